@@ -1,0 +1,146 @@
+"""The host's processor."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.backends._torch import host_rng_state, module_memory, seed_host, setting, variable
+from harness.contracts import Availability
+from harness.errors import DeviceUnavailable
+from harness.records import MemoryUse, Switch, SwitchMode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AUTO_RANK = 9
+
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "MKL_DYNAMIC",
+    "MKL_CBWR",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "ATEN_CPU_CAPABILITY",
+    "PYTHONHASHSEED",
+    "TORCH_DEVICE_BACKEND_AUTOLOAD",
+)
+
+
+def probe() -> Availability:
+    """The CPU can be used wherever torch can be imported."""
+    if find_spec("torch") is None:
+        return Availability(
+            available=False,
+            reason="torch is not installed; install the model side with: pip install -c constraints/ci.txt '.[run]'",
+        )
+    return Availability(available=True, reason=_processor_name(), device_count=1)
+
+
+def start_environment(switches: SwitchMode) -> dict[str, str]:
+    """Fixed thread counts and strict arithmetic for ``deterministic``.
+
+    Autoloading of device extensions is off in either mode: with torch_npu installed and no CANN, importing torch
+    fails otherwise.
+    """
+    start = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+    if switches is SwitchMode.DETERMINISTIC:
+        threads = os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0)))
+        start |= {
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "MKL_DYNAMIC": "FALSE",
+            # AUTO promises equal results run to run on one processor; a named instruction set would be slower and is
+            # only needed to equal another machine, which portable noise and limits deal with.
+            "MKL_CBWR": "AUTO",
+            "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
+            "PYTHONHASHSEED": "0",
+        }
+    return start
+
+
+def open(index: int, switches: SwitchMode) -> CpuDevice:  # noqa: A001 - the contract's word for it
+    """Open the processor; there is only index 0.
+
+    Raises:
+        DeviceUnavailable: another index was asked for.
+    """
+    if index:
+        raise DeviceUnavailable(f"there is no device cpu:{index}; the CPU is one device: use --device cpu.")
+    return CpuDevice(switches)
+
+
+class CpuDevice:
+    """The host's processor, opened."""
+
+    torch_device = "cpu"
+    simulated = False
+
+    def __init__(self, switches: SwitchMode) -> None:
+        import torch
+
+        self.name = _processor_name()
+        self._deterministic = switches is SwitchMode.DETERMINISTIC
+        self._requested = start_environment(switches)
+        if self._deterministic:
+            torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
+            torch.backends.mkldnn.deterministic = True  # type: ignore[assignment]
+
+    def seed(self, seed: int) -> None:
+        """Seed every generator of the process."""
+        seed_host(seed)
+
+    def rng_state(self) -> str:
+        """Digest of the global generators."""
+        return host_rng_state()
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: the CPU works in order."""
+
+    def switches(self) -> list[Switch]:
+        """Environment variables and torch settings, asked for and in force."""
+        import torch
+
+        wanted = True if self._deterministic else None
+        threads = self._requested.get("OMP_NUM_THREADS")
+        return [
+            *(variable(name, self._requested) for name in _VARIABLES),
+            setting("torch.get_num_threads", threads, torch.get_num_threads()),
+            setting("torch.are_deterministic_algorithms_enabled", wanted, torch.are_deterministic_algorithms_enabled()),
+            setting("torch.backends.mkldnn.deterministic", wanted, torch.backends.mkldnn.deterministic),
+            setting("torch.backends.mkldnn.enabled", None, torch.backends.mkldnn.enabled),
+            setting("torch.backends.cpu.get_cpu_capability", None, torch.backends.cpu.get_cpu_capability()),
+        ]
+
+    def memory(self, modules: Mapping[str, Any]) -> dict[str, MemoryUse]:
+        """Bytes of each component, and the process's resident memory with its peak as ``device``."""
+        return {**module_memory(modules), "device": _resident_memory()}
+
+    def reset_peak_memory(self) -> None:
+        """Nothing to reset: Linux keeps one peak for the life of a process."""
+
+    def facts(self) -> dict[str, str]:
+        """Architecture of the processor."""
+        return {"architecture": platform.machine()}
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _resident_memory() -> MemoryUse:
+    resident_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return MemoryUse(
+        allocated_bytes=resident_pages * resource.getpagesize(),
+        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )

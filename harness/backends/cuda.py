@@ -1,0 +1,131 @@
+"""NVIDIA GPUs through torch.cuda."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from harness.backends._torch import host_rng_state, module_memory, seed_host, setting, variable
+from harness.contracts import Availability
+from harness.errors import DeviceUnavailable
+from harness.records import MemoryUse, Switch, SwitchMode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AUTO_RANK = 2
+
+_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE", "PYTHONHASHSEED")
+
+
+def probe() -> Availability:
+    """Say whether torch sees a GPU, and why not."""
+    if find_spec("torch") is None:
+        return Availability(available=False, reason="torch is not installed")
+    import torch
+
+    if torch.version.cuda is None:
+        return Availability(available=False, reason=f"torch {torch.__version__} was built without CUDA")
+    if not torch.cuda.is_available():
+        return Availability(available=False, reason="torch has CUDA but finds no GPU; check the driver with nvidia-smi")
+    return Availability(available=True, reason=torch.cuda.get_device_name(0), device_count=torch.cuda.device_count())
+
+
+def start_environment(switches: SwitchMode) -> dict[str, str]:
+    """A fixed cuBLAS workspace for ``deterministic``; it is read when the first handle is made."""
+    if switches is SwitchMode.DETERMINISTIC:
+        return {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYTHONHASHSEED": "0"}
+    return {}
+
+
+def open(index: int, switches: SwitchMode) -> CudaDevice:  # noqa: A001 - the contract's word for it
+    """Open one GPU.
+
+    Raises:
+        DeviceUnavailable: there is no GPU of that index.
+    """
+    found = probe()
+    if not found.available or index >= found.device_count:
+        raise DeviceUnavailable(f"cuda:{index} is not there: {found.reason} ({found.device_count} devices).")
+    return CudaDevice(index, switches)
+
+
+class CudaDevice:
+    """One GPU, opened."""
+
+    simulated = False
+
+    def __init__(self, index: int, switches: SwitchMode) -> None:
+        import torch
+
+        self.torch_device = f"cuda:{index}"
+        self.name = torch.cuda.get_device_name(index)
+        self._deterministic = switches is SwitchMode.DETERMINISTIC
+        self._requested = start_environment(switches)
+        torch.cuda.set_device(index)
+        if self._deterministic:
+            torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
+            torch.backends.cudnn.benchmark = False
+            torch.backends.cudnn.deterministic = True
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
+
+    def seed(self, seed: int) -> None:
+        """Seed every generator of the process and of all GPUs."""
+        seed_host(seed)
+
+    def rng_state(self) -> str:
+        """Digest of the global generators of host and GPU."""
+        import torch
+
+        state = torch.cuda.get_rng_state(self.torch_device).numpy().tobytes()
+        return hashlib.sha256(state + host_rng_state().encode()).hexdigest()
+
+    def synchronize(self) -> None:
+        """Wait until the GPU has done all queued work."""
+        import torch
+
+        torch.cuda.synchronize(self.torch_device)
+
+    def switches(self) -> list[Switch]:
+        """Environment variables and torch settings, asked for and in force."""
+        import torch
+
+        on, off = (True, False) if self._deterministic else (None, None)
+        return [
+            *(variable(name, self._requested) for name in _VARIABLES),
+            setting("torch.are_deterministic_algorithms_enabled", on, torch.are_deterministic_algorithms_enabled()),
+            setting("torch.backends.cudnn.benchmark", off, torch.backends.cudnn.benchmark),
+            setting("torch.backends.cudnn.deterministic", on, torch.backends.cudnn.deterministic),
+            setting("torch.backends.cudnn.allow_tf32", off, torch.backends.cudnn.allow_tf32),
+            setting("torch.backends.cuda.matmul.allow_tf32", off, torch.backends.cuda.matmul.allow_tf32),
+        ]
+
+    def memory(self, modules: Mapping[str, Any]) -> dict[str, MemoryUse]:
+        """Bytes of each component, and the GPU's allocated memory with its peak as ``device``."""
+        import torch
+
+        whole = MemoryUse(
+            allocated_bytes=torch.cuda.memory_allocated(self.torch_device),
+            peak_bytes=torch.cuda.max_memory_allocated(self.torch_device),
+        )
+        return {**module_memory(modules), "device": whole}
+
+    def reset_peak_memory(self) -> None:
+        """Start a new peak."""
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(self.torch_device)
+
+    def facts(self) -> dict[str, str]:
+        """CUDA, cuDNN and chip."""
+        import torch
+
+        properties = torch.cuda.get_device_properties(self.torch_device)
+        return {
+            "cuda": str(torch.version.cuda),
+            "cudnn": str(torch.backends.cudnn.version()),
+            "compute capability": f"{properties.major}.{properties.minor}",
+            "memory bytes": str(properties.total_memory),
+        }

@@ -1,0 +1,316 @@
+"""The door: arguments in, one job, exit code out.
+
+Exit codes, the highest in this order wins: 2 wrong use or bad scenario, 3 a run failed, 7 not comparable, 4 baseline
+missing, 1 an accuracy limit failed, 6 only determinism failed, 5 nothing selected; 0 all passed; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from harness.errors import HarnessError, Interrupted
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from harness.jobs import Selection
+    from harness.records import Comparison, Status
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Accuracy and determinism validation for image-generation pipelines on accelerators.",
+    epilog="--debug anywhere on the command line shows tracebacks.",
+)
+
+Scenarios = Annotated[list[Path], typer.Argument(help="Scenario files.", metavar="SCENARIO...")]
+Arms = Annotated[list[str] | None, typer.Option("--arm", help="Only this arm; may be given again.")]
+Cases = Annotated[list[str] | None, typer.Option("--case", help="Only this case; may be given again.")]
+Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed; may be given again.")]
+Device = Annotated[str | None, typer.Option(help="auto, npu[:N], cuda[:N] or cpu, for candidate arms.")]
+Repeats = Annotated[int | None, typer.Option(help="Times in one process, instead of the scenario's.")]
+Processes = Annotated[int | None, typer.Option(help="Fresh processes, instead of the scenario's.")]
+RunsDir = Annotated[Path, typer.Option(help="Where job folders are made.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+RUNS_DIR = Path("runs")
+
+
+@app.command()
+def validate(scenarios: Scenarios) -> None:
+    """Check scenario files: schema, names, paths. Loads no model, writes nothing."""
+    from harness import scenario
+    from harness.terminal import say
+
+    for path in scenarios:
+        found = scenario.load(path).scenario
+        say(f"{path}: ok, {len(found.cases)} cases, {len(found.seeds)} seeds, {len(found.arms)} arms")
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[str, typer.Argument(help="scenarios, runs, backends, adapters, metrics, models or formats.")],
+    runs_dir: RunsDir = RUNS_DIR,
+    scenarios_dir: Annotated[Path, typer.Option(help="Folder of the scenarios.")] = Path("scenarios"),
+    as_json: AsJson = False,  # noqa: FBT002 - a flag
+) -> None:
+    """List what there is."""
+    from harness import jobs
+    from harness.terminal import say, say_json
+
+    rows = jobs.listed(what, runs_folder=runs_dir, scenarios_folder=scenarios_dir)
+    if as_json:
+        say_json(rows)
+        return
+    for row in rows:
+        say(f"{row['name']:<28} {row['about']}")
+
+
+@app.command()
+def run(  # noqa: PLR0913 - one word per option
+    scenarios: Scenarios,
+    arm: Arms = None,
+    case: Cases = None,
+    seed: Seeds = None,
+    device: Device = None,
+    repeats: Repeats = None,
+    processes: Processes = None,
+    runs_dir: RunsDir = RUNS_DIR,
+) -> None:
+    """Run scenarios and keep the samples; nothing is compared."""
+    from harness import jobs, store
+    from harness.terminal import say, teller
+
+    selection = _selection(arm, case, seed, device, repeats, processes, runs_dir)
+    folders = jobs.run(scenarios, selection, teller())
+    for folder in folders:
+        say(str(folder))
+    if any(store.load_run(folder).failures for folder in folders):
+        raise typer.Exit(3)
+
+
+@app.command()
+def compare(
+    actual: Annotated[Path, typer.Argument(help="Run folder that is judged.")],
+    expected: Annotated[Path, typer.Argument(help="Run folder it is held against; the same one for its repeats.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; beside the actual run by default.")] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Compare two stored runs, or the repeats of one."""
+    from harness import jobs
+    from harness.terminal import say, say_json, table_of
+
+    path, comparison = jobs.compare(actual, expected, out)
+    if as_json:
+        say_json(comparison.model_dump(mode="json"))
+    else:
+        table_of([(comparison.scenario, comparison)])
+        say(str(path))
+    _leave([comparison.outcome])
+
+
+@app.command()
+def gate(
+    comparisons: Annotated[list[Path], typer.Argument(help="Comparison files.", metavar="COMPARISON...")],
+    scenario: Annotated[Path | None, typer.Option(help="Take the limits of this scenario instead.")] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Judge stored comparisons again; nothing is run or measured."""
+    from harness import jobs
+
+    _tell(jobs.gate(comparisons, scenario), as_json=as_json)
+
+
+@app.command()
+def report(
+    comparisons: Annotated[list[Path], typer.Argument(help="Comparison files.", metavar="COMPARISON...")],
+    out: Annotated[Path, typer.Option(help="Folder to write into.")],
+    formats: Annotated[str, typer.Option("--format", help="Formats, with commas between them.")] = "html,md",
+) -> None:
+    """Render stored comparisons; nothing is run or measured."""
+    from harness import jobs
+    from harness.terminal import say
+
+    for path in jobs.report(comparisons, [word.strip() for word in formats.split(",") if word.strip()], out):
+        say(str(path))
+
+
+@app.command()
+def check(  # noqa: PLR0913 - one word per option
+    scenarios: Scenarios,
+    arm: Arms = None,
+    case: Cases = None,
+    seed: Seeds = None,
+    device: Device = None,
+    repeats: Repeats = None,
+    processes: Processes = None,
+    runs_dir: RunsDir = RUNS_DIR,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Run, compare, judge and report: the verb for CI."""
+    from harness import jobs
+    from harness.terminal import say_json, summarise, teller
+
+    selection = _selection(arm, case, seed, device, repeats, processes, runs_dir)
+    checked = jobs.check(scenarios, selection, teller())
+    if as_json:
+        say_json([each.summary for each in checked])
+    else:
+        summarise(checked)
+    _leave([comparison.outcome for each in checked for comparison in each.report.comparisons])
+
+
+@app.command()
+def generate(  # noqa: PLR0913 - one word per option of the note's inference script
+    model_path: Annotated[
+        str, typer.Option("--model_path", "--model-path", help="Folder, builtin:, hf: or modelscope: source.")
+    ] = "builtin:tiny-deepgen",
+    prompt: Annotated[str, typer.Option(help="What to draw, or how to edit.")] = (
+        "a photo of a blue pizza and a yellow baseball glove"
+    ),
+    input_image: Annotated[
+        Path | None, typer.Option("--input_image", "--input-image", help="Picture to edit; none draws from text.")
+    ] = None,
+    output_image: Annotated[
+        Path, typer.Option("--output_image", "--output-image", help="Where the picture goes, as PNG.")
+    ] = Path("output_deepgen.png"),
+    height: Annotated[int, typer.Option(help="Height in pixels, a multiple of 32.")] = 512,
+    width: Annotated[int, typer.Option(help="Width in pixels, a multiple of 32.")] = 512,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 42,
+    num_inference_steps: Annotated[
+        int, typer.Option("--num_inference_steps", "--num-inference-steps", help="Denoising steps.")
+    ] = 50,
+    guidance_scale: Annotated[
+        float, typer.Option("--guidance_scale", "--guidance-scale", help="Strength of guidance.")
+    ] = 4.0,
+    device: Annotated[str, typer.Option(help="npu, cuda, cpu or auto.")] = "npu",
+    noise: Annotated[str, typer.Option(help="portable: the same on every device; device: its own generator.")] = (
+        "portable"
+    ),
+    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16.")] = "bfloat16",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust_remote_code", "--trust-remote-code", help="Let the model folder's Python run.")
+    ] = False,
+) -> None:
+    """Make one picture, with the options of the porting note's inference script."""
+    from harness import jobs
+    from harness.terminal import LogTeller, say
+
+    wish = jobs.Wish(
+        model_path=model_path,
+        prompt=prompt,
+        input_image=input_image,
+        output_image=output_image,
+        height=height,
+        width=width,
+        seed=seed,
+        steps=num_inference_steps,
+        guidance_scale=guidance_scale,
+        device=device,
+        noise=noise,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+    )
+    made = jobs.generate(wish, LogTeller(output_image, model_path))
+    for failure in made.failures:
+        say(f"error: {failure.stage}: {failure.error}: {failure.message}\n{failure.traceback}", error=True)
+    if not made.samples:
+        raise typer.Exit(3)
+    say(f"Noise digest: {made.samples[0].noise_digest}")
+    say(f"Image saved at: {output_image}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; gives the exit code and lets no traceback out unless ``--debug`` is given."""
+    words = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words
+    _stop_on_signals()
+    try:
+        app([word for word in words if word != "--debug"], prog_name="harness")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except HarnessError as error:
+        return _refused(error, error.exit_code, debug=debug)
+    except BrokenPipeError:
+        # Whoever read the output has left, as `head` does; what is still in the buffer must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last border: a fault of the harness must not look like a verdict
+        return _refused(error, 3, debug=debug)
+    return 0
+
+
+def _refused(error: Exception, code: int, *, debug: bool) -> int:
+    from harness.terminal import say
+    from harness.text import redact
+
+    if debug:
+        say(redact("".join(traceback.format_exception(error))), error=True)
+    if isinstance(error, HarnessError):
+        say(f"error: {redact(str(error))}", error=True)
+    else:
+        say(f"internal error: {type(error).__name__}: {redact(str(error))}", error=True)
+        say("This is a fault of the harness; run it again with --debug and report what it shows.", error=True)
+    return code
+
+
+def _stop_on_signals() -> None:
+    """Turn Ctrl-C, SIGTERM and a lost connection into an error that ends the children on its way out."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asked for SIGHUP to be ignored
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not cut short the ending of the children
+    raise Interrupted(f"stopped by {signal.Signals(number).name}; give the same command again to go on.")
+
+
+def _selection(  # noqa: PLR0913 - one word per option
+    arm: list[str] | None,
+    case: list[str] | None,
+    seed: list[int] | None,
+    device: str | None,
+    repeats: int | None,
+    processes: int | None,
+    runs_dir: Path,
+) -> Selection:
+    from harness.jobs import Selection
+
+    return Selection(
+        arms=arm or [],
+        cases=case or [],
+        seeds=seed or [],
+        device=device,
+        repeats=repeats,
+        processes=processes,
+        runs_folder=runs_dir,
+    )
+
+
+def _tell(comparisons: list[Comparison], *, as_json: bool) -> NoReturn:
+    from harness.terminal import say_json, table_of
+
+    if as_json:
+        say_json(
+            [{"scenario": each.scenario, "outcome": each.outcome, "message": each.message} for each in comparisons]
+        )
+    else:
+        table_of([(each.scenario, each) for each in comparisons])
+    _leave([each.outcome for each in comparisons])
+
+
+def _leave(statuses: list[Status]) -> NoReturn:
+    from harness.jobs import exit_code
+
+    raise typer.Exit(exit_code(statuses))

@@ -1,0 +1,1 @@
+"""Comparing: stored runs become measurements, measurements become verdicts; nothing is run here."""

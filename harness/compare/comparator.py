@@ -1,0 +1,250 @@
+"""Two stored runs, or one run against itself, become a comparison: structure first, then digests, then numbers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness import plugins
+from harness.compare.repetition import repetition
+from harness.contracts import DATA_RANGE
+from harness.errors import ImageError, RecordError, UndefinedMetric
+from harness.images import array_digest, read_array, read_picture
+from harness.records import CaseKey, Comparison, Measurement, NoiseMode, Pair, RunRef, Scope
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from harness.contracts import Metric, Subject
+    from harness.records import ArrayRef, Limit, Run, Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRun:
+    """A run and the folder its files are in."""
+
+    run: Run
+    folder: Path
+
+
+def compare_repeats(stored: StoredRun, *, limits: list[Limit], base: Path) -> Comparison:
+    """Hold all samples of each case and seed against the first of them.
+
+    Metrics are measured between distinct outcomes only: equal digests need no arithmetic. Paths in the comparison are
+    relative to ``base``.
+    """
+    run = stored.run
+    keys = [key for key in run.plan.keys if run.samples_of(key)]
+    pairs = [pair for key in keys for pair in _repeat_pairs(stored, key)]
+    return Comparison(
+        scope=Scope.REPEAT,
+        scenario=run.plan.scenario,
+        actual=_ref(stored, base),
+        expected=_ref(stored, base),
+        limits=[limit for limit in limits if limit.scope is Scope.REPEAT],
+        repetitions=[repetition(key, run.samples_of(key)) for key in keys],
+        pairs=pairs,
+        missing=[key for key in run.plan.keys if key not in keys],
+        differences=_noise_differences_within(run),
+        failures=run.failures,
+    )
+
+
+def compare_runs(actual: StoredRun, expected: StoredRun, *, limits: list[Limit], base: Path) -> Comparison:
+    """Hold a candidate against a reference, case by case and seed by seed, each by its first sample."""
+    wanted, found = (
+        {key: samples for key in each.run.plan.keys if (samples := each.run.samples_of(key))}
+        for each in (expected, actual)
+    )
+    shared = [key for key in wanted if key in found]
+    differences = _input_differences(actual.run, expected.run)
+    for key in shared:
+        differences += _noise_differences(key, found[key][0], wanted[key][0])
+    comparable = not differences
+    return Comparison(
+        scope=Scope.REFERENCE,
+        scenario=actual.run.plan.scenario,
+        actual=_ref(actual, base),
+        expected=_ref(expected, base),
+        limits=[limit for limit in limits if limit.scope is Scope.REFERENCE],
+        pairs=[_pair(key, actual, found[key][0], expected, wanted[key][0]) for key in shared] if comparable else [],
+        missing=[key for key in expected.run.plan.keys if key not in found],
+        unexpected=[key for key in found if key not in expected.run.plan.keys],
+        differences=differences,
+        failures=[*actual.run.failures, *expected.run.failures],
+    )
+
+
+def measure(actual: NDArray[Any], expected: NDArray[Any], *, subject: Subject, metrics: list[str]) -> list[Measurement]:
+    """All metrics that are defined on a subject, for two arrays of equal shape and dtype.
+
+    Raises:
+        ImageError: shape or dtype differ; sizes are never adapted.
+    """
+    if actual.shape != expected.shape or actual.dtype != expected.dtype:
+        raise ImageError(
+            f"the pictures differ in form: actual is {actual.dtype}{list(actual.shape)}, expected is "
+            f"{expected.dtype}{list(expected.shape)}; only equal sizes and types are compared."
+        )
+    identical = array_digest(actual) == array_digest(expected)
+    loaded = {name: plugins.load("metrics", name) for name in metrics}
+    return [
+        _equal(name, metric, subject) if identical else _measured(name, metric, subject, actual, expected)
+        for name, metric in loaded.items()
+        if subject in metric.SUBJECTS
+    ]
+
+
+def _equal(name: str, metric: Metric, subject: Subject) -> Measurement:
+    return Measurement(
+        metric=name, subject=subject, value=metric.IDENTICAL, unit=metric.UNIT, better=metric.BETTER, spec=metric.SPEC
+    )
+
+
+def _measured(name: str, metric: Metric, subject: Subject, actual: NDArray[Any], expected: NDArray[Any]) -> Measurement:
+    blank = _equal(name, metric, subject)
+    try:
+        found = metric.measure(actual, expected, data_range=DATA_RANGE[subject])
+    except UndefinedMetric as error:
+        return blank.model_copy(update={"value": None, "problem": str(error)})
+    return blank.model_copy(update={"value": found.value, "parts": dict(found.parts), "where": found.where})
+
+
+def _repeat_pairs(stored: StoredRun, key: CaseKey) -> list[Pair]:
+    """The first sample against the first of each other outcome; against its next repeat when all are equal."""
+    samples = stored.run.samples_of(key)
+    firsts: dict[str, Sample] = {}
+    for sample in samples:
+        firsts.setdefault(sample.outcome, sample)
+    first, *others = firsts.values()
+    if not others:
+        others = samples[1:2]
+    return [_pair(key, stored, other, stored, first) for other in others]
+
+
+def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, theirs: Sample) -> Pair:
+    names = plugins.names("metrics")
+    measurements = measure(
+        _picture(actual, mine.image), _picture(expected, theirs.image), subject="image", metrics=names
+    )
+    if mine.float_image and theirs.float_image:
+        measurements += measure(
+            _array(actual, mine.float_image), _array(expected, theirs.float_image), subject="float_image", metrics=names
+        )
+    return Pair(
+        key=key,
+        actual=mine.label,
+        expected=theirs.label,
+        identical=mine.outcome == theirs.outcome,
+        first_differing_step=first_differing_step(mine, theirs),
+        measurements=measurements,
+    )
+
+
+def first_differing_step(actual: Sample, expected: Sample) -> int | None:
+    """First denoising step, from 1, whose latents differ; None when all that were kept are equal."""
+    steps = zip(actual.per_step, expected.per_step, strict=False)
+    return next((number for number, (mine, theirs) in enumerate(steps, 1) if mine.digest != theirs.digest), None)
+
+
+def _picture(stored: StoredRun, ref: ArrayRef) -> NDArray[Any]:
+    return _checked(read_picture(stored.folder / ref.path), ref, stored.folder)
+
+
+def _array(stored: StoredRun, ref: ArrayRef) -> NDArray[Any]:
+    return _checked(read_array(stored.folder / ref.path, ref.name or ""), ref, stored.folder)
+
+
+def _checked(array: NDArray[Any], ref: ArrayRef, folder: Path) -> NDArray[Any]:
+    """Hold what was read against the digest it was stored under."""
+    if (found := array_digest(array)) != ref.digest:
+        raise RecordError(
+            f"{folder / ref.path} does not hold what its record says: digest {found[:16]}…, recorded "
+            f"{ref.digest[:16]}…. The file was changed after the run; run again."
+        )
+    return array
+
+
+def _ref(stored: StoredRun, base: Path) -> RunRef:
+    run = stored.run
+    environment = run.environment
+    return RunRef(
+        id=run.id,
+        path=os.path.relpath(stored.folder, base),
+        arm=run.plan.arm.name,
+        device=environment.device if environment else f"{run.backend}:{run.device_index}",
+        device_name=environment.device_name if environment else "unknown",
+        simulated=environment.simulated if environment else False,
+        dtype=run.plan.model.dtype,
+        noise=run.plan.noise,
+        switches=run.plan.switches,
+    )
+
+
+# --- comparability ---------------------------------------------------------------------------------------------------
+
+_Field = Literal["width", "height", "steps", "guidance_scale"]
+_MUST_AGREE: tuple[_Field, ...] = ("width", "height", "steps", "guidance_scale")
+
+
+def _input_differences(actual: Run, expected: Run) -> list[str]:
+    """What differs in what went into the model, in words."""
+    mine, theirs = actual.plan, expected.plan
+    differences = [
+        f"{name}: actual {getattr(mine, name)}, expected {getattr(theirs, name)}"
+        for name in _MUST_AGREE
+        if getattr(mine, name) != getattr(theirs, name)
+    ]
+    prompts = {case.id: (case.prompt, case.negative_prompt) for case in theirs.cases}
+    differences += [
+        f"the prompt of case {case.id} differs"
+        for case in mine.cases
+        if case.id in prompts and (case.prompt, case.negative_prompt) != prompts[case.id]
+    ]
+    differences += [
+        f"the input picture of case {case} differs"
+        for case, digest in mine.input_digests.items()
+        if theirs.input_digests.get(case, digest) != digest
+    ]
+    if actual.model.digest != expected.model.digest:
+        differences.append(
+            f"the model differs: actual {actual.model.digest[:16]}, expected {expected.model.digest[:16]}"
+        )
+    for word, run in (("actual", actual), ("expected", expected)):
+        if run.plan.noise is NoiseMode.DEVICE:
+            differences.append(
+                f"the {word} side drew its noise on its own device; set noise: portable so that both sides get the same"
+            )
+    return differences
+
+
+def _noise_differences(key: CaseKey, actual: Sample, expected: Sample) -> list[str]:
+    differences = []
+    if actual.noise_digest != expected.noise_digest:
+        differences.append(
+            f"{key}: the noise differs (actual {actual.noise_digest[:16]}, expected {expected.noise_digest[:16]})"
+        )
+    for word, sample in (("actual", actual), ("expected", expected)):
+        if sample.hidden_draws:
+            differences.append(
+                f"{key}: the {word} side drew noise that is not known ({'; '.join(sample.hidden_draws)})"
+            )
+    return differences
+
+
+def _noise_differences_within(run: Run) -> list[str]:
+    """Repeats whose noise differs are no repeats."""
+    differences = []
+    for key in run.plan.keys:
+        samples = run.samples_of(key)
+        for sample in samples[1:]:
+            if sample.noise_digest != samples[0].noise_digest:
+                differences.append(
+                    f"{key}: {sample.label} had other noise than {samples[0].label} "
+                    f"({sample.noise_digest[:16]} instead of {samples[0].noise_digest[:16]})"
+                )
+                break
+    return differences

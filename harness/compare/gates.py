@@ -1,0 +1,133 @@
+"""Measurements meet limits; everything is computed first and judged once."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from harness.records import Comparison, Limit, Pair, Scope, Status, Verdict, worst
+
+if TYPE_CHECKING:
+    from harness.records import Measurement
+
+
+def judge(comparison: Comparison, limits: list[Limit] | None = None) -> Comparison:
+    """The comparison with a verdict for every limit and pair, and one word for the whole.
+
+    ``limits`` replaces the limits the comparison was stored with.
+    """
+    wanted = comparison.limits if limits is None else [each for each in limits if each.scope is comparison.scope]
+    judged = comparison.model_copy(
+        update={"limits": wanted, "pairs": [_judged(pair, wanted, comparison.scope) for pair in comparison.pairs]}
+    )
+    outcome, message = _outcome(judged)
+    return judged.model_copy(update={"outcome": outcome, "message": message})
+
+
+def _judged(pair: Pair, limits: list[Limit], scope: Scope) -> Pair:
+    return pair.model_copy(update={"verdicts": [_verdict(limit, pair, scope) for limit in limits]})
+
+
+def _verdict(limit: Limit, pair: Pair, scope: Scope) -> Verdict:
+    measurement = next(
+        (each for each in pair.measurements if each.metric == limit.metric and each.subject == limit.subject), None
+    )
+    if measurement is None or measurement.value is None:
+        why = measurement.problem if measurement else "it was not measured"
+        return Verdict(
+            limit=limit,
+            measured=None,
+            status=Status.ERROR,
+            message=f"{limit.metric} has no value for {pair.key}: {why}; allowed: {limit.rule}.",
+        )
+    held = holds(limit, measurement.value)
+    failed = Status.UNSTABLE if scope is Scope.REPEAT else Status.DRIFT
+    passed = Status.IDENTICAL if pair.identical else Status.WITHIN_LIMITS
+    return Verdict(
+        limit=limit,
+        measured=measurement.value,
+        status=passed if held else failed,
+        message=_words(limit, pair, measurement),
+    )
+
+
+def holds(limit: Limit, value: float) -> bool:
+    """Whether a value keeps a limit; NaN keeps none.
+
+    >>> limit = Limit(metric="psnr_db", scope=Scope.REFERENCE, at_least=40, reason="for the example")
+    >>> holds(limit, 41.0), holds(limit, 39.0), holds(limit, math.inf), holds(limit, math.nan)
+    (True, False, True, False)
+    """
+    if math.isnan(value):
+        return False
+    return (
+        (limit.at_least is None or value >= limit.at_least)
+        and (limit.at_most is None or value <= limit.at_most)
+        and (limit.equals is None or value == limit.equals)
+    )
+
+
+def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
+    unit = f" {measurement.unit}" if measurement.unit else ""
+    where = f" at {measurement.where}" if measurement.where else ""
+    value = "no value" if measurement.value is None else f"{measurement.value:.6g}{unit}"
+    return f"{pair.key}, {pair.actual} against {pair.expected}: {value}{where}; allowed: {limit.rule}{unit}."
+
+
+def _outcome(comparison: Comparison) -> tuple[Status, str]:
+    """The word for a comparison; structure decides before numbers do."""
+    if comparison.failures:
+        first = comparison.failures[0]
+        more = f" (and {len(comparison.failures) - 1} more)" if len(comparison.failures) > 1 else ""
+        return Status.ERROR, f"{first.stage} failed: {first.error}: {first.message}{more}"
+    if comparison.differences:
+        return Status.NOT_COMPARABLE, "; ".join(comparison.differences)
+    if comparison.missing or comparison.unexpected:
+        lacking = ", ".join(map(str, comparison.missing)) or "none"
+        surplus = ", ".join(map(str, comparison.unexpected)) or "none"
+        return Status.ERROR, f"the two sides hold different cases: missing {lacking}; unexpected {surplus}"
+    if comparison.scope is Scope.REPEAT:
+        return _repeat_outcome(comparison)
+    if not comparison.pairs:
+        return Status.ERROR, "there was nothing to compare"
+    return _verdict_outcome(comparison)
+
+
+def _repeat_outcome(comparison: Comparison) -> tuple[Status, str]:
+    repetitions = comparison.repetitions
+    if not repetitions:
+        return Status.ERROR, "there was nothing to compare"
+    unstable = [each for each in repetitions if each.status is Status.UNSTABLE]
+    if not unstable:
+        status = worst([each.status for each in repetitions])
+        return status, repetitions[0].pattern if status is Status.SKIPPED else _all_same(comparison)
+    verdicts = [verdict for pair in comparison.pairs for verdict in pair.verdicts]
+    if verdicts and all(verdict.status in {Status.IDENTICAL, Status.WITHIN_LIMITS} for verdict in verdicts):
+        return Status.WITHIN_LIMITS, f"not bit-identical, within the limits: {unstable[0].key}: {unstable[0].pattern}"
+    return worst([Status.UNSTABLE, *(verdict.status for verdict in verdicts)]), (
+        f"{len(unstable)} of {len(repetitions)} cases are not repeatable; {unstable[0].key}: {unstable[0].pattern}"
+    )
+
+
+def _all_same(comparison: Comparison) -> str:
+    runs = sorted({each.runs for each in comparison.repetitions})
+    processes = sorted({each.processes for each in comparison.repetitions})
+    bound = max(each.bound_95 for each in comparison.repetitions)
+    each = " or ".join(map(str, runs))
+    return (
+        f"every case gave the same bytes in {each} runs and {' or '.join(map(str, processes))} processes, which "
+        f"excludes, at 95 % confidence, only a rate of differing runs above {bound:.0%}"
+    )
+
+
+def _verdict_outcome(comparison: Comparison) -> tuple[Status, str]:
+    verdicts = [verdict for pair in comparison.pairs for verdict in pair.verdicts]
+    if all(pair.identical for pair in comparison.pairs):
+        return Status.IDENTICAL, f"all {len(comparison.pairs)} pairs are equal byte for byte"
+    if not verdicts:
+        return Status.SKIPPED, "measured, but no limit judges it"
+    status = worst([verdict.status for verdict in verdicts])
+    failed = [verdict for verdict in verdicts if verdict.status not in {Status.IDENTICAL, Status.WITHIN_LIMITS}]
+    if not failed:
+        return status, f"all {len(verdicts)} limits are kept"
+    return status, f"{len(failed)} of {len(verdicts)} limits are broken; {failed[0].message}"

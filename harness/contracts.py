@@ -1,0 +1,254 @@
+"""What a part must offer: the five kinds of part, and the plain values that cross their borders.
+
+A part is a module in the folder of its kind (or an entry point of another package); the module itself fulfils the
+protocol, so a part needs no base class and no registration. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.records import MemoryUse, ModelRef, Report, Switch, SwitchMode
+
+Subject = Literal["image", "float_image"]
+"""What a metric is measured on: the 8-bit picture (range 255) or the decoder's float output (range 2, from -1 to 1)."""
+
+DATA_RANGE: Mapping[Subject, float] = {"image": 255.0, "float_image": 2.0}
+"""Distance between the smallest and the largest value a subject can have, in the unit of its pixels."""
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a metric found for one pair of pictures."""
+
+    value: float
+    """The one number that limits judge."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Named numbers behind the value, such as one per channel."""
+    where: str = ""
+    """The place in the picture the value comes from, such as ``tile x=32..63 y=0..31``."""
+
+
+class Metric(Protocol):
+    """One number for a pair of pictures: ``harness/metrics/NAME.py``; the file's name is the metric's name."""
+
+    UNIT: str
+    """Unit of the value, for instance ``dB``, ``levels``; empty when there is none."""
+    BETTER: Literal["higher", "lower"]
+    """Direction in which the pictures are more alike."""
+    IDENTICAL: float
+    """Value for two pictures that are equal byte for byte."""
+    SPEC: str
+    """Identifier of the exact definition; it changes whenever a value could."""
+    SUBJECTS: tuple[Subject, ...]
+    """What the metric is defined on."""
+
+    def measure(self, actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
+        """Compare two arrays of equal shape ``[H, W, 3]`` and dtype; never changes them.
+
+        Raises:
+            UndefinedMetric: the definition gives no value for these pictures.
+        """
+        ...
+
+
+# --- renderers -------------------------------------------------------------------------------------------------------
+
+
+class Renderer(Protocol):
+    """One report format: ``harness/render/NAME.py``."""
+
+    FILE_NAME: str
+    """Name of the file inside the report folder."""
+
+    def render(self, report: Report, *, folder: Path) -> str:
+        """Turn records into text; a pure function of the report and of the picture files it names below ``folder``."""
+        ...
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+class EmbeddedModel(Protocol):
+    """A checkpoint that the harness can build by itself: ``harness/models/NAME``, used as ``builtin:NAME``."""
+
+    SUMMARY: str
+    """One sentence for listings."""
+    DIGEST: str
+    """SHA-256 over the sorted relative paths and contents of the built files."""
+
+    def build(self, destination: Path) -> None:
+        """Write the whole checkpoint into the empty folder ``destination``."""
+        ...
+
+    def checkpoint_digest(self, folder: Path) -> str:
+        """Digest of a built folder, to be held against ``DIGEST``."""
+        ...
+
+
+# --- backends --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Availability:
+    """Whether a backend can be used here, and why not."""
+
+    available: bool
+    reason: str
+    """Why it is not available and what to do; for an available one, what was found."""
+    device_count: int = 0
+
+
+class Device(Protocol):
+    """An opened device of a backend, inside a worker."""
+
+    torch_device: str
+    """What ``torch.device`` takes, such as ``cpu`` or ``npu:0``."""
+    name: str
+    """The product's name as the driver gives it."""
+    simulated: bool
+    """Whether a stand-in library plays the device."""
+
+    def seed(self, seed: int) -> None:
+        """Seed every generator this process could draw from."""
+        ...
+
+    def rng_state(self) -> str:
+        """Digest of the device's global generator, to notice draws that nobody logged."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until all queued work is done."""
+        ...
+
+    def switches(self) -> Sequence[Switch]:
+        """What was asked for, what the interpreter saw at its start and what is in force now."""
+        ...
+
+    def memory(self, modules: Mapping[str, Any]) -> Mapping[str, MemoryUse]:
+        """Bytes allocated for each named torch module, and ``device`` for the whole device where it can tell."""
+        ...
+
+    def reset_peak_memory(self) -> None:
+        """Forget the peak so that the next reading covers only what follows."""
+        ...
+
+    def facts(self) -> Mapping[str, str]:
+        """Versions and properties of driver, toolkit and chip, without serial numbers."""
+        ...
+
+
+class Backend(Protocol):
+    """One kind of device: ``harness/backends/NAME.py``."""
+
+    AUTO_RANK: int
+    """Order in which ``--device auto`` tries the backends; the lowest that is available wins."""
+
+    def probe(self) -> Availability:
+        """Say whether the backend can be used here; never raises. Imports torch, so it is called in a child only."""
+        ...
+
+    def start_environment(self, switches: SwitchMode) -> Mapping[str, str]:
+        """Environment variables that must be set before a worker starts."""
+        ...
+
+    def open(self, index: int, switches: SwitchMode) -> Device:
+        """Open the device and set what can only be set inside the process.
+
+        Raises:
+            DeviceUnavailable: there is no such device.
+        """
+        ...
+
+
+# --- adapters --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One picture to make."""
+
+    prompt: str
+    negative_prompt: str | None
+    """None leaves the pipeline's own default in place."""
+    input_image: Path | None
+    width: int
+    height: int
+    steps: int
+    guidance_scale: float
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What a pipeline made."""
+
+    image: NDArray[np.uint8]
+    """uint8[H, W, 3], RGB."""
+    float_image: NDArray[np.float32] | None
+    """float32[H, W, 3] from the decoder before it is cut to 8 bits, nominally from -1 to 1; None where not offered."""
+    float_image_dtype: str | None
+    """Type the decoder computed in, such as ``bfloat16``; the array above is an exact upcast."""
+
+
+class Watch(Protocol):
+    """What an adapter tells while it works; implemented by the worker's recorder."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Time a named stage, for instance ``text_encoding``, ``image_encoding``, ``denoising``, ``vae_decode``."""
+        ...
+
+    def step(self, latents: Any) -> None:
+        """Report the latents (a torch tensor) after one denoising step."""
+        ...
+
+
+class Pipeline(Protocol):
+    """A loaded pipeline."""
+
+    modules: Mapping[str, Any]
+    """The torch modules by component name, for placement and memory."""
+    notes: Sequence[str]
+    """Facts about the loaded pipeline worth a line in the report, for instance the scheduler and its shift."""
+
+    def generate(self, request: Request, watch: Watch) -> Picture:
+        """Make one picture; the same request gives the same call to the model every time."""
+        ...
+
+
+class Adapter(Protocol):
+    """How one family of pipelines is loaded and called: ``harness/adapters/NAME.py``."""
+
+    def check(self, folder: Path, model: ModelRef) -> None:
+        """Look at a model folder without loading it and without importing torch.
+
+        Raises:
+            ModelError: the folder cannot be what the scenario says.
+        """
+        ...
+
+    def load(self, folder: Path, model: ModelRef, device: Device) -> Pipeline:
+        """Load the model from ``folder`` onto the device. Imports torch, so it is called in a child only."""
+        ...
+
+
+KINDS: Mapping[str, str] = {
+    "metrics": "metric",
+    "backends": "backend",
+    "adapters": "adapter",
+    "render": "report format",
+    "models": "embedded model",
+}
+"""Folder of each kind of part, and the word for one of its parts."""

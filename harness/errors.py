@@ -1,0 +1,96 @@
+"""Every error the harness raises on purpose, each with the exit code it ends in.
+
+    HarnessError
+    ├── UsageError            2  the command or a file given to it is wrong
+    │   ├── ScenarioError        a scenario file breaks its contract
+    │   ├── ModelError           a model folder is not what the scenario says
+    │   ├── ImageError           a picture cannot be read or has the wrong form
+    │   ├── RecordError          a stored record is damaged or of another version
+    │   └── UnknownName          no part is called like that
+    ├── RunError              3  something failed while running
+    │   └── DeviceUnavailable    the device that was asked for is not there
+    ├── BaselineMissing       4  nothing to compare with
+    ├── NothingSelected       5  a selection matched nothing
+    └── Interrupted         130  Ctrl-C, SIGTERM or SIGHUP
+
+``UndefinedMetric`` stands apart: it is raised by a metric that has no value for a pair of pictures and becomes part
+of a verdict, so it never reaches the door.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class HarnessError(Exception):
+    """An expected failure, worded for the person who runs the harness."""
+
+    exit_code = 3
+
+
+class UsageError(HarnessError):
+    """The command line, or a file named on it, is wrong; nothing was run and nothing was written."""
+
+    exit_code = 2
+
+
+class ScenarioError(UsageError):
+    """A scenario file breaks its contract; the message names file, line, what was found and what is allowed."""
+
+
+class ModelError(UsageError):
+    """A model folder is incomplete, untrusted, or not the one the scenario pins."""
+
+
+class ImageError(UsageError):
+    """A picture file cannot be read safely, or its size or pixel format is not what is compared."""
+
+
+class RecordError(UsageError):
+    """A stored record is missing, damaged, or written by another version of the format."""
+
+
+class UnknownName(UsageError):
+    """A name matches none of those that exist; the message brings the nearest one and the whole list."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"no {what} is called {name!r}.{hint} There are: {', '.join(names) or 'none'}.")
+
+
+class RunError(HarnessError):
+    """A run could not be carried out, although the command was right."""
+
+    exit_code = 3
+
+
+class DeviceUnavailable(RunError):
+    """The device that was asked for cannot be used here; the message gives the reason and the next step."""
+
+
+class BaselineMissing(HarnessError):
+    """A comparison was asked for and there is nothing to compare with."""
+
+    exit_code = 4
+
+
+class NothingSelected(HarnessError):
+    """A selection of arms, cases or seeds matched nothing."""
+
+    exit_code = 5
+
+
+class Interrupted(HarnessError):
+    """The person or the system asked the harness to stop; children were ended before this was raised."""
+
+    exit_code = 130
+
+
+class UndefinedMetric(Exception):
+    """A metric has no value for this pair of pictures, for instance SSIM below its window."""

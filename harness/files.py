@@ -1,0 +1,43 @@
+"""Writing files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import os
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path`` as a whole: after a crash the file is the old one or the new one, never a part.
+
+    The bytes go to a hidden file in the same folder, are flushed to the disk, and that file then takes the name. The
+    folder must exist; a file that is already there is replaced.
+
+    Raises:
+        OSError: the folder is missing, read-only or full; the old file is untouched and nothing is left behind.
+    """
+    temporary = path.with_name(f".{token_hex(8)}.part")
+    # Not tempfile: its files are private to the owner, and results are read by others.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    r"""Put ``text`` at ``path`` as a whole, in UTF-8, with every ``\n`` as the single byte it is on all systems.
+
+    Raises:
+        OSError: as for ``write_atomically``.
+        UnicodeEncodeError: the text holds half a surrogate pair; nothing was written.
+    """
+    write_atomically(path, text.encode("utf-8"))

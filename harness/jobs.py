@@ -1,0 +1,435 @@
+"""The jobs of the harness, each a list of calls to read aloud."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import plugins, scenario, store
+from harness.compare.comparator import StoredRun, compare_repeats, compare_runs
+from harness.compare.gates import judge
+from harness.errors import NothingSelected, UnknownName, UsageError
+from harness.files import write_text
+from harness.images import read_picture, write_picture
+from harness.records import (
+    EXIT_CODES,
+    Comparison,
+    Report,
+    Role,
+    Run,
+    Scenario,
+    Scope,
+    Task,
+    worst,
+)
+from harness.run.sources import PreparedModel, prepare
+from harness.run.supervisor import ChosenDevice, Order, choose_device, code_digest, make_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from harness.records import Limit, Plan, Status
+    from harness.run.events import Event
+    from harness.scenario import LoadedScenario
+
+FORMATS = ("md", "html", "json", "junit", "csv")
+"""Formats on the command line; each is the short or full name of a renderer."""
+_RENDERERS = {"md": "markdown"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which part of a scenario is run, and where."""
+
+    arms: list[str] = field(default_factory=list)
+    """Names of arms; empty for all."""
+    cases: list[str] = field(default_factory=list)
+    """Ids of cases; empty for all."""
+    seeds: list[int] = field(default_factory=list)
+    """Seeds; empty for all of the scenario's."""
+    device: str | None = None
+    """Replaces the device of candidate arms."""
+    repeats: int | None = None
+    """Replaces the repeats in one process."""
+    processes: int | None = None
+    """Replaces the number of processes."""
+    runs_folder: Path = Path("runs")
+    """Where job folders are made."""
+
+
+class Teller:
+    """What a job says while it works; the door overrides what it wants to show."""
+
+    def planned(self, plan: Plan, device: ChosenDevice) -> None:
+        """An arm is about to run."""
+
+    def resumed(self, folder: Path) -> None:
+        """An interrupted job is gone on with."""
+
+    def heard(self, event: Event) -> None:
+        """A worker said something."""
+
+    def ran(self, run: Run) -> None:
+        """An arm has run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What checking one scenario gave."""
+
+    folder: Path
+    """Job folder."""
+    report: Report
+    """Records behind the report."""
+    files: list[Path]
+    """Report files."""
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """What a machine wants to know at once."""
+        return {
+            "scenario": self.report.scenario.name,
+            "outcome": self.report.outcome,
+            "folder": str(self.folder),
+            "comparisons": [
+                {
+                    "arm": each.actual.arm,
+                    "against": each.expected.arm,
+                    "scope": each.scope,
+                    "outcome": each.outcome,
+                    "message": each.message,
+                }
+                for each in self.report.comparisons
+            ],
+        }
+
+
+def check(paths: list[Path], selection: Selection, teller: Teller) -> list[Checked]:
+    """Run scenarios, compare, judge and report: the job for CI and for every day."""
+    questions = [scenario.load(path) for path in paths]
+    checked = []
+    for question in questions:
+        with _made_runs(question, selection, teller) as (folder, runs):
+            comparisons = [judge(each) for each in _comparisons(folder, runs)]
+            for comparison in comparisons:
+                store.save(comparison, folder / _file_name(comparison))
+            report = _report(question.scenario, _command("check", question, selection), runs, comparisons)
+            files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS))
+        checked.append(Checked(folder=folder, report=report, files=files))
+    return checked
+
+
+def run(paths: list[Path], selection: Selection, teller: Teller) -> list[Path]:
+    """Run scenarios and keep the samples; gives the run folders. Nothing is compared."""
+    questions = [scenario.load(path) for path in paths]
+    folders = []
+    for question in questions:
+        with _made_runs(question, selection, teller) as (folder, runs):
+            folders += [folder / each.plan.arm.name for each in runs]
+    return folders
+
+
+def compare(actual: Path, expected: Path, out: Path | None) -> tuple[Path, Comparison]:
+    """Compare two run folders, or one with itself for its repeats; gives the file and the judged comparison."""
+    base = out.parent if out else actual.parent
+    mine = StoredRun(run=store.load_run(actual), folder=actual.resolve())
+    if actual.resolve() == expected.resolve():
+        comparison = compare_repeats(mine, limits=mine.run.plan.limits, base=base.resolve())
+    else:
+        theirs = StoredRun(run=store.load_run(expected), folder=expected.resolve())
+        comparison = compare_runs(mine, theirs, limits=mine.run.plan.limits, base=base.resolve())
+    judged = judge(comparison)
+    return store.save(judged, out or base / _file_name(judged)), judged
+
+
+def gate(paths: list[Path], scenario_path: Path | None) -> list[Comparison]:
+    """Judge stored comparisons again, with the limits they carry or those of a scenario; measures nothing."""
+    limits: list[Limit] | None = scenario.load(scenario_path).scenario.limits if scenario_path else None
+    return [judge(store.load_comparison(path), limits) for path in paths]
+
+
+def report(paths: list[Path], formats: list[str], out: Path) -> list[Path]:
+    """Render stored comparisons of one job, with the runs they name."""
+    folders = {path.resolve().parent for path in paths}
+    if len(folders) != 1:
+        raise UsageError("a report is made from comparisons of one job folder; give those of one folder at a time.")
+    folder = folders.pop()
+    comparisons = [store.load_comparison(path) for path in paths]
+    job = store.load(store.Job, folder / store.JOB_FILE)
+    wanted = {ref.path for each in comparisons for ref in (each.actual, each.expected)}
+    runs = [store.load_run(folder / path) for path in sorted(wanted)]
+    return write_report(_report(job.scenario, job.command, runs, comparisons), folder, out, formats)
+
+
+def write_report(made: Report, folder: Path, out: Path, formats: list[str]) -> list[Path]:
+    """Render a report in several formats into ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name in formats:
+        renderer = plugins.load("render", _RENDERERS.get(name, name))
+        files.append(out / renderer.FILE_NAME)
+        write_text(files[-1], renderer.render(made, folder=folder))
+    return files
+
+
+def exit_code(statuses: list[Status]) -> int:
+    """Exit code of the worst status; nothing judged at all is an error."""
+    return EXIT_CODES[worst(statuses)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """One picture somebody wants, in the words of the command line."""
+
+    model_path: str
+    prompt: str
+    input_image: Path | None
+    output_image: Path
+    height: int
+    width: int
+    seed: int
+    steps: int
+    guidance_scale: float
+    device: str
+    noise: str
+    dtype: str
+    trust_remote_code: bool
+
+    def loaded(self) -> LoadedScenario:
+        """The wish as a scenario of one case.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        task = Task.IMAGE_EDITING if self.input_image else Task.TEXT_TO_IMAGE
+        trusted = self.trust_remote_code or self.model_path.startswith("builtin:")
+        values = {
+            "name": "generate",
+            "summary": "One picture from the command line.",
+            "task": task,
+            "model": {"source": self.model_path, "dtype": self.dtype, "trust_remote_code": trusted},
+            "cases": [{"id": "picture", "prompt": self.prompt}],
+            "seeds": [self.seed],
+            "width": self.width,
+            "height": self.height,
+            "steps": self.steps,
+            "guidance_scale": self.guidance_scale,
+            "arms": [{"name": "picture", "device": self.device, "noise": self.noise, "switches": "as_shipped"}],
+            "repeats": {"in_process": 1, "processes": 1},
+        }
+        return scenario.of_options(values, self.input_image)
+
+
+def listed(what: str, *, runs_folder: Path, scenarios_folder: Path) -> list[dict[str, str]]:
+    """Rows of ``name`` and ``about`` for a listing.
+
+    Raises:
+        UnknownName: nothing of that name can be listed.
+        NothingSelected: there is nothing of it.
+    """
+    lists: dict[str, Callable[[], list[dict[str, str]]]] = {
+        "scenarios": lambda: [_scenario_row(path) for path in store.scenario_files(scenarios_folder)],
+        "runs": lambda: [_run_row(folder) for folder in store.run_folders(runs_folder)],
+        "backends": lambda: _part_rows("backends"),
+        "adapters": lambda: _part_rows("adapters"),
+        "metrics": lambda: [_metric_row(name) for name in plugins.names("metrics")],
+        "models": lambda: _part_rows("models"),
+        "formats": lambda: _part_rows("render"),
+    }
+    if what not in lists:
+        raise UnknownName("list", what, lists)
+    rows = lists[what]()
+    if not rows:
+        raise NothingSelected(f"there are no {what} in {runs_folder if what == 'runs' else scenarios_folder}.")
+    return rows
+
+
+def _scenario_row(path: Path) -> dict[str, str]:
+    return {"name": path.stem, "about": scenario.load(path).scenario.summary}
+
+
+def _run_row(folder: Path) -> dict[str, str]:
+    made = store.load(Run, folder / store.RUN_FILE)
+    failed = f", {len(made.failures)} failed" if made.failures else ""
+    return {"name": str(folder), "about": f"{made.state}, {len(made.samples)} samples{failed}"}
+
+
+def _part_rows(kind: str) -> list[dict[str, str]]:
+    return [{"name": name, "about": plugins.summary(kind, name)} for name in plugins.names(kind)]
+
+
+def _metric_row(name: str) -> dict[str, str]:
+    metric = plugins.load("metrics", name)
+    unit = f" in {metric.UNIT}" if metric.UNIT else ""
+    return {"name": name, "about": f"{metric.BETTER} is better{unit}; {metric.SPEC}"}
+
+
+def generate(wish: Wish, teller: Teller) -> Run:
+    """Make one picture in a worker, as every run does, and keep only the picture."""
+    question = wish.loaded()
+    plan = scenario.plan(question, question.scenario.arms[0])
+    with tempfile.TemporaryDirectory(prefix="harness-generate-") as scratch:
+        folder = Path(scratch)
+        device = choose_device(wish.device, folder)
+        model = prepare(question.model_source, plan.model, folder / "model")
+        teller.planned(plan, device)
+        order = Order(
+            plan=plan,
+            device=device,
+            model=model,
+            input_images=question.input_images,
+            folder=folder / "run",
+            run_id="generate",
+        )
+        made = make_run(order, teller.heard)
+        if made.samples:
+            wish.output_image.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(wish.output_image, read_picture(order.folder / made.samples[0].image.path))
+    return made
+
+
+# --- steps of the jobs -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _made_runs(question: LoadedScenario, selection: Selection, teller: Teller) -> Iterator[tuple[Path, list[Run]]]:
+    """Make all runs of a scenario in a job folder; what is wrong with the question shows before the folder is made.
+
+    The folder stays locked while the caller works on it.
+    """
+    plans = _plans(question, selection)
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+        devices = _devices(plans, Path(scratch))
+        model = prepare(question.model_source, question.scenario.model, Path(scratch) / "model")
+        folder = _job_folder(question, selection, plans, devices, model, teller)
+        with store.locked(folder):
+            job = store.Job(scenario=question.scenario, command=_command("check", question, selection))
+            store.save(job, folder / store.JOB_FILE)
+            yield (
+                folder,
+                [
+                    _made_run(
+                        Order(
+                            plan=plan,
+                            device=devices[plan.arm.name],
+                            model=model,
+                            input_images=question.input_images,
+                            folder=folder / plan.arm.name,
+                            run_id=f"{folder.name}/{plan.arm.name}",
+                        ),
+                        teller,
+                    )
+                    for plan in plans
+                ],
+            )
+
+
+def _plans(question: LoadedScenario, selection: Selection) -> list[Plan]:
+    """A plan for every selected arm."""
+    arms = question.scenario.arms
+    for name in selection.arms:
+        if name not in {arm.name for arm in arms}:
+            raise UnknownName(f"arm of {question.scenario.name}", name, [arm.name for arm in arms])
+    return [
+        scenario.plan(
+            question,
+            arm,
+            cases=selection.cases or None,
+            seeds=selection.seeds or None,
+            repeats=selection.repeats,
+            processes=selection.processes,
+            device=selection.device,
+        )
+        for arm in arms
+        if not selection.arms or arm.name in selection.arms
+    ]
+
+
+def _devices(plans: list[Plan], scratch: Path) -> dict[str, ChosenDevice]:
+    """The device of every arm; each name is asked for once."""
+    found = {wanted: choose_device(wanted, scratch) for wanted in sorted({plan.arm.device for plan in plans})}
+    return {plan.arm.name: found[plan.arm.device] for plan in plans}
+
+
+def _job_folder(  # noqa: PLR0913 - all that a fingerprint is made of
+    question: LoadedScenario,
+    selection: Selection,
+    plans: list[Plan],
+    devices: Mapping[str, ChosenDevice],
+    model: PreparedModel,
+    teller: Teller,
+) -> Path:
+    """The folder of an interrupted job with the same fingerprints, or a new one."""
+    wanted = {
+        plan.arm.name: store.Fingerprint(
+            plan=plan.digest,
+            code=code_digest(plan.model.adapter),
+            host=devices[plan.arm.name].host_digest,
+            model=model.identity.digest,
+        )
+        for plan in plans
+    }
+    if (old := store.resumable_job_folder(selection.runs_folder, wanted)) is not None:
+        teller.resumed(old)
+        return old
+    return store.new_job_folder(selection.runs_folder, question.scenario.name)
+
+
+def _made_run(order: Order, teller: Teller) -> Run:
+    """Make a run, or take the finished one that an interrupted job left."""
+    if (order.folder / store.RUN_FILE).exists():
+        stored = store.load(Run, order.folder / store.RUN_FILE)
+        if stored.state == "finished":
+            return stored
+    teller.planned(order.plan, order.device)
+    made = make_run(order, teller.heard)
+    teller.ran(made)
+    return made
+
+
+def _comparisons(folder: Path, runs: list[Run]) -> list[Comparison]:
+    """Every arm with itself, then every candidate with every reference."""
+    stored = [StoredRun(run=each, folder=folder / each.plan.arm.name) for each in runs]
+    repeats = [compare_repeats(each, limits=each.run.plan.limits, base=folder) for each in stored]
+    candidates = [each for each in stored if each.run.plan.arm.role is Role.CANDIDATE]
+    references = [each for each in stored if each.run.plan.arm.role is Role.REFERENCE]
+    return repeats + [
+        compare_runs(candidate, reference, limits=candidate.run.plan.limits, base=folder)
+        for candidate in candidates
+        for reference in references
+    ]
+
+
+def _file_name(comparison: Comparison) -> str:
+    arms = comparison.actual.arm
+    if comparison.scope is Scope.REFERENCE:
+        arms += f"-against-{comparison.expected.arm}"
+    return f"comparison-{comparison.scope}-{arms}.json"
+
+
+def _report(asked: Scenario, command: list[str], runs: list[Run], comparisons: list[Comparison]) -> Report:
+    return Report(
+        title=f"{asked.name}: accuracy and determinism",
+        scenario=asked,
+        command=command,
+        runs=runs,
+        comparisons=comparisons,
+        outcome=worst([each.outcome for each in comparisons]),
+    )
+
+
+def _command(verb: str, question: LoadedScenario, selection: Selection) -> list[str]:
+    """The command that asks the same question, with a path that holds wherever the scenarios folder is."""
+    words = ["harness", verb, f"scenarios/{question.scenario.name}.yaml"]
+    for flag, values in (("--arm", selection.arms), ("--case", selection.cases), ("--seed", selection.seeds)):
+        words += [word for value in values for word in (flag, str(value))]
+    for flag, value in (
+        ("--device", selection.device),
+        ("--repeats", selection.repeats),
+        ("--processes", selection.processes),
+    ):
+        words += [] if value is None else [flag, str(value)]
+    return words

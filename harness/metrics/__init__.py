@@ -1,0 +1,1 @@
+"""Measures of a pair of pictures: one file each."""

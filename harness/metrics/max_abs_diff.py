@@ -1,0 +1,40 @@
+"""Largest absolute difference of any value, and the pixel it is at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from harness.contracts import Measured, Subject
+from harness.metrics._differences import CHANNELS, differences
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNIT = "pixel units"
+BETTER: Literal["higher", "lower"] = "lower"
+IDENTICAL = 0.0
+SPEC = "max_abs_diff:all-values"
+SUBJECTS: tuple[Subject, ...] = ("image", "float_image")
+
+
+def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
+    """``max(|actual - expected|)`` over all pixels and channels, in the picture's own units.
+
+    ``where`` names the first such value, row by row from the top left, as ``x=3 y=0 channel=g``; it is empty when no
+    value differs.
+
+    >>> import numpy as np
+    >>> measure(np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8), data_range=255)
+    Measured(value=255.0, parts={}, where='x=0 y=0 channel=r')
+
+    Raises:
+        ImageError: sizes or types differ, or are not those of a picture.
+        UndefinedMetric: a float picture holds values that are not finite.
+    """
+    del data_range  # given in the picture's own units
+    size = np.abs(differences(actual, expected))
+    row, column, channel = np.unravel_index(int(np.argmax(size)), size.shape)
+    value = float(size[row, column, channel])
+    return Measured(value=value, where=f"x={column} y={row} channel={CHANNELS[channel]}" if value else "")

@@ -1,0 +1,32 @@
+"""Mean squared error over all values of a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.contracts import Measured, Subject
+from harness.metrics._differences import mean_square
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNIT = "pixel units²"
+BETTER: Literal["higher", "lower"] = "lower"
+IDENTICAL = 0.0
+SPEC = "mse:all-values"
+SUBJECTS: tuple[Subject, ...] = ("image", "float_image")
+
+
+def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
+    """``mean((actual - expected)^2)`` over all pixels and channels, in the picture's own units; 0 to the range squared.
+
+    >>> import numpy as np
+    >>> measure(np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8), data_range=255).value
+    65025.0
+
+    Raises:
+        ImageError: sizes or types differ, or are not those of a picture.
+        UndefinedMetric: a float picture holds values that are not finite.
+    """
+    del data_range  # given in the picture's own units
+    return Measured(value=mean_square(actual, expected))

@@ -1,0 +1,36 @@
+"""Peak signal-to-noise ratio in decibels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.contracts import Measured, Subject
+from harness.metrics._differences import mean_square, require_range
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNIT = "dB"
+BETTER: Literal["higher", "lower"] = "higher"
+IDENTICAL = math.inf
+SPEC = "psnr_db:10log10(range^2/mse):all-values"
+SUBJECTS: tuple[Subject, ...] = ("image", "float_image")
+
+
+def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
+    """``10 log10(data_range^2 / mse)`` in decibels, with the mean squared error over all pixels and channels together.
+
+    Infinite when no value differs: never average it over pictures.
+
+    >>> import numpy as np
+    >>> round(measure(np.zeros((1, 1, 3), np.uint8), np.ones((1, 1, 3), np.uint8), data_range=255).value, 2)
+    48.13
+
+    Raises:
+        ImageError: sizes or types differ, or are not those of a picture.
+        UndefinedMetric: a float picture holds values that are not finite, or the range is not positive.
+    """
+    require_range(data_range)
+    error = mean_square(actual, expected)
+    return Measured(value=10 * math.log10(data_range**2 / error) if error else math.inf)

@@ -1,0 +1,40 @@
+"""Systematic shift of a picture: the mean difference with its sign, by channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.contracts import Measured, Subject
+from harness.metrics._differences import CHANNELS, differences, mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNIT = "pixel units"
+BETTER: Literal["higher", "lower"] = "lower"
+"""Of the magnitude: nearer to zero is better, so a limit on it needs both an upper and a lower bound."""
+IDENTICAL = 0.0
+SPEC = "signed_mean_diff:actual-minus-expected:largest-channel-mean"
+SUBJECTS: tuple[Subject, ...] = ("image", "float_image")
+
+
+def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
+    """``mean(actual - expected)`` of the channel where it is largest in magnitude, with its sign.
+
+    ``parts`` holds all three as ``r``, ``g`` and ``b``, in the picture's own units. Rounding leaves it near 0, cutting
+    off decimals instead of rounding gives -0.5, a wrong colour conversion shows as one channel. Of equal magnitudes
+    the first channel's counts. Swapping the pictures only turns the sign.
+
+    >>> import numpy as np
+    >>> found = measure(np.array([[[9, 5, 5]]], np.uint8), np.array([[[10, 5, 5]]], np.uint8), data_range=255)
+    >>> found.value, dict(found.parts)
+    (-1.0, {'r': -1.0, 'g': 0.0, 'b': 0.0})
+
+    Raises:
+        ImageError: sizes or types differ, or are not those of a picture.
+        UndefinedMetric: a float picture holds values that are not finite.
+    """
+    del data_range  # given in the picture's own units
+    delta = differences(actual, expected)
+    parts = {name: mean(delta[..., channel]) for channel, name in enumerate(CHANNELS)}
+    return Measured(value=max(parts.values(), key=abs), parts=parts)

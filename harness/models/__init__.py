@@ -1,0 +1,1 @@
+"""Checkpoints that the harness builds by itself, one folder each."""

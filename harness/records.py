@@ -1,0 +1,790 @@
+"""Every noun the harness writes to disk or reads back; frozen, versioned, strict.
+
+Files hold strict JSON: a number that is not finite is written as ``"inf"``, ``"-inf"`` or ``"nan"`` and read back as
+that number. Unknown fields are refused, so a record from another version never loads as a half-empty one. Order of
+fields is part of the format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError
+
+from harness.errors import RecordError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+"""Version written into every file; a reader refuses any other."""
+
+
+def _from_json(value: Any) -> Any:
+    return {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}.get(value, value) if isinstance(value, str) else value
+
+
+def _to_json(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+
+
+Number = Annotated[float, BeforeValidator(_from_json), PlainSerializer(_to_json, when_used="json")]
+"""A float that survives strict JSON even when it is not finite."""
+
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""An identifier that is safe as a folder name on every system."""
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 in hexadecimal."""
+
+
+class Record(BaseModel):
+    """Base of every record: frozen, no unknown fields, sentences under the fields as descriptions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, strict=False)
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+class Task(StrEnum):
+    """The five capabilities of the note this report replaces."""
+
+    TEXT_TO_IMAGE = "text_to_image"
+    IMAGE_EDITING = "image_editing"
+    REASONING_GENERATION = "reasoning_generation"
+    REASONING_EDITING = "reasoning_editing"
+    TEXT_RENDERING = "text_rendering"
+
+    @property
+    def edits(self) -> bool:
+        """Whether the task needs an input picture."""
+        return self in {Task.IMAGE_EDITING, Task.REASONING_EDITING}
+
+
+class NoiseMode(StrEnum):
+    """Where random draws come from."""
+
+    PORTABLE = "portable"
+    """Drawn by the harness, the same numbers on every device, and injected."""
+    DEVICE = "device"
+    """Drawn by the device's own generator, as users get it."""
+
+
+class SwitchMode(StrEnum):
+    """Which determinism switches are set."""
+
+    DETERMINISTIC = "deterministic"
+    """All that the backend knows."""
+    AS_SHIPPED = "as_shipped"
+    """None: what users get."""
+
+
+class Role(StrEnum):
+    """What an arm is for."""
+
+    CANDIDATE = "candidate"
+    """What is validated."""
+    REFERENCE = "reference"
+    """What it is held against."""
+
+
+class Scope(StrEnum):
+    """Which kind of pair a limit judges."""
+
+    REPEAT = "repeat"
+    """Samples of one arm that ought to be the same."""
+    REFERENCE = "reference"
+    """A candidate against a reference."""
+
+
+class Status(StrEnum):
+    """The words of a verdict."""
+
+    IDENTICAL = "identical"
+    WITHIN_LIMITS = "within_limits"
+    DRIFT = "drift"
+    UNSTABLE = "unstable"
+    NOT_COMPARABLE = "not_comparable"
+    MISSING_BASELINE = "missing_baseline"
+    ERROR = "error"
+    WAIVED = "waived"
+    SKIPPED = "skipped"
+
+
+EXIT_CODES: dict[Status, int] = {
+    Status.ERROR: 3,
+    Status.NOT_COMPARABLE: 7,
+    Status.MISSING_BASELINE: 4,
+    Status.DRIFT: 1,
+    Status.UNSTABLE: 6,
+    Status.SKIPPED: 5,
+    Status.IDENTICAL: 0,
+    Status.WITHIN_LIMITS: 0,
+    Status.WAIVED: 0,
+}
+"""Exit code of each status, worst first: the order in which the codes win."""
+
+
+def worst(statuses: list[Status]) -> Status:
+    """The status that decides; nothing judged at all is ``error``, never a pass.
+
+    ``skipped`` decides only when nothing else was judged.
+
+    >>> worst([Status.IDENTICAL, Status.UNSTABLE, Status.SKIPPED]).value
+    'unstable'
+    >>> worst([]).value
+    'error'
+    """
+    order = [status for status in EXIT_CODES if status not in {Status.SKIPPED, Status.IDENTICAL}]
+    judged = [status for status in statuses if status is not Status.SKIPPED]
+    if not statuses:
+        return Status.ERROR
+    if not judged:
+        return Status.SKIPPED
+    return min(judged, key=lambda status: order.index(status) if status in order else len(order))
+
+
+# --- what a user writes ----------------------------------------------------------------------------------------------
+
+
+class ModelRef(Record):
+    """Which model, and how it is loaded."""
+
+    adapter: str = "deepgen"
+    """Name of the adapter that loads and calls it."""
+    source: str
+    """``builtin:NAME``, a folder, ``hf:REPO@REV`` or ``modelscope:REPO@REV``; ``${VARIABLES}`` are expanded."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "bfloat16"
+    """Type of weights and activations."""
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    """Attention implementation of the language model."""
+    trust_remote_code: bool = False
+    """Whether Python files of the model folder may run; without it a folder that has any is refused."""
+    code_sha256: dict[str, Digest] | None = None
+    """SHA-256 of each Python file of the model folder; when given, any other file or content is refused."""
+
+
+class Case(Record):
+    """One prompt of a scenario."""
+
+    id: Id
+    """Name of the case; pairs are matched by it, never by position."""
+    prompt: str = Field(min_length=1)
+    """What to draw, or how to edit."""
+    negative_prompt: str | None = None
+    """What to avoid; left out, the pipeline's own default stands."""
+    input_image: str | None = None
+    """Picture to edit, relative to the scenario file; ``${VARIABLES}`` are expanded."""
+
+
+class Arm(Record):
+    """One way of running the scenario."""
+
+    name: Id
+    """Name of the arm; it becomes a folder."""
+    role: Role = Role.CANDIDATE
+    """Whether it is validated or is what others are held against."""
+    device: str = "auto"
+    """``auto``, a backend such as ``npu``, or a backend and an index such as ``npu:1``."""
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    """Overrides the model's dtype."""
+    noise: NoiseMode | None = None
+    """Overrides the scenario's noise."""
+    switches: SwitchMode | None = None
+    """Overrides the scenario's switches."""
+
+
+class Repeats(Record):
+    """How often each case and seed is made."""
+
+    in_process: int = Field(default=3, ge=1, le=10_000)
+    """Times in one process."""
+    processes: int = Field(default=2, ge=1, le=1_000)
+    """Fresh processes."""
+
+
+class Limit(Record):
+    """A number that a measurement must keep, and why it is that number."""
+
+    metric: str
+    """Name of the metric."""
+    scope: Scope
+    """Which pairs it judges."""
+    subject: Literal["image", "float_image"] = "image"
+    """The 8-bit picture, or the decoder's float output."""
+    at_least: Number | None = None
+    """Smallest value allowed."""
+    at_most: Number | None = None
+    """Largest value allowed."""
+    equals: Number | None = None
+    """Only value allowed."""
+    reason: str = Field(min_length=10)
+    """Where the number comes from; a limit without one is refused."""
+
+    @property
+    def rule(self) -> str:
+        """The limit in words, such as ``psnr_db at least 40``."""
+        bounds = {"at least": self.at_least, "at most": self.at_most, "equals": self.equals}
+        (words, value) = next((words, value) for words, value in bounds.items() if value is not None)
+        subject = "" if self.subject == "image" else " of the float output"
+        return f"{self.metric}{subject} {words} {value:g}"
+
+
+class Scenario(Record):
+    """One question, as a user writes it."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    name: Id
+    """Name of the scenario; it is the file's name without ``.yaml``."""
+    summary: str = Field(min_length=1)
+    """One sentence for listings and the report."""
+    task: Task
+    """Which capability is exercised."""
+    model: ModelRef
+    """Which model, and how it is loaded."""
+    cases: list[Case] = Field(min_length=1)
+    """The prompts, each with an id."""
+    seeds: list[Annotated[int, Field(ge=0, le=2**63 - 1)]] = Field(min_length=1)
+    """Seeds; every case is made with each."""
+    width: int = Field(default=512, ge=32, le=4096, multiple_of=32)
+    """Width of the picture in pixels, a multiple of 32."""
+    height: int = Field(default=512, ge=32, le=4096, multiple_of=32)
+    """Height of the picture in pixels, a multiple of 32."""
+    steps: int = Field(default=50, ge=1, le=1000)
+    """Denoising steps."""
+    guidance_scale: float = Field(default=4.0, ge=0, le=100, allow_inf_nan=False)
+    """Strength of classifier-free guidance; 1 or less turns it off."""
+    noise: NoiseMode = NoiseMode.PORTABLE
+    """Where random draws come from."""
+    switches: SwitchMode = SwitchMode.DETERMINISTIC
+    """Which determinism switches are set."""
+    arms: list[Arm] = Field(default_factory=lambda: [Arm(name="candidate")], min_length=1)
+    """Ways of running the scenario: at least one candidate, and references where there are any."""
+    repeats: Repeats = Repeats()
+    """How often each case and seed is made."""
+    time_limit_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Longest time a worker process may take in all; it is ended after that, and the run fails."""
+    limits: list[Limit] = Field(default_factory=list)
+    """What the measurements must keep."""
+    tags: list[Id] = Field(default_factory=list)
+    """Free labels."""
+
+
+# --- what a run writes -----------------------------------------------------------------------------------------------
+
+
+class ModelIdentity(Record):
+    """What was really loaded."""
+
+    source: str
+    """As the scenario names it, unexpanded."""
+    revision: str | None = None
+    """Revision the hub resolved to, where there is a hub."""
+    digest: Digest
+    """SHA-256 over the sorted names and digests of all files."""
+    code: dict[str, Digest]
+    """SHA-256 of each Python file of the model folder."""
+    weights_bytes: int
+    """Bytes of all weight files."""
+
+
+class CaseKey(Record):
+    """What both sides of a pair share."""
+
+    case: Id
+    """Name of the case."""
+    seed: int
+    """The seed."""
+
+    def __str__(self) -> str:
+        """Case and seed in words."""
+        return f"{self.case}, seed {self.seed}"
+
+
+class Plan(Record):
+    """Everything a worker must know to make the samples of one arm."""
+
+    scenario: Id
+    """Name of the scenario."""
+    scenario_digest: Digest
+    """Digest of the scenario as written: unexpanded, with relative paths."""
+    arm: Arm
+    """The arm, with every override filled in."""
+    task: Task
+    """Which capability is exercised."""
+    model: ModelRef
+    """How the model is loaded, with the arm's dtype filled in."""
+    cases: list[Case]
+    """Prompts that were selected."""
+    input_digests: dict[Id, Digest]
+    """SHA-256 of the input picture's pixels, by case."""
+    seeds: list[int]
+    """Seeds that were selected."""
+    width: int
+    """Width in pixels."""
+    height: int
+    """Height in pixels."""
+    steps: int
+    """Denoising steps."""
+    guidance_scale: float
+    """Strength of classifier-free guidance."""
+    repeats: Repeats
+    """How often each case and seed is made."""
+    time_limit_seconds: float | None
+    """Longest time a worker process may take in all."""
+    limits: list[Limit]
+    """What the measurements must keep."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the plan's canonical JSON."""
+        return json_digest(self.model_dump(mode="json"))
+
+    @property
+    def noise(self) -> NoiseMode:
+        """Where random draws come from."""
+        return self.arm.noise or NoiseMode.PORTABLE
+
+    @property
+    def switches(self) -> SwitchMode:
+        """Which determinism switches are set."""
+        return self.arm.switches or SwitchMode.DETERMINISTIC
+
+    @property
+    def keys(self) -> list[CaseKey]:
+        """Every case with every seed, in the order they are made."""
+        return [CaseKey(case=case.id, seed=seed) for case in self.cases for seed in self.seeds]
+
+
+class ArrayRef(Record):
+    """An array that was made, and where it is kept."""
+
+    digest: Digest
+    """SHA-256 over dtype, shape and bytes of the array; never of the file."""
+    path: str
+    """File, relative to the run folder; samples with the same bytes share one file."""
+    name: str | None = None
+    """Name inside the file, for files that hold several arrays."""
+    dtype: str
+    """Type of the kept array, such as ``uint8``."""
+    computed_in: str
+    """Type the model computed it in; a wider kept type is an exact upcast."""
+    shape: list[int]
+    """Shape of the array."""
+
+
+class Draw(Record):
+    """One random draw that the pipeline made."""
+
+    shape: list[int]
+    """Shape that was asked for."""
+    dtype: str
+    """Type that was asked for."""
+    function: str
+    """What was called, such as ``randn``."""
+    source: NoiseMode
+    """Whether the numbers were injected or came from the device."""
+    digest: Digest
+    """SHA-256 of the drawn values, as float32 before any rounding to the type that was asked for."""
+
+
+class Step(Record):
+    """The latents after one denoising step, small enough to keep."""
+
+    digest: Digest
+    """SHA-256 over dtype, shape and bytes of the latents."""
+    sketch: list[Number]
+    """Norm, mean, smallest and largest value, then 16 projections on fixed random signs over the root of the size."""
+
+
+class MemoryUse(Record):
+    """Bytes of memory."""
+
+    allocated_bytes: int
+    """In use now."""
+    peak_bytes: int | None = None
+    """Largest use since the last reset, where the device can tell."""
+    device: str | None = None
+    """Where the component's weights are."""
+
+
+class Sample(Record):
+    """One picture that was made."""
+
+    key: CaseKey
+    """Case and seed."""
+    process: int
+    """Index of the worker process; one that replaces an interrupted one has an index of its own."""
+    repeat: int
+    """Index inside the process."""
+    image: ArrayRef
+    """The 8-bit picture."""
+    float_image: ArrayRef | None
+    """The decoder's output before it is cut to 8 bits."""
+    latents: ArrayRef | None
+    """The latents after the last step."""
+    noise_digest: Digest
+    """SHA-256 over the digests of all logged draws, in their order."""
+    noise_path: str
+    """File with the drawn values, ``noise.0`` onwards, relative to the run folder."""
+    draws: list[Draw]
+    """All logged draws."""
+    hidden_draws: list[str]
+    """Signs of draws that could not be logged or controlled; empty when the noise is fully known."""
+    per_step: list[Step]
+    """Latents after each denoising step."""
+    seconds: dict[str, float]
+    """Seconds by stage, ``total`` for the whole call."""
+    memory: dict[str, MemoryUse]
+    """Memory by component, ``device`` for the whole device where it can tell."""
+
+    @property
+    def outcome(self) -> str:
+        """Digest over everything that was made: picture, float output and latents."""
+        made = [array.digest if array else "" for array in (self.image, self.float_image, self.latents)]
+        return hashlib.sha256(" ".join(made).encode()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """Process and repeat in short form, such as ``p0r2``."""
+        return f"p{self.process}r{self.repeat}"
+
+
+class Failure(Record):
+    """Something that went wrong while running; a crash is data."""
+
+    stage: str
+    """Where it happened: ``start``, ``load``, ``generate``, ``output``, ``environment`` or ``process``."""
+    key: CaseKey | None
+    """Case and seed, where it happened in one."""
+    process: int
+    """Index of the worker process."""
+    repeat: int | None
+    """Index inside the process, where it happened in a repeat."""
+    error: str
+    """Type of the error, or how the process ended."""
+    message: str
+    """The error in words."""
+    traceback: str = ""
+    """Where it came from, or the last lines the process wrote; home folders and tokens are taken out."""
+
+
+class Switch(Record):
+    """One setting that bears on determinism or accuracy."""
+
+    name: str
+    """Environment variable or API."""
+    requested: str | None
+    """Value that was asked for; None when nothing was."""
+    effective: str | None
+    """Value read back in the worker after start; None when it is unset."""
+    source: Literal["default", "scenario", "environment", "backend"]
+    """Where the value comes from."""
+
+
+class Environment(Record):
+    """What the worker ran on; allow-listed names only, no serial numbers, tokens or home folders."""
+
+    backend: str
+    """Name of the backend."""
+    device: str
+    """Device as torch calls it."""
+    device_name: str
+    """Product name."""
+    simulated: bool
+    """Whether a stand-in library plays the device."""
+    facts: dict[str, str]
+    """Versions and properties of driver, toolkit and chip."""
+    packages: dict[str, str]
+    """Versions of the packages that matter."""
+    switches: list[Switch]
+    """Settings that were in force."""
+    python: str
+    """Python version."""
+    os: str
+    """Operating system, kernel and architecture."""
+    cpu: str
+    """Processor name."""
+    cpu_count: int
+    """Processors this process may use."""
+    memory_bytes: int
+    """Main memory."""
+    commit: str | None
+    """Git commit of the working folder, with ``-dirty`` when it has changes."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything but the commit: to commit a report changes no number."""
+        return json_digest(self.model_dump(mode="json", exclude={"commit"}))
+
+    @property
+    def host_digest(self) -> str:
+        """SHA-256 of machine, device and packages, without the switches, which belong to an arm."""
+        return json_digest(self.model_dump(mode="json", exclude={"commit", "switches"}))
+
+
+class LoadedModel(Record):
+    """What the worker found after loading."""
+
+    notes: list[str]
+    """Facts about the loaded pipeline."""
+    memory: dict[str, MemoryUse]
+    """Memory by component after loading."""
+    seconds: float
+    """Time to load."""
+
+
+class Run(Record):
+    """One arm of one scenario: all samples and failures of its plan."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    id: str
+    """Folder of the job and of the arm."""
+    state: Literal["unfinished", "finished"]
+    """An unfinished run was interrupted or is still going; it is never judged."""
+    plan: Plan
+    """What was to be made."""
+    backend: str
+    """Backend the arm's device resolved to."""
+    device_index: int
+    """Index of the device on its backend."""
+    model: ModelIdentity
+    """What was loaded."""
+    code_digest: Digest
+    """SHA-256 over the harness's own code and the adapter's."""
+    host_digest: Digest
+    """SHA-256 of machine, device and packages before the run began; an interrupted run is resumed only on the same."""
+    started_utc: str
+    """When the run began, ISO 8601."""
+    seconds: float
+    """Wall time of all processes together."""
+    environment: Environment | None
+    """What it ran on; None when no worker came far enough to say."""
+    loaded: LoadedModel | None
+    """What the first worker found after loading."""
+    samples: list[Sample]
+    """Every picture, sorted by case, seed, process and repeat."""
+    failures: list[Failure]
+    """Everything that went wrong."""
+    log_tail: str
+    """Last lines the first worker wrote, for the evidence section."""
+
+    def samples_of(self, key: CaseKey) -> list[Sample]:
+        """Samples of one case and seed, in the order of processes and repeats."""
+        return [sample for sample in self.samples if sample.key == key]
+
+
+# --- what a comparison writes ----------------------------------------------------------------------------------------
+
+
+class RunRef(Record):
+    """Which run a side of a comparison is."""
+
+    id: str
+    """Folder of the job and of the arm."""
+    path: str
+    """Run folder, relative to the comparison file."""
+    arm: Id
+    """Name of the arm."""
+    device: str
+    """Device as torch calls it."""
+    device_name: str
+    """Product name."""
+    simulated: bool
+    """Whether a stand-in library plays the device."""
+    dtype: str
+    """Type of weights and activations."""
+    noise: NoiseMode
+    """Where random draws came from."""
+    switches: SwitchMode
+    """Which determinism switches were set."""
+
+
+class Measurement(Record):
+    """One metric of one pair."""
+
+    metric: str
+    """Name of the metric."""
+    subject: Literal["image", "float_image"]
+    """What it was measured on."""
+    value: Number | None
+    """The number; None when the metric has none for this pair."""
+    unit: str
+    """Unit of the value."""
+    better: Literal["higher", "lower"]
+    """Direction in which the pictures are more alike."""
+    spec: str
+    """Identifier of the exact definition."""
+    parts: dict[str, Number] = Field(default_factory=dict)
+    """Named numbers behind the value, such as one per channel."""
+    where: str = ""
+    """Place in the picture the value comes from."""
+    problem: str = ""
+    """Why there is no value."""
+
+
+class Verdict(Record):
+    """One limit held against one measurement."""
+
+    limit: Limit
+    """The limit."""
+    measured: Number | None
+    """What was measured."""
+    status: Status
+    """The word."""
+    message: str
+    """Observed, allowed, where."""
+
+
+class Pair(Record):
+    """Two samples of one case and seed."""
+
+    key: CaseKey
+    """Case and seed."""
+    actual: str
+    """Sample on the actual side, such as ``p0r2``."""
+    expected: str
+    """Sample on the expected side."""
+    identical: bool
+    """Whether picture, float output and latents are equal byte for byte."""
+    first_differing_step: int | None
+    """First denoising step, counted from 1, whose latents differ; None when none does or none was kept."""
+    measurements: list[Measurement]
+    """All metrics of the pair."""
+    verdicts: list[Verdict] = Field(default_factory=list)
+    """All limits of the pair."""
+
+
+class Outcome(Record):
+    """One distinct result among the samples that ought to be the same."""
+
+    digest: Digest
+    """Digest over picture, float output and latents."""
+    image_digest: Digest
+    """Digest of the picture alone."""
+    samples: list[str]
+    """Who made it, such as ``p0r0``, in order."""
+
+
+class Repetition(Record):
+    """What the samples of one case and seed say about determinism."""
+
+    key: CaseKey
+    """Case and seed."""
+    runs: int
+    """Number of samples."""
+    processes: int
+    """Number of processes they were made in."""
+    outcomes: list[Outcome]
+    """Distinct results, the first sample's first."""
+    bound_95: float
+    """Largest rate of differing runs that so many identical ones do not exclude at 95 %: ``1 - 0.05 ** (1 / runs)``."""
+    status: Status
+    """Identical, unstable, or skipped when there was nothing to repeat."""
+    pattern: str
+    """In words: how the differing samples lie among the processes and repeats."""
+
+
+class Comparison(Record):
+    """Two runs, or one run against itself, measured and judged."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    scope: Scope
+    """Repeats of one arm, or a candidate against a reference."""
+    scenario: Id
+    """Name of the scenario."""
+    actual: RunRef
+    """What is judged."""
+    expected: RunRef
+    """What it is held against; the same run for repeats."""
+    limits: list[Limit]
+    """Limits of this scope."""
+    repetitions: list[Repetition] = Field(default_factory=list)
+    """Determinism by case and seed; for repeats only."""
+    pairs: list[Pair]
+    """Everything that was measured."""
+    missing: list[CaseKey] = Field(default_factory=list)
+    """Expected cases and seeds that the actual side does not have."""
+    unexpected: list[CaseKey] = Field(default_factory=list)
+    """Cases and seeds that the expected side does not have."""
+    differences: list[str] = Field(default_factory=list)
+    """Why the two sides cannot be compared, such as another noise; empty when they can."""
+    failures: list[Failure] = Field(default_factory=list)
+    """Failures of either side."""
+    outcome: Status = Status.SKIPPED
+    """The word for the whole comparison."""
+    message: str = ""
+    """The outcome in one sentence."""
+
+
+class Report(Record):
+    """What a report is made from; renderers turn it into text and look up nothing else."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    title: str
+    """Heading."""
+    scenario: Scenario
+    """The question, as it was written."""
+    command: list[str]
+    """How to do it again, as words of a command line."""
+    runs: list[Run]
+    """All arms, in the scenario's order."""
+    comparisons: list[Comparison]
+    """All comparisons, repeats first."""
+    outcome: Status
+    """The worst word of all comparisons."""
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def to_json(record: Record) -> str:
+    """Text of a record as it is stored: strict JSON, two spaces, a newline at the end."""
+    return json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_json(kind: type[AnyRecord], text: str, *, place: Path | str) -> AnyRecord:
+    """Read a record back.
+
+    Raises:
+        RecordError: the text is not such a record, or of another version; the message names ``place`` and the field.
+    """
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the whole file"
+        raise RecordError(
+            f"{place} is not a {kind.__name__} of format {SCHEMA_VERSION}: {field}: {first['msg']}. "
+            "It may be from another version of the harness, or damaged; make it again."
+        ) from error
+    except ValueError as error:
+        raise RecordError(f"{place} is not valid JSON: {error}. The file may be truncated; make it again.") from error
+
+
+def json_digest(data: Any) -> str:
+    """SHA-256 of canonical JSON: sorted keys, no spaces, UTF-8.
+
+    >>> json_digest({"b": 1, "a": 2}) == json_digest({"a": 2, "b": 1})
+    True
+    """
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not strict JSON")

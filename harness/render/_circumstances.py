@@ -1,0 +1,289 @@
+"""Rows of the tables about how the numbers came about: work, model, environment, memory and time."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from harness.render import _words as words
+from harness.render._document import Cell, Table, code, digest, figure, plain, quote, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from harness.records import Case, Failure, MemoryUse, Report, Run, Switch
+
+_UNKNOWN = "not known"
+_DENOISING = "denoising"
+
+
+def cases_of(report: Report) -> list[Case]:
+    """Cases that were to be made by any arm, each once, in the scenario's order; without runs, the scenario's."""
+    found = {case.id: case for run in report.runs for case in run.plan.cases}
+    return list(found.values()) or list(report.scenario.cases)
+
+
+def seeds_of(report: Report) -> list[int]:
+    """Seeds that were to be used by any arm; without runs, the scenario's."""
+    return list(dict.fromkeys(seed for run in report.runs for seed in run.plan.seeds)) or list(report.scenario.seeds)
+
+
+def arms(report: Report) -> list[str]:
+    """Names of all arms that have a run."""
+    return [run.plan.arm.name for run in report.runs]
+
+
+def by_arm(report: Report, facts: Sequence[Mapping[str, Cell]], *, heading: str, title: str = "") -> Table:
+    """One row for each name, one column for each arm; one column in all when no arm differs from another."""
+    names = list(dict.fromkeys(name for each in facts for name in each))
+    same = len(facts) > 1 and all(each == facts[0] for each in facts)
+    columns = ["All arms"] if same else arms(report)
+    shown = facts[:1] if same else facts
+    rows = [[plain(name), *(each.get(name, plain(_UNKNOWN)) for each in shown)] for name in names]
+    return table((heading, *columns), rows, title=title)
+
+
+# --- work ------------------------------------------------------------------------------------------------------------
+
+
+def prompts(report: Report) -> Table:
+    """Every case word for word."""
+    default = "the pipeline's own default"
+    rows = [
+        [
+            code(case.id),
+            quote(case.prompt),
+            plain(default) if case.negative_prompt is None else quote(case.negative_prompt or "(empty)"),
+            code(case.input_image) if case.input_image else plain("none: made from the prompt alone"),
+        ]
+        for case in cases_of(report)
+    ]
+    return table(("Case", "Prompt", "Negative prompt", "Input picture"), rows, title="Prompts")
+
+
+def settings(report: Report) -> Table:
+    """What all arms have in common."""
+    scenario, repeats = report.scenario, report.scenario.repeats
+    rows = {
+        "Scenario": code(scenario.name),
+        "Task": plain(scenario.task.value.replace("_", " ")),
+        "Seeds": figure(", ".join(map(str, seeds_of(report)))),
+        "Size": figure(f"{scenario.width} x {scenario.height} pixels"),
+        "Denoising steps": figure(scenario.steps),
+        "Guidance scale": figure(words.number(scenario.guidance_scale)),
+        "Repeats": plain(
+            f"{repeats.in_process} in each of {words.count(repeats.processes, 'fresh process', 'fresh processes')}"
+        ),
+    }
+    return table(("Setting", "Value"), [[plain(name), cell] for name, cell in rows.items()], title="Settings")
+
+
+def work(report: Report) -> Table:
+    """What each arm was to do and did."""
+    return by_arm(report, [_work(run) for run in report.runs], heading="Arm", title="Arms")
+
+
+def _work(run: Run) -> dict[str, Cell]:
+    arm, plan = run.plan.arm, run.plan
+    planned = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
+    hidden = sum(bool(sample.hidden_draws) for sample in run.samples)
+    return {
+        "Role": plain(arm.role.value),
+        "Device asked for": code(arm.device),
+        "Type of weights": code(arm.dtype or plan.model.dtype),
+        "Noise": plain(arm.noise.value if arm.noise else _UNKNOWN),
+        "Switches": plain(arm.switches.value.replace("_", " ") if arm.switches else _UNKNOWN),
+        "Pictures made": figure(f"{len(run.samples)} of {planned} planned"),
+        "Draws that could not be controlled": plain(
+            f"in {words.count(hidden, 'picture')}" if hidden else "none seen" if run.samples else words.NOT_MEASURED
+        ),
+        "Failures": figure(len(run.failures)),
+        "State": plain(run.state),
+        "Started (UTC)": plain(run.started_utc),
+        "Wall time": figure(words.seconds(run.seconds)),
+        "Run": code(run.id),
+    }
+
+
+# --- model -----------------------------------------------------------------------------------------------------------
+
+
+def model(report: Report) -> Table:
+    """What was loaded, by arm."""
+    return by_arm(report, [_model(run) for run in report.runs], heading="Model")
+
+
+def _model(run: Run) -> dict[str, Cell]:
+    asked, found = run.plan.model, run.model
+    return {
+        "Source": code(found.source),
+        "Revision": code(found.revision) if found.revision else plain("none: not from a hub"),
+        "Digest of all files": Cell(found.digest, kind="code"),
+        "Weights": figure(words.size(found.weights_bytes)),
+        "Adapter": code(asked.adapter),
+        "Type of weights": code(run.plan.arm.dtype or asked.dtype),
+        "Attention": code(asked.attention),
+        "Code of the model folder may run": plain("yes" if asked.trust_remote_code else "no"),
+        "Code pinned by digest": plain("yes" if asked.code_sha256 else "no"),
+        "Digest of the harness's code": digest(run.code_digest),
+        **{f"Code {name}": Cell(value, kind="code") for name, value in sorted(found.code.items())},
+    }
+
+
+def notes(report: Report) -> list[str]:
+    """What the adapter said about the loaded pipelines, each once."""
+    return list(dict.fromkeys(note for run in report.runs if run.loaded for note in run.loaded.notes))
+
+
+# --- environment -----------------------------------------------------------------------------------------------------
+
+
+def environment(report: Report) -> Table:
+    """Machine, device and packages, by arm."""
+    return by_arm(report, [_environment(run) for run in report.runs], heading="Environment")
+
+
+def _environment(run: Run) -> dict[str, Cell]:
+    found = run.environment
+    if found is None:
+        return {"Device": plain("not known: no worker came far enough to say")}
+    return {
+        "Device": code(found.device),
+        "Product": plain(found.device_name),
+        "Simulated": plain("YES: a stand-in library plays the device" if found.simulated else "no"),
+        "Backend": code(found.backend),
+        **{_capital(name): plain(value) for name, value in sorted(found.facts.items())},
+        "Python": plain(found.python),
+        **{name: plain(value) for name, value in sorted(found.packages.items())},
+        "Operating system": plain(found.os),
+        "Processor": plain(found.cpu),
+        "Processors in use": figure(found.cpu_count),
+        "Memory": figure(words.size(found.memory_bytes)),
+        "Commit": code(found.commit) if found.commit else plain("not a git folder"),
+    }
+
+
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:].replace("_", " ")
+
+
+def switches(report: Report) -> Table:
+    """Every setting that bears on the numbers, with what was asked for, what was in force, and who set it."""
+    found: dict[Switch, list[str]] = {}
+    for run in report.runs:
+        for switch in run.environment.switches if run.environment else []:
+            found.setdefault(switch, []).append(run.plan.arm.name)
+    rows = [
+        [
+            code(switch.name),
+            plain("nothing") if switch.requested is None else code(switch.requested or "(empty)"),
+            plain("unset") if switch.effective is None else code(switch.effective or "(empty)"),
+            plain(switch.source),
+            plain("all" if len(names) == len(report.runs) else ", ".join(names)),
+        ]
+        for switch, names in sorted(found.items(), key=lambda each: (each[0].name, each[1]))
+    ]
+    return table(("Switch", "Requested", "In force", "Set by", "Arms"), rows, title="Switches", fold=True)
+
+
+# --- memory and time -------------------------------------------------------------------------------------------------
+
+
+def allocation(report: Report) -> Table:
+    """Where each component lies and how much memory it takes, in the adapter's own order of components."""
+    rows = [row for run in report.runs for row in _allocation(run)]
+    return table(("Arm", "Component", "Device", "Allocated after loading", "Peak while generating"), rows)
+
+
+def _allocation(run: Run) -> list[list[Cell]]:
+    loaded = run.loaded.memory if run.loaded else {}
+    names = dict.fromkeys([*loaded, *(name for sample in run.samples for name in sample.memory)])
+    return [
+        [
+            code(run.plan.arm.name),
+            plain("whole device" if name == "device" else name),
+            _component_device(run, loaded.get(name)),
+            figure(words.size(loaded[name].allocated_bytes) if name in loaded else words.NOT_MEASURED),
+            figure(_peak(run, name)),
+        ]
+        for name in names
+    ]
+
+
+def _component_device(run: Run, use: MemoryUse | None) -> Cell:
+    if use is not None and use.device:
+        return code(use.device)
+    return code(run.environment.device) if run.environment and use is None else plain(_UNKNOWN)
+
+
+def _peak(run: Run, name: str) -> str:
+    peaks = [
+        sample.memory[name].peak_bytes or 0
+        for sample in run.samples
+        if name in sample.memory and sample.memory[name].peak_bytes is not None
+    ]
+    return words.size(max(peaks)) if peaks else words.NOT_MEASURED
+
+
+def performance(report: Report) -> Table:
+    """Load time, median time of each stage, and denoising steps per second."""
+    return by_arm(report, [_performance(run) for run in report.runs], heading="Time")
+
+
+def _performance(run: Run) -> dict[str, Cell]:
+    stages = list(dict.fromkeys(stage for sample in run.samples for stage in sample.seconds if stage != "total"))
+    medians = {stage: median_seconds(run, stage) for stage in [*stages, "total"]}
+    denoising = medians.get(_DENOISING)
+    return {
+        "Loading the model": figure(words.seconds(run.loaded.seconds) if run.loaded else words.NOT_MEASURED),
+        **{
+            _stage(stage): figure(words.NOT_MEASURED if value is None else words.seconds(value))
+            for stage, value in medians.items()
+        },
+        "Denoising steps per second (denoising alone)": figure(
+            f"{run.plan.steps / denoising:.3g}" if denoising else words.NOT_MEASURED
+        ),
+        "Pictures the medians are over": figure(len(run.samples)),
+    }
+
+
+def _stage(stage: str) -> str:
+    return "Whole picture, median" if stage == "total" else f"{_capital(stage).replace('Vae', 'VAE')}, median"
+
+
+def median_seconds(run: Run, stage: str) -> float | None:
+    """Median time of a stage over all samples that have it."""
+    found = [sample.seconds[stage] for sample in run.samples if stage in sample.seconds]
+    return median(found) if found else None
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+
+def failures_of(report: Report) -> list[tuple[str, Failure]]:
+    """Every failure with its arm, each once; those of a comparison whose run is not in the report come last."""
+    found = [(run.plan.arm.name, failure) for run in report.runs for failure in run.failures]
+    known = [failure for _, failure in found]
+    for comparison in report.comparisons:
+        for failure in comparison.failures:
+            if failure not in known:
+                known.append(failure)
+                found.append((comparison.actual.arm, failure))
+    return found
+
+
+def failures(found: Sequence[tuple[str, Failure]]) -> Table:
+    """One row for each failure."""
+    rows = [
+        [
+            code(arm),
+            plain(failure.stage),
+            plain(failure.key or "not in a picture"),
+            figure(failure.process),
+            figure(words.NONE if failure.repeat is None else failure.repeat),
+            code(failure.error),
+            plain(failure.message),
+        ]
+        for arm, failure in found
+    ]
+    return table(("Arm", "Stage", "Case and seed", "Process", "Repeat", "Error", "Message"), rows)

@@ -1,0 +1,178 @@
+"""What a report says, free of any format: a heading, marks, and sections of paragraphs, tables, lists and quotes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from harness.render._words import NONE, SIGNS, status_word
+from harness.text import printable, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from harness.records import Status
+
+_SHORT_DIGEST = 12
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table; it is never empty."""
+
+    text: str
+    kind: Literal["text", "number", "code", "quote", "status"] = "text"
+    status: Status | None = None
+    full: str = ""
+    """The whole value where ``text`` is shortened."""
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            object.__setattr__(self, "text", NONE)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns with headings; every row has as many cells."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    title: str = ""
+    note: str = ""
+    """One sentence under the table."""
+    fold: bool = False
+    """Whether a format that can fold may show only the title at first."""
+    kind: Literal["table"] = "table"
+
+    def __post_init__(self) -> None:
+        wrong = [row for row in self.rows if len(row) != len(self.columns)]
+        if wrong:
+            raise ValueError(f"a row has {len(wrong[0])} cells where the table has {len(self.columns)} columns")
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Running text."""
+
+    text: str
+    status: Status | None = None
+    """Outcome to show in front of the text."""
+    kind: Literal["paragraph"] = "paragraph"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Title of a part of a section."""
+
+    text: str
+    status: Status | None = None
+    kind: Literal["heading"] = "heading"
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A plain list."""
+
+    items: tuple[str, ...]
+    kind: Literal["bullets"] = "bullets"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Lines to be shown exactly as they are."""
+
+    text: str
+    title: str
+    fold: bool = True
+    kind: Literal["listing"] = "listing"
+
+
+Block = Table | Paragraph | Heading | Bullets | Listing
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of the report."""
+
+    id: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A warning that no one can overlook."""
+
+    title: str
+    text: str
+    kind: Literal["simulated", "cpu", "unfinished"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number worth seeing first, with its words."""
+
+    value: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """Everything a report says."""
+
+    title: str
+    summary: str
+    status: Status
+    sentence: str
+    reasons: tuple[str, ...]
+    """Sentences of the comparisons that decided."""
+    marks: tuple[Mark, ...]
+    figures: tuple[Figure, ...]
+    sections: tuple[Section, ...]
+
+
+def clean(text: str) -> str:
+    """Text from outside without control characters and secrets; the environment is not looked at."""
+    return redact(printable(text), environment={})
+
+
+def plain(text: object) -> Cell:
+    """A cell of words."""
+    return Cell(clean(str(text)))
+
+
+def figure(text: object) -> Cell:
+    """A cell whose text is a number, set so that digits stand under digits."""
+    return Cell(clean(str(text)), kind="number")
+
+
+def code(text: str) -> Cell:
+    """A cell with a name or value that a machine reads."""
+    return Cell(clean(text), kind="code")
+
+
+def quote(text: str) -> Cell:
+    """A cell with text that a user wrote as content, shown word for word."""
+    return Cell(printable(text), kind="quote")
+
+
+def digest(value: str) -> Cell:
+    """A cell with the beginning of a digest."""
+    return Cell(value[:_SHORT_DIGEST], kind="code", full=value)
+
+
+def word(status: Status) -> Cell:
+    """A cell with the word of an outcome."""
+    return Cell(status_word(status), kind="status", status=status)
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str = "", note: str = "", fold: bool = False
+) -> Table:
+    """A table from any sequences of cells."""
+    return Table(tuple(map(clean, columns)), tuple(map(tuple, rows)), title=clean(title), note=clean(note), fold=fold)
+
+
+def sign(status: Status) -> str:
+    """The sign that stands beside the word of an outcome."""
+    return SIGNS[status]

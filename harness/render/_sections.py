@@ -1,0 +1,201 @@
+"""The report as a document: which sections there are and in which order they are read."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from harness.records import EXIT_CODES, Scope
+from harness.render import _circumstances as circumstances
+from harness.render import _tables as tables
+from harness.render import _words as words
+from harness.render._document import (
+    Block,
+    Bullets,
+    Document,
+    Figure,
+    Heading,
+    Listing,
+    Paragraph,
+    Section,
+    Table,
+    clean,
+)
+from harness.render._limits_of_evidence import marks, not_shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from harness.records import Comparison, Report
+
+
+def document(report: Report) -> Document:
+    """Everything a report says, in reading order."""
+    deciding = [each for each in report.comparisons if each.outcome is report.outcome and each.message]
+    reasons = [f"{_scoped(each)}: {each.message}" for each in deciding]
+    return Document(
+        title=clean(report.title),
+        summary=clean(report.scenario.summary),
+        status=report.outcome,
+        sentence=words.SENTENCES[report.outcome],
+        reasons=tuple(map(clean, dict.fromkeys(reasons))),
+        marks=marks(report),
+        figures=tuple(_figures(report)),
+        sections=tuple(section for section in _sections(report) if section.blocks),
+    )
+
+
+def _scoped(comparison: Comparison) -> str:
+    repeats = comparison.scope is Scope.REPEAT
+    return f"Repeats of {comparison.actual.arm}" if repeats else tables.name_of(comparison)
+
+
+def _sections(report: Report) -> Iterator[Section]:
+    failures = Section("failures", "Failures", tuple(_failures(report)))
+    failed = bool(circumstances.failures_of(report))
+    yield Section("summary", "Summary", _summary(report))
+    # Whoever opens a report of a failed run looks for the failure first.
+    if failed:
+        yield failures
+    yield Section("repeats", "Repeats", tuple(_repeats(report)))
+    yield Section("reference", "Against reference", tuple(_reference(report)))
+    yield Section("limits", "Limits", _limits(report))
+    yield Section("definitions", "Definitions", (_or(tables.definitions(report), "Nothing was measured."),))
+    if not failed:
+        yield failures
+    yield Section("not-shown", "What this does not show", (Bullets(tuple(map(clean, not_shown(report)))),))
+    yield Section("work", "What was run", tuple(_work(report)))
+    yield Section("model", "Model", tuple(_model(report)))
+    yield Section("environment", "Environment", tuple(_environment(report)))
+    yield Section("allocation", "Device allocation", (_or(circumstances.allocation(report), "No model was loaded."),))
+    yield Section("performance", "Performance", (_or(circumstances.performance(report), "Nothing was run."),))
+    yield Section("log", "Log excerpt", tuple(_log(report)))
+    yield Section("reproduce", "How to reproduce", tuple(_reproduce(report)))
+
+
+def _or(table: Table, otherwise: str) -> Block:
+    return table if table.rows else Paragraph(otherwise)
+
+
+def _summary(report: Report) -> tuple[Block, ...]:
+    return (_or(tables.summary(report), "No comparison was made."),)
+
+
+def _failures(report: Report) -> Iterator[Block]:
+    found = circumstances.failures_of(report)
+    if not found:
+        yield Paragraph("No failure was recorded.")
+        return
+    yield circumstances.failures(found)
+    for arm, failure in found:
+        if failure.traceback.strip():
+            place = f"{arm}, process {failure.process}: {failure.error}"
+            yield Listing(clean(failure.traceback).strip("\n"), f"Traceback of {place}")
+
+
+def _repeats(report: Report) -> Iterator[Block]:
+    comparisons = tables.of_scope(report, Scope.REPEAT)
+    if not comparisons:
+        yield Paragraph("No repeats were compared.")
+        return
+    yield tables.measures(report, comparisons)
+    for comparison in comparisons:
+        yield Heading(f"Repeats of {comparison.actual.arm}", comparison.outcome)
+        yield from _judged(comparison)
+        if comparison.repetitions:
+            yield tables.repeat_cases(report, comparison)
+        yield from tables.pair_tables(comparison)
+
+
+def _reference(report: Report) -> Iterator[Block]:
+    comparisons = tables.of_scope(report, Scope.REFERENCE)
+    if not comparisons:
+        yield Paragraph("No arm was held against a reference, so this report says nothing about accuracy.")
+        return
+    if any(comparison.pairs for comparison in comparisons):
+        yield tables.measures(report, comparisons)
+    for comparison in comparisons:
+        yield Heading(tables.name_of(comparison), comparison.outcome)
+        if comparison.differences:
+            yield Paragraph("NOT COMPARABLE. The two sides differ in what must be the same:")
+            yield Bullets(tuple(map(clean, comparison.differences)))
+        yield from _judged(comparison)
+        yield from tables.pair_tables(comparison)
+
+
+def _judged(comparison: Comparison) -> Iterator[Block]:
+    if comparison.message:
+        yield Paragraph(clean(comparison.message))
+    if comparison.missing:
+        yield Paragraph("Expected and not there:")
+        yield Bullets(tuple(map(str, comparison.missing)))
+    if comparison.unexpected:
+        yield Paragraph("There and not expected:")
+        yield Bullets(tuple(map(str, comparison.unexpected)))
+    if comparison.limits:
+        yield tables.verdicts(comparison)
+    if not comparison.pairs and not comparison.differences:
+        yield Paragraph("No pair was measured.")
+
+
+def _limits(report: Report) -> tuple[Block, ...]:
+    return (_or(tables.limits(report), "The scenario sets no limits, so differences are reported and not judged."),)
+
+
+def _work(report: Report) -> Iterator[Block]:
+    yield circumstances.prompts(report)
+    yield circumstances.settings(report)
+    yield _or(circumstances.work(report), "No arm has a run.")
+
+
+def _model(report: Report) -> Iterator[Block]:
+    yield _or(circumstances.model(report), "No model was loaded.")
+    notes = circumstances.notes(report)
+    if notes:
+        yield Paragraph("What the adapter says about the loaded pipeline:")
+        yield Bullets(tuple(map(clean, notes)))
+
+
+def _environment(report: Report) -> Iterator[Block]:
+    yield _or(circumstances.environment(report), "No arm has a run.")
+    yield _or(circumstances.switches(report), "No switch was recorded.")
+
+
+def _log(report: Report) -> Iterator[Block]:
+    for run in report.runs:
+        if run.log_tail.strip():
+            yield Listing(clean(run.log_tail).strip("\n"), f"Last lines of {run.plan.arm.name}, run {run.id}")
+    if not any(run.log_tail.strip() for run in report.runs):
+        yield Paragraph("The workers wrote no log.")
+
+
+def _reproduce(report: Report) -> Iterator[Block]:
+    if not report.command:
+        yield Paragraph("The command was not recorded.")
+        return
+    yield Listing(clean(shlex.join(report.command)), "In the folder of the scenario:", fold=False)
+    yield Paragraph("The same result needs the same model digest, packages, device and switches as listed above.")
+
+
+def _figures(report: Report) -> Iterator[Figure]:
+    """Numbers for the head of the page, all of them repeated with their place in the tables below."""
+    made = sum(len(run.samples) for run in report.runs)
+    yield Figure(str(made), f"{'picture' if made == 1 else 'pictures'} made by {words.count(len(report.runs), 'arm')}")
+    repeats = tables.of_scope(report, Scope.REPEAT)
+    found = [repetition for comparison in repeats for repetition in comparison.repetitions]
+    if found:
+        most = max(len(repetition.outcomes) for repetition in found)
+        yield Figure(str(most), "distinct outcome per case and seed" if most == 1 else "distinct outcomes at worst")
+    steady = [repetition for repetition in found if len(repetition.outcomes) == 1 and repetition.runs > 1]
+    if steady and len(steady) == len(found):
+        yield Figure(words.percent(max(each.bound_95 for each in steady)), "failure rate not excluded at 95 %")
+    yield from _worst_reference(tables.of_scope(report, Scope.REFERENCE))
+    failing = sum(EXIT_CODES[comparison.outcome] != 0 for comparison in report.comparisons)
+    yield Figure(f"{len(report.comparisons) - failing} of {len(report.comparisons)}", "comparisons without a complaint")
+
+
+def _worst_reference(comparisons: Sequence[Comparison]) -> Iterator[Figure]:
+    pairs = [pair for comparison in comparisons for pair in comparison.pairs]
+    found = tables.worst_pair(pairs, "psnr_db", "image")
+    if found is not None and found[1].value is not None:
+        yield Figure(words.measured(found[1], unit=True), "worst PSNR against a reference")

@@ -1,0 +1,577 @@
+"""Rows of the tables about results: what was compared, what was measured, what was judged."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from harness.records import EXIT_CODES, Role, Scope, Status, worst
+from harness.render import _words as words
+from harness.render._document import Cell, Table, clean, code, digest, figure, plain, table, word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from harness.records import (
+        ArrayRef,
+        CaseKey,
+        Comparison,
+        Limit,
+        Measurement,
+        Pair,
+        Repetition,
+        Report,
+        Run,
+        RunRef,
+        Sample,
+        Verdict,
+    )
+
+
+# --- looking things up -----------------------------------------------------------------------------------------------
+
+
+def of_scope(report: Report, scope: Scope) -> list[Comparison]:
+    """Comparisons of one scope, in the report's order."""
+    return [comparison for comparison in report.comparisons if comparison.scope is scope]
+
+
+def name_of(comparison: Comparison) -> str:
+    """What a comparison is called: the arm, or both arms."""
+    if comparison.scope is Scope.REPEAT:
+        return comparison.actual.arm
+    return f"{comparison.actual.arm} against {comparison.expected.arm}"
+
+
+def run_of(report: Report, reference: RunRef) -> Run | None:
+    """The run a side of a comparison points to, where the report holds it."""
+    return next((run for run in report.runs if run.id == reference.id), None)
+
+
+def sample_of(run: Run | None, key: CaseKey, label: str) -> Sample | None:
+    """The sample with that label, where the run holds it."""
+    return next((sample for sample in (run.samples_of(key) if run else []) if sample.label == label), None)
+
+
+def device_of(report: Report, side: RunRef) -> str:
+    """Device in words, with what no reader may miss about it."""
+    name = side.device if side.device_name in {"", side.device} else f"{side.device}, {side.device_name}"
+    run = run_of(report, side)
+    if side.simulated or (run and run.environment and run.environment.simulated):
+        return f"{name} (SIMULATED)"
+    stands_in = run and run.backend == "cpu" and run.plan.arm.role is Role.CANDIDATE
+    return f"{name} (CPU stand-in)" if stands_in else name
+
+
+def keys_of(comparison: Comparison) -> list[CaseKey]:
+    """Every case and seed the comparison speaks of, sorted, each once."""
+    found = {
+        *(repetition.key for repetition in comparison.repetitions),
+        *(pair.key for pair in comparison.pairs),
+        *comparison.missing,
+        *comparison.unexpected,
+    }
+    return sorted(found, key=lambda key: (key.case, key.seed))
+
+
+def worst_pair(pairs: Iterable[Pair], metric: str, subject: str) -> tuple[Pair, Measurement] | None:
+    """The pair with the worst value of a metric; one that has no value is worse than any that has."""
+    found = [
+        (pair, measurement)
+        for pair in pairs
+        for measurement in pair.measurements
+        if (measurement.metric, measurement.subject) == (metric, subject)
+    ]
+    return max(found, key=lambda each: _badness(each[1]), default=None)
+
+
+def _badness(measurement: Measurement) -> float:
+    if measurement.value is None or math.isnan(measurement.value):
+        return math.inf
+    # What is better lower is a distance, and a signed one is as bad as it is far from zero.
+    return -measurement.value if measurement.better == "higher" else abs(measurement.value)
+
+
+def _metrics(comparisons: Iterable[Comparison]) -> list[tuple[str, str]]:
+    found = {
+        (measurement.metric, str(measurement.subject))
+        for comparison in comparisons
+        for pair in comparison.pairs
+        for measurement in pair.measurements
+        if measurement.metric != "identical"
+    }
+    return sorted(found, key=lambda each: (each[1] != "image", each[1], words.metric_rank(each[0])))
+
+
+def _place(pair: Pair, where: str = "") -> str:
+    return f"{pair.key}, {pair.actual} against {pair.expected}" + (f", {where}" if where else "")
+
+
+# --- summary ---------------------------------------------------------------------------------------------------------
+
+
+def summary(report: Report) -> Table:
+    """One row for each comparison."""
+    columns = (
+        "Arm",
+        "Scope",
+        "Outcome",
+        "Device",
+        "Noise",
+        "Switches",
+        "Runs",
+        "Processes",
+        "Distinct outcomes",
+        "Failure rate not excluded (95 %)",
+    )
+    note = "Runs and processes are counted for each case and seed. "
+    return table(
+        columns,
+        [_summary_row(report, each) for each in report.comparisons],
+        note=note + f"{words.NONE} stands for: does not apply.",
+    )
+
+
+def _summary_row(report: Report, comparison: Comparison) -> list[Cell]:
+    side, other = comparison.actual, comparison.expected
+    if comparison.scope is Scope.REPEAT:
+        devices, found = device_of(report, side), comparison.repetitions
+        amounts = [
+            figure(words.span(repetition.runs for repetition in found)),
+            figure(words.span(repetition.processes for repetition in found)),
+            figure(words.span(len(repetition.outcomes) for repetition in found)),
+            plain(_bound_in_short(found)),
+        ]
+    else:
+        devices = f"{device_of(report, side)} against {device_of(report, other)}"
+        amounts = [plain(words.count(len(comparison.pairs), "pair")), *[plain(words.NONE)] * 3]
+    return [
+        code(name_of(comparison)),
+        plain("repeats" if comparison.scope is Scope.REPEAT else "reference"),
+        word(comparison.outcome),
+        plain(devices),
+        plain(_both(side.noise.value, other.noise.value)),
+        plain(_both(side.switches.value, other.switches.value).replace("_", " ")),
+        *amounts,
+    ]
+
+
+def _both(actual: str, expected: str) -> str:
+    return actual if actual == expected else f"{actual} against {expected}"
+
+
+def _bound_in_short(repetitions: Sequence[Repetition]) -> str:
+    if any(len(repetition.outcomes) != 1 for repetition in repetitions):
+        return "runs differ"
+    bounds = [repetition.bound_95 for repetition in repetitions if repetition.runs > 1]
+    return f"up to {words.percent(max(bounds))}" if bounds and len(bounds) == len(repetitions) else "any: no repeats"
+
+
+# --- the rows of the note ---------------------------------------------------------------------------------------------
+
+_Row = tuple[str, "Callable[[Report, Comparison], str]"]
+
+
+def measures(report: Report, comparisons: Sequence[Comparison]) -> Table:
+    """One row for each measure, one column for each comparison; every value is the worst, with its place."""
+    identical: list[_Row] = [
+        ("Identical", lambda report, comparison: _identical(report, comparison, lambda sample: sample.image)),
+        (
+            "Float decoder output identical",
+            lambda report, comparison: _identical(report, comparison, lambda sample: sample.float_image),
+        ),
+        ("Final latents identical", lambda report, each: _identical(report, each, lambda sample: sample.latents)),
+    ]
+    found = _metrics(comparisons) or [(metric, "image") for metric in words.METRICS]
+    metrics: list[_Row] = [(words.metric_name(*each), _worst_value(*each)) for each in found]
+    # The note's own order: MSE, largest and mean difference, identical, PSNR; then what it lacked.
+    before = sum(each in {("mse", "image"), ("max_abs_diff", "image"), ("mean_abs_diff", "image")} for each in found)
+    rows = [*metrics[:before], identical[0], *metrics[before:], *identical[1:]]
+    if all(comparison.scope is Scope.REPEAT for comparison in comparisons):
+        rows += _repeat_rows()
+    else:
+        rows.append(("Same noise on both sides", _same_noise))
+    return table(
+        ("Measure", *map(name_of, comparisons)),
+        [[plain(label), *(plain(value(report, comparison)) for comparison in comparisons)] for label, value in rows],
+        note=_places(comparisons),
+    )
+
+
+def _worst_value(metric: str, subject: str) -> Callable[[Report, Comparison], str]:
+    def value(_report: Report, comparison: Comparison) -> str:
+        found = worst_pair(comparison.pairs, metric, subject)
+        if found is None:
+            return words.NOT_MEASURED
+        pair, measurement = found
+        text = words.measured(measurement, unit=True)
+        if all(_value(other, metric, subject) == measurement.value for other in comparison.pairs):
+            return text
+        if _worst_of_all(comparison) is not None:
+            return f"{text} ({measurement.where})" if measurement.where else text
+        return f"{text} ({_place(pair, measurement.where)})"
+
+    return value
+
+
+def _worst_of_all(comparison: Comparison) -> Pair | None:
+    """The one pair that has the worst value of every metric that differs at all; None when there is no such pair."""
+    found = [worst_pair(comparison.pairs, *each) for each in _metrics([comparison])]
+    unlike = {
+        (str(pair.key), pair.actual, pair.expected): pair
+        for pair, measurement in filter(None, found)
+        if any(
+            _value(other, measurement.metric, measurement.subject) != measurement.value for other in comparison.pairs
+        )
+    }
+    return next(iter(unlike.values())) if len(unlike) == 1 else None
+
+
+def _places(comparisons: Sequence[Comparison]) -> str:
+    """Where the values of the table come from, for each comparison whose pairs differ from each other."""
+    notes = []
+    for comparison in comparisons:
+        pair = _worst_of_all(comparison)
+        if pair is not None:
+            total = words.count(len(comparison.pairs), "pair")
+            notes.append(f"{name_of(comparison)}: the worst of {total}, {_place(pair)}.")
+        elif comparison.pairs:
+            total = words.count(len(comparison.pairs), "pair")
+            notes.append(f"{name_of(comparison)}: each value is the worst of {total}, all of which are listed below.")
+    return " ".join(notes)
+
+
+def _value(pair: Pair, metric: str, subject: str) -> float | None:
+    for measurement in pair.measurements:
+        if (measurement.metric, measurement.subject) == (metric, subject):
+            return measurement.value
+    return None
+
+
+def _identical(report: Report, comparison: Comparison, array: Callable[[Sample], ArrayRef | None]) -> str:
+    """Whether the arrays are equal within each case and seed, over all samples the comparison is about."""
+    equal = [
+        len({made.digest for made in arrays if made}) == 1 if all(arrays) else None
+        for arrays in _arrays(report, comparison, array)
+    ]
+    known = [each for each in equal if each is not None]
+    if not known:
+        return words.NOT_MEASURED
+    noun = ("case and seed", "cases and seeds") if comparison.scope is Scope.REPEAT else ("pair", "pairs")
+    total = words.count(len(known), *noun)
+    if len(known) != len(equal):
+        total += f"; {len(equal) - len(known)} more {words.NOT_MEASURED}"
+    return f"yes, in {total}" if all(known) else f"no, different in {known.count(False)} of {total}"
+
+
+def _arrays(
+    report: Report, comparison: Comparison, array: Callable[[Sample], ArrayRef | None]
+) -> list[list[ArrayRef | None]]:
+    actual, expected = run_of(report, comparison.actual), run_of(report, comparison.expected)
+    if comparison.scope is Scope.REPEAT:
+        groups = [actual.samples_of(repetition.key) if actual else [] for repetition in comparison.repetitions]
+        return [[array(sample) for sample in group] for group in groups if len(group) > 1]
+    sides = [
+        (sample_of(actual, pair.key, pair.actual), sample_of(expected, pair.key, pair.expected))
+        for pair in comparison.pairs
+    ]
+    return [[array(sample) if sample else None for sample in pair] for pair in sides]
+
+
+def _same_noise(report: Report, comparison: Comparison) -> str:
+    actual, expected = run_of(report, comparison.actual), run_of(report, comparison.expected)
+    pairs = [
+        (sample_of(actual, pair.key, pair.actual), sample_of(expected, pair.key, pair.expected))
+        for pair in comparison.pairs
+    ]
+    digests = [(left.noise_digest, right.noise_digest) for left, right in pairs if left and right]
+    if not digests:
+        return "not known: no pair was made"
+    same = sum(left == right for left, right in digests)
+    total = words.count(len(digests), "pair")
+    return (
+        f"yes, by digest, in {total}" if same == len(digests) else f"no, different in {len(digests) - same} of {total}"
+    )
+
+
+def _repeat_rows() -> list[_Row]:
+    return [
+        ("Runs of each case and seed", lambda _, each: words.span(found.runs for found in each.repetitions)),
+        ("Fresh processes", lambda _, each: words.span(found.processes for found in each.repetitions)),
+        ("Distinct outcomes", lambda _, each: _outcomes(each.repetitions)),
+        ("What that excludes", lambda _, each: _bound_in_words(each.repetitions)),
+        ("First differing denoising step", lambda _, each: _first_step(each.pairs)),
+        ("Pattern", lambda _, each: _patterns(each.repetitions)),
+    ]
+
+
+def _outcomes(repetitions: Sequence[Repetition]) -> str:
+    several = [repetition for repetition in repetitions if len(repetition.outcomes) != 1]
+    if not repetitions:
+        return words.NOT_MEASURED
+    if not several:
+        return f"1 in each of {len(repetitions)} cases and seeds" if len(repetitions) > 1 else "1"
+    return "; ".join(f"{words.outcome_counts(repetition)} in {repetition.key}" for repetition in several)
+
+
+def _bound_in_words(repetitions: Sequence[Repetition]) -> str:
+    steady = [words.bound(repetition) for repetition in repetitions if len(repetition.outcomes) == 1]
+    unlike = [f"{found.key}: {words.bound(found)}" for found in repetitions if len(found.outcomes) != 1]
+    return "; ".join(dict.fromkeys([*unlike, *steady])) or words.NOT_MEASURED
+
+
+def _first_step(pairs: Sequence[Pair]) -> str:
+    differing = [pair for pair in pairs if not pair.identical]
+    steps = [(pair.first_differing_step, pair) for pair in differing if pair.first_differing_step is not None]
+    if steps:
+        step, pair = min(steps, key=lambda each: each[0])
+        return f"step {step} ({_place(pair)})"
+    if differing:
+        return "no step differs, or none was kept; the difference comes later"
+    return "none: no runs differ" if pairs else words.NOT_MEASURED
+
+
+def _patterns(repetitions: Sequence[Repetition]) -> str:
+    unlike = [repetition for repetition in repetitions if len(repetition.outcomes) > 1]
+    if unlike:
+        return "; ".join(f"{repetition.key}: {repetition.pattern or 'not described'}" for repetition in unlike)
+    return "; ".join(dict.fromkeys(found.pattern for found in repetitions if found.pattern)) or words.NONE
+
+
+# --- repeats, case by case --------------------------------------------------------------------------------------------
+
+
+def repeat_cases(report: Report, comparison: Comparison) -> Table:
+    """Determinism of each case and seed, worst first."""
+    columns = (
+        "Case",
+        "Seed",
+        "Outcome",
+        "Runs",
+        "Processes",
+        "Distinct outcomes",
+        "First differing step",
+        "Picture digest",
+        "Noise digest",
+        "Pattern",
+    )
+    run = run_of(report, comparison.actual)
+    found = sorted(comparison.repetitions, key=_repetition_order)
+    return table(
+        columns,
+        [_repeat_case(comparison, run, repetition) for repetition in found],
+        title=f"{comparison.actual.arm}: case by case, worst first",
+        note=f"Run {comparison.actual.id}. Digests are those of the first sample, {words.NONE} where none is known.",
+    )
+
+
+def _repetition_order(repetition: Repetition) -> tuple[int, int, str, int]:
+    return (words.RANKS[repetition.status], -len(repetition.outcomes), repetition.key.case, repetition.key.seed)
+
+
+def _repeat_case(comparison: Comparison, run: Run | None, repetition: Repetition) -> list[Cell]:
+    samples = run.samples_of(repetition.key) if run else []
+    steps = [
+        pair.first_differing_step
+        for pair in comparison.pairs
+        if pair.key == repetition.key and pair.first_differing_step is not None
+    ]
+    return [
+        code(repetition.key.case),
+        figure(repetition.key.seed),
+        word(repetition.status),
+        figure(repetition.runs),
+        figure(repetition.processes),
+        figure(words.outcome_counts(repetition)),
+        figure(min(steps) if steps else words.NONE),
+        digest(repetition.outcomes[0].image_digest) if repetition.outcomes else plain(words.NONE),
+        _noise(samples),
+        plain(repetition.pattern),
+    ]
+
+
+def _noise(samples: Sequence[Sample]) -> Cell:
+    digests = sorted({sample.noise_digest for sample in samples})
+    if len(digests) > 1:
+        return plain(f"{len(digests)} different")
+    return digest(digests[0]) if digests else plain(words.NONE)
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------------
+
+
+def pair_tables(comparison: Comparison) -> list[Table]:
+    """Every value of every pair, worst first, one table for each subject; pairs with equal numbers share a row."""
+    groups = sorted(_grouped(comparison.pairs).values(), key=lambda pairs: _pair_order(pairs[0]))
+    found = _metrics([comparison])
+    tables = []
+    for subject, about in (("image", "8-bit picture"), ("float_image", "float decoder output")):
+        metrics = [metric for metric, of in found if of == subject]
+        if metrics:
+            columns = (
+                "Case",
+                "Seed",
+                "Pair",
+                "Everything identical",
+                *(_heading(comparison, metric, subject) for metric in metrics),
+            )
+            rows = [_pair_row(pairs, metrics, subject) for pairs in groups]
+            title = f"{name_of(comparison)}: {about}, every pair, worst first"
+            tables.append(table(columns, rows, title=title, fold=True))
+    return tables
+
+
+def _grouped(pairs: Sequence[Pair]) -> dict[tuple[object, ...], list[Pair]]:
+    groups: dict[tuple[object, ...], list[Pair]] = {}
+    for pair in pairs:
+        numbers = tuple((each.metric, each.subject, repr(each.value), each.problem) for each in pair.measurements)
+        groups.setdefault((pair.key.case, pair.key.seed, pair.identical, numbers), []).append(pair)
+    return groups
+
+
+def _pair_order(pair: Pair) -> tuple[int, bool, float, str, int, str]:
+    rank = min((words.RANKS[verdict.status] for verdict in pair.verdicts), default=len(words.RANKS))
+    found = worst_pair([pair], "mse", "image")
+    badness = _badness(found[1]) if found else 0.0
+    return (rank, pair.identical, -badness, pair.key.case, pair.key.seed, pair.actual)
+
+
+def _heading(comparison: Comparison, metric: str, subject: str) -> str:
+    found = worst_pair(comparison.pairs, metric, subject)
+    unit = found[1].unit if found else ""
+    return words.metric_name(metric) + (f" ({unit})" if unit else "")
+
+
+def _pair_row(pairs: Sequence[Pair], metrics: Sequence[str], subject: str) -> list[Cell]:
+    pair = pairs[0]
+    label = f"{pair.actual} against {pair.expected}"
+    if len(pairs) > 1:
+        label += f" and {len(pairs) - 1} more with the same numbers"
+    return [
+        code(pair.key.case),
+        figure(pair.key.seed),
+        plain(label),
+        plain("yes" if pair.identical else "no"),
+        *(_value_cell(pair, metric, subject) for metric in metrics),
+    ]
+
+
+def _value_cell(pair: Pair, metric: str, subject: str) -> Cell:
+    found = worst_pair([pair], metric, subject)
+    if found is None:
+        return plain(words.NOT_MEASURED)
+    text = words.measured(found[1], unit=False)
+    return figure(f"{text} at {found[1].where}" if found[1].where and not pair.identical else text)
+
+
+def definitions(report: Report) -> Table:
+    """What each metric means exactly, as the measurements themselves say."""
+    found = {
+        (each.metric, each.unit, each.better, each.spec)
+        for comparison in report.comparisons
+        for pair in comparison.pairs
+        for each in pair.measurements
+    }
+    rows = [
+        [plain(words.metric_name(metric)), code(metric), plain(unit or "none"), plain(better), code(spec)]
+        for metric, unit, better, spec in sorted(found, key=lambda each: (words.metric_rank(each[0]), each))
+    ]
+    note = "The 8-bit picture counts from 0 to 255, the float decoder output from -1 to 1, each in its own units."
+    return table(("Measure", "Metric", "Unit", "More alike when", "Definition"), rows, note=note, fold=True)
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def limits(report: Report) -> Table:
+    """Every limit of the scenario with the reason for its number."""
+    rows = [
+        [code(limit.rule), plain("repeats" if limit.scope is Scope.REPEAT else "reference"), plain(limit.reason)]
+        for limit in report.scenario.limits
+    ]
+    return table(("Limit", "Judges", "Reason for the number"), rows)
+
+
+def verdicts(comparison: Comparison) -> Table:
+    """Each limit of a comparison: what was allowed, the worst that was measured, and the word."""
+    return table(
+        ("Limit", "Verdict", "Worst measured", "Where", "Kept by"),
+        [_verdict_row(comparison, limit) for limit in comparison.limits],
+        title=f"{name_of(comparison)}: limits",
+    )
+
+
+def _verdict_row(comparison: Comparison, limit: Limit) -> list[Cell]:
+    found = [(pair, verdict) for pair in comparison.pairs for verdict in pair.verdicts if verdict.limit == limit]
+    if not found:
+        return [code(limit.rule), plain("not judged"), *[plain(words.NONE)] * 2, plain("0 of 0 pairs")]
+    pair, verdict = min(found, key=lambda each: _verdict_order(each[1]))
+    kept = sum(EXIT_CODES[each.status] == 0 for _, each in found)
+    return [
+        code(limit.rule),
+        word(worst([each.status for _, each in found])),
+        figure(_measured(pair, verdict)),
+        plain(_place(pair)),
+        plain(f"{kept} of {words.count(len(found), 'pair')}"),
+    ]
+
+
+def _verdict_order(verdict: Verdict) -> tuple[int, float]:
+    return (words.RANKS[verdict.status], _room(verdict))
+
+
+def _room(verdict: Verdict) -> float:
+    """How far the measured value is inside its limit; the smaller, the worse."""
+    limit, value = verdict.limit, verdict.measured
+    if value is None or math.isnan(value):
+        return -math.inf
+    if limit.at_least is not None:
+        return value - limit.at_least
+    if limit.at_most is not None:
+        return limit.at_most - value
+    return 0.0 if value == limit.equals else -math.inf
+
+
+def _measured(pair: Pair, verdict: Verdict) -> str:
+    found = worst_pair([pair], verdict.limit.metric, verdict.limit.subject)
+    if found is not None and found[1].value == verdict.measured:
+        return words.measured(found[1], unit=True)
+    return words.number(verdict.measured) if verdict.measured is not None else f"undefined: {verdict.message}"
+
+
+# --- one word for each case and seed ----------------------------------------------------------------------------------
+
+
+def key_status(comparison: Comparison, key: CaseKey) -> Status:
+    """The word for one case and seed of a comparison."""
+    if any(failure.key == key for failure in comparison.failures):
+        return Status.ERROR
+    if comparison.differences:
+        return Status.NOT_COMPARABLE
+    if key in comparison.missing:
+        return Status.MISSING_BASELINE if comparison.outcome is Status.MISSING_BASELINE else Status.ERROR
+    found = [repetition.status for repetition in comparison.repetitions if repetition.key == key]
+    for pair in comparison.pairs:
+        if pair.key == key:
+            found += [verdict.status for verdict in pair.verdicts]
+            found += [] if pair.verdicts else [Status.IDENTICAL if pair.identical else Status.SKIPPED]
+    return worst(found) if found else Status.SKIPPED
+
+
+def key_reason(comparison: Comparison, key: CaseKey) -> str:
+    """Why one case and seed has its word, on one line."""
+    failures = [f"{each.stage}: {each.error}: {each.message}" for each in comparison.failures if each.key == key]
+    broken = [
+        f"{verdict.message} ({_place(pair)})"
+        for pair in comparison.pairs
+        for verdict in pair.verdicts
+        if pair.key == key and EXIT_CODES[verdict.status] != 0
+    ]
+    missing = ["the picture was expected and was not made"] if key in comparison.missing else []
+    unstable = [
+        f"{words.outcome_counts(found)} distinct outcomes in {words.count(found.runs, 'run')}: {found.pattern}"
+        for found in comparison.repetitions
+        if found.key == key and found.status is Status.UNSTABLE
+    ]
+    reasons = [*failures, *comparison.differences, *missing, *unstable, *broken]
+    return clean("; ".join(dict.fromkeys(reasons)) or comparison.message or words.SENTENCES[comparison.outcome])

@@ -1,0 +1,142 @@
+"""One child process: started in a session of its own, listened to, and never left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from harness.run.events import EVENT, Done, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+GRACE_SECONDS = 3.0
+"""Time between asking a child to end and ending it."""
+
+Listener = "Callable[[Event], None]"
+
+
+class End:
+    """How a child ended."""
+
+    def __init__(self, *, done: bool, exit_code: int, timed_out: bool) -> None:
+        self.done = done
+        self.exit_code = exit_code
+        self.timed_out = timed_out
+
+    @property
+    def words(self) -> str:
+        """How it ended, in words."""
+        if self.timed_out:
+            return "ended at its time limit"
+        if self.exit_code < 0:
+            return f"killed by signal {-self.exit_code} ({signal.Signals(-self.exit_code).name})"
+        return f"ended with exit code {self.exit_code} before its work was done"
+
+
+def run_child(
+    words: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    log: Path,
+    listen: Callable[[Event], None],
+    time_limit_seconds: float | None = None,
+) -> End:
+    """Start ``python -m harness.run.worker``, pass its events on, and wait for its end.
+
+    Whatever it prints goes to ``log``. When this function is left, by whatever way, the child and its children are
+    gone; when this process is killed, the child notices by its lifeline and ends.
+    """
+    events_in, events_out = os.pipe()
+    lifeline_in, lifeline_out = os.pipe()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "harness.run.worker", str(events_out), str(lifeline_in), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=(events_out, lifeline_in),
+            start_new_session=True,
+            env=dict(environment),
+        )
+    os.close(events_out)
+    os.close(lifeline_in)
+    try:
+        done, timed_out = _listen(child, events_in, listen, time_limit_seconds)
+        if timed_out:
+            _end(child)
+        return End(done=done, exit_code=child.wait(), timed_out=timed_out)
+    finally:
+        _end(child)
+        os.close(events_in)
+        os.close(lifeline_out)
+
+
+def _listen(
+    child: subprocess.Popen[bytes], pipe: int, listen: Callable[[Event], None], time_limit_seconds: float | None
+) -> tuple[bool, bool]:
+    """Pass events on until the pipe closes, the child is gone or its time is up; gives (done, timed out)."""
+    begin = time.monotonic()
+    lines = _Lines(pipe)
+    done = False
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            ready = selector.select(timeout=0.2)
+            for event in lines.read() if ready else []:
+                done = done or isinstance(event, Done)
+                listen(event)
+            if lines.closed or (not ready and child.poll() is not None):
+                return done, False
+            if time_limit_seconds is not None and time.monotonic() - begin > time_limit_seconds:
+                return done, True
+
+
+class _Lines:
+    """Events from a pipe; a half line stays until its other half comes."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._rest = b""
+        self.closed = False
+
+    def read(self) -> list[Event]:
+        data = os.read(self._pipe, 1 << 16)
+        self.closed = not data
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        return [event for line in whole if (event := _event(line)) is not None]
+
+
+def _event(line: bytes) -> Event | None:
+    try:
+        return EVENT.validate_python(json.loads(line))
+    except (ValueError, ValidationError):
+        return None  # another process holding the descriptor wrote into it; the worker itself writes whole events
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a child and everything it started."""
+    for wanted, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, None)):
+        try:
+            os.killpg(child.pid, wanted)
+        except ProcessLookupError:
+            break
+        except PermissionError:
+            break
+        if child.poll() is not None and wanted is signal.SIGTERM:
+            continue
+        try:
+            child.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            continue
+    child.poll()

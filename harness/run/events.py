@@ -1,0 +1,124 @@
+"""What a worker is told, and what it tells while it works.
+
+The assignment is a file; the events are JSON lines on a pipe of their own, so that a library that prints cannot
+break them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from harness.records import CaseKey, Environment, Failure, LoadedModel, Plan, Record
+
+
+class Share(Record):
+    """How often one worker makes one case and seed."""
+
+    key: CaseKey
+    """Case and seed."""
+    repeats: int
+    """Times."""
+
+
+class Assignment(Record):
+    """What one worker process does."""
+
+    plan: Plan
+    """The plan of its arm."""
+    process: int
+    """Its index."""
+    shares: list[Share]
+    """What it makes, in this order."""
+    backend: str
+    """Backend to open."""
+    device_index: int
+    """Index of the device."""
+    model_folder: str
+    """Private copy of the model folder."""
+    input_images: dict[str, str]
+    """Input picture by case."""
+    run_folder: str
+    """Where samples are written."""
+
+
+class Availabilities(Record):
+    """Answer to a probe."""
+
+    event: Literal["availabilities"] = "availabilities"
+    available: dict[str, bool]
+    """Whether each backend that was asked for can be used."""
+    reasons: dict[str, str]
+    """Why not, or what was found."""
+    counts: dict[str, int]
+    """Number of devices."""
+    host_digest: str | None
+    """Digest of machine, device and packages, for the backend that can be used."""
+
+
+class Started(Record):
+    """The device is open."""
+
+    event: Literal["started"] = "started"
+    environment: Environment
+    """What the worker runs on."""
+
+
+class Loaded(Record):
+    """The model is loaded."""
+
+    event: Literal["loaded"] = "loaded"
+    loaded: LoadedModel
+    """What was found."""
+
+
+class Generating(Record):
+    """A picture is begun."""
+
+    event: Literal["generating"] = "generating"
+    key: CaseKey
+    """Case and seed."""
+    repeat: int
+    """Index inside the process."""
+
+
+class Stepped(Record):
+    """A denoising step is done."""
+
+    event: Literal["stepped"] = "stepped"
+    step: int
+    """Number of the step, from 1."""
+
+
+class Sampled(Record):
+    """A picture is stored."""
+
+    event: Literal["sampled"] = "sampled"
+    key: CaseKey
+    """Case and seed."""
+    repeat: int
+    """Index inside the process."""
+    seconds: float
+    """Time it took."""
+
+
+class Failed(Record):
+    """Something went wrong; the worker goes on where it can."""
+
+    event: Literal["failed"] = "failed"
+    failure: Failure
+    """What went wrong."""
+
+
+class Done(Record):
+    """The worker has done its assignment; a worker that ends without saying so has crashed."""
+
+    event: Literal["done"] = "done"
+
+
+Event = Availabilities | Started | Loaded | Generating | Stepped | Sampled | Failed | Done
+"""All that a worker says."""
+
+EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+"""Reads one line of the pipe."""

@@ -1,0 +1,250 @@
+"""Where a model comes from, what exactly it is, and the private copy that workers load.
+
+Weights are hashed once and remembered by size and time of change. Everything else is copied before it is hashed, and
+workers load the copy, so that the code that was hashed is the code that runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import plugins
+from harness.errors import ModelError, RunError
+from harness.files import write_text
+from harness.records import ModelIdentity, json_digest
+
+if TYPE_CHECKING:
+    from harness.records import ModelRef
+
+_PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}
+_WEIGHTS = ".safetensors"
+_LARGEST_COPY_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedModel:
+    """A model that workers may load."""
+
+    folder: Path
+    """Private copy; weights are links to the originals."""
+    identity: ModelIdentity
+    """What it is."""
+
+
+def cache_folder() -> Path:
+    """Where built checkpoints and digests are kept: ``HARNESS_CACHE_DIR``, or below the user's cache folder."""
+    if own := os.environ.get("HARNESS_CACHE_DIR"):
+        return Path(own).expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "accuracy-harness"
+
+
+def locate(source: str) -> tuple[Path, str | None]:
+    """Folder of a model on this machine, and the revision it resolved to; fetches or builds it where needed.
+
+    Raises:
+        ModelError: there is no such folder or embedded model, or the hub's package is not installed.
+        RunError: an embedded checkpoint does not have its pinned digest.
+    """
+    scheme, _, rest = source.partition(":")
+    if scheme == "builtin":
+        return _built(rest), None
+    if scheme == "hf":
+        return _from_hugging_face(*_repository(source, rest))
+    if scheme == "modelscope":
+        return _from_modelscope(*_repository(source, rest))
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        raise ModelError(
+            f"the model folder {source} does not exist; give a folder, builtin:tiny-deepgen, hf:REPO@REV or "
+            "modelscope:REPO@REV as the model's source."
+        )
+    return folder.resolve(), None
+
+
+def check_folder(folder: Path, model: ModelRef) -> None:
+    """Refuse a folder that must not or cannot be loaded.
+
+    Raises:
+        ModelError: no ``model_index.json``, a pickle, Python code without trust, or code other than the pinned one.
+    """
+    if not (folder / "model_index.json").is_file():
+        raise ModelError(
+            f"{folder} has no model_index.json, so it is no model in diffusers format; give the folder that holds it."
+        )
+    files = _files(folder)
+    if pickles := [path for path in files if path.suffix.lower() in _PICKLES]:
+        raise ModelError(
+            f"{folder} holds {pickles[0].relative_to(folder)}, a pickle, which can run any code when it is read; "
+            "only safetensors are loaded. Convert it, or remove it from the folder."
+        )
+    code = {path.relative_to(folder).as_posix(): _sha256(path) for path in files if path.suffix == ".py"}
+    if code and not model.trust_remote_code:
+        raise ModelError(
+            f"{folder} brings its own code ({', '.join(code)}), which runs with your rights. Read it, then allow it "
+            f"with `trust_remote_code: true` under `model:`. To allow only this content, add:\n{_pin(code)}"
+        )
+    if model.code_sha256 is not None and code != model.code_sha256:
+        changed = sorted(name for name in {*code, *model.code_sha256} if code.get(name) != model.code_sha256.get(name))
+        raise ModelError(
+            f"the code of {folder} is not the one that the scenario pins: {', '.join(changed)} differ. If the change "
+            f"is meant, replace code_sha256 by:\n{_pin(code)}"
+        )
+    plugins.load("adapters", model.adapter).check(folder, model)
+
+
+def prepare(source: str, model: ModelRef, destination: Path) -> PreparedModel:
+    """Locate a model, copy it, check the copy and give it an identity.
+
+    ``source`` is the model's source with variables expanded; ``destination`` must not exist.
+
+    Raises:
+        ModelError: the model must not or cannot be loaded.
+    """
+    folder, revision = locate(source)
+    check_folder(folder, model)
+    _copy(folder, destination)
+    check_folder(destination, model)
+    digests = _digests(destination)
+    identity = ModelIdentity(
+        source=model.source,
+        revision=revision,
+        digest=json_digest(digests),
+        code={name: digest for name, digest in digests.items() if name.endswith(".py")},
+        weights_bytes=sum(path.stat().st_size for path in _files(destination) if path.suffix == _WEIGHTS),
+    )
+    return PreparedModel(folder=destination, identity=identity)
+
+
+def _built(name: str) -> Path:
+    """Folder of an embedded model, built on first use; two processes may build at once."""
+    model = plugins.load("models", name)
+    folder = cache_folder() / "models" / f"{name}-{model.DIGEST[:16]}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
+        try:
+            model.build(building)
+            building.chmod(0o755)
+            building.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was faster, with the same bytes
+                raise
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    if (found := model.checkpoint_digest(folder)) != model.DIGEST:
+        raise RunError(
+            f"the embedded model in {folder} has the digest {found[:16]}…, not {model.DIGEST[:16]}…; "
+            "a file was changed or is damaged. Delete the folder, it is built again."
+        )
+    return folder
+
+
+def _repository(source: str, rest: str) -> tuple[str, str]:
+    repository, at, revision = rest.partition("@")
+    if not (repository and at and revision):
+        raise ModelError(f"the source {source} names no revision; write it as {source.rstrip('@')}@REVISION.")
+    return repository, revision
+
+
+def _from_hugging_face(repository: str, revision: str) -> tuple[Path, str]:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    except ImportError as error:
+        raise ModelError("hf: sources need huggingface_hub; install the model side: pip install '.[run]'.") from error
+    try:
+        folder = Path(snapshot_download(repository, revision=revision))
+    except (LocalEntryNotFoundError, RepositoryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"hf:{repository}@{revision} could not be fetched ({type(error).__name__}: {error}). On a host without "
+            "internet, copy the folder over and give its path as the source."
+        ) from error
+    return folder, folder.name
+
+
+def _from_modelscope(repository: str, revision: str) -> tuple[Path, str]:
+    try:
+        from modelscope import snapshot_download
+    except ImportError as error:
+        raise ModelError("modelscope: sources need the package modelscope; install it with pip.") from error
+    try:
+        return Path(snapshot_download(repository, revision=revision)), revision
+    except (OSError, ValueError) as error:
+        raise ModelError(f"modelscope:{repository}@{revision} could not be fetched ({error}).") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files below a folder, sorted; hidden ones, such as a hub's bookkeeping, are left out."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden:
+            found.append(path)
+    return found
+
+
+def _copy(folder: Path, destination: Path) -> None:
+    for path in _files(folder):
+        target = destination / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == _WEIGHTS:
+            target.symlink_to(path.resolve())
+        elif path.stat().st_size > _LARGEST_COPY_BYTES:
+            raise ModelError(
+                f"{path} has {path.stat().st_size} bytes and is not a safetensors file; at most {_LARGEST_COPY_BYTES} "
+                "are copied. Move what the model does not need out of its folder."
+            )
+        else:
+            shutil.copyfile(path, target)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    memory = _DigestMemory(cache_folder() / "digests.json")
+    digests = {
+        path.relative_to(folder).as_posix(): memory.sha256(path) if path.suffix == _WEIGHTS else _sha256(path)
+        for path in _files(folder)
+    }
+    memory.save()
+    return digests
+
+
+class _DigestMemory:
+    """Digests of weight files by path, size and time of change."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._known: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._known = {}
+        self._changed = False
+
+    def sha256(self, path: Path) -> str:
+        real = path.resolve()
+        stat = real.stat()
+        key = f"{real}|{stat.st_size}|{stat.st_mtime_ns}"
+        if key not in self._known:
+            self._known[key] = _sha256(real)
+            self._changed = True
+        return self._known[key]
+
+    def save(self) -> None:
+        if self._changed:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(self._path, json.dumps(self._known, indent=1, sort_keys=True))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _pin(code: dict[str, str]) -> str:
+    return "\n".join(["  code_sha256:", *(f"    {name}: {digest}" for name, digest in sorted(code.items()))])

@@ -1,0 +1,310 @@
+"""Making a run: plan the processes, start them one after another, gather what they stored; never judge."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import re
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import plugins
+from harness.errors import DeviceUnavailable, RunError
+from harness.files import write_text
+from harness.records import Failure, Run, Sample, from_json, to_json
+from harness.run.child import run_child
+from harness.run.events import Assignment, Availabilities, Event, Failed, Loaded, Share, Started
+from harness.text import printable, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from harness.records import Environment, LoadedModel, Plan
+    from harness.run.sources import PreparedModel
+
+RUN_FILE = "run.json"
+WORK_FOLDER = ".work"
+_LOG_LINES = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenDevice:
+    """A backend and an index."""
+
+    backend: str
+    index: int
+    reason: str
+    """What was found, in words."""
+    host_digest: str
+    """Digest of machine, device and packages."""
+
+    def __str__(self) -> str:
+        """Backend and index, as on the command line."""
+        return f"{self.backend}:{self.index}"
+
+
+def choose_device(wanted: str, work_folder: Path) -> ChosenDevice:
+    """Resolve ``auto``, ``npu`` or ``npu:1`` by asking the backends in a child process.
+
+    Raises:
+        UnknownName: no backend is called like that.
+        DeviceUnavailable: the device is not there; never replaced by another one.
+    """
+    name, _, index = wanted.partition(":")
+    ranked = sorted(plugins.names("backends"), key=lambda each: plugins.load("backends", each).AUTO_RANK)
+    if name != "auto":
+        plugins.load("backends", name)
+    asked = ranked if name == "auto" else [name]
+    answers = _probe(asked, work_folder)
+    found = next((each for each in asked if answers.available.get(each)), None)
+    if found is None:
+        reasons = "; ".join(f"{each}: {answers.reasons.get(each, 'no answer')}" for each in asked)
+        raise DeviceUnavailable(f"--device {wanted} cannot be used here: {reasons}. Nothing else is used in its place.")
+    number = int(index or 0)
+    if number >= answers.counts[found]:
+        raise DeviceUnavailable(
+            f"--device {wanted} is not there: {found} has {answers.counts[found]} device(s), counted from 0."
+        )
+    return ChosenDevice(
+        backend=found, index=number, reason=answers.reasons[found], host_digest=str(answers.host_digest)
+    )
+
+
+def _probe(backends: list[str], work_folder: Path) -> Availabilities:
+    answers: list[Event] = []
+    log = work_folder / "probe.log"
+    end = run_child(
+        ["--probe", *backends],
+        environment=os.environ | {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"},
+        log=log,
+        listen=answers.append,
+        time_limit_seconds=300,
+    )
+    for answer in answers:
+        if isinstance(answer, Availabilities):
+            return answer
+    raise RunError(f"asking for devices {end.words}; it wrote:\n{_tail(log, 20)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One run that is to be made."""
+
+    plan: Plan
+    device: ChosenDevice
+    model: PreparedModel
+    input_images: Mapping[str, Path]
+    folder: Path
+    """Run folder; it may hold the samples of an interrupted run of the same plan."""
+    run_id: str
+
+
+def make_run(order: Order, listen: Callable[[Event], None]) -> Run:
+    """Make all samples of an order that are not there yet; the run is stored unfinished first, finished last."""
+    order.folder.mkdir(parents=True, exist_ok=True)
+    begin = time.monotonic()
+    notes = _Notes(listen, interrupted_run(order.folder))
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    logs: list[Path] = []
+
+    def state(word: str) -> Run:
+        return _run(order, notes, started, time.monotonic() - begin, logs, finished=word == "finished")
+
+    notes.on_started = lambda: _store(order.folder, state("unfinished"))
+    _store(order.folder, state("unfinished"))
+    for process, shares in _processes(order):
+        logs.append(order.folder / "logs" / f"p{process}.log")
+        assignment = Assignment(
+            plan=order.plan,
+            process=process,
+            shares=shares,
+            backend=order.device.backend,
+            device_index=order.device.index,
+            model_folder=str(order.model.folder),
+            input_images={case: str(path) for case, path in order.input_images.items()},
+            run_folder=str(order.folder),
+        )
+        if not _work(order, assignment, logs[-1], notes):
+            break
+    shutil.rmtree(order.folder / WORK_FOLDER, ignore_errors=True)
+    finished = state("finished")
+    _store(order.folder, finished)
+    return finished
+
+
+class _Notes:
+    """What the workers told that samples do not hold."""
+
+    def __init__(self, listen: Callable[[Event], None], interrupted: Run | None) -> None:
+        self.environment: Environment | None = interrupted.environment if interrupted else None
+        self.loaded: LoadedModel | None = interrupted.loaded if interrupted else None
+        self.failures: list[Failure] = []
+        self.on_started: Callable[[], None] = lambda: None
+        self._listen = listen
+
+    def hear(self, event: Event, process: int) -> None:
+        if isinstance(event, Started):
+            self._hear_environment(event.environment, process)
+            self.on_started()
+        elif isinstance(event, Loaded):
+            self.loaded = self.loaded or event.loaded
+        elif isinstance(event, Failed):
+            self.failures.append(event.failure)
+        self._listen(event)
+
+    def _hear_environment(self, environment: Environment, process: int) -> None:
+        self.environment = self.environment or environment
+        if environment.digest != self.environment.digest:
+            self.failures.append(
+                Failure(
+                    stage="environment",
+                    key=None,
+                    process=process,
+                    repeat=None,
+                    error="EnvironmentChanged",
+                    message="; ".join(_changes(self.environment, environment)),
+                )
+            )
+
+
+def _changes(before: Environment, now: Environment) -> list[str]:
+    old, new = before.model_dump(mode="json", exclude={"commit"}), now.model_dump(mode="json", exclude={"commit"})
+    return [f"{name} was {old[name]}, is {new[name]}" for name in old if old[name] != new[name]]
+
+
+def _processes(order: Order) -> list[tuple[int, list[Share]]]:
+    """The processes to start: index, and what each makes. Samples that are there already count."""
+    stored = stored_samples(order.folder)
+    have = Counter(sample.key for sample in stored)
+    repeats = order.plan.repeats
+    lacking = {key: repeats.in_process * repeats.processes - have[key] for key in order.plan.keys}
+    first = max((sample.process for sample in stored), default=-1) + 1
+    processes: list[tuple[int, list[Share]]] = []
+    while any(count > 0 for count in lacking.values()):
+        shares = [Share(key=key, repeats=min(repeats.in_process, count)) for key, count in lacking.items() if count > 0]
+        for share in shares:
+            lacking[share.key] -= share.repeats
+        processes.append((first + len(processes), shares))
+    return processes
+
+
+def interrupted_run(folder: Path) -> Run | None:
+    """The unfinished run in a folder, or None."""
+    try:
+        text = (folder / RUN_FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    run = from_json(Run, text, place=folder / RUN_FILE)
+    return run if run.state == "unfinished" else None
+
+
+def stored_samples(folder: Path) -> list[Sample]:
+    """All samples below a run folder, sorted by case, seed, process and repeat."""
+    files = (folder / "samples").glob("*/*/p*r*.json")
+    samples = [from_json(Sample, path.read_text(encoding="utf-8"), place=path) for path in files]
+    return sorted(samples, key=lambda each: (each.key.case, each.key.seed, each.process, each.repeat))
+
+
+def _work(order: Order, assignment: Assignment, log: Path, notes: _Notes) -> bool:
+    """Run one process to its end; False when the run cannot go on."""
+    work = order.folder / WORK_FOLDER
+    work.mkdir(exist_ok=True)
+    paper = work / f"p{assignment.process}.json"
+    write_text(paper, to_json(assignment))
+    before = len(notes.failures)
+    end = run_child(
+        [str(paper)],
+        environment=_environment(order, work / f"modules-p{assignment.process}"),
+        log=log,
+        listen=lambda event: notes.hear(event, assignment.process),
+        time_limit_seconds=order.plan.time_limit_seconds,
+    )
+    if not end.done or end.exit_code != 0:
+        notes.failures.append(_process_failure(end.words, assignment, log, order.plan.time_limit_seconds))
+    return all(failure.stage == "generate" for failure in notes.failures[before:])
+
+
+def _process_failure(words: str, assignment: Assignment, log: Path, time_limit_seconds: float | None) -> Failure:
+    limit = f" (time_limit_seconds: {time_limit_seconds:g})" if "time limit" in words else ""
+    return Failure(
+        stage="process",
+        key=None,
+        process=assignment.process,
+        repeat=None,
+        error=words.split(" (", maxsplit=1)[0],
+        message=f"worker process {assignment.process} {words}{limit}; the last lines it wrote are below.",
+        traceback=_tail(log, 20),
+    )
+
+
+def _environment(order: Order, modules: Path) -> dict[str, str]:
+    """Environment of a worker: switches that are read at start, no network, its own cache for pipeline code."""
+    backend = plugins.load("backends", order.device.backend)
+    return {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_MODULES_CACHE": str(modules),
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONFAULTHANDLER": "1",
+        "PYTHONUNBUFFERED": "1",
+        **backend.start_environment(order.plan.switches),
+    }
+
+
+def _run(  # noqa: PLR0913 - the parts of a record
+    order: Order, notes: _Notes, started: str, seconds: float, logs: list[Path], *, finished: bool
+) -> Run:
+    return Run(
+        id=order.run_id,
+        state="finished" if finished else "unfinished",
+        plan=order.plan,
+        backend=order.device.backend,
+        device_index=order.device.index,
+        model=order.model.identity,
+        code_digest=code_digest(order.plan.model.adapter),
+        host_digest=order.device.host_digest,
+        started_utc=started,
+        seconds=round(seconds, 3),
+        environment=notes.environment,
+        loaded=notes.loaded,
+        samples=stored_samples(order.folder),
+        failures=notes.failures,
+        log_tail=_tail(logs[0], _LOG_LINES) if logs else "",
+    )
+
+
+def code_digest(adapter: str) -> str:
+    """SHA-256 over the harness's own Python files and the adapter's module."""
+    import harness
+
+    root = Path(inspect.getfile(harness)).parent
+    state = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        state.update(f"{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
+    module = import_module(getattr(plugins.load("adapters", adapter), "__name__", "harness"))
+    state.update(Path(inspect.getfile(module)).read_bytes())
+    return state.hexdigest()
+
+
+def _store(folder: Path, run: Run) -> None:
+    write_text(folder / RUN_FILE, to_json(run))
+
+
+def _tail(log: Path, lines: int) -> str:
+    """Last lines of a log as they would stand on a screen: of a progress bar only its last state."""
+    try:
+        text = log.read_bytes().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    shown = [re.split(r"\r(?!$)", line.rstrip("\r"))[-1].rstrip() for line in text.split("\n")]
+    kept = [line for line in shown if line.strip()]
+    return redact(printable("\n".join(kept[-lines:])))

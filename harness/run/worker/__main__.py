@@ -1,0 +1,328 @@
+"""Entry of the child process: ``python -m harness.run.worker EVENTS_FD LIFELINE_FD (ASSIGNMENT | --probe NAME...)``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from harness import plugins
+from harness.contracts import Picture, Request
+from harness.errors import RunError
+from harness.files import write_text
+from harness.images import array_digest, write_arrays, write_picture
+from harness.records import (
+    ArrayRef,
+    CaseKey,
+    Environment,
+    Failure,
+    LoadedModel,
+    Sample,
+    SwitchMode,
+    from_json,
+    to_json,
+)
+from harness.run.events import (
+    Assignment,
+    Availabilities,
+    Done,
+    Event,
+    Failed,
+    Generating,
+    Loaded,
+    Sampled,
+    Share,
+    Started,
+    Stepped,
+)
+from harness.run.worker import lifeline
+from harness.run.worker.draws import DrawLog, watched_draws
+from harness.run.worker.environment import describe
+from harness.run.worker.recorder import Recorder
+from harness.text import printable, redact
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.contracts import Device, Pipeline
+
+
+def main(words: list[str]) -> int:
+    """Answer a probe or work an assignment; everything worth knowing goes through the event pipe."""
+    events_fd, lifeline_fd, *rest = words
+    pipe = Pipe(int(events_fd))
+    os.set_inheritable(int(lifeline_fd), False)  # noqa: FBT003 - the function takes nothing else
+    lifeline.hold(int(lifeline_fd))
+    if rest[0] == "--probe":
+        pipe.tell(probe(rest[1:]))
+    else:
+        text = Path(rest[0]).read_text(encoding="utf-8")
+        Worker(from_json(Assignment, text, place=rest[0]), pipe).work()
+    pipe.tell(Done())
+    return 0
+
+
+def probe(backends: list[str]) -> Availabilities:
+    """Ask backends in turn, until one is available."""
+    available: dict[str, bool] = {}
+    reasons: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    host: str | None = None
+    for name in backends:
+        found = plugins.load("backends", name).probe()
+        available[name], reasons[name], counts[name] = found.available, found.reason, found.device_count
+        if found.available:
+            device = plugins.load("backends", name).open(0, SwitchMode.AS_SHIPPED)
+            host = describe(name, device).host_digest
+            break
+    return Availabilities(available=available, reasons=reasons, counts=counts, host_digest=host)
+
+
+class Pipe:
+    """The event pipe's writing end; one JSON line per event."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the function takes nothing else
+        self._stream = os.fdopen(descriptor, "w", encoding="utf-8")
+
+    def tell(self, event: Event) -> None:
+        """Write an event at once."""
+        self._stream.write(event.model_dump_json() + "\n")
+        self._stream.flush()
+
+
+class Worker:
+    """One process: opens the device, loads the model, makes its share of pictures."""
+
+    def __init__(self, assignment: Assignment, pipe: Pipe) -> None:
+        self._assignment = assignment
+        self._plan = assignment.plan
+        self._pipe = pipe
+        self._folder = Path(assignment.run_folder)
+
+    def work(self) -> None:
+        """Do the assignment; an error becomes a failure, and what can still be made is made."""
+        stage = "start"
+        try:
+            device = self._open()
+            stage = "load"
+            pipeline = self._load(device)
+        except Exception as error:  # noqa: BLE001 - the worker's border: a crash becomes a record
+            self._fail(stage, error)
+            return
+        for share in self._assignment.shares:
+            self._make_share(share, pipeline, device)
+
+    def _open(self) -> Device:
+        assignment = self._assignment
+        device = plugins.load("backends", assignment.backend).open(assignment.device_index, self._plan.switches)
+        environment = describe(assignment.backend, device)
+        self._pipe.tell(Started(environment=environment))
+        require_switches(environment)
+        return device
+
+    def _load(self, device: Device) -> Pipeline:
+        begin = time.perf_counter()
+        adapter = plugins.load("adapters", self._plan.model.adapter)
+        pipeline = adapter.load(Path(self._assignment.model_folder), self._plan.model, device)
+        device.synchronize()
+        loaded = LoadedModel(
+            notes=list(pipeline.notes),
+            memory=dict(device.memory(pipeline.modules)),
+            seconds=time.perf_counter() - begin,
+        )
+        self._pipe.tell(Loaded(loaded=loaded))
+        return pipeline
+
+    def _make_share(self, share: Share, pipeline: Pipeline, device: Device) -> None:
+        folder = self._folder / "samples" / share.key.case / str(share.key.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        shelf = Shelf(self._folder, folder)
+        for repeat in range(share.repeats):
+            self._pipe.tell(Generating(key=share.key, repeat=repeat))
+            try:
+                sample = self._make(share.key, repeat, pipeline, device, shelf)
+            except Exception as error:  # noqa: BLE001 - the worker's border: a crash becomes a record
+                stage = "output" if isinstance(error, BadOutput) else "generate"
+                self._fail(stage, error, key=share.key, repeat=repeat)
+                continue
+            write_text(folder / f"{sample.label}.json", to_json(sample))
+            self._pipe.tell(Sampled(key=share.key, repeat=repeat, seconds=sample.seconds["total"]))
+
+    def _make(self, key: CaseKey, repeat: int, pipeline: Pipeline, device: Device, shelf: Shelf) -> Sample:
+        request = self._request(key)
+        recorder = Recorder(device, lambda step: self._pipe.tell(Stepped(step=step)))
+        # In device mode too: the edit path draws from the global generators, which a seed argument does not reach.
+        device.seed(key.seed)
+        device.reset_peak_memory()
+        with watched_draws(self._plan.noise, key.seed, device) as draws, recorder.stage("total"):
+            picture = pipeline.generate(request, recorder)
+        require_output(picture, request)
+        require_noise(draws)
+        refs = shelf.keep(f"p{self._assignment.process}r{repeat}", picture.image, _floats(picture, recorder))
+        stored = {ref.name: ref for ref in refs}
+        return Sample(
+            key=key,
+            process=self._assignment.process,
+            repeat=repeat,
+            image=stored[None],
+            float_image=stored.get("float_image"),
+            latents=stored.get("latents"),
+            noise_digest=draws.digest,
+            noise_path=shelf.keep_noise(draws),
+            draws=draws.draws,
+            hidden_draws=draws.hidden,
+            per_step=recorder.per_step(),
+            seconds=recorder.seconds,
+            memory=dict(device.memory({})),
+        )
+
+    def _request(self, key: CaseKey) -> Request:
+        case = next(case for case in self._plan.cases if case.id == key.case)
+        picture = self._assignment.input_images.get(case.id)
+        return Request(
+            prompt=case.prompt,
+            negative_prompt=case.negative_prompt,
+            input_image=Path(picture) if picture else None,
+            width=self._plan.width,
+            height=self._plan.height,
+            steps=self._plan.steps,
+            guidance_scale=self._plan.guidance_scale,
+            seed=key.seed,
+        )
+
+    def _fail(self, stage: str, error: Exception, *, key: CaseKey | None = None, repeat: int | None = None) -> None:
+        trace = "".join(traceback.format_exception(error))
+        failure = Failure(
+            stage=stage,
+            key=key,
+            process=self._assignment.process,
+            repeat=repeat,
+            error=type(error).__name__,
+            message=redact(printable(str(error))) or type(error).__name__,
+            traceback=redact(printable(trace)),
+        )
+        self._pipe.tell(Failed(failure=failure))
+
+
+class BadOutput(RunError):
+    """A pipeline returned something that is not a usable picture."""
+
+
+def require_switches(environment: Environment) -> None:
+    """Refuse to go on when a switch that was asked for is not in force.
+
+    Raises:
+        RunError: names the switch, what was asked for and what was read back.
+    """
+    for switch in environment.switches:
+        if switch.requested is not None and switch.effective != switch.requested:
+            raise RunError(
+                f"the switch {switch.name} was set to {switch.requested!r} before the start but is "
+                f"{switch.effective!r} in the worker; something in this environment overrides it."
+            )
+
+
+def require_output(picture: Picture, request: Request) -> None:
+    """Refuse a picture of the wrong form or size, and numbers that are not finite.
+
+    Raises:
+        BadOutput: says what was found and what was expected.
+    """
+    expected = (request.height, request.width, 3)
+    if picture.image.dtype != np.uint8 or picture.image.shape != expected:
+        raise BadOutput(
+            f"the pipeline returned {picture.image.dtype}{list(picture.image.shape)}; expected uint8{list(expected)}."
+        )
+    if picture.float_image is not None and (broken := int((~np.isfinite(picture.float_image)).sum())):
+        raise BadOutput(
+            f"the decoder's output has {broken} of {picture.float_image.size} values that are NaN or infinite; "
+            "look at the per-step latents of an earlier run to see where they begin."
+        )
+
+
+def require_noise(draws: DrawLog) -> None:
+    """Refuse a picture made without a single logged draw: its noise is unknown.
+
+    Raises:
+        BadOutput: says what was looked for.
+    """
+    if not draws.draws:
+        signs = "; ".join(draws.hidden) or "no generator moved either"
+        raise BadOutput(
+            f"the pipeline made a picture without a draw through torch.randn, torch.randn_like or Tensor.normal_ "
+            f"({signs}), so its noise can be neither injected nor logged."
+        )
+
+
+class Shelf:
+    """Where the arrays of one case and seed are kept; samples with the same bytes share files."""
+
+    def __init__(self, run_folder: Path, folder: Path) -> None:
+        self._run_folder = run_folder
+        self._folder = folder
+        self._known: dict[tuple[str, ...], list[ArrayRef]] = {}
+        for record in sorted(folder.glob("p*.json")):
+            sample = from_json(Sample, record.read_text(encoding="utf-8"), place=record)
+            self._learn([ref for ref in (sample.image, sample.float_image, sample.latents) if ref is not None])
+
+    def keep(self, name: str, image: NDArray[np.uint8], floats: list[Kept]) -> list[ArrayRef]:
+        """Keep a picture and its float arrays, unless the very same bytes are there already."""
+        digests = (array_digest(image), *(array_digest(kept.array) for kept in floats))
+        if digests not in self._known:
+            picture, bundle = self._folder / f"{name}.png", self._folder / f"{name}.safetensors"
+            write_picture(picture, image)
+            write_arrays(bundle, {str(kept.name): kept.array for kept in floats}, {})
+            self._learn(
+                [
+                    self._ref(picture, Kept(None, image, "uint8"), digests[0]),
+                    *(self._ref(bundle, kept, digest) for kept, digest in zip(floats, digests[1:], strict=True)),
+                ]
+            )
+        return self._known[digests]
+
+    def keep_noise(self, draws: DrawLog) -> str:
+        """Keep the drawn values once; returns the file, relative to the run folder."""
+        path = self._folder / f"noise-{draws.digest[:16]}.safetensors"
+        if not path.exists():
+            write_arrays(path, draws.values, {})
+        return path.relative_to(self._run_folder).as_posix()
+
+    def _learn(self, refs: list[ArrayRef]) -> None:
+        self._known[tuple(ref.digest for ref in refs)] = refs
+
+    def _ref(self, path: Path, kept: Kept, digest: str) -> ArrayRef:
+        return ArrayRef(
+            digest=digest,
+            path=path.relative_to(self._run_folder).as_posix(),
+            name=kept.name,
+            dtype=str(kept.array.dtype),
+            computed_in=kept.computed_in,
+            shape=list(kept.array.shape),
+        )
+
+
+class Kept(NamedTuple):
+    """An array to keep: the picture, which has a file of its own, or a named array."""
+
+    name: str | None
+    array: NDArray[Any]
+    computed_in: str
+
+
+def _floats(picture: Picture, recorder: Recorder) -> list[Kept]:
+    floats = []
+    if picture.float_image is not None:
+        floats.append(Kept("float_image", picture.float_image, picture.float_image_dtype or "float32"))
+    if (latents := recorder.last_latents()) is not None:
+        floats.append(Kept("latents", *latents))
+    return floats
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

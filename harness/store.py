@@ -1,0 +1,188 @@
+"""Keeping: job folders, their records, and which of them can be gone on with; nothing is run or judged here.
+
+runs/<utc>_<scenario>/
+    job.json                          the question and the command
+    <arm>/run.json                    Run
+    <arm>/samples/<case>/<seed>/      pictures, arrays and a record for every sample
+    comparison-<scope>-<arm>.json     Comparison
+    report/                           what renderers made of it
+"""
+
+from __future__ import annotations
+
+import fcntl
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import NothingSelected, RecordError, RunError
+from harness.files import write_text
+from harness.records import Comparison, Record, Run, Scenario, from_json, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from harness.records import AnyRecord
+
+JOB_FILE = "job.json"
+RUN_FILE = "run.json"
+REPORT_FOLDER = "report"
+
+
+class Job(Record):
+    """What a job folder answers."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    scenario: Scenario
+    """The question, as it was written."""
+    command: list[str]
+    """How to ask it again."""
+
+
+class Fingerprint(Record):
+    """What must agree before an interrupted run is gone on with."""
+
+    plan: str
+    """Digest of the plan."""
+    code: str
+    """Digest of the harness and the adapter."""
+    host: str
+    """Digest of machine, device and packages."""
+    model: str
+    """Digest of the model."""
+
+
+def fingerprint(run: Run) -> Fingerprint:
+    """Fingerprint of a stored run."""
+    return Fingerprint(plan=run.plan.digest, code=run.code_digest, host=run.host_digest, model=run.model.digest)
+
+
+def new_job_folder(runs_folder: Path, scenario: str) -> Path:
+    """Make a folder of its own for a job; two jobs of one second get two folders."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    for turn in range(1000):
+        folder = runs_folder / f"{stamp}_{scenario}{f'-{turn}' if turn else ''}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise RunError(f"{runs_folder} holds a thousand jobs of this very second; give another --runs-dir.")
+
+
+def resumable_job_folder(runs_folder: Path, wanted: Mapping[str, Fingerprint]) -> Path | None:
+    """The newest interrupted job whose arms, as far as they came, have the wanted fingerprints; None if there is none.
+
+    A job that another process is still working on is locked and left alone.
+    """
+    for folder in sorted(runs_folder.glob("*_*"), reverse=True):
+        if (folder / REPORT_FOLDER).exists() or not (folder / JOB_FILE).exists() or _is_locked(folder):
+            continue
+        runs = {path.parent.name: _readable_run(path) for path in sorted(folder.glob(f"*/{RUN_FILE}"))}
+        if not runs or not set(runs) <= set(wanted):
+            continue
+        if all(run is not None and fingerprint(run) == wanted[arm] for arm, run in runs.items()):
+            return folder
+    return None
+
+
+def _readable_run(path: Path) -> Run | None:
+    try:
+        return load(Run, path)
+    except RecordError:
+        return None  # an interrupted run of another version is not gone on with
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a job folder for this process; the lock goes with the process, however it ends.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    with (folder / ".lock").open("w", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"{folder} is in use by another process; wait for it or give another --runs-dir.") from error
+        yield
+    (folder / ".lock").unlink(missing_ok=True)
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        with (folder / ".lock").open("r", encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def save(record: Record, path: Path) -> Path:
+    """Write a record as strict JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, to_json(record))
+    return path
+
+
+def load(kind: type[AnyRecord], path: Path) -> AnyRecord:
+    """Read a record.
+
+    Raises:
+        RecordError: there is no such file, or it is not such a record.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} cannot be read: {error}. Give a file that the harness wrote.") from error
+    return from_json(kind, text, place=path)
+
+
+def load_run(folder: Path) -> Run:
+    """The finished run of a run folder.
+
+    Raises:
+        RecordError: the folder holds no run, or one that was interrupted.
+    """
+    if not (folder / RUN_FILE).is_file():
+        inside = sorted(path.parent.name for path in folder.glob(f"*/{RUN_FILE}"))
+        hint = f"; it holds the arms {', '.join(inside)}: name one of them" if inside else ""
+        raise RecordError(f"{folder} is not a run folder: it has no {RUN_FILE}{hint}.")
+    run = load(Run, folder / RUN_FILE)
+    if run.state != "finished":
+        raise RecordError(
+            f"{folder} holds an unfinished run ({len(run.samples)} samples were stored); give the same command again "
+            "and it goes on where it stopped."
+        )
+    return run
+
+
+def load_comparison(path: Path) -> Comparison:
+    """A stored comparison; a job folder stands for its only comparison."""
+    if path.is_dir():
+        found = sorted(path.glob("comparison-*.json"))
+        if len(found) != 1:
+            raise RecordError(f"{path} holds {len(found)} comparisons; name one of them.")
+        path = found[0]
+    return load(Comparison, path)
+
+
+def run_folders(runs_folder: Path) -> list[Path]:
+    """All run folders below a folder of jobs, oldest first."""
+    return sorted(path.parent for path in runs_folder.glob(f"*/*/{RUN_FILE}"))
+
+
+def scenario_files(folder: Path) -> list[Path]:
+    """All scenario files of a folder, sorted.
+
+    Raises:
+        NothingSelected: there is none.
+    """
+    found = sorted(folder.glob("*.yaml"))
+    if not found:
+        raise NothingSelected(f"{folder} holds no scenario (*.yaml); run this where your scenarios folder is.")
+    return found

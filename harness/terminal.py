@@ -1,0 +1,239 @@
+"""What the door shows: progress while work goes on, a summary at the end, errors in words."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from harness.jobs import Teller
+from harness.records import EXIT_CODES, Scope, Status
+from harness.run.events import Generating, Loaded, Sampled, Started, Stepped
+from harness.text import ascii_only, one_line, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import TextIO
+
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from harness.jobs import Checked
+    from harness.records import Comparison, Plan, Run
+    from harness.run.events import Event
+    from harness.run.supervisor import ChosenDevice
+
+WIDTH = 80
+"""Columns the summary fits in."""
+
+_COLOURS = {
+    Status.IDENTICAL: "green",
+    Status.WITHIN_LIMITS: "green",
+    Status.WAIVED: "yellow",
+    Status.SKIPPED: "yellow",
+}
+
+
+def say(text: str = "", *, error: bool = False) -> None:
+    """Print text that may come from anywhere: no escape codes, and ASCII where the terminal lacks a sign."""
+    stream = sys.stderr if error else sys.stdout
+    stream.write(shown(text, stream) + "\n")
+    stream.flush()
+
+
+def shown(text: str, stream: TextIO) -> str:
+    """Text as the stream can show it."""
+    clean = printable(text)
+    try:
+        clean.encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return ascii_only(clean)
+    return clean
+
+
+def say_json(data: Any) -> None:
+    """Print data as JSON that any terminal can show."""
+    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
+
+
+class PlainTeller(Teller):
+    """Progress as lines, for logs: one when an arm begins and one when it ends."""
+
+    def planned(self, plan: Plan, device: ChosenDevice) -> None:
+        """Say what is about to run, and on what."""
+        repeats, count = plan.repeats, len(plan.keys)
+        say(
+            f"{plan.scenario}/{plan.arm.name}: {count} picture{'s' * (count > 1)}, {repeats.in_process} x in each of "
+            f"{repeats.processes} process{'es' * (repeats.processes > 1)}, on {device} ({device.reason})",
+            error=True,
+        )
+
+    def resumed(self, folder: Path) -> None:
+        """Say which interrupted job is gone on with."""
+        say(f"going on with the interrupted job in {folder}", error=True)
+
+    def ran(self, run: Run) -> None:
+        """Say what came of an arm."""
+        failed = f", {len(run.failures)} failed" if run.failures else ""
+        say(
+            f"{run.plan.scenario}/{run.plan.arm.name}: {len(run.samples)} samples{failed}, {run.seconds:.1f} s",
+            error=True,
+        )
+
+
+class LiveTeller(PlainTeller):
+    """Progress as a bar, for a terminal."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._steps = 1
+
+    def planned(self, plan: Plan, device: ChosenDevice) -> None:
+        """Begin a bar."""
+        super().planned(plan, device)
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._steps = plan.steps
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=_console(sys.stderr),
+            transient=True,
+        )
+        total = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
+        self._task = self._progress.add_task("starting", total=total)
+        self._progress.start()
+
+    def heard(self, event: Event) -> None:
+        """Move the bar."""
+        match event:
+            case Started():
+                self._describe("loading the model")
+            case Loaded():
+                self._describe("model loaded")
+            case Generating():
+                self._describe(f"{event.key}, repeat {event.repeat + 1}")
+            case Stepped():
+                self._describe(f"step {event.step} of {self._steps}")
+            case Sampled():
+                self._describe(f"{event.key} done", advance=1)
+            case _:
+                pass
+
+    def _describe(self, text: str, advance: int = 0) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=one_line(text, 36), advance=advance)
+
+    def ran(self, run: Run) -> None:
+        """Take the bar away."""
+        self.close()
+        super().ran(run)
+
+    def close(self) -> None:
+        """Take the bar away, whatever happened."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+class LogTeller(Teller):
+    """The log of one picture: what the inference script of the porting note prints, and whose noise it is."""
+
+    def __init__(self, output: Path, source: str) -> None:
+        self._output = output
+        self._source = source
+        self._steps = 0
+
+    def planned(self, plan: Plan, device: ChosenDevice) -> None:
+        """Say where and what."""
+        self._steps = plan.steps
+        whose = "the harness's portable generator" if plan.noise == "portable" else "the device's own generator"
+        say(f"Target device: {device}")
+        say(f"Found: {device.reason}")
+        say(f"Loading pipeline from: {self._source}")
+        say(f"Noise: {whose}, seed {plan.seeds[0]}")
+
+    def heard(self, event: Event) -> None:
+        """Say what the worker does."""
+        match event:
+            case Loaded():
+                say("All components loaded.")
+                for name, use in event.loaded.memory.items():
+                    if name != "device":
+                        say(f"  {name}: {use.device} ({use.allocated_bytes / 1e6:,.1f} MB)")
+                say(f"Pipeline loaded in {event.loaded.seconds:.2f}s.")
+            case Generating():
+                say(f"Starting inference ({self._steps} steps)...")
+            case Stepped():
+                if sys.stderr.isatty():
+                    sys.stderr.write(f"\r{event.step}/{self._steps}" + ("\n" if event.step == self._steps else ""))
+            case Sampled():
+                say(f"Inference completed in {event.seconds:.2f}s")
+            case _:
+                pass
+
+
+def teller() -> PlainTeller:
+    """A bar where somebody looks on, lines where nobody does."""
+    return LiveTeller() if sys.stderr.isatty() else PlainTeller()
+
+
+def summarise(checked: Sequence[Checked]) -> None:
+    """A table of all comparisons, failures first, then the reports to open."""
+    rows = [(each.report.scenario.name, comparison) for each in checked for comparison in each.report.comparisons]
+    table_of(rows)
+    for each in checked:
+        for path in each.files:
+            if path.suffix in {".md", ".html"}:
+                say(f"{each.report.scenario.name}: {path}")
+
+
+def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
+    """A table of comparisons, failures first, and a sentence for each that needs one."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    order = list(EXIT_CODES)
+    ranked = sorted(rows, key=lambda row: order.index(row[1].outcome))
+    utf = "utf" in (sys.stdout.encoding or "").lower()
+    table = Table(box=box.SIMPLE_HEAD if utf else box.ASCII2, pad_edge=False)
+    for heading in ("scenario", "arm", "against", "runs", "outcomes", "verdict"):
+        table.add_column(heading, overflow="fold", justify="right" if heading in {"runs", "outcomes"} else "left")
+    for name, comparison in ranked:
+        runs = [each.runs for each in comparison.repetitions]
+        outcomes = [len(each.outcomes) for each in comparison.repetitions]
+        repeat = comparison.scope is Scope.REPEAT
+        cells = [
+            name,
+            comparison.actual.arm,
+            "itself" if repeat else comparison.expected.arm,
+            _span(runs) if repeat else str(len(comparison.pairs)),
+            _span(outcomes) if repeat else "-",
+        ]
+        verdict = Text(comparison.outcome.value, style=_COLOURS.get(comparison.outcome, "bold red"))
+        table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells), verdict)
+    _console(sys.stdout).print(table)
+    for name, comparison in ranked:
+        say(f"{name}/{comparison.actual.arm}: {one_line(comparison.message, 400)}")
+        if comparison.actual.simulated or comparison.expected.simulated:
+            say(f"{name}/{comparison.actual.arm}: SIMULATED DEVICE, no evidence about real hardware")
+
+
+def _span(numbers: list[int]) -> str:
+    """One number when all are equal, else the smallest and the largest."""
+    if not numbers:
+        return "0"
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    width = None if stream.isatty() else WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)

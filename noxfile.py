@@ -1,0 +1,106 @@
+"""Sessions of the project: ``nox -s determinism`` is the main job, ``nox -s tests`` the tests.
+
+All sessions share one environment, because a second copy of torch costs 1.5 GB. With ``--no-venv`` nothing is
+installed and everything runs with the ``python`` that is first on the caller's PATH: on an NPU or GPU host that is the
+vendor's torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.10.14"
+nox.options.sessions = ["tests", "lint", "types"]
+
+ROOT = Path(__file__).parent
+CONSTRAINTS = "constraints/ci.txt"
+SCENARIOS = ["scenarios/tiny-t2i.yaml", "scenarios/tiny-edit.yaml"]
+CHECKED = ["harness", "tests", "bench", "noxfile.py"]
+DEVICE_FILES = {"davinci[0-9]*": "Ascend NPU", "nvidia[0-9]*": "NVIDIA GPU", "kfd": "AMD GPU"}
+
+shared: dict[str, str] = {}
+"""``python`` of the environment that the sessions of this call share, once it is known."""
+
+
+@nox.session(reuse_venv=True, default=False)
+def environment(session: nox.Session) -> None:
+    """Make the environment that the other sessions share; with --no-venv take the caller's as it is."""
+    location = getattr(session.virtualenv, "location", None)
+    if session.virtualenv.venv_backend == "none" or location is None:
+        found = shutil.which("python") or shutil.which("python3")
+        if found is None:
+            session.error("--no-venv was given, but there is no python on the PATH")
+        shared["python"] = str(found)
+        session.log(f"nothing is installed; using {found}")
+        return
+    stamp = Path(location) / "installed.sha256"
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + (ROOT / CONSTRAINTS).read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        session.install("-c", CONSTRAINTS, "-e", ".[run,dev]")
+        stamp.write_text(wanted, encoding="utf-8")
+    shared["python"] = str(Path(location) / "bin" / "python")
+    shared["isolated"] = location
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def determinism(session: nox.Session) -> None:
+    """Run the determinism scenarios and write their reports: -- SCENARIO... --device npu."""
+    found = accelerators(Path("/dev"))
+    if "isolated" in shared and found:
+        session.warn(
+            f"this machine has an accelerator ({', '.join(found)}), but this environment holds the tested CPU set, so "
+            "only the CPU would be validated. Use the vendor's torch: nox --no-venv -s determinism"
+        )
+        raise SystemExit(3)
+    words = (
+        session.posargs if any(word.endswith(".yaml") for word in session.posargs) else [*SCENARIOS, *session.posargs]
+    )
+    python(session, "-m", "harness", "check", *words)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def tests(session: nox.Session) -> None:
+    """Run all tests, and the examples in docstrings."""
+    python(session, "-m", "pytest", *(session.posargs or ["--doctest-modules", "harness", "tests"]))
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def lint(session: nox.Session) -> None:
+    """Check style and format, and that the written JSON Schema is the code's."""
+    python(session, "-m", "ruff", "check", *CHECKED)
+    python(session, "-m", "ruff", "format", "--check", *CHECKED)
+    python(session, "-m", "harness.scenario", "docs/scenario.schema.json", "--check")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    python(session, "-m", "mypy")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def bench(session: nox.Session) -> None:
+    """Measure what the harness costs, as ratios in one run."""
+    python(session, "bench/overhead.py", *session.posargs)
+
+
+def python(session: nox.Session, *words: str) -> None:
+    """Run the shared python and leave with its exit code when that is not 0: the codes of the harness mean something."""
+    session.log("python " + " ".join(words))
+    variables = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    if "isolated" in shared:
+        variables["PATH"] = f"{shared['isolated']}/bin:{os.environ['PATH']}"
+    code = subprocess.run([shared["python"], *words], cwd=ROOT, env=variables, check=False).returncode
+    if code:
+        raise SystemExit(code)
+
+
+def accelerators(devices: Path) -> list[str]:
+    """Accelerators that the kernel shows in a device folder, in words; asks no driver and imports no torch."""
+    return sorted(f"{name} {path.name}" for pattern, name in DEVICE_FILES.items() for path in devices.glob(pattern))

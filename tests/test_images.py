@@ -1,0 +1,503 @@
+"""Pictures and arrays survive the disk bit for bit, and every file that would be misread is refused with words."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import warnings
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image, ImageFile
+
+from harness.errors import ImageError, RecordError
+from harness.images import (
+    LARGEST_PICTURE,
+    array_digest,
+    read_array,
+    read_input_picture,
+    read_picture,
+    write_arrays,
+    write_picture,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+READERS: list[Callable[[Path], object]] = [read_picture, read_input_picture]
+DTYPES = [
+    "bool",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+]
+
+
+def _noise(height: int = 21, width: int = 13) -> NDArray[np.uint8]:
+    return np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def _png(width: int, height: int, *, depth: int = 8, colour: int = 2, rows: bytes = b"") -> bytes:
+    """A PNG from its parts, because no library writes a wrong one."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def _message(reader: Callable[[Path], object], path: Path) -> str:
+    """The refusal's text; every one names the file, what is allowed, and ends in a next step."""
+    with pytest.raises(ImageError) as caught:
+        reader(path)
+    text = str(caught.value)
+    assert text.startswith(f"picture {path}: ")
+    assert "; allowed: " in text
+    assert text.endswith(".")
+    return text
+
+
+# --- digests ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_digest_is_the_documented_one() -> None:
+    array = np.array([[1, -2, 3], [4, 5, 6]], np.int16)
+    document = b"array-1 int16 2,3\n" + struct.pack("<6h", 1, -2, 3, 4, 5, 6)
+    assert array_digest(array) == hashlib.sha256(document).hexdigest()
+
+
+def test_a_single_number_has_a_digest() -> None:
+    assert array_digest(np.array(2.0)) == hashlib.sha256(b"array-1 float64 \n" + struct.pack("<d", 2.0)).hexdigest()
+
+
+def test_shape_type_and_values_each_change_the_digest() -> None:
+    zeros = np.zeros(12, np.uint8)
+    others = [
+        zeros.reshape(3, 4),
+        zeros.reshape(4, 3),
+        zeros.reshape(12, 1),
+        zeros.view(np.int8),
+        zeros.view(np.float32),
+        zeros.view(np.uint32),
+        np.zeros(13, np.uint8),
+        np.zeros(0, np.uint8),
+        np.zeros((0, 3), np.uint8),
+        np.eye(1, 12, dtype=np.uint8)[0],
+    ]
+    assert len({array_digest(array) for array in [zeros, *others]}) == len(others) + 1
+
+
+@given(arrays(st.sampled_from(DTYPES), array_shapes(max_dims=4, max_side=4)))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_layout_in_memory_plays_no_part(array: NDArray[Any]) -> None:
+    digest = array_digest(array)
+    assert array_digest(np.asfortranarray(array)) == digest
+    assert array_digest(array.astype(array.dtype.newbyteorder(">"))) == digest
+    assert array_digest(np.repeat(array, 2, axis=0)[::2]) == digest
+
+
+def test_not_a_number_is_digested_by_its_bits() -> None:
+    quiet = np.array([0x7FC00000, 0x7FC00001], np.uint32).view(np.float32)
+    assert array_digest(quiet[:1]) != array_digest(quiet[1:])
+    assert array_digest(quiet) == array_digest(quiet.copy())
+    assert array_digest(np.array([0.0])) != array_digest(np.array([-0.0]))
+
+
+@pytest.mark.parametrize("array", [np.array(["a"]), np.array([None]), np.zeros(2, "U1,i4"), np.zeros(2, np.longdouble)])
+def test_an_array_without_portable_bytes_is_refused(array: NDArray[Any]) -> None:
+    with pytest.raises(TypeError, match="no portable bytes"):
+        array_digest(array)
+
+
+# --- pictures that are fine ------------------------------------------------------------------------------------------
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_a_written_picture_comes_back_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory, picture: NDArray[np.uint8]
+) -> None:
+    path = tmp_path_factory.mktemp("pictures") / "picture.png"
+    write_picture(path, picture)
+    read = read_picture(path)
+    assert read.dtype == np.uint8
+    assert np.array_equal(read, picture)
+    assert read.flags.writeable
+
+
+def test_a_picture_that_is_a_view_is_written_as_it_looks(tmp_path: Path) -> None:
+    picture = _noise()[::-2, ::3, ::-1]
+    write_picture(tmp_path / "view.png", picture)
+    assert np.array_equal(read_picture(tmp_path / "view.png"), picture)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.png", {}),
+        ("a.webp", {"lossless": True}),
+        ("a.bmp", {}),
+        ("a.tif", {}),
+        ("b.tif", {"compression": "tiff_lzw"}),
+    ],
+)
+def test_lossless_formats_are_read_exactly(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+    Image.fromarray(_noise()).save(tmp_path / name, **options)
+    assert np.array_equal(read_picture(tmp_path / name), _noise())
+    assert np.array_equal(np.array(read_input_picture(tmp_path / name)), _noise())
+
+
+def test_a_jpeg_is_read_as_it_decodes(tmp_path: Path) -> None:
+    Image.fromarray(np.full((16, 24, 3), 77, np.uint8)).save(tmp_path / "flat.jpg", quality=95)
+    assert np.array_equal(read_picture(tmp_path / "flat.jpg"), np.full((16, 24, 3), 77, np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1"])
+def test_an_input_picture_without_colour_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    image = Image.fromarray(_noise()).convert(mode)
+    image.save(tmp_path / "input.png")
+    read = read_input_picture(tmp_path / "input.png")
+    assert read.mode == "RGB"
+    assert np.array_equal(np.array(read), np.array(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_input_picture_is_turned_upright_once(tmp_path: Path, extension: str, orientation: int) -> None:
+    # Quadrants of one colour, so that even a lossy format keeps them apart.
+    stored = np.zeros((32, 64, 3), np.uint8)
+    stored[:16, :32, 0] = stored[:16, 32:, 1] = stored[16:, :32, 2] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"turned.{extension}"
+    Image.fromarray(stored).save(path, exif=exif)
+    turns: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: np.rot90(a, -1),
+        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+        8: lambda a: np.rot90(a, 1),
+    }
+    upright = turns[orientation](stored)
+    read = read_input_picture(path)
+    assert np.array(read).shape == upright.shape
+    (height, width) = upright.shape[:2]
+    middles = (slice(height // 4, None, height // 2), slice(width // 4, None, width // 2))
+    assert np.abs(np.array(read)[middles].astype(int) - upright[middles]).max() < 20
+    assert not read.getexif()
+    assert not read.info
+
+
+def test_a_picture_of_the_largest_size_is_not_called_too_large(tmp_path: Path) -> None:
+    (tmp_path / "edge.png").write_bytes(_png(8192, LARGEST_PICTURE // 8192))
+    assert "damaged" in _message(read_picture, tmp_path / "edge.png")
+
+
+# --- pictures that are refused ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_missing_file_is_refused(tmp_path: Path, reader: Callable[[Path], object]) -> None:
+    assert "there is no such file" in _message(reader, tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_folder_is_refused(tmp_path: Path, reader: Callable[[Path], object]) -> None:
+    assert "it is not a file" in _message(reader, tmp_path)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_file_that_may_not_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "locked.png"
+    write_picture(path, _noise())
+
+    def locked(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", locked)
+    assert "permissions" in _message(reader, path)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"GIF89a" + bytes(40), _png(0, 5)])
+def test_what_is_no_picture_is_refused(tmp_path: Path, reader: Callable[[Path], object], content: bytes) -> None:
+    (tmp_path / "words.png").write_bytes(content)
+    text = _message(reader, tmp_path / "words.png")
+    assert "not a picture of a known format" in text
+    assert "PNG, WebP, JPEG, BMP or TIFF" in text
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg", "a.bmp", "a.tif"])
+@pytest.mark.parametrize("part", [0.5, 0.9])
+def test_a_picture_that_was_cut_off_is_refused(tmp_path: Path, name: str, part: float) -> None:
+    path = tmp_path / name
+    Image.fromarray(_noise()).save(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    assert "damaged or cut off" in _message(read_picture, path)
+
+
+def test_a_cut_picture_is_refused_although_another_library_allowed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "half.jpg"
+    Image.fromarray(_noise(64, 64)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with Image.open(path) as image:
+        assert image.convert("RGB").size == (64, 64)  # what everyone else then gets: grey rows and no word
+    assert "damaged or cut off" in _message(read_picture, path)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+@pytest.mark.parametrize("length", [-16, -12, -9, -5])
+def test_a_png_with_whole_pixels_and_no_end_is_refused(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "end.png"
+    write_picture(path, _noise())
+    path.write_bytes(path.read_bytes()[:length])
+    with Image.open(path) as image:
+        assert image.tobytes() == _noise().tobytes()
+    assert "damaged or cut off" in _message(read_picture, path)
+
+
+@pytest.mark.parametrize("position", [-16, -13])
+def test_a_png_with_whole_pixels_and_a_damaged_checksum_is_refused(tmp_path: Path, position: int) -> None:
+    path = tmp_path / "end.png"
+    write_picture(path, _noise())
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[position] ^= 1
+    path.write_bytes(flipped)
+    with Image.open(path) as image:
+        assert image.tobytes() == _noise().tobytes()
+    assert "damaged or cut off" in _message(read_picture, path)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_any_flipped_bit_of_a_png_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = tmp_path_factory.getbasetemp() / "flipped.png"
+    write_picture(path, _noise())
+    content = bytearray(path.read_bytes())
+    position = data.draw(st.integers(0, len(content) - 1))
+    content[position] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    # The last twelve bytes are the empty end mark; no pixel can hide there.
+    if position < len(content) - 12:
+        _message(read_picture, path)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_fully_opaque_alpha_channel_is_still_refused(tmp_path: Path, reader: Callable[[Path], object]) -> None:
+    Image.fromarray(_noise()).convert("RGBA").save(tmp_path / "alpha.png")
+    text = _message(reader, tmp_path / "alpha.png")
+    assert "alpha channel (mode RGBA)" in text
+    assert "without transparency" in text
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(("mode", "transparency"), [("RGB", (0, 0, 0)), ("L", 7), ("P", 3)])
+def test_transparency_without_an_alpha_channel_is_refused(
+    tmp_path: Path, reader: Callable[[Path], object], mode: str, transparency: object
+) -> None:
+    Image.fromarray(_noise()).convert(mode).save(tmp_path / "key.png", transparency=transparency)
+    assert "alpha channel" in _message(reader, tmp_path / "key.png")
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_are_refused(tmp_path: Path, reader: Callable[[Path], object], name: str, channels: int) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (9, 8, channels), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / name), deep)
+    assert "16 bits per channel" in _message(reader, tmp_path / name)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_floats_are_refused(tmp_path: Path, reader: Callable[[Path], object]) -> None:
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
+    assert "32 bits per channel (mode F)" in _message(reader, tmp_path / "float.tif")
+
+
+@pytest.mark.parametrize(("mode", "word"), [("L", "greyscale"), ("P", "palette"), ("1", "black and white")])
+def test_a_picture_without_colour_is_refused_where_it_is_compared(tmp_path: Path, mode: str, word: str) -> None:
+    Image.fromarray(_noise()).convert(mode).save(tmp_path / "grey.png")
+    text = _message(read_picture, tmp_path / "grey.png")
+    assert word in text
+    assert "Convert it to RGB first" in text
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_printing_colours_are_refused(tmp_path: Path, reader: Callable[[Path], object]) -> None:
+    Image.fromarray(_noise()).convert("CMYK").save(tmp_path / "print.jpg")
+    assert "CMYK" in _message(reader, tmp_path / "print.jpg")
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", ["moving.png", "moving.webp", "pages.tif"])
+def test_more_than_one_picture_is_refused(tmp_path: Path, reader: Callable[[Path], object], name: str) -> None:
+    other = Image.fromarray(255 - _noise())
+    Image.fromarray(_noise()).save(tmp_path / name, save_all=True, append_images=[other])
+    assert "animated or has several pages (2 pictures)" in _message(reader, tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg", "a.tif"])
+@pytest.mark.parametrize("orientation", [2, 6])
+def test_a_turned_picture_is_refused_where_it_is_compared(tmp_path: Path, name: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(_noise()).save(tmp_path / name, exif=exif)
+    text = _message(read_picture, tmp_path / name)
+    assert f"EXIF data turns or mirrors it (orientation {orientation})" in text
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(8193, 8192), (12_000, 12_000), (60_000, 60_000)],
+    ids=["above our limit", "where Pillow warns", "where Pillow raises"],
+)
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Callable[[Path], object], width: int, height: int
+) -> None:
+    def decoded(*_: object) -> None:
+        raise AssertionError("the bomb went off")
+
+    (tmp_path / "bomb.png").write_bytes(_png(width, height, rows=bytes(1000)))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded)
+    text = _message(reader, tmp_path / "bomb.png")
+    assert f"at most {LARGEST_PICTURE} pixels" in text
+    assert "pixels" in text.partition("; allowed: ")[0]
+
+
+def test_a_decompression_bomb_is_refused_although_pillow_was_told_not_to_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bomb.png").write_bytes(_png(60_000, 60_000))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert "60000 x 60000 pixels" in _message(read_picture, tmp_path / "bomb.png")
+
+
+def test_a_warning_of_the_decoder_is_a_refusal_even_where_warnings_are_off(tmp_path: Path) -> None:
+    path = tmp_path / "strip.tif"
+    Image.fromarray(_noise(64, 64)).save(path, compression="tiff_lzw")
+    path.write_bytes(path.read_bytes()[:-7])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert "UserWarning" in _message(read_picture, path)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 1), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((1, 4, 4, 3), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4, 3), np.int8),
+        np.zeros((4, 4, 3), np.bool_),
+    ],
+)
+def test_what_is_not_an_8_bit_rgb_picture_is_not_written(tmp_path: Path, array: NDArray[Any]) -> None:
+    with pytest.raises(ImageError, match=r"uint8\[H, W, 3\]"):
+        write_picture(tmp_path / "wrong.png", array)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_too_large_to_be_read_is_not_written(tmp_path: Path) -> None:
+    huge = np.broadcast_to(np.zeros(3, np.uint8), (8193, 8192, 3))
+    with pytest.raises(ImageError, match="8192 x 8193 pixels"):
+        write_picture(tmp_path / "huge.png", huge)
+
+
+# --- arrays ----------------------------------------------------------------------------------------------------------
+
+
+@given(arrays(st.sampled_from(DTYPES), array_shapes(min_dims=1, max_dims=4, max_side=4)))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_a_written_array_comes_back_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, array: NDArray[Any]) -> None:
+    path = tmp_path_factory.getbasetemp() / "arrays.safetensors"
+    write_arrays(
+        path, {"one": array, "turned": array.T, "big": array.astype(array.dtype.newbyteorder(">"))}, {"a": "b"}
+    )
+    for name, wanted in {"one": array, "turned": array.T, "big": array}.items():
+        read = read_array(path, name)
+        assert read.dtype == array.dtype
+        assert read.shape == wanted.shape
+        assert read.tobytes() == wanted.tobytes()
+        assert array_digest(read) == array_digest(wanted)
+
+
+def test_odd_floats_come_back_bit_for_bit(tmp_path: Path) -> None:
+    odd = np.array([0x7FC00001, 0xFF800000, 0x80000000, 0x00000001], np.uint32).view(np.float32)
+    write_arrays(tmp_path / "odd.safetensors", {"latents": odd}, {})
+    assert read_array(tmp_path / "odd.safetensors", "latents").tobytes() == odd.tobytes()
+
+
+def test_the_words_beside_the_arrays_are_stored(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "a.safetensors", {"x": np.zeros(1, np.float32)}, {"computed_in": "bfloat16"})
+    assert b'"computed_in":"bfloat16"' in (tmp_path / "a.safetensors").read_bytes()
+
+
+def test_an_array_without_portable_bytes_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="no portable bytes"):
+        write_arrays(tmp_path / "a.safetensors", {"x": np.array(["a"])}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_array_file_is_a_record_error(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"none\.safetensors: there is no such file; make the run again"):
+        read_array(tmp_path / "none.safetensors", "latents")
+
+
+def test_a_missing_array_is_a_record_error_that_lists_the_others(tmp_path: Path) -> None:
+    one = np.zeros(1, np.float32)
+    write_arrays(tmp_path / "a.safetensors", {"latents": one, "float_image": one}, {})
+    with pytest.raises(RecordError, match="no array 'noise'; it has float_image, latents"):
+        read_array(tmp_path / "a.safetensors", "noise")
+
+
+def test_an_array_file_cut_anywhere_is_a_record_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_arrays(path, {"latents": np.arange(50, dtype=np.float32)}, {"a": "b"})
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(RecordError, match="damaged or cut off"):
+            read_array(path, "latents")
+
+
+@pytest.mark.parametrize("content", [b"no safetensors file at all", bytes(64), b"\xff" * 64])
+def test_a_foreign_array_file_is_a_record_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.safetensors").write_bytes(content)
+    with pytest.raises(RecordError, match="not a complete safetensors file"):
+        read_array(tmp_path / "a.safetensors", "latents")
+
+
+def test_a_folder_in_place_of_an_array_file_is_a_record_error(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="not a complete safetensors file"):
+        read_array(tmp_path, "latents")
