@@ -116,11 +116,8 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
 
 def _decode(path: Path, *, modes: Collection[str], allowed: str, turn: bool) -> Image.Image:
     """Decode one opaque 8-bit picture of one of these modes; whatever a decoder raises becomes an ``ImageError``."""
-    if not path.exists():
-        raise _refusal(path, "there is no such file", "an existing picture", "Check the path")
-    if not path.is_file():
-        raise _refusal(path, "it is not a file", "a picture file", "Name the file itself")
     try:
+        _refuse_no_file(path)
         with path.open("rb") as stream, _strict_decoder():
             with Image.open(stream, formats=FORMATS) as header:
                 _refuse_size(path, header.size)
@@ -160,6 +157,13 @@ def _strict_decoder() -> Iterator[None]:
             yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+
+
+def _refuse_no_file(path: Path) -> None:
+    if not path.exists():
+        raise _refusal(path, "there is no such file", "an existing picture", "Check the path")
+    if not path.is_file():
+        raise _refusal(path, "it is not a file", "a picture file", "Name the file itself")
 
 
 def _refuse_size(path: Path, size: tuple[int, int]) -> None:

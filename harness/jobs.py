@@ -317,7 +317,7 @@ def _made_runs(question: LoadedScenario, selection: Selection, teller: Teller) -
                             device=devices[plan.arm.name],
                             model=model,
                             input_images=question.input_images,
-                            folder=folder / plan.arm.name,
+                            folder=(folder / plan.arm.name).absolute(),
                             run_id=f"{folder.name}/{plan.arm.name}",
                         ),
                         teller,

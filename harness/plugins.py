@@ -6,6 +6,8 @@ Other packages add parts through Python entry points in the groups ``harness.met
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
@@ -76,6 +78,13 @@ def _own(kind: str) -> dict[str, str]:
 
 
 def _foreign(kind: str) -> dict[str, list[str]]:
+    return _entry_points(kind, tuple(sys.path))
+
+
+@cache
+def _entry_points(kind: str, search_path: tuple[str, ...]) -> dict[str, list[str]]:
+    """Modules offered by other packages; looked up once per search path, as it reads every installed package."""
+    del search_path
     offers: dict[str, list[str]] = {}
     for point in entry_points(group=f"harness.{kind}"):
         if point.value not in offers.setdefault(point.name, []):

@@ -525,11 +525,6 @@ class Environment(Record):
         """SHA-256 of everything but the commit: to commit a report changes no number."""
         return json_digest(self.model_dump(mode="json", exclude={"commit"}))
 
-    @property
-    def host_digest(self) -> str:
-        """SHA-256 of machine, device and packages, without the switches, which belong to an arm."""
-        return json_digest(self.model_dump(mode="json", exclude={"commit", "switches"}))
-
 
 class LoadedModel(Record):
     """What the worker found after loading."""

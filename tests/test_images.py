@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import hashlib
 import struct
 import warnings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image, ImageFile
 
+from harness import images
 from harness.errors import ImageError, RecordError
 from harness.images import (
     LARGEST_PICTURE,
@@ -73,6 +75,10 @@ def _message(reader: Callable[[Path], object], path: Path) -> str:
     assert "; allowed: " in text
     assert text.endswith(".")
     return text
+
+
+def test_the_examples_in_the_module_hold() -> None:
+    assert doctest.testmod(images) == (0, 1)
 
 
 # --- digests ---------------------------------------------------------------------------------------------------------
@@ -228,8 +234,14 @@ def test_a_folder_is_refused(tmp_path: Path, reader: Callable[[Path], object]) -
 
 
 @pytest.mark.parametrize("reader", READERS)
+def test_a_name_that_no_system_takes_is_refused(tmp_path: Path, reader: Callable[[Path], object]) -> None:
+    assert "name too long" in _message(reader, tmp_path / ("n" * 300))
+
+
+@pytest.mark.parametrize("place", ["pathlib.Path.open", "pathlib.Path.exists"])
+@pytest.mark.parametrize("reader", READERS)
 def test_a_file_that_may_not_be_read_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Callable[[Path], object]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Callable[[Path], object], place: str
 ) -> None:
     path = tmp_path / "locked.png"
     write_picture(path, _noise())
@@ -237,7 +249,7 @@ def test_a_file_that_may_not_be_read_is_refused(
     def locked(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.open", locked)
+    monkeypatch.setattr(place, locked)
     assert "permissions" in _message(reader, path)
 
 
@@ -398,6 +410,16 @@ def test_a_decompression_bomb_is_refused_although_pillow_was_told_not_to_look(
     (tmp_path / "bomb.png").write_bytes(_png(60_000, 60_000))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert "60000 x 60000 pixels" in _message(read_picture, tmp_path / "bomb.png")
+
+
+def test_a_size_that_pillow_only_warns_of_is_a_refusal_even_where_warnings_are_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "small.png", _noise())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert "exceeds limit of 200 pixels" in _message(read_picture, tmp_path / "small.png")
 
 
 def test_a_warning_of_the_decoder_is_a_refusal_even_where_warnings_are_off(tmp_path: Path) -> None:

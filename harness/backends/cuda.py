@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from harness.backends._torch import host_rng_state, module_memory, seed_host, setting, variable
@@ -21,8 +21,12 @@ _VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OV
 
 def probe() -> Availability:
     """Say whether torch sees a GPU, and why not."""
-    if find_spec("torch") is None:
+    try:
+        installed = version("torch")
+    except PackageNotFoundError:
         return Availability(available=False, reason="torch is not installed")
+    if installed.endswith("+cpu"):  # known without the seconds that importing torch takes
+        return Availability(available=False, reason=f"torch {installed} was built without CUDA")
     import torch
 
     if torch.version.cuda is None:

@@ -60,6 +60,7 @@ def compare_runs(actual: StoredRun, expected: StoredRun, *, limits: list[Limit],
         for each in (expected, actual)
     )
     shared = [key for key in wanted if key in found]
+    missing = [key for key in expected.run.plan.keys if key not in found]
     differences = _input_differences(actual.run, expected.run)
     for key in shared:
         differences += _noise_differences(key, found[key][0], wanted[key][0])
@@ -71,8 +72,8 @@ def compare_runs(actual: StoredRun, expected: StoredRun, *, limits: list[Limit],
         expected=_ref(expected, base),
         limits=[limit for limit in limits if limit.scope is Scope.REFERENCE],
         pairs=[_pair(key, actual, found[key][0], expected, wanted[key][0]) for key in shared] if comparable else [],
-        missing=[key for key in expected.run.plan.keys if key not in found],
-        unexpected=[key for key in found if key not in expected.run.plan.keys],
+        missing=missing,
+        unexpected=[key for key in actual.run.plan.keys if key not in wanted and key not in missing],
         differences=differences,
         failures=[*actual.run.failures, *expected.run.failures],
     )
@@ -205,9 +206,9 @@ def _input_differences(actual: Run, expected: Run) -> list[str]:
         if case.id in prompts and (case.prompt, case.negative_prompt) != prompts[case.id]
     ]
     differences += [
-        f"the input picture of case {case} differs"
-        for case, digest in mine.input_digests.items()
-        if theirs.input_digests.get(case, digest) != digest
+        f"the input picture of case {case.id} differs"
+        for case in mine.cases
+        if case.id in prompts and mine.input_digests.get(case.id) != theirs.input_digests.get(case.id)
     ]
     if actual.model.digest != expected.model.digest:
         differences.append(

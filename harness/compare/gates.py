@@ -40,7 +40,8 @@ def _verdict(limit: Limit, pair: Pair, scope: Scope) -> Verdict:
             status=Status.ERROR,
             message=f"{limit.metric} has no value for {pair.key}: {why}; allowed: {limit.rule}.",
         )
-    held = holds(limit, measurement.value)
+    # A distance with a sign is as bad as it is far from zero.
+    held = holds(limit, abs(measurement.value) if measurement.better == "lower" else measurement.value)
     failed = Status.UNSTABLE if scope is Scope.REPEAT else Status.DRIFT
     passed = Status.IDENTICAL if pair.identical else Status.WITHIN_LIMITS
     return Verdict(
@@ -98,15 +99,27 @@ def _repeat_outcome(comparison: Comparison) -> tuple[Status, str]:
     if not repetitions:
         return Status.ERROR, "there was nothing to compare"
     unstable = [each for each in repetitions if each.status is Status.UNSTABLE]
+    broken = _broken(comparison)
     if not unstable:
+        if broken:
+            return _broken_limits(comparison, broken)
         status = worst([each.status for each in repetitions])
         return status, repetitions[0].pattern if status is Status.SKIPPED else _all_same(comparison)
-    verdicts = [verdict for pair in comparison.pairs for verdict in pair.verdicts]
-    if verdicts and all(verdict.status in {Status.IDENTICAL, Status.WITHIN_LIMITS} for verdict in verdicts):
+    differing = [pair for pair in comparison.pairs if not pair.identical]
+    unjudged = [pair for pair in differing if not _is_judged(pair)]
+    if differing and not broken and not unjudged:
         return Status.WITHIN_LIMITS, f"not bit-identical, within the limits: {unstable[0].key}: {unstable[0].pattern}"
-    return worst([Status.UNSTABLE, *(verdict.status for verdict in verdicts)]), (
-        f"{len(unstable)} of {len(repetitions)} cases are not repeatable; {unstable[0].key}: {unstable[0].pattern}"
+    no_limit = "; no limit judges what differs" if unjudged and not broken and comparison.limits else ""
+    return worst([Status.UNSTABLE, *(verdict.status for verdict in broken)]), (
+        f"{len(unstable)} of {len(repetitions)} cases are not repeatable; "
+        f"{unstable[0].key}: {unstable[0].pattern}{no_limit}"
     )
+
+
+def _is_judged(pair: Pair) -> bool:
+    """Whether a limit looks at something that differs: one on equal pictures says nothing about other float outputs."""
+    different = {each.subject for each in pair.measurements if each.metric == "identical" and each.value != 1}
+    return any(verdict.limit.subject in different for verdict in pair.verdicts)
 
 
 def _all_same(comparison: Comparison) -> str:
@@ -121,13 +134,27 @@ def _all_same(comparison: Comparison) -> str:
 
 
 def _verdict_outcome(comparison: Comparison) -> tuple[Status, str]:
-    verdicts = [verdict for pair in comparison.pairs for verdict in pair.verdicts]
+    if broken := _broken(comparison):
+        return _broken_limits(comparison, broken)
     if all(pair.identical for pair in comparison.pairs):
         return Status.IDENTICAL, f"all {len(comparison.pairs)} pairs are equal byte for byte"
+    verdicts = _verdicts(comparison)
     if not verdicts:
         return Status.SKIPPED, "measured, but no limit judges it"
-    status = worst([verdict.status for verdict in verdicts])
-    failed = [verdict for verdict in verdicts if verdict.status not in {Status.IDENTICAL, Status.WITHIN_LIMITS}]
-    if not failed:
-        return status, f"all {len(verdicts)} limits are kept"
-    return status, f"{len(failed)} of {len(verdicts)} limits are broken; {failed[0].message}"
+    return worst([verdict.status for verdict in verdicts]), f"all {len(verdicts)} limits are kept"
+
+
+def _verdicts(comparison: Comparison) -> list[Verdict]:
+    return [verdict for pair in comparison.pairs for verdict in pair.verdicts]
+
+
+def _broken(comparison: Comparison) -> list[Verdict]:
+    """Limits that are not kept, or that had nothing to judge; equal bytes excuse neither."""
+    kept = {Status.IDENTICAL, Status.WITHIN_LIMITS}
+    return [verdict for verdict in _verdicts(comparison) if verdict.status not in kept]
+
+
+def _broken_limits(comparison: Comparison, broken: list[Verdict]) -> tuple[Status, str]:
+    status = worst([verdict.status for verdict in broken])
+    worst_one = next(verdict for verdict in broken if verdict.status is status)
+    return status, f"{len(broken)} of {len(_verdicts(comparison))} limits are broken; {worst_one.message}"

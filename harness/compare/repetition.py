@@ -52,25 +52,24 @@ def _status(samples: list[Sample], outcomes: dict[str, list[Sample]]) -> Status:
 
 def _pattern(samples: list[Sample], outcomes: dict[str, list[Sample]]) -> str:
     """How the outcomes lie among processes and repeats; the cause is often the axis that separates them."""
-    if len(samples) == 1:
-        return "one run only: nothing was repeated"
     if len(outcomes) == 1:
-        return "all runs gave the same bytes"
+        return "all runs gave the same bytes" if len(samples) > 1 else "one run only: nothing was repeated"
     order = list(outcomes)
     letters = [order.index(sample.outcome) for sample in samples]
     pictures = len({members[0].image.digest for members in outcomes.values()})
     hidden = " although the 8-bit pictures are the same" if pictures == 1 else ""
+    if len(outcomes) == len(samples):
+        return f"every one of {len(samples)} runs gave another outcome{hidden}"
     if _same_in_each_process(samples):
         return f"{len(outcomes)} outcomes, each process repeats its own: what differs is the process{hidden}"
     if _one_turn(samples):
         turn = next(sample for sample in samples if sample.outcome != samples[0].outcome)
         return (
-            f"{len(outcomes)} outcomes: the result changes within a process, first at {turn.label}, and stays{hidden}"
+            f"{len(outcomes)} outcomes: the result changes within a process, first at {turn.label}, and does not go "
+            f"back{hidden}"
         )
     if len(outcomes) == _TWO_MODES:
         return f"2 outcomes, {letters.count(0)} and {letters.count(1)} times, in no order: two modes{hidden}"
-    if len(outcomes) == len(samples):
-        return f"every one of {len(samples)} runs gave another outcome{hidden}"
     return f"{len(outcomes)} outcomes in {len(samples)} runs, in no order{hidden}"
 
 
@@ -82,7 +81,10 @@ def _by_process(samples: list[Sample]) -> list[list[Sample]]:
 
 
 def _same_in_each_process(samples: list[Sample]) -> bool:
-    return all(len({sample.outcome for sample in members}) == 1 for members in _by_process(samples))
+    """No process changes its result, and at least one had the chance to."""
+    processes = _by_process(samples)
+    repeated = any(len(members) > 1 for members in processes)
+    return repeated and all(len({sample.outcome for sample in members}) == 1 for members in processes)
 
 
 def _one_turn(samples: list[Sample]) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 UNIT = "pixel units"
 BETTER: Literal["higher", "lower"] = "lower"
-"""Of the magnitude: nearer to zero is better, so a limit on it needs both an upper and a lower bound."""
+"""Of the magnitude: nearer to zero is better, and limits judge the distance from zero."""
 IDENTICAL = 0.0
 SPEC = "signed_mean_diff:actual-minus-expected:largest-channel-mean"
 SUBJECTS: tuple[Subject, ...] = ("image", "float_image")

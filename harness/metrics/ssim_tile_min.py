@@ -28,8 +28,10 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     would stick out, it is moved inwards to the edge and overlaps its neighbour. A map narrower or lower than 32 has
     tiles as wide or high as the map itself. ``where`` gives the pixels at the middle of the tile's windows in
     coordinates of the picture, both ends included, as ``tile x=5..36 y=5..36``; of equal tiles the first, row by row.
-    Map entry ``[i, j]`` belongs to pixel ``[i + 5, j + 5]`` and is moved by pixels up to 5 away. Damage that lies across
-    tile borders is diluted: noise of 32 by 32 pixels gives nearly 0 in a tile of its own, about 0.6 across four.
+    Map entry ``[i, j]`` belongs to pixel ``[i + 5, j + 5]`` and is moved by pixels up to 5 away.
+
+    Damage across tile borders is diluted: noise of 32 by 32 pixels gives nearly 0 in a tile of its own, about 0.6
+    where it lies on four.
 
     Raises:
         ImageError: sizes or types differ, or are not those of a picture.

@@ -42,6 +42,8 @@ class Table:
     """One sentence under the table."""
     fold: bool = False
     """Whether a format that can fold may show only the title at first."""
+    open: bool = True
+    """Whether a folded table is better shown open."""
     kind: Literal["table"] = "table"
 
     def __post_init__(self) -> None:

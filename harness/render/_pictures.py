@@ -14,9 +14,10 @@ from harness.errors import ImageError
 from harness.records import Status, worst
 from harness.render import _tables as tables
 from harness.render import _words as words
+from harness.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -64,7 +65,7 @@ class _Page:
     """What has been used up so far while the page is put together."""
 
     folder: Path
-    left: int = BUDGET
+    left: int
     arrays: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     """Pictures of the current group that are on the page, by digest."""
 
@@ -75,53 +76,61 @@ class _Made:
 
     run: Run
     sample: Sample
-    makers: dict[str, list[Sample]]
-    """Samples that made it, by arm."""
+    makers: dict[str, tuple[list[Sample], int]]
+    """Samples that made it and number of all samples, by arm."""
 
 
-def groups(report: Report, folder: Path) -> list[Group]:
+_Difference = tuple[str, str, str]
+"""Digests of two pictures to hold against each other, and a title."""
+
+
+def groups(report: Report, folder: Path, budget: int = BUDGET) -> list[Group]:
     """Pictures of every case and seed, the worst first, so that the budget goes where it is needed."""
-    prompts = {case.id: case.prompt for run in report.runs for case in run.plan.cases}
-    page = _Page(folder)
-    return [
-        Group(str(key), prompts.get(key.case, ""), status, tuple(_pictures(report, key, page)))
-        for status, key in sorted(_keys(report), key=lambda each: (words.RANKS[each[0]], each[1].case, each[1].seed))
-    ]
+    prompts = {case.id: printable(case.prompt) for run in report.runs for case in run.plan.cases}
+    page = _Page(folder, budget)
+    samples = [(run, tables.samples_by_key(run)) for run in report.runs]
+    differences = _differences(report)
+    found = []
+    for status, key in _statuses(report, dict.fromkeys(key for _, by_key in samples for key in by_key)):
+        made = _distinct([(run, by_key.get(key, [])) for run, by_key in samples])
+        pictures = _pictures(made, differences.get(key, []), page)
+        found.append(Group(str(key), prompts.get(key.case, ""), status, tuple(pictures)))
+    return found
 
 
-def _keys(report: Report) -> list[tuple[Status, CaseKey]]:
-    keys = dict.fromkeys(sample.key for run in report.runs for sample in run.samples)
-    return [(_status(report, key), key) for key in keys]
+def _statuses(report: Report, keys: Iterable[CaseKey]) -> list[tuple[Status, CaseKey]]:
+    """Each case and seed with its worst word, the worst first."""
+    parts = [(comparison, tables.by_key(comparison)) for comparison in report.comparisons]
+    found = []
+    for key in keys:
+        # Sides that cannot be compared have no pairs, and so no keys of their own; what they say holds for every key.
+        about = [each.get(key, whole) for whole, each in parts if key in each or whole.differences]
+        found.append((worst([tables.key_status(part, key) for part in about]) if about else Status.SKIPPED, key))
+    return sorted(found, key=lambda each: (words.RANKS[each[0]], each[1].case, each[1].seed))
 
 
-def _status(report: Report, key: CaseKey) -> Status:
-    found = [tables.key_status(each, key) for each in report.comparisons if key in tables.keys_of(each)]
-    return worst(found) if found else Status.SKIPPED
-
-
-def _pictures(report: Report, key: CaseKey, page: _Page) -> Iterator[Picture]:
+def _pictures(made: dict[str, _Made], differences: Iterable[_Difference], page: _Page) -> Iterator[Picture]:
     page.arrays.clear()
-    distinct = _distinct(report, key)
-    for made in distinct.values():
-        yield _stored(report, made, page)
-    for left, right, title in _differences(report, key):
+    for each in made.values():
+        yield _stored(each, page)
+    for left, right, title in differences:
         if left in page.arrays and right in page.arrays:
             yield _difference(page.arrays[left], page.arrays[right], title, page)
 
 
-def _distinct(report: Report, key: CaseKey) -> dict[str, _Made]:
+def _distinct(samples: Iterable[tuple[Run, list[Sample]]]) -> dict[str, _Made]:
     found: dict[str, _Made] = {}
-    for run in report.runs:
-        for sample in run.samples_of(key):
+    for run, made_by_run in samples:
+        for sample in made_by_run:
             made = found.setdefault(sample.image.digest, _Made(run, sample, {}))
-            made.makers.setdefault(run.plan.arm.name, []).append(sample)
+            made.makers.setdefault(run.plan.arm.name, ([], len(made_by_run)))[0].append(sample)
     return found
 
 
-def _stored(report: Report, made: _Made, page: _Page) -> Picture:
+def _stored(made: _Made, page: _Page) -> Picture:
     image = made.sample.image
     title = " and ".join(made.makers)
-    lines = [_maker(report, made.sample.key, arm, samples) for arm, samples in made.makers.items()]
+    lines = [_maker(arm, samples, total) for arm, (samples, total) in made.makers.items()]
     if len(lines) == 1:
         lines = [lines[0].removeprefix(f"{title}: ")]
     height, width = (*image.shape, 0, 0)[:2]
@@ -133,13 +142,12 @@ def _stored(report: Report, made: _Made, page: _Page) -> Picture:
     return Picture(title, tuple(lines), "", shown, problem, width, height)
 
 
-def _maker(report: Report, key: CaseKey, arm: str, samples: list[Sample]) -> str:
-    run = next(run for run in report.runs if run.plan.arm.name == arm)
+def _maker(arm: str, samples: list[Sample], total: int) -> str:
     labels = [sample.label for sample in samples]
     shown = ", ".join(labels[:_MOST_LABELS]) + (" …" if len(labels) > _MOST_LABELS else "")
     outcomes = len({sample.outcome for sample in samples})
     unlike = f"; {outcomes} outcomes: float output or latents differ" if outcomes > 1 else ""
-    return f"{arm}: {len(samples)} of {words.count(len(run.samples_of(key)), 'run')} ({shown}){unlike}"
+    return f"{arm}: {len(samples)} of {words.count(total, 'run')} ({shown}){unlike}"
 
 
 def _embedded(run: Run, image: ArrayRef, page: _Page) -> tuple[str, str]:
@@ -163,21 +171,17 @@ def _embedded(run: Run, image: ArrayRef, page: _Page) -> tuple[str, str]:
     return _data_uri(path.read_bytes(), page), ""
 
 
-def _differences(report: Report, key: CaseKey) -> Iterator[tuple[str, str, str]]:
-    """Digests of the pictures to hold against each other, with a title; each two pictures once."""
-    seen: set[frozenset[str]] = set()
+def _differences(report: Report) -> dict[CaseKey, list[_Difference]]:
+    """For each case and seed, the pictures that were compared and are not the same; each two pictures once."""
+    found: dict[CaseKey, dict[frozenset[str], _Difference]] = {}
     for comparison in report.comparisons:
-        actual, expected = (tables.run_of(report, side) for side in (comparison.actual, comparison.expected))
-        for pair in comparison.pairs:
-            left = tables.sample_of(actual, key, pair.actual)
-            right = tables.sample_of(expected, key, pair.expected)
-            if pair.key != key or not left or not right:
-                continue
-            digests = frozenset((left.image.digest, right.image.digest))
-            if len(digests) > 1 and digests not in seen:
-                seen.add(digests)
-                title = f"{comparison.actual.arm} {left.label} against {comparison.expected.arm} {right.label}"
-                yield left.image.digest, right.image.digest, title
+        arms = comparison.actual.arm, comparison.expected.arm
+        for pair, left, right in tables.sides_of(report, comparison):
+            both = frozenset((left.image.digest, right.image.digest))
+            if len(both) > 1:
+                title = f"{arms[0]} {left.label} against {arms[1]} {right.label}"
+                found.setdefault(pair.key, {}).setdefault(both, (left.image.digest, right.image.digest, title))
+    return {key: list(each.values()) for key, each in found.items()}
 
 
 def _difference(actual: NDArray[np.uint8], expected: NDArray[np.uint8], title: str, page: _Page) -> Picture:

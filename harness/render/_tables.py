@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.records import EXIT_CODES, Role, Scope, Status, worst
@@ -10,12 +11,13 @@ from harness.render import _words as words
 from harness.render._document import Cell, Table, clean, code, digest, figure, plain, table, word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from harness.records import (
         ArrayRef,
         CaseKey,
         Comparison,
+        Failure,
         Limit,
         Measurement,
         Pair,
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
         Verdict,
     )
 
+_MOST_OPEN_ROWS = 12
+"""A table of pairs with more rows than these starts folded."""
 
 # --- looking things up -----------------------------------------------------------------------------------------------
 
@@ -48,9 +52,28 @@ def run_of(report: Report, reference: RunRef) -> Run | None:
     return next((run for run in report.runs if run.id == reference.id), None)
 
 
-def sample_of(run: Run | None, key: CaseKey, label: str) -> Sample | None:
-    """The sample with that label, where the run holds it."""
-    return next((sample for sample in (run.samples_of(key) if run else []) if sample.label == label), None)
+def samples_by_key(run: Run | None) -> dict[CaseKey, list[Sample]]:
+    """Samples of a run by case and seed, each in the order of processes and repeats."""
+    found: dict[CaseKey, list[Sample]] = {}
+    for sample in run.samples if run else []:
+        found.setdefault(sample.key, []).append(sample)
+    return found
+
+
+def sides_of(report: Report, comparison: Comparison) -> Iterator[tuple[Pair, Sample, Sample]]:
+    """Every pair whose two samples the report holds, with the samples."""
+    actual, expected = (
+        {
+            (key, sample.label): sample
+            for key, samples in samples_by_key(run_of(report, side)).items()
+            for sample in samples
+        }
+        for side in (comparison.actual, comparison.expected)
+    )
+    for pair in comparison.pairs:
+        left, right = actual.get((pair.key, pair.actual)), expected.get((pair.key, pair.expected))
+        if left and right:
+            yield pair, left, right
 
 
 def device_of(report: Report, side: RunRef) -> str:
@@ -63,15 +86,29 @@ def device_of(report: Report, side: RunRef) -> str:
     return f"{name} (CPU stand-in)" if stands_in else name
 
 
-def keys_of(comparison: Comparison) -> list[CaseKey]:
-    """Every case and seed the comparison speaks of, sorted, each once."""
-    found = {
-        *(repetition.key for repetition in comparison.repetitions),
-        *(pair.key for pair in comparison.pairs),
-        *comparison.missing,
-        *comparison.unexpected,
+def by_key(comparison: Comparison) -> dict[CaseKey, Comparison]:
+    """For every case and seed the comparison speaks of, sorted, the part of the comparison that is about it."""
+    repetitions: dict[CaseKey, list[Repetition]] = {}
+    pairs: dict[CaseKey, list[Pair]] = {}
+    failures: dict[CaseKey, list[Failure]] = {}
+    for repetition in comparison.repetitions:
+        repetitions.setdefault(repetition.key, []).append(repetition)
+    for pair in comparison.pairs:
+        pairs.setdefault(pair.key, []).append(pair)
+    for failure in comparison.failures:
+        if failure.key is not None:
+            failures.setdefault(failure.key, []).append(failure)
+    keys = {*repetitions, *pairs, *failures, *comparison.missing, *comparison.unexpected}
+    return {
+        key: comparison.model_copy(
+            update={
+                "repetitions": repetitions.get(key, []),
+                "pairs": pairs.get(key, []),
+                "failures": failures.get(key, []),
+            }
+        )
+        for key in sorted(keys, key=lambda key: (key.case, key.seed))
     }
-    return sorted(found, key=lambda key: (key.case, key.seed))
 
 
 def worst_pair(pairs: Iterable[Pair], metric: str, subject: str) -> tuple[Pair, Measurement] | None:
@@ -122,9 +159,12 @@ def summary(report: Report) -> Table:
         "Runs",
         "Processes",
         "Distinct outcomes",
-        "Failure rate not excluded (95 %)",
+        "Rate not excluded (95 %)",
     )
-    note = "Runs and processes are counted for each case and seed. "
+    note = (
+        "Runs and processes are counted for each case and seed. The last column is the largest rate of differing runs "
+        "that so many equal ones leave possible. "
+    )
     return table(
         columns,
         [_summary_row(report, each) for each in report.comparisons],
@@ -183,7 +223,9 @@ def measures(report: Report, comparisons: Sequence[Comparison]) -> Table:
         ("Final latents identical", lambda report, each: _identical(report, each, lambda sample: sample.latents)),
     ]
     found = _metrics(comparisons) or [(metric, "image") for metric in words.METRICS]
-    metrics: list[_Row] = [(words.metric_name(*each), _worst_value(*each)) for each in found]
+    single = [_worst_of_all(comparison) is not None for comparison in comparisons]
+    places = {id(comparison): not alone for comparison, alone in zip(comparisons, single, strict=True)}
+    metrics: list[_Row] = [(words.metric_name(*each), _worst_value(*each, places=places)) for each in found]
     # The note's own order: MSE, largest and mean difference, identical, PSNR; then what it lacked.
     before = sum(each in {("mse", "image"), ("max_abs_diff", "image"), ("mean_abs_diff", "image")} for each in found)
     rows = [*metrics[:before], identical[0], *metrics[before:], *identical[1:]]
@@ -198,7 +240,7 @@ def measures(report: Report, comparisons: Sequence[Comparison]) -> Table:
     )
 
 
-def _worst_value(metric: str, subject: str) -> Callable[[Report, Comparison], str]:
+def _worst_value(metric: str, subject: str, *, places: Mapping[int, bool]) -> Callable[[Report, Comparison], str]:
     def value(_report: Report, comparison: Comparison) -> str:
         found = worst_pair(comparison.pairs, metric, subject)
         if found is None:
@@ -207,7 +249,7 @@ def _worst_value(metric: str, subject: str) -> Callable[[Report, Comparison], st
         text = words.measured(measurement, unit=True)
         if all(_value(other, metric, subject) == measurement.value for other in comparison.pairs):
             return text
-        if _worst_of_all(comparison) is not None:
+        if not places[id(comparison)]:
             return f"{text} ({measurement.where})" if measurement.where else text
         return f"{text} ({_place(pair, measurement.where)})"
 
@@ -267,24 +309,14 @@ def _identical(report: Report, comparison: Comparison, array: Callable[[Sample],
 def _arrays(
     report: Report, comparison: Comparison, array: Callable[[Sample], ArrayRef | None]
 ) -> list[list[ArrayRef | None]]:
-    actual, expected = run_of(report, comparison.actual), run_of(report, comparison.expected)
     if comparison.scope is Scope.REPEAT:
-        groups = [actual.samples_of(repetition.key) if actual else [] for repetition in comparison.repetitions]
+        groups = samples_by_key(run_of(report, comparison.actual)).values()
         return [[array(sample) for sample in group] for group in groups if len(group) > 1]
-    sides = [
-        (sample_of(actual, pair.key, pair.actual), sample_of(expected, pair.key, pair.expected))
-        for pair in comparison.pairs
-    ]
-    return [[array(sample) if sample else None for sample in pair] for pair in sides]
+    return [[array(left), array(right)] for _, left, right in sides_of(report, comparison)]
 
 
 def _same_noise(report: Report, comparison: Comparison) -> str:
-    actual, expected = run_of(report, comparison.actual), run_of(report, comparison.expected)
-    pairs = [
-        (sample_of(actual, pair.key, pair.actual), sample_of(expected, pair.key, pair.expected))
-        for pair in comparison.pairs
-    ]
-    digests = [(left.noise_digest, right.noise_digest) for left, right in pairs if left and right]
+    digests = [(left.noise_digest, right.noise_digest) for _, left, right in sides_of(report, comparison)]
     if not digests:
         return "not known: no pair was made"
     same = sum(left == right for left, right in digests)
@@ -355,11 +387,12 @@ def repeat_cases(report: Report, comparison: Comparison) -> Table:
         "Noise digest",
         "Pattern",
     )
-    run = run_of(report, comparison.actual)
+    samples = samples_by_key(run_of(report, comparison.actual))
+    parts = by_key(comparison)
     found = sorted(comparison.repetitions, key=_repetition_order)
     return table(
         columns,
-        [_repeat_case(comparison, run, repetition) for repetition in found],
+        [_repeat_case(each, parts[each.key].pairs, samples.get(each.key, [])) for each in found],
         title=f"{comparison.actual.arm}: case by case, worst first",
         note=f"Run {comparison.actual.id}. Digests are those of the first sample, {words.NONE} where none is known.",
     )
@@ -369,13 +402,8 @@ def _repetition_order(repetition: Repetition) -> tuple[int, int, str, int]:
     return (words.RANKS[repetition.status], -len(repetition.outcomes), repetition.key.case, repetition.key.seed)
 
 
-def _repeat_case(comparison: Comparison, run: Run | None, repetition: Repetition) -> list[Cell]:
-    samples = run.samples_of(repetition.key) if run else []
-    steps = [
-        pair.first_differing_step
-        for pair in comparison.pairs
-        if pair.key == repetition.key and pair.first_differing_step is not None
-    ]
+def _repeat_case(repetition: Repetition, pairs: Sequence[Pair], samples: Sequence[Sample]) -> list[Cell]:
+    steps = [pair.first_differing_step for pair in pairs if pair.first_differing_step is not None]
     return [
         code(repetition.key.case),
         figure(repetition.key.seed),
@@ -401,7 +429,10 @@ def _noise(samples: Sequence[Sample]) -> Cell:
 
 
 def pair_tables(comparison: Comparison) -> list[Table]:
-    """Every value of every pair, worst first, one table for each subject; pairs with equal numbers share a row."""
+    """Every value of every pair, worst first, one table for each subject.
+
+    Pairs of one case and seed with equal numbers share a row.
+    """
     groups = sorted(_grouped(comparison.pairs).values(), key=lambda pairs: _pair_order(pairs[0]))
     found = _metrics([comparison])
     tables = []
@@ -417,7 +448,8 @@ def pair_tables(comparison: Comparison) -> list[Table]:
             )
             rows = [_pair_row(pairs, metrics, subject) for pairs in groups]
             title = f"{name_of(comparison)}: {about}, every pair, worst first"
-            tables.append(table(columns, rows, title=title, fold=True))
+            is_open = len(rows) <= _MOST_OPEN_ROWS and not all(pair.identical for pair in comparison.pairs)
+            tables.append(replace(table(columns, rows, title=title, fold=True), open=is_open))
     return tables
 
 
@@ -446,7 +478,7 @@ def _pair_row(pairs: Sequence[Pair], metrics: Sequence[str], subject: str) -> li
     pair = pairs[0]
     label = f"{pair.actual} against {pair.expected}"
     if len(pairs) > 1:
-        label += f" and {len(pairs) - 1} more with the same numbers"
+        label += f", and {len(pairs) - 1} alike"
     return [
         code(pair.key.case),
         figure(pair.key.seed),
@@ -477,7 +509,7 @@ def definitions(report: Report) -> Table:
         for metric, unit, better, spec in sorted(found, key=lambda each: (words.metric_rank(each[0]), each))
     ]
     note = "The 8-bit picture counts from 0 to 255, the float decoder output from -1 to 1, each in its own units."
-    return table(("Measure", "Metric", "Unit", "More alike when", "Definition"), rows, note=note, fold=True)
+    return table(("Measure", "Metric", "Unit", "More alike when", "Definition"), rows, note=note)
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -542,36 +574,35 @@ def _measured(pair: Pair, verdict: Verdict) -> str:
 # --- one word for each case and seed ----------------------------------------------------------------------------------
 
 
-def key_status(comparison: Comparison, key: CaseKey) -> Status:
-    """The word for one case and seed of a comparison."""
-    if any(failure.key == key for failure in comparison.failures):
+def key_status(part: Comparison, key: CaseKey) -> Status:
+    """The word for one case and seed, from the part of a comparison that is about it."""
+    if part.failures:
         return Status.ERROR
-    if comparison.differences:
+    if part.differences:
         return Status.NOT_COMPARABLE
-    if key in comparison.missing:
-        return Status.MISSING_BASELINE if comparison.outcome is Status.MISSING_BASELINE else Status.ERROR
-    found = [repetition.status for repetition in comparison.repetitions if repetition.key == key]
-    for pair in comparison.pairs:
-        if pair.key == key:
-            found += [verdict.status for verdict in pair.verdicts]
-            found += [] if pair.verdicts else [Status.IDENTICAL if pair.identical else Status.SKIPPED]
+    if key in part.missing:
+        return Status.MISSING_BASELINE if part.outcome is Status.MISSING_BASELINE else Status.ERROR
+    found = [repetition.status for repetition in part.repetitions]
+    for pair in part.pairs:
+        found += [verdict.status for verdict in pair.verdicts]
+        found += [] if pair.verdicts else [Status.IDENTICAL if pair.identical else Status.SKIPPED]
     return worst(found) if found else Status.SKIPPED
 
 
-def key_reason(comparison: Comparison, key: CaseKey) -> str:
-    """Why one case and seed has its word, on one line."""
-    failures = [f"{each.stage}: {each.error}: {each.message}" for each in comparison.failures if each.key == key]
+def key_reason(part: Comparison, key: CaseKey) -> str:
+    """Why one case and seed has its word, on one line, from the part of a comparison that is about it."""
+    failures = [f"{each.stage}: {each.error}: {each.message}" for each in part.failures]
     broken = [
         f"{verdict.message} ({_place(pair)})"
-        for pair in comparison.pairs
+        for pair in part.pairs
         for verdict in pair.verdicts
-        if pair.key == key and EXIT_CODES[verdict.status] != 0
+        if EXIT_CODES[verdict.status] != 0
     ]
-    missing = ["the picture was expected and was not made"] if key in comparison.missing else []
+    missing = ["the picture was expected and was not made"] if key in part.missing else []
     unstable = [
         f"{words.outcome_counts(found)} distinct outcomes in {words.count(found.runs, 'run')}: {found.pattern}"
-        for found in comparison.repetitions
-        if found.key == key and found.status is Status.UNSTABLE
+        for found in part.repetitions
+        if found.status is Status.UNSTABLE
     ]
-    reasons = [*failures, *comparison.differences, *missing, *unstable, *broken]
-    return clean("; ".join(dict.fromkeys(reasons)) or comparison.message or words.SENTENCES[comparison.outcome])
+    reasons = [*failures, *part.differences, *missing, *unstable, *broken]
+    return clean("; ".join(dict.fromkeys(reasons)) or part.message or words.SENTENCES[part.outcome])

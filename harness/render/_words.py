@@ -202,7 +202,9 @@ def bound(repetition: Repetition) -> str:
     if repetition.runs == 1:
         return "1 run shows nothing about repeats"
     if len(repetition.outcomes) != 1:
-        return f"excludes nothing: {deviating(repetition)} of {repetition.runs} runs differ from the most common outcome"
+        return (
+            f"excludes nothing: {deviating(repetition)} of {repetition.runs} runs differ from the most common outcome"
+        )
     return (
         f"{repetition.runs} identical runs exclude, at 95 % confidence, only a failure rate above "
         f"{percent(repetition.bound_95)}"

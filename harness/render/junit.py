@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.records import CaseKey, Comparison, Pair, Report
+    from harness.records import Comparison, Report
 
 FILE_NAME = "junit.xml"
 
@@ -47,13 +47,14 @@ def _suite(report: Report, comparison: Comparison) -> ET.Element:
     suite = ET.Element("testsuite", {"name": _attribute(_class_name(comparison))})
     _properties(suite, _circumstances(report, comparison))
     statuses = []
-    for key in tables.keys_of(comparison):
-        status = tables.key_status(comparison, key)
+    samples = tables.samples_by_key(tables.run_of(report, comparison.actual))
+    for key, part in tables.by_key(comparison).items():
+        status = tables.key_status(part, key)
         statuses.append(status)
         case = _case(suite, comparison, str(key))
-        case.set("time", _seconds(report, comparison, key))
-        _properties(case, _numbers(comparison, key))
-        _judge(case, status, tables.key_reason(comparison, key), _details(comparison, key))
+        case.set("time", f"{sum(sample.seconds.get('total', 0.0) for sample in samples.get(key, [])):.3f}")
+        _properties(case, _numbers(part, status))
+        _judge(case, status, tables.key_reason(part, key), _details(part))
     _general_failures(suite, comparison)
     said = {_verdict(status) for status in statuses} | {"error" for _ in suite.iter("error")}
     if _verdict(comparison.outcome) not in said:
@@ -106,14 +107,10 @@ def _judge(case: ET.Element, status: Status, reason: str, details: str) -> None:
         element.text = xml_text(clean(details))
 
 
-def _details(comparison: Comparison, key: CaseKey) -> str:
-    tracebacks = [failure.traceback for failure in comparison.failures if failure.key == key]
-    messages = [verdict.message for pair in _pairs(comparison, key) for verdict in pair.verdicts]
+def _details(part: Comparison) -> str:
+    tracebacks = [failure.traceback for failure in part.failures]
+    messages = [verdict.message for pair in part.pairs for verdict in pair.verdicts]
     return "\n".join([*dict.fromkeys(messages), *tracebacks])
-
-
-def _pairs(comparison: Comparison, key: CaseKey) -> list[Pair]:
-    return [pair for pair in comparison.pairs if pair.key == key]
 
 
 def _circumstances(report: Report, comparison: Comparison) -> Iterator[tuple[str, str]]:
@@ -126,27 +123,18 @@ def _circumstances(report: Report, comparison: Comparison) -> Iterator[tuple[str
         yield f"{side}.switches", run.switches.value
 
 
-def _numbers(comparison: Comparison, key: CaseKey) -> Iterator[tuple[str, str]]:
-    yield "status", tables.key_status(comparison, key).value
-    for repetition in comparison.repetitions:
-        if repetition.key == key:
-            yield "runs", str(repetition.runs)
-            yield "processes", str(repetition.processes)
-            yield "distinct_outcomes", str(len(repetition.outcomes))
-            yield "bound_95", words.bound(repetition)
-    pairs = _pairs(comparison, key)
-    found = {(each.subject, each.metric): each for pair in pairs for each in pair.measurements}
+def _numbers(part: Comparison, status: Status) -> Iterator[tuple[str, str]]:
+    yield "status", status.value
+    for repetition in part.repetitions:
+        yield "runs", str(repetition.runs)
+        yield "processes", str(repetition.processes)
+        yield "distinct_outcomes", str(len(repetition.outcomes))
+        yield "bound_95", words.bound(repetition)
+    found = {(each.subject, each.metric) for pair in part.pairs for each in pair.measurements}
     for subject, metric in sorted(found):
-        pair_and_value = tables.worst_pair(pairs, metric, subject)
-        if pair_and_value is not None:
-            yield f"worst.{subject}.{metric}", words.measured(pair_and_value[1], unit=True)
-
-
-def _seconds(report: Report, comparison: Comparison, key: CaseKey) -> str:
-    """Time all samples of the case and seed took on the actual side."""
-    run = tables.run_of(report, comparison.actual)
-    samples = run.samples_of(key) if run else []
-    return f"{sum(sample.seconds.get('total', 0.0) for sample in samples):.3f}"
+        worst = tables.worst_pair(part.pairs, metric, subject)
+        if worst is not None:
+            yield f"worst.{subject}.{metric}", words.measured(worst[1], unit=True)
 
 
 def _properties(element: ET.Element, values: Iterator[tuple[str, str]]) -> None:

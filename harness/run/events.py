@@ -53,8 +53,6 @@ class Availabilities(Record):
     """Why not, or what was found."""
     counts: dict[str, int]
     """Number of devices."""
-    host_digest: str | None
-    """Digest of machine, device and packages, for the backend that can be used."""
 
 
 class Started(Record):

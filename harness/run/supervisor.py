@@ -21,6 +21,7 @@ from harness.files import write_text
 from harness.records import Failure, Run, Sample, from_json, to_json
 from harness.run.child import run_child
 from harness.run.events import Assignment, Availabilities, Event, Failed, Loaded, Share, Started
+from harness.run.host import describe_host
 from harness.text import printable, redact
 
 if TYPE_CHECKING:
@@ -72,9 +73,9 @@ def choose_device(wanted: str, work_folder: Path) -> ChosenDevice:
         raise DeviceUnavailable(
             f"--device {wanted} is not there: {found} has {answers.counts[found]} device(s), counted from 0."
         )
-    return ChosenDevice(
-        backend=found, index=number, reason=answers.reasons[found], host_digest=str(answers.host_digest)
-    )
+    reason = answers.reasons[found]
+    host_digest = describe_host().digest(f"{found}:{number} {reason}")
+    return ChosenDevice(backend=found, index=number, reason=reason, host_digest=host_digest)
 
 
 def _probe(backends: list[str], work_folder: Path) -> Availabilities:

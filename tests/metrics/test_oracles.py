@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 
 from harness.errors import UndefinedMetric
 from harness.metrics import (
+    _differences,
     max_abs_diff,
     mean_abs_diff,
     mse,
@@ -281,6 +283,10 @@ def _overlaps(where: str, x: int, y: int) -> bool:
     spans = dict(part.split("=") for part in where.removeprefix("tile ").split())
     (left, right), (top, bottom) = (map(int, spans[axis].split("..")) for axis in "xy")
     return left < x + 32 and right >= x and top < y + 32 and bottom >= y
+
+
+def test_the_example_of_the_shared_arithmetic_holds() -> None:
+    assert doctest.testmod(_differences) == (0, 1)
 
 
 # --- where there is no value -----------------------------------------------------------------------------------------

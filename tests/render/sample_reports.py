@@ -631,6 +631,18 @@ def hostile(folder: Path) -> Report:
     return shown.model_copy(update={"title": evil, "command": ["harness", "check", evil, "it's"]})
 
 
+def many(folder: Path, count: int) -> Report:
+    """The steady case under many names, all of them with the same picture."""
+    cases = [Case(id=f"case-{index:04}", prompt=f"prompt {index}") for index in range(count)]
+    question = scenario(cases, [CANDIDATE], LIMITS[:1])
+    found, arrays = filled(folder, scenario(CASES[:1], [CANDIDATE], []), CANDIDATE, NPU, steady)
+    samples = [
+        made.model_copy(update={"key": CaseKey(case=case.id, seed=42)}) for case in cases for made in found.samples
+    ]
+    multiplied = run(question, CANDIDATE, NPU, samples)
+    return report(question, [multiplied], [repeats(multiplied, arrays, LIMITS[:1])])
+
+
 def with_outcome(folder: Path, status: Status) -> Report:
     """The identical report under another word, to see every word on the page."""
     found = identical(folder)

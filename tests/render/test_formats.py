@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 import re
-import sys
+import time
 from html.parser import HTMLParser
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -17,6 +14,510 @@ import pytest
 from harness import plugins
 from harness.records import EXIT_CODES, Report, Status, from_json
 from harness.render import _pictures, _words
+from tests.render import sample_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
+
+FORMATS = plugins.names("render")
+SAMPLES = list(sample_reports.BUILDERS)
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+def rendered(name: str, report: Report, folder: Path) -> str:
+    return plugins.load("render", name).render(report, folder=folder)
+
+
+@pytest.fixture(params=SAMPLES)
+def sample(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Report, Path]:
+    return sample_reports.BUILDERS[request.param](tmp_path), tmp_path
+
+
+# --- readers of the formats ------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements, text, cells; complains about tags that do not match."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.rows: list[list[str]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self._open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in {"td", "th"}:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self.words.append(data)
+        if "td" in self._open or "th" in self._open:
+            self.rows[-1][-1] += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def outside_fences(text: str) -> list[str]:
+    """Lines of a Markdown text that are not inside a fenced block."""
+    lines, fence = [], ""
+    for line in text.splitlines():
+        opening = re.match(r"^(`{3,})", line)
+        if fence:
+            fence = "" if line.strip() == fence else fence
+        elif opening:
+            fence = opening[1]
+        else:
+            lines.append(line)
+    assert not fence
+    return lines
+
+
+def markdown_tables(text: str) -> list[list[list[str]]]:
+    """Cells of every table of a Markdown text, split at the pipes that are not escaped."""
+    tables: list[list[list[str]]] = []
+    before = ""
+    for line in outside_fences(text):
+        if line.startswith("|"):
+            if not before.startswith("|"):
+                tables.append([])
+            cells = re.split(r"(?<!\\)(?:\\\\)*\|", line)
+            tables[-1].append([cell.strip() for cell in cells[1:-1]])
+        before = line
+    return tables
+
+
+def readable(name: str, text: str) -> str:
+    """Text of a report as a person sees it."""
+    return Page(text).text if name == "html" else text
+
+
+# --- every format, every report --------------------------------------------------------------------------------------
+
+
+def test_there_are_the_promised_formats() -> None:
+    files = {name: plugins.load("render", name).FILE_NAME for name in FORMATS}
+    assert files == {
+        "csv": "metrics.csv",
+        "html": "index.html",
+        "json": "report.json",
+        "junit": "junit.xml",
+        "markdown": "report.md",
+    }
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_same_report_gives_the_same_bytes(
+    name: str, sample: tuple[Report, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, folder = sample
+    first = rendered(name, report, folder).encode("utf-8")
+    monkeypatch.setenv("HOME", "/somewhere/else")
+    monkeypatch.setenv("API_TOKEN", "deterministic")
+    again = from_json(Report, rendered("json", report, folder), place="report.json")
+    assert rendered(name, again, folder).encode("utf-8") == first
+    assert first.endswith(b"\n")
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_no_python_word_and_no_template_sign_leaks(name: str, sample: tuple[Report, Path]) -> None:
+    shown = readable(name, rendered(name, *sample))
+    assert not re.search(r"\b(None|nan|NaN|True|False|Undefined)\b", shown)
+    assert "{{" not in shown
+    assert "{%" not in shown
+    assert "<harness" not in shown
+
+
+def test_no_cell_of_the_page_is_empty(sample: tuple[Report, Path]) -> None:
+    page = Page(rendered("html", *sample))
+    assert page.rows
+    assert all(cell.strip() for row in page.rows for cell in row)
+
+
+def test_markdown_tables_are_rectangular_and_full(sample: tuple[Report, Path]) -> None:
+    tables = markdown_tables(rendered("markdown", *sample))
+    assert len(tables) >= 2
+    for table in tables:
+        assert {len(row) for row in table} == {len(table[0])}
+        assert all(cell for row in table for cell in row)
+
+
+def test_markdown_and_page_say_the_same_in_their_tables(sample: tuple[Report, Path]) -> None:
+    page = Page(rendered("html", *sample))
+    assert len(page.rows) == sum(len(table) - 1 for table in markdown_tables(rendered("markdown", *sample)))
+
+
+def test_the_page_fetches_and_runs_nothing(sample: tuple[Report, Path]) -> None:
+    text = rendered("html", *sample)
+    page = Page(text)
+    assert not {"script", "iframe", "object", "link", "form", "base"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert all(value.startswith("data:image/png;base64,") for name, value in page.attributes if name == "src")
+    assert all(value.startswith(("#", "../")) for name, value in page.attributes if name == "href")
+    assert "url(" not in text
+    assert ("lang", "en") in page.attributes
+
+
+def test_json_reads_back_as_the_report(sample: tuple[Report, Path]) -> None:
+    report, folder = sample
+    assert from_json(Report, rendered("json", report, folder), place="report.json") == report
+
+
+# --- outcomes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("name", ["html", "markdown", "junit"])
+def test_every_status_has_its_word_on_the_page(name: str, status: Status, tmp_path: Path) -> None:
+    report = sample_reports.with_outcome(tmp_path, status)
+    text = readable(name, rendered(name, report, tmp_path))
+    assert _words.status_word(status) in text.lower() or status.value in text
+    assert name == "junit" or _words.SENTENCES[status] in text
+
+
+def test_the_first_line_of_markdown_says_how_it_ended(sample: tuple[Report, Path]) -> None:
+    report, folder = sample
+    first = rendered("markdown", report, folder).splitlines()[0]
+    assert first.startswith(f"# {_words.status_word(report.outcome).upper()}: ")
+
+
+# --- marks -----------------------------------------------------------------------------------------------------------
+
+SIMULATED = "SIMULATED DEVICE: not evidence about real hardware"
+STAND_IN = "CPU stand-in"
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+@pytest.mark.parametrize("builder", SAMPLES)
+def test_simulated_devices_and_cpus_are_marked_and_nothing_else_is(name: str, builder: str, tmp_path: Path) -> None:
+    text = readable(name, rendered(name, sample_reports.BUILDERS[builder](tmp_path), tmp_path))
+    assert (SIMULATED in text) == (builder == "simulated")
+    assert (STAND_IN in text) == (builder == "stand_in")
+
+
+def test_a_simulated_side_of_a_comparison_is_marked_without_its_run(tmp_path: Path) -> None:
+    report = sample_reports.simulated(tmp_path).model_copy(update={"runs": []})
+    assert SIMULATED in rendered("markdown", report, tmp_path)
+
+
+def test_an_unfinished_run_is_marked(tmp_path: Path) -> None:
+    assert "UNFINISHED" in rendered("markdown", sample_reports.error(tmp_path), tmp_path)
+    assert "UNFINISHED" not in rendered("markdown", sample_reports.identical(tmp_path), tmp_path)
+
+
+# --- facts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_the_rows_of_the_note_are_there(name: str, tmp_path: Path) -> None:
+    text = rendered(name, sample_reports.identical(tmp_path), tmp_path)
+    rows = Page(text).rows if name == "html" else [row for table in markdown_tables(text) for row in table]
+    found = {row[0]: row[1:] for row in rows if len(row) == 3}
+    assert found["MSE"] == ["0 pixel units²"] * 2
+    assert found["Max pixel difference"] == ["0 pixel units"] * 2
+    assert found["Mean pixel difference"] == ["0 pixel units"] * 2
+    assert found["Identical"] == ["yes, in 2 cases and seeds"] * 2
+    assert found["PSNR"] == ["∞ (identical)"] * 2
+    assert found["Float decoder output identical"] == ["yes, in 2 cases and seeds"] * 2
+    assert found["Runs of each case and seed"] == ["6"] * 2
+    assert found["Fresh processes"] == ["2"] * 2
+    exclusion = "6 identical runs exclude, at 95 % confidence, only a failure rate above 39 %"
+    assert found["What that excludes"] == [exclusion] * 2
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_two_outcomes_are_counted_and_placed(name: str, tmp_path: Path) -> None:
+    text = readable(name, rendered(name, sample_reports.unstable(tmp_path), tmp_path))
+    assert "2 (4 + 2) in glove, seed 42" in text
+    assert "step 7 (glove, seed 42, p0r2 against p0r0)" in text
+    assert "glove, seed 42: the last repeat of each process differs" in text
+    assert "no, different in 1 of 2 cases and seeds" in text
+    assert "glove, seed 42: excludes nothing: 2 of 6 runs differ from the most common outcome" in text
+
+
+def test_the_worst_case_comes_first(tmp_path: Path) -> None:
+    tables = markdown_tables(rendered("markdown", sample_reports.unstable(tmp_path), tmp_path))
+    (cases,) = [table for table in tables if table[0][:3] == ["Case", "Seed", "Outcome"]]
+    assert [row[0] for row in cases[2:]] == ["`glove`", "`pizza`"]
+    assert cases[2][2] == "**UNSTABLE**"
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_what_cannot_be_compared_says_why(name: str, tmp_path: Path) -> None:
+    text = readable(name, rendered(name, sample_reports.not_comparable(tmp_path), tmp_path))
+    assert "NOT COMPARABLE" in text
+    assert "noise: device against portable" in text
+    assert "pizza, seed 7" in text
+    assert "pizza, seed 9" in text
+    assert "The accuracy of as-shipped against cpu-fp32: the two sides cannot be compared." in text
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_a_limit_shows_rule_reason_measurement_and_verdict(name: str, tmp_path: Path) -> None:
+    text = rendered(name, sample_reports.drift(tmp_path), tmp_path)
+    rows = Page(text).rows if name == "html" else [row for table in markdown_tables(text) for row in table]
+    verdicts = {row[0].strip("`"): row[1:] for row in rows if len(row) == 5}
+    verdict, value, place, kept = verdicts["ssim_tile_min at least 0.98"]
+    assert "drift" in verdict.lower()
+    assert (value, place, kept) == ("0.9312", "pizza, seed 42, p0r0 against p0r0", "1 of 2 pairs")
+    reasons = {row[0].strip("`"): row[-1] for row in rows if len(row) == 3}
+    assert reasons["psnr_db at least 40"] == "Calibrated from 20 runs, worst 43.1, margin 3 dB."
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_metric_without_a_value_says_why(name: str, tmp_path: Path) -> None:
+    text = rendered(name, sample_reports.within_limits(tmp_path), tmp_path)
+    expected = "the pictures have no apples" if name == "json" else "undefined: the pictures have no apples"
+    assert expected in text
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_performance_counts_denoising_alone(name: str, tmp_path: Path) -> None:
+    text = rendered(name, sample_reports.identical(tmp_path), tmp_path)
+    rows = Page(text).rows if name == "html" else [row for table in markdown_tables(text) for row in table]
+    found = {row[0]: row[1] for row in rows}
+    assert found["Denoising steps per second (denoising alone)"] == f"{sample_reports.STEPS / 5.29:.3g}"
+    assert found["Loading the model"] == "15.2 s"
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_what_is_not_shown_follows_from_the_records(name: str, tmp_path: Path) -> None:
+    shown = {
+        builder: readable(name, rendered(name, sample_reports.BUILDERS[builder](tmp_path / builder), tmp_path))
+        for builder in ("identical", "drift", "stand_in", "skipped")
+    }
+    assert "no arm was held against a reference" in shown["identical"]
+    assert "no arm was held against a reference" not in shown["drift"]
+    assert "the model is builtin:tiny-deepgen" in shown["stand_in"]
+    assert "the model is builtin:tiny-deepgen" not in shown["drift"]
+    assert "one run repeats nothing" in shown["skipped"]
+    assert "one run repeats nothing" not in shown["drift"]
+    assert "failure rate of up to 39 % possible" in shown["drift"]
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_failures_are_shown_with_their_traceback(name: str, tmp_path: Path) -> None:
+    text = readable(name, rendered(name, sample_reports.error(tmp_path), tmp_path))
+    assert "OutOfMemoryError" in text
+    assert "NPU out of memory. Tried to allocate 2.00 GiB" in text
+    assert "Traceback (most recent call last):" in text
+    assert "the worker was killed" in text
+
+
+# --- hostile text ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "json"])
+@pytest.mark.parametrize("builder", ["hostile", "error"])
+def test_secrets_homes_and_control_characters_are_taken_out(name: str, builder: str, tmp_path: Path) -> None:
+    text = rendered(name, sample_reports.BUILDERS[builder](tmp_path), tmp_path)
+    assert sample_reports.SECRET not in text
+    assert "/home/ada" not in text
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
+
+
+def test_hostile_text_stays_text_on_the_page(tmp_path: Path) -> None:
+    page = Page(rendered("html", sample_reports.hostile(tmp_path), tmp_path))
+    assert "script" not in page.tags
+    assert '<script>alert("x")</script> <img src=x onerror=alert(1)> | pipe `tick` [link](http://e.org)' in page.text
+    assert "</td></table>--><!--" in page.text
+
+
+def test_hostile_text_stays_text_in_markdown(tmp_path: Path) -> None:
+    text = rendered("markdown", sample_reports.hostile(tmp_path), tmp_path)
+    lines = outside_fences(text)
+    assert not [line for line in lines if re.search(r"<(?!br>)", line)]
+    assert sum(line.startswith("# ") for line in lines) == 1
+    assert r"\[link\](http\://e.org)" in text
+    # Nothing inside a listing may close it: the log's own fence is shorter than the one around it.
+    assert "# not a heading" not in lines
+
+
+def test_hostile_text_stays_text_in_junit(tmp_path: Path) -> None:
+    root = junit(sample_reports.hostile(tmp_path), tmp_path)
+    assert not root.findall(".//script")
+    assert any("<script>" in (error.get("message") or "") for error in root.iter("error"))
+
+
+def test_no_cell_of_the_csv_is_a_formula(tmp_path: Path) -> None:
+    rows = table(sample_reports.hostile(tmp_path), tmp_path)
+    assert {"'=unit()"} == {row["unit"] for row in rows if "unit()" in row["unit"]}
+    numbers = re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?")
+    assert not [
+        cell for row in rows for cell in row.values() if cell[:1] in set("=+-@\t\r") and not numbers.fullmatch(cell)
+    ]
+
+
+# --- CSV -------------------------------------------------------------------------------------------------------------
+
+
+def table(report: Report, folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(rendered("csv", report, folder), newline="")))
+
+
+def test_csv_holds_every_measurement_exactly(sample: tuple[Report, Path]) -> None:
+    report, folder = sample
+    rows = table(report, folder)
+    expected = [
+        (pair.key.case, str(pair.key.seed), pair.actual, pair.expected, each.subject, each.metric, each.value)
+        for comparison in report.comparisons
+        for pair in comparison.pairs
+        for each in pair.measurements
+    ]
+    columns = ("case", "seed", "actual", "expected", "subject", "metric")
+    found = [
+        (*(row[name] for name in columns), None if "undefined" in row["value"] else float(row["value"])) for row in rows
+    ]
+    assert found == expected
+
+
+def test_csv_names_both_arms(tmp_path: Path) -> None:
+    rows = table(sample_reports.drift(tmp_path), tmp_path)
+    assert {(row["scope"], row["arm"], row["against"]) for row in rows} == {
+        ("repeat", "candidate", "candidate"),
+        ("repeat", "cpu-fp32", "cpu-fp32"),
+        ("reference", "candidate", "cpu-fp32"),
+    }
+
+
+# --- JUnit -----------------------------------------------------------------------------------------------------------
+
+
+def junit(report: Report, folder: Path) -> ET.Element:
+    return ET.fromstring(rendered("junit", report, folder))  # noqa: S314  # written by the code under test
+
+
+def test_junit_counts_what_it_holds(sample: tuple[Report, Path]) -> None:
+    root = junit(*sample)
+    for element in [root, *root.iter("testsuite")]:
+        assert int(element.get("tests", "")) == len(list(element.iter("testcase")))
+        for plural, name in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+            assert int(element.get(plural, "")) == len(list(element.iter(name)))
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_junit_fails_exactly_when_the_report_does(status: Status, tmp_path: Path) -> None:
+    root = junit(sample_reports.with_outcome(tmp_path, status), tmp_path)
+    bad = len(list(root.iter("failure"))) + len(list(root.iter("error"))) + len(list(root.iter("skipped")))
+    assert (bad > 0) == (EXIT_CODES[status] != 0)
+
+
+def test_junit_of_each_sample_fails_exactly_when_the_sample_does(sample: tuple[Report, Path]) -> None:
+    report, folder = sample
+    root = junit(report, folder)
+    bad = len(list(root.iter("failure"))) + len(list(root.iter("error"))) + len(list(root.iter("skipped")))
+    assert (bad > 0) == (EXIT_CODES[report.outcome] != 0)
+
+
+def test_junit_names_case_reason_and_numbers(tmp_path: Path) -> None:
+    root = junit(sample_reports.unstable(tmp_path), tmp_path)
+    cases = {case.get("name"): case for case in root.iter("testcase")}
+    assert set(cases) == {"glove, seed 42", "pizza, seed 42"}
+    case = cases["glove, seed 42"]
+    assert case.get("classname") == "deepgen-t2i.candidate.repeat"
+    failure = case.find("failure")
+    assert failure is not None
+    assert (failure.get("message") or "").startswith("unstable: 2 (4 + 2) distinct outcomes in 6 runs")
+    numbers = {each.get("name"): each.get("value") for each in case.iter("property")}
+    assert numbers["distinct_outcomes"] == "2"
+    assert numbers["worst.image.max_abs_diff"] == "9 pixel units"
+    assert cases["pizza, seed 42"].find("failure") is None
+
+
+def test_junit_keeps_failures_that_belong_to_no_picture(tmp_path: Path) -> None:
+    root = junit(sample_reports.nothing_loaded(tmp_path), tmp_path)
+    (found,) = root.iter("error")
+    assert found.get("message") == "error: ModelError: model_index.json is missing"
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+
+def images(report: Report, folder: Path) -> list[_pictures.Picture]:
+    return [picture for group in _pictures.groups(report, folder) for picture in group.pictures]
+
+
+def test_each_distinct_picture_is_there_once_with_a_difference(tmp_path: Path) -> None:
+    found = images(sample_reports.unstable(tmp_path), tmp_path)
+    assert [picture.difference for picture in found] == [False, False, True, False]
+    assert all(picture.source for picture in found)
+    assert found[2].lines == ("absolute difference, amplified 28 times; the largest is 9 of 255",)
+    assert found[0].lines == ("4 of 6 runs (p0r0, p0r1, p1r0, p1r1)",)
+
+
+def test_pictures_beyond_the_budget_are_linked(tmp_path: Path) -> None:
+    report = sample_reports.unstable(tmp_path)
+    found = [picture for group in _pictures.groups(report, tmp_path, budget=100) for picture in group.pictures]
+    assert not [picture for picture in found if picture.source]
+    assert all(picture.link.startswith("../candidate/images/") for picture in found)
+
+
+def test_a_missing_a_damaged_and_a_changed_picture_are_not_shown(tmp_path: Path) -> None:
+    report = sample_reports.unstable(tmp_path)
+    (first, second, third) = sorted((tmp_path / "candidate" / "images").iterdir())
+    first.unlink()
+    third.write_bytes(second.read_bytes())
+    second.write_bytes(b"no picture")
+    found = images(report, tmp_path)
+    assert {picture.problem for picture in found} == {
+        "not shown: the file is no longer in the job folder",
+        "not shown: the file cannot be read as a picture",
+        "not shown: the file does not hold the picture that the record names",
+    }
+    assert "not shown: the file is no longer in the job folder" in rendered("html", report, tmp_path)
+
+
+def test_a_picture_outside_the_job_folder_is_not_read(tmp_path: Path) -> None:
+    job = tmp_path / "job"
+    report = sample_reports.skipped(job)
+    (run,) = report.runs
+    (made,) = run.samples
+    outside = tmp_path / "outside.png"
+    outside.write_bytes((job / "candidate" / made.image.path).read_bytes())
+    image = made.image.model_copy(update={"path": "../../outside.png"})
+    moved = run.model_copy(update={"samples": [made.model_copy(update={"image": image})]})
+    (found,) = images(report.model_copy(update={"runs": [moved]}), job)
+    assert found.problem == "not shown: the record names a file outside the job folder"
+    assert not found.link
+
+
+def test_rendering_needs_no_torch() -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import sys; from harness import plugins; [plugins.load('render', name) for name in plugins.names('render')]; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_json_is_strict(sample: tuple[Report, Path]) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    json.loads(rendered("json", *sample), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("name", ["html", "junit", "markdown"])
+def test_time_grows_no_faster_than_the_report(name: str, tmp_path: Path) -> None:
+    report = sample_reports.many(tmp_path, 150)
+    started = time.monotonic()
+    rendered(name, report, tmp_path)
+    assert time.monotonic() - started < 20

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "A tiny untrained DeepGen-1.0 (text to picture, editing) with the layout of the real checkpoint."
 
-DIGEST = "45a26d16cccaadf50f6c865a5e11d4c29aeda78799a22249eaf4d52c76dbcaae" * 64
+DIGEST = "f1e8f1c58188f84daba9505d5a1969d777655c0b93f8692cd1da58c775c95b66"
 
 
 def build(destination: Path) -> None:

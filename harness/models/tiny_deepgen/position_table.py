@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.models.tiny_deepgen.draws import Doubles
+if TYPE_CHECKING:
+    from harness.models.tiny_deepgen.draws import Doubles
 
 _DIGITS = 40
 _SERIES_TERMS = 24

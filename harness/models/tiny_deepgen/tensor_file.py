@@ -20,7 +20,8 @@ def bfloat16_bytes(values: Doubles) -> bytes:
     """Little-endian bfloat16 of the values, rounded to nearest even by way of float32, as torch does it."""
     bits = values.astype("<f4").view("<u4")
     half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-    return ((bits + half) >> np.uint32(16)).astype("<u2").tobytes()
+    data: bytes = ((bits + half) >> np.uint32(16)).astype("<u2").tobytes()
+    return data
 
 
 def float32_bytes(values: Doubles) -> bytes:

@@ -39,7 +39,7 @@ guitar piano ball glove car bus train bicycle boat plane clock phone computer ke
 sink one two three four five big small large little old young new make change replace remove add put place turn keep
 draw style background foreground color texture blurry low quality unedited areas text words letters saying reads says
 clear sharp smooth holding wearing standing sitting running flying
-""".split()
+"""
 
 # These open a turn or a sentence, without a space before them.  They come last, or "us" would tear " house" apart.
 _WORDS_AT_START = ("Generate", "assistant", "user", "system", "Place", "Change", "Replace", "Remove", "Add", "Draw")
@@ -69,7 +69,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def _byte_letters() -> list[str]:
-    """One printable letter for each byte: itself where it prints, else a letter from U+0100 on, as all byte-level BPE."""
+    """One letter for each byte: its own where that prints, else one from U+0100 on, as byte-level BPE has it."""
     prints = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in prints]
     return [chr(byte) for byte in prints] + [chr(0x100 + k) for k in range(len(others))]
@@ -77,7 +77,7 @@ def _byte_letters() -> list[str]:
 
 def _merges() -> list[tuple[str, str]]:
     merges: dict[tuple[str, str], None] = {}
-    for word in [*(_SPACE + word for word in _WORDS_AFTER_SPACE), *_WORDS_AT_START]:
+    for word in [*(_SPACE + word for word in _WORDS_AFTER_SPACE.split()), *_WORDS_AT_START]:
         for end in range(1, len(word)):
             merges[word[:end], word[end]] = None
     return list(merges)

@@ -14,13 +14,18 @@ Noise alone would leave the latents as noisy as they began and hardly hear the p
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from harness.models.tiny_deepgen.draws import Doubles, bell
+from harness.models.tiny_deepgen.draws import bell
 from harness.models.tiny_deepgen.layout import config, transformer_shapes
 from harness.models.tiny_deepgen.position_table import position_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.models.tiny_deepgen.draws import Doubles
 
 _SETTINGS = config("transformer")
 _HEAD = _SETTINGS["attention_head_dim"]
@@ -93,15 +98,13 @@ def _noise(name: str, shape: tuple[int, ...]) -> Doubles:
 
 def _content_channels() -> NDArray[np.intp]:
     """Channel of each (place, latent), in the order of ``proj_out``: place by place, [64]."""
-    channels = np.arange(_WIDTH)
-    return channels[channels % _FREQUENCIES >= _FAST]
+    return np.flatnonzero(np.arange(_WIDTH) % _FREQUENCIES >= _FAST)
 
 
 def _position_channels(first: int) -> NDArray[np.intp]:
     """Sines and cosines of four fast frequencies from ``first`` on, for both axes, [16]."""
-    channels = np.arange(_WIDTH)
-    frequency = channels % _FREQUENCIES
-    return channels[(frequency >= first) & (frequency < first + _HEAD // 4)]
+    frequency = np.arange(_WIDTH) % _FREQUENCIES
+    return np.flatnonzero((frequency >= first) & (frequency < first + _HEAD // 4))
 
 
 def _tie_places(values: Doubles) -> None:

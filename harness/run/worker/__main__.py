@@ -23,7 +23,6 @@ from harness.records import (
     Failure,
     LoadedModel,
     Sample,
-    SwitchMode,
     from_json,
     to_json,
 )
@@ -72,15 +71,12 @@ def probe(backends: list[str]) -> Availabilities:
     available: dict[str, bool] = {}
     reasons: dict[str, str] = {}
     counts: dict[str, int] = {}
-    host: str | None = None
     for name in backends:
         found = plugins.load("backends", name).probe()
         available[name], reasons[name], counts[name] = found.available, found.reason, found.device_count
         if found.available:
-            device = plugins.load("backends", name).open(0, SwitchMode.AS_SHIPPED)
-            host = describe(name, device).host_digest
             break
-    return Availabilities(available=available, reasons=reasons, counts=counts, host_digest=host)
+    return Availabilities(available=available, reasons=reasons, counts=counts)
 
 
 class Pipe:

@@ -3,27 +3,33 @@
 A vision-language model reads the prompt (and the pictures to edit), a connector turns its hidden states into
 conditioning, a transformer denoises latents with the pictures' latents as extra tokens, an autoencoder decodes them.
 """
+# ruff: noqa: INP001, FBT001, FBT002, PLR0913, PLR0917, TC002
+# The folder is data and no package; the signatures are those that callers of the original know; diffusers looks up
+# the types of the components at run time.
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from diffusers import AutoencoderKL, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
-from diffusers import SD3Transformer2DModel as StockTransformer
-from diffusers.models.attention_processor import Attention
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
-from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
+from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel as StockTransformer
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from diffusers.utils import logging
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
 
 logger = logging.get_logger(__name__)
 
@@ -55,13 +61,14 @@ class JointAttentionProcessor:
             query = torch.cat([query, _heads(attn, attn.add_q_proj(text), attn.norm_added_q)], dim=2)
             key = torch.cat([key, _heads(attn, attn.add_k_proj(text), attn.norm_added_k)], dim=2)
             value = torch.cat([value, _heads(attn, attn.add_v_proj(text), None)], dim=2)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=_square_mask(attention_mask, key.shape[2]))
+        mask = _square_mask(attention_mask, key.shape[2])
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         mixed = mixed.transpose(1, 2).reshape(batch, key.shape[2], -1).to(hidden_states.dtype)
-        picture = attn.to_out[1](attn.to_out[0](mixed[:, :tokens]))
+        picture: Tensor = attn.to_out[1](attn.to_out[0](mixed[:, :tokens]))
         if encoder_hidden_states is None:
             return picture
         rest = mixed[:, tokens:]
-        return picture, rest if attn.context_pre_only else attn.to_add_out(rest)
+        return (picture, rest) if attn.context_pre_only else (picture, attn.to_add_out(rest))
 
 
 def _heads(attn: Attention, x: Tensor, norm: nn.Module | None) -> Tensor:
@@ -73,7 +80,7 @@ def _square_mask(real: Tensor | None, length: int) -> Tensor | None:
     """[batch, n] -> [batch, 1, length, length]; tokens behind the first n are real."""
     if real is None:
         return None
-    keys = F.pad(real, (0, length - real.shape[1]), value=True)
+    keys = functional.pad(real, (0, length - real.shape[1]), value=True)
     return keys[:, None, None, :].expand(-1, 1, length, -1)
 
 
@@ -81,11 +88,10 @@ class SD3Transformer2DModel(StockTransformer):
     """The SD3 transformer of diffusers, with the latents of reference pictures as tokens behind the target's."""
 
     @classmethod
-    def adopt(cls, transformer: StockTransformer) -> SD3Transformer2DModel:
+    def adopt(cls, transformer: Any) -> None:
         """Turn a loaded stock transformer into this class, in place and with its weights as they are."""
         transformer.__class__ = cls
         transformer.set_attn_processor(JointAttentionProcessor())
-        return transformer
 
     def forward(
         self,
@@ -126,13 +132,13 @@ class SD3Transformer2DModel(StockTransformer):
             for latents in references
         ]
         longest = max(row.shape[0] for row in rows)
-        padded = torch.stack([F.pad(row, (0, 0, 0, longest - row.shape[0])) for row in rows])
+        padded = torch.stack([functional.pad(row, (0, 0, 0, longest - row.shape[0])) for row in rows])
         lengths = torch.tensor([targets + row.shape[0] for row in rows], device=x.device)
         real = torch.arange(targets + longest, device=x.device)[None] < lengths[:, None]
         return torch.cat([x, padded], dim=1), real
 
     def _unpatchify(self, x: Tensor, height: int, width: int) -> Tensor:
-        patch, batch = self.config.patch_size, x.shape[0]
+        patch, batch = self.config["patch_size"], x.shape[0]
         x = x.reshape(batch, height // patch, width // patch, patch, patch, self.out_channels)
         return x.permute(0, 5, 1, 3, 2, 4).reshape(batch, self.out_channels, height, width)
 
@@ -150,7 +156,9 @@ class ConnectorAttention(nn.Module):
             projection(x).unflatten(-1, (-1, CONNECTOR_HEAD_DIM)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        mixed: Tensor = self.out_proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        mixed: Tensor = self.out_proj(
+            functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        )
         return mixed
 
 
@@ -163,7 +171,7 @@ class ConnectorMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., width] -> the same."""
-        y: Tensor = self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+        y: Tensor = self.fc2(functional.gelu(self.fc1(x), approximate="tanh"))
         return y
 
 
@@ -217,7 +225,7 @@ class Connector(nn.Module):
         self.load_state_dict(state)
 
     def llm2dit(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden states [batch, n, features] -> pooled [batch, p] and sequence [batch, n, s], padded places included."""
+        """Hidden states [batch, n, features] -> pooled [batch, p] and sequence [batch, n, s], padding included."""
         x = self.connector(self.projector_1(x))
         return self.projector_2(x.mean(dim=1)), self.projector_3(x)
 
@@ -225,15 +233,13 @@ class Connector(nn.Module):
 class DeepGenPipeline(DiffusionPipeline):
     """Text to picture and picture editing; the language side is loaded from the checkpoint folder on first use."""
 
-    model_cpu_offload_seq = "transformer->vae"
-
     def __init__(
         self, transformer: StockTransformer, vae: AutoencoderKL, scheduler: FlowMatchEulerDiscreteScheduler
     ) -> None:
         super().__init__()
         self.register_modules(transformer=transformer, vae=vae, scheduler=scheduler)
         SD3Transformer2DModel.adopt(transformer)
-        self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.vae_scale_factor = 2 ** (len(vae.config["block_out_channels"]) - 1)
         self.lmm: Any = None
         self.tokenizer: Any = None
         self.connector_module: Any = None
@@ -310,9 +316,9 @@ class DeepGenPipeline(DiffusionPipeline):
         config = self.lmm.config.vision_config
         patches, grids = [], []
         for pixels in pixel_values:
-            pixels = pixels.to(self._execution_device, self.lmm.dtype)[None]
+            batch = pixels.to(self._execution_device, self.lmm.dtype)[None]
             size = [side * 28 // 32 for side in pixels.shape[-2:]]
-            scaled = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
+            scaled = functional.interpolate(batch, size=size, mode="bilinear", align_corners=False)
             mean, std = (scaled.new_tensor(values).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
             patches.append(_vision_patches(((scaled + 1) / 2 - mean) / std, config))
             grids.append([1, size[0] // config.patch_size, size[1] // config.patch_size])
@@ -345,12 +351,14 @@ class DeepGenPipeline(DiffusionPipeline):
     def pixels_to_latents(self, x: Tensor) -> Tensor:
         """Pictures [n, 3, h, w] in [-1, 1] -> scaled latents, one draw of the posterior from the global generator."""
         z = self.vae.encode(x).latent_dist.sample()
-        return (z - self.vae.config.shift_factor) * self.vae.config.scaling_factor
+        latents: Tensor = (z - self.vae.config.shift_factor) * self.vae.config.scaling_factor
+        return latents
 
     def latents_to_pixels(self, z: Tensor) -> Tensor:
         """Scaled latents [n, 16, h, w] -> pictures [n, 3, 8h, 8w], nominally in [-1, 1]."""
         z = z / self.vae.config.scaling_factor + self.vae.config.shift_factor
-        return self.vae.decode(z).sample
+        pixels: Tensor = self.vae.decode(z).sample
+        return pixels
 
     @torch.no_grad()
     def __call__(
@@ -385,20 +393,18 @@ class DeepGenPipeline(DiffusionPipeline):
             pooled, sequence = (torch.cat(x.chunk(2)[::-1]) for x in (pooled, sequence))
         latents = self._denoise(latents, pooled, sequence, conditions, num_inference_steps, guidance_scale)
         pixels = self.latents_to_pixels(latents.to(self.vae.dtype))
-        self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=_to_pictures(pixels))
 
     def _check_size(self, height: int, width: int) -> None:
-        longest = self.transformer.config.pos_embed_max_size * self.transformer.config.patch_size * self.vae_scale_factor
+        config = self.transformer.config
+        longest = config.pos_embed_max_size * config.patch_size * self.vae_scale_factor
         for name, side in (("height", height), ("width", width)):
             if side <= 0 or side % SIZE_STEP:
                 raise ValueError(f"{name} is {side}; it must be a positive multiple of {SIZE_STEP}.")
             if side > longest:
                 raise ValueError(f"{name} is {side}; the position table of this transformer ends at {longest}.")
 
-    def _reference_pixels(
-        self, image: Image.Image | list[Image.Image] | None, height: int, width: int
-    ) -> list[Tensor]:
+    def _reference_pixels(self, image: Image.Image | list[Image.Image] | None, height: int, width: int) -> list[Tensor]:
         """The references, scaled to the size of the result without regard to their shape, as [3, h, w] in [-1, 1]."""
         if image is None:
             return []
@@ -435,7 +441,8 @@ class DeepGenPipeline(DiffusionPipeline):
         generator = None if seed is None else torch.Generator(device).manual_seed(seed)
         factor = self.vae_scale_factor
         shape = (count, self.transformer.config.in_channels, height // factor, width // factor)
-        return randn_tensor(shape, generator=generator, device=device, dtype=dtype)
+        noise: Tensor = randn_tensor(shape, generator=generator, device=device, dtype=dtype)
+        return noise
 
     def _reference_latents(self, references: list[Tensor], samples: int) -> list[list[Tensor]] | None:
         if not references:

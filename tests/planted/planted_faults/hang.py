@@ -1,0 +1,18 @@
+"""Never ends the first picture."""
+
+import sys
+import time
+
+from planted_faults.wrapped import Wrapped, check
+
+__all__ = ["check", "load"]
+
+
+class Fault(Wrapped):
+    def before(self) -> None:
+        sys.stdout.write("planted: now it hangs\n")
+        sys.stdout.flush()
+        time.sleep(3600)
+
+
+load = Fault

@@ -1,0 +1,14 @@
+"""Draws with a function that the harness does not control."""
+
+import torch
+from planted_faults.wrapped import Wrapped, check
+
+__all__ = ["check", "load"]
+
+
+class Fault(Wrapped):
+    def before(self) -> None:
+        torch.rand(1)
+
+
+load = Fault

@@ -1,0 +1,44 @@
+"""A real DeepGen pipeline with something wrong between it and the harness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.adapters import deepgen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.contracts import Device, Picture, Request, Watch
+    from harness.records import ModelRef
+
+check = deepgen.check
+
+
+class Wrapped:
+    """Delegates to the real pipeline and counts the pictures of this process from 1."""
+
+    def __init__(self, folder: Path, model: ModelRef, device: Device) -> None:
+        self._pipeline = deepgen.load(folder, model, device)
+        self.modules = self._pipeline.modules
+        self.notes = self._pipeline.notes
+        self.count = 0
+
+    def generate(self, request: Request, watch: Watch) -> Picture:
+        self.count += 1
+        self.before()
+        return self.spoil(self._pipeline.generate(request, watch))
+
+    def before(self) -> None:
+        """Go wrong before the picture is made."""
+
+    def spoil(self, picture: Picture) -> Picture:
+        """Go wrong after the picture is made."""
+        return picture
+
+
+def flipped(picture: Picture) -> Picture:
+    """The picture with the lowest bit of one value turned over."""
+    image = picture.image.copy()
+    image[0, 0, 0] ^= 1
+    return type(picture)(image=image, float_image=picture.float_image, float_image_dtype=picture.float_image_dtype)
