@@ -1,39 +1,17 @@
-"""What all tests share: the command line run for real, in a process of its own."""
+"""What all tests share."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from command_line import Ended, RunHarness, WriteScenario, environment, job_folder
 
-ROOT = Path(__file__).parents[1]
-PLANTED = ROOT / "tests" / "planted"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-class RunHarness(Protocol):
-    """Runs ``harness`` with words and extra environment variables."""
-
-    def __call__(self, *words: str | Path, **variables: str) -> Ended: ...
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """Environment for a command under test: offline, with the planted parts on the path."""
-    return {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": f"{PLANTED}:{ROOT}", **variables}
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -54,12 +32,6 @@ def run_harness(tmp_path: Path) -> RunHarness:
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
     return run
-
-
-class WriteScenario(Protocol):
-    """Writes a scenario file."""
-
-    def __call__(self, **changes: Any) -> Path: ...
 
 
 @pytest.fixture
@@ -89,12 +61,6 @@ def write_scenario(tmp_path: Path) -> WriteScenario:
         return path
 
     return write
-
-
-def job_folder(runs: Path) -> Path:
-    """The only job folder below a runs folder."""
-    (folder,) = sorted(path for path in runs.iterdir() if path.is_dir())
-    return folder
 
 
 @pytest.fixture

@@ -116,14 +116,14 @@ def _reference(report: Report) -> Iterator[Block]:
         yield tables.measures(report, comparisons)
     for comparison in comparisons:
         yield Heading(tables.name_of(comparison), comparison.outcome)
-        if comparison.differences:
-            yield Paragraph("NOT COMPARABLE. The two sides differ in what must be the same:")
-            yield Bullets(tuple(map(clean, comparison.differences)))
         yield from _judged(comparison)
         yield from tables.pair_tables(comparison)
 
 
 def _judged(comparison: Comparison) -> Iterator[Block]:
+    if comparison.differences:
+        yield Paragraph("NOT COMPARABLE. What must be the same differs:")
+        yield Bullets(tuple(map(clean, comparison.differences)))
     if comparison.message:
         yield Paragraph(clean(comparison.message))
     if comparison.missing:

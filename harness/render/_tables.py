@@ -447,7 +447,7 @@ def pair_tables(comparison: Comparison) -> list[Table]:
                 *(_heading(comparison, metric, subject) for metric in metrics),
             )
             rows = [_pair_row(pairs, metrics, subject) for pairs in groups]
-            title = f"{name_of(comparison)}: {about}, every pair, worst first"
+            title = f"{name_of(comparison)}: {about}, every measured pair, worst first"
             is_open = len(rows) <= _MOST_OPEN_ROWS and not all(pair.identical for pair in comparison.pairs)
             tables.append(replace(table(columns, rows, title=title, fold=True), open=is_open))
     return tables

@@ -95,7 +95,8 @@ def picture_of(name: str, side: int = SIDE) -> NDArray[np.uint8]:
 
 def float_image_of(name: str, side: int = SIDE) -> NDArray[np.float32]:
     """A gradient whose pixel x=5, y=3 is larger by 2^-10 for each letter: too little to move a level."""
-    image = (picture_of("A", side).astype(np.float32) / 128) - 1
+    image = picture_of("A", side).astype(np.float32)
+    image /= 128
     image[3, 5] += (ord(name) - ord("A")) * 2.0**-10
     return image
 
@@ -124,12 +125,12 @@ def scenario(**changes: Any) -> Scenario:
     return Scenario.model_validate(values | changes)
 
 
-def plan(arm: str, keys: list[CaseKey], **changes: Any) -> Plan:
+def plan(arm_name: str, keys: list[CaseKey], **changes: Any) -> Plan:
     names = list(dict.fromkeys(key.case for key in keys))
     values = {
         "scenario": "stored",
         "scenario_digest": sha("scenario"),
-        "arm": Arm(name=arm, device="cpu", noise=NoiseMode.PORTABLE, switches=SwitchMode.DETERMINISTIC),
+        "arm": Arm(name=arm_name, device="cpu", noise=NoiseMode.PORTABLE, switches=SwitchMode.DETERMINISTIC),
         "task": Task.TEXT_TO_IMAGE,
         "model": ModelRef(source="builtin:tiny-deepgen"),
         "cases": [Case(id=name, prompt=PROMPTS.get(name, name)) for name in names],

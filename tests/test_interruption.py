@@ -1,0 +1,171 @@
+"""An interrupted job leaves no orphan, is never taken for a finished one, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from command_line import environment, job_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from command_line import RunHarness, WriteScenario
+
+pytestmark = pytest.mark.slow
+
+PATIENCE_SECONDS = 120
+
+
+@contextmanager
+def started(folder: Path, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """``harness`` running in the background, ended for sure when the test is over."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", *map(str, words)],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(condition: Any, what: str) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, f"waited {PATIENCE_SECONDS} s for {what}"
+        time.sleep(0.05)
+
+
+def samples(folder: Path) -> list[Path]:
+    return sorted(folder.glob("runs/*/candidate/samples/*/*/p*.json"))
+
+
+def workers(folder: Path) -> list[int]:
+    """Worker processes that belong to runs below a folder, looked up among all processes."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                state = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if "harness.run.worker" in words and any(str(folder) in word for word in words) and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def slow_scenario(write_scenario: WriteScenario, in_process: int = 4) -> Path:
+    return write_scenario(model={"adapter": "planted-slow"}, repeats={"in_process": in_process, "processes": 1})
+
+
+def stored_run(folder: Path) -> dict[str, Any]:
+    run: dict[str, Any] = json.loads((job_folder(folder / "runs") / "candidate" / "run.json").read_text("utf-8"))
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_children_and_the_same_command_goes_on(
+    number: signal.Signals, tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
+) -> None:
+    path = slow_scenario(write_scenario)
+    with started(tmp_path, "check", path) as process:
+        wait_for(lambda: samples(tmp_path), "the first sample")
+        assert workers(tmp_path), "the test must see the worker it looks for"
+        os.kill(process.pid, number)
+        assert process.wait(timeout=PATIENCE_SECONDS) == 130
+        assert process.stderr is not None
+        assert f"stopped by {number.name}" in process.stderr.read()
+    assert workers(tmp_path) == []
+    assert stored_run(tmp_path)["state"] == "unfinished"
+    kept = {each: each.stat().st_mtime_ns for each in samples(tmp_path)}
+
+    ended = run_harness("check", path)
+    assert ended.code == 0, ended.err
+    assert "going on with the interrupted job" in ended.err
+    assert {each: each.stat().st_mtime_ns for each in kept} == kept
+    run = stored_run(tmp_path)
+    assert run["state"] == "finished"
+    assert len(run["samples"]) == 4
+    assert {sample["process"] for sample in run["samples"]} == {0, 1}, "new samples have a new process index"
+    repetition = json.loads((job_folder(tmp_path / "runs") / "comparison-repeat-candidate.json").read_text("utf-8"))
+    assert repetition["repetitions"][0]["processes"] == 2
+
+
+def test_after_kill_9_the_worker_notices_and_ends(tmp_path: Path, write_scenario: WriteScenario) -> None:
+    path = slow_scenario(write_scenario, in_process=400)
+    with started(tmp_path, "run", path) as process:
+        wait_for(lambda: samples(tmp_path), "the first sample")
+        assert workers(tmp_path), "the test must see the worker it looks for"
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=PATIENCE_SECONDS)
+        wait_for(lambda: not workers(tmp_path), "the orphan to end")
+    assert stored_run(tmp_path)["state"] == "unfinished"
+
+
+def test_an_unfinished_run_is_not_compared(
+    tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
+) -> None:
+    path = slow_scenario(write_scenario, in_process=400)
+    with started(tmp_path, "run", path) as process:
+        wait_for(lambda: samples(tmp_path), "the first sample")
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=PATIENCE_SECONDS)
+    folder = job_folder(tmp_path / "runs") / "candidate"
+    ended = run_harness("compare", folder, folder)
+    assert ended.code == 2
+    assert "unfinished run" in ended.err
+    assert "give the same command again" in ended.err
+
+
+def test_another_question_does_not_go_on_with_an_interrupted_job(
+    tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
+) -> None:
+    with started(tmp_path, "run", slow_scenario(write_scenario, in_process=400)) as process:
+        wait_for(lambda: samples(tmp_path), "the first sample")
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=PATIENCE_SECONDS)
+    ended = run_harness("run", slow_scenario(write_scenario, in_process=1))
+    assert ended.code == 0, ended.err
+    assert "going on" not in ended.err
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_a_job_that_somebody_works_on_is_left_alone(
+    tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
+) -> None:
+    path = slow_scenario(write_scenario, in_process=2)
+    with started(tmp_path, "run", path) as process:
+        wait_for(lambda: samples(tmp_path), "the first sample")
+        ended = run_harness("run", path)
+        assert ended.code == 0, ended.err
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_nohup_keeps_a_lost_connection_from_ending_the_job(tmp_path: Path, write_scenario: WriteScenario) -> None:
+    path = slow_scenario(write_scenario, in_process=2)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with started(tmp_path, "run", path) as process:
+            wait_for(lambda: samples(tmp_path), "the first sample")
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(timeout=PATIENCE_SECONDS) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
