@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness import plugins, scenario, store
 from harness.compare.comparator import StoredRun, compare_repeats, compare_runs
 from harness.compare.gates import judge
-from harness.errors import NothingSelected, UnknownName, UsageError
+from harness.errors import NothingSelected, ScenarioError, UnknownName, UsageError
 from harness.files import write_text
 from harness.images import read_picture, write_picture
 from harness.records import (
@@ -248,7 +248,10 @@ def listed(what: str, *, runs_folder: Path, scenarios_folder: Path) -> list[dict
 
 
 def _scenario_row(path: Path) -> dict[str, str]:
-    return {"name": path.stem, "about": scenario.load(path).scenario.summary}
+    try:
+        return {"name": path.stem, "about": scenario.load(path).scenario.summary}
+    except ScenarioError as error:  # one that cannot be used here, for want of a variable perhaps, is still listed
+        return {"name": path.stem, "about": f"not usable here: {error}".partition("\n")[0]}
 
 
 def _run_row(folder: Path) -> dict[str, str]:

@@ -26,6 +26,7 @@ def run_harness(tmp_path: Path) -> RunHarness:
             capture_output=True,
             text=True,
             encoding="utf-8",
+            errors="replace",
             timeout=300,
             check=False,
         )

@@ -99,7 +99,6 @@ def test_what_is_forbidden_really_cannot_be_imported(name: str, without_torch: P
 COMMANDS = {
     "validate": (["validate", "scenarios/tiny-t2i.yaml"], "scenarios/tiny-t2i.yaml: ok"),
     "list metrics": (["list", "metrics"], "psnr_db"),
-    "list scenarios": (["list", "scenarios"], "tiny-t2i"),
 }
 
 

@@ -11,7 +11,7 @@ from harness.render._document import Cell, Table, code, digest, figure, plain, q
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from harness.records import Case, Failure, MemoryUse, Report, Run, Switch
+    from harness.records import Case, Failure, Report, Run, Switch
 
 _UNKNOWN = "not known"
 _DENOISING = "denoising"
@@ -202,7 +202,7 @@ def _allocation(run: Run) -> list[list[Cell]]:
         [
             code(run.plan.arm.name),
             plain("whole device" if name == "device" else name),
-            _component_device(run, loaded.get(name)),
+            _component_device(run, name),
             figure(words.size(loaded[name].allocated_bytes) if name in loaded else words.NOT_MEASURED),
             figure(_peak(run, name)),
         ]
@@ -210,10 +210,11 @@ def _allocation(run: Run) -> list[list[Cell]]:
     ]
 
 
-def _component_device(run: Run, use: MemoryUse | None) -> Cell:
+def _component_device(run: Run, name: str) -> Cell:
+    use = run.loaded.memory.get(name) if run.loaded else None
     if use is not None and use.device:
         return code(use.device)
-    return code(run.environment.device) if run.environment and use is None else plain(_UNKNOWN)
+    return code(run.environment.device) if run.environment and name == "device" else plain(_UNKNOWN)
 
 
 def _peak(run: Run, name: str) -> str:

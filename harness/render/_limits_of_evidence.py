@@ -105,7 +105,7 @@ def _about_reach(report: Report) -> Iterator[str]:
     if simulated:
         yield f"Anything about real hardware from {_listed(simulated)}: the device is simulated."
     if stand_ins:
-        yield f"Anything about an accelerator from {_listed(stand_ins)}: it ran on a CPU."
+        yield f"Anything about an accelerator from {_listed(stand_ins)}: a CPU did the work."
     if report.scenario.model.source.startswith("builtin:"):
         yield f"Anything about real weights: the model is {report.scenario.model.source}, made for testing."
     yield from _about_devices(report.runs)

@@ -125,7 +125,7 @@ def _judged(comparison: Comparison) -> Iterator[Block]:
         yield Paragraph("NOT COMPARABLE. What must be the same differs:")
         yield Bullets(tuple(map(clean, comparison.differences)))
     if comparison.message:
-        yield Paragraph(clean(comparison.message))
+        yield Paragraph(_sentence(clean(comparison.message)))
     if comparison.missing:
         yield Paragraph("Expected and not there:")
         yield Bullets(tuple(map(str, comparison.missing)))
@@ -136,6 +136,11 @@ def _judged(comparison: Comparison) -> Iterator[Block]:
         yield tables.verdicts(comparison)
     if not comparison.pairs and not comparison.differences:
         yield Paragraph("No pair was measured.")
+
+
+def _sentence(text: str) -> str:
+    """Text with a capital first and a stop last."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _limits(report: Report) -> tuple[Block, ...]:

@@ -279,7 +279,7 @@ def _places(comparisons: Sequence[Comparison]) -> str:
             notes.append(f"{name_of(comparison)}: the worst of {total}, {_place(pair)}.")
         elif comparison.pairs:
             total = words.count(len(comparison.pairs), "pair")
-            notes.append(f"{name_of(comparison)}: each value is the worst of {total}, all of which are listed below.")
+            notes.append(f"{name_of(comparison)}: each value is the worst of {total}, all listed below.")
     return " ".join(notes)
 
 

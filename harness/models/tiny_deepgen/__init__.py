@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "A tiny untrained DeepGen-1.0 (text to picture, editing) with the layout of the real checkpoint."
 
-DIGEST = "f1e8f1c58188f84daba9505d5a1969d777655c0b93f8692cd1da58c775c95b66"
+DIGEST = "db2939ddf7ad042797f2adebc342199fc343a2c3eded5f161458b628650e707c"
 
 
 def build(destination: Path) -> None:

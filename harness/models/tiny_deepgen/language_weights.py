@@ -10,18 +10,18 @@ from harness.models.tiny_deepgen.layout import connector_shapes, vlm_shapes
 # Residual branches are weak enough that 36 layers of them neither drown the words nor grow without bound; queries and
 # keys are strong enough that attention picks tokens instead of averaging over all of them.
 _VLM_STRENGTHS = (
-    ("q_proj", 1.5),
-    ("k_proj", 1.5),
-    ("o_proj", 0.4),
+    ("q_proj", 1.0),
+    ("k_proj", 1.0),
+    ("o_proj", 0.3),
     ("attn.proj", 0.4),
-    ("down_proj", 0.4),
+    ("down_proj", 0.3),
     ("", 1.0),
 )
 _VLM_SMALL = 0.1
 
 _CONNECTOR_STRENGTHS = (
-    ("projector_2", 2.5),
-    ("projector_3", 2.0),
+    ("projector_2", 1.5),
+    ("projector_3", 1.5),
     ("out_proj", 0.7),
     ("fc2", 0.7),
     ("", 1.0),

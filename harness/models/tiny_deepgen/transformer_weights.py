@@ -39,18 +39,18 @@ _FREQUENCIES = _WIDTH // 4
 _FAST = 8  # frequencies of the position table that stay free of content; the other 16 are below 0.05 radian a step
 
 _PATCH_GAIN = 1.4
-_CLEARING = 2.2
+_CLEARING = 1.6
 _COLOURING = 0.4
 _LOCAL_AVERAGE = 1.1
 _WIDE_AVERAGE = -0.4
 _OVERALL_MEAN = -1.0
 
 _STRENGTHS = (
-    ("text_embedder.linear_1", 1.6),
+    ("text_embedder.linear_1", 1.2),
     ("text_embedder.linear_2", 1.2),
     ("timestep_embedder.linear_2", 0.5),
-    ("norm1", 0.15),
-    ("norm_out", 0.1),
+    ("norm1", 0.1),
+    ("norm_out", 0.07),
     ("context_embedder", 2.0),
     ("to_out", 0.6),
     ("to_add_out", 0.6),

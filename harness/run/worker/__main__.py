@@ -105,16 +105,17 @@ class Worker:
         """Do the assignment; an error becomes a failure, and what can still be made is made."""
         stage = "start"
         try:
-            device = self._open()
+            device = self.open()
             stage = "load"
-            pipeline = self._load(device)
+            pipeline = self.load(device)
         except Exception as error:  # noqa: BLE001 - the worker's border: a crash becomes a record
             self._fail(stage, error)
             return
         for share in self._assignment.shares:
-            self._make_share(share, pipeline, device)
+            self.make_share(share, pipeline, device)
 
-    def _open(self) -> Device:
+    def open(self) -> Device:
+        """Open the device and tell what the worker runs on."""
         assignment = self._assignment
         device = plugins.load("backends", assignment.backend).open(assignment.device_index, self._plan.switches)
         environment = describe(assignment.backend, device)
@@ -122,7 +123,8 @@ class Worker:
         require_switches(environment)
         return device
 
-    def _load(self, device: Device) -> Pipeline:
+    def load(self, device: Device) -> Pipeline:
+        """Load the model and tell what was found."""
         begin = time.perf_counter()
         adapter = plugins.load("adapters", self._plan.model.adapter)
         pipeline = adapter.load(Path(self._assignment.model_folder), self._plan.model, device)
@@ -135,7 +137,8 @@ class Worker:
         self._pipe.tell(Loaded(loaded=loaded))
         return pipeline
 
-    def _make_share(self, share: Share, pipeline: Pipeline, device: Device) -> None:
+    def make_share(self, share: Share, pipeline: Pipeline, device: Device) -> None:
+        """Make one case and seed again and again; every sample is stored before the next is begun."""
         folder = self._folder / "samples" / share.key.case / str(share.key.seed)
         folder.mkdir(parents=True, exist_ok=True)
         shelf = Shelf(self._folder, folder)
