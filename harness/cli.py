@@ -60,7 +60,7 @@ def list_(
     what: Annotated[str, typer.Argument(help="scenarios, runs, backends, adapters, metrics, models or formats.")],
     runs_dir: RunsDir = RUNS_DIR,
     scenarios_dir: Annotated[Path, typer.Option(help="Folder of the scenarios.")] = Path("scenarios"),
-    as_json: AsJson = False,  # noqa: FBT002 - a flag
+    as_json: AsJson = False,
 ) -> None:
     """List what there is."""
     from harness import jobs
@@ -75,7 +75,7 @@ def list_(
 
 
 @app.command()
-def run(  # noqa: PLR0913 - one word per option
+def run(
     scenarios: Scenarios,
     arm: Arms = None,
     case: Cases = None,
@@ -102,7 +102,7 @@ def compare(
     actual: Annotated[Path, typer.Argument(help="Run folder that is judged.")],
     expected: Annotated[Path, typer.Argument(help="Run folder it is held against; the same one for its repeats.")],
     out: Annotated[Path | None, typer.Option(help="File to write; beside the actual run by default.")] = None,
-    as_json: AsJson = False,  # noqa: FBT002 - a flag
+    as_json: AsJson = False,
 ) -> None:
     """Compare two stored runs, or the repeats of one."""
     from harness import jobs
@@ -121,7 +121,7 @@ def compare(
 def gate(
     comparisons: Annotated[list[Path], typer.Argument(help="Comparison files.", metavar="COMPARISON...")],
     scenario: Annotated[Path | None, typer.Option(help="Take the limits of this scenario instead.")] = None,
-    as_json: AsJson = False,  # noqa: FBT002 - a flag
+    as_json: AsJson = False,
 ) -> None:
     """Judge stored comparisons again; nothing is run or measured."""
     from harness import jobs
@@ -144,7 +144,7 @@ def report(
 
 
 @app.command()
-def check(  # noqa: PLR0913 - one word per option
+def check(
     scenarios: Scenarios,
     arm: Arms = None,
     case: Cases = None,
@@ -153,7 +153,7 @@ def check(  # noqa: PLR0913 - one word per option
     repeats: Repeats = None,
     processes: Processes = None,
     runs_dir: RunsDir = RUNS_DIR,
-    as_json: AsJson = False,  # noqa: FBT002 - a flag
+    as_json: AsJson = False,
 ) -> None:
     """Run, compare, judge and report: the verb for CI."""
     from harness import jobs
@@ -169,7 +169,7 @@ def check(  # noqa: PLR0913 - one word per option
 
 
 @app.command()
-def generate(  # noqa: PLR0913 - one word per option of the note's inference script
+def generate(
     model_path: Annotated[
         str, typer.Option("--model_path", "--model-path", help="Folder, builtin:, hf: or modelscope: source.")
     ] = "builtin:tiny-deepgen",
@@ -276,7 +276,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise Interrupted(f"stopped by {signal.Signals(number).name}; give the same command again to go on.")
 
 
-def _selection(  # noqa: PLR0913 - one word per option
+def _selection(
     arm: list[str] | None,
     case: list[str] | None,
     seed: list[int] | None,

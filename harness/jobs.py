@@ -160,7 +160,7 @@ def report(paths: list[Path], formats: list[str], out: Path) -> list[Path]:
     comparisons = [store.load_comparison(path) for path in paths]
     job = store.load(store.Job, folder / store.JOB_FILE)
     wanted = {ref.path for each in comparisons for ref in (each.actual, each.expected)}
-    runs = [store.load_run(folder / path) for path in sorted(wanted)]
+    runs = [store.load_run(folder / path) for path in _in_order(wanted, job.scenario)]
     return write_report(_report(job.scenario, job.command, runs, comparisons), folder, out, formats)
 
 
@@ -357,7 +357,7 @@ def _devices(plans: list[Plan], scratch: Path) -> dict[str, ChosenDevice]:
     return {plan.arm.name: found[plan.arm.device] for plan in plans}
 
 
-def _job_folder(  # noqa: PLR0913 - all that a fingerprint is made of
+def _job_folder(  # noqa: PLR0913, PLR0917 - all that a fingerprint is made of
     question: LoadedScenario,
     selection: Selection,
     plans: list[Plan],
@@ -411,6 +411,12 @@ def _file_name(comparison: Comparison) -> str:
     if comparison.scope is Scope.REFERENCE:
         arms += f"-against-{comparison.expected.arm}"
     return f"comparison-{comparison.scope}-{arms}.json"
+
+
+def _in_order(run_paths: set[str], asked: Scenario) -> list[str]:
+    """Run folders in the order of the scenario's arms; those of other jobs last."""
+    arms = [arm.name for arm in asked.arms]
+    return sorted(run_paths, key=lambda path: (arms.index(path) if path in arms else len(arms), path))
 
 
 def _report(asked: Scenario, command: list[str], runs: list[Run], comparisons: list[Comparison]) -> Report:

@@ -8,7 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from command_line import Ended, RunHarness, WriteScenario, environment, job_folder
+
+from tests.command_line import Ended, RunHarness, WriteScenario, environment, job_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from command_line import ROOT, environment, job_folder
 from PIL import Image
 
 from harness.images import read_picture
+from tests.command_line import ROOT, environment, job_folder
 
 if TYPE_CHECKING:
-    from command_line import Ended, RunHarness, WriteScenario
+    from tests.command_line import Ended, RunHarness, WriteScenario
 
 
 def assert_refused(ended: Ended, code: int, *says: str) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from command_line import environment, job_folder
+
+from tests.command_line import environment, job_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from command_line import RunHarness, WriteScenario
+    from tests.command_line import RunHarness, WriteScenario
 
 pytestmark = pytest.mark.slow
 

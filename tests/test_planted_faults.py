@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from command_line import RunHarness, WriteScenario
+    from tests.command_line import RunHarness, WriteScenario
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.records import MemoryUse, Switch
 
@@ -53,11 +53,16 @@ def _tensors(module: Any) -> list[Any]:
     return [*module.parameters(), *module.buffers()]
 
 
+_NEEDED = {"TORCH_DEVICE_BACKEND_AUTOLOAD"}
+"""Variables that a backend sets whatever the scenario says."""
+
+
 def variable(name: str, requested: Mapping[str, str]) -> Switch:
     """An environment variable as a switch: what was asked for before the start, and what is set now."""
     effective = os.environ.get(name)
     if name in requested:
-        return Switch(name=name, requested=requested[name], effective=effective, source="scenario")
+        source: Literal["backend", "scenario"] = "backend" if name in _NEEDED else "scenario"
+        return Switch(name=name, requested=requested[name], effective=effective, source=source)
     return Switch(
         name=name, requested=None, effective=effective, source="default" if effective is None else "environment"
     )

@@ -129,7 +129,7 @@ def _all_same(comparison: Comparison) -> str:
     each = " or ".join(map(str, runs))
     return (
         f"every case gave the same bytes in {each} runs and {' or '.join(map(str, processes))} processes, which "
-        f"excludes, at 95 % confidence, only a rate of differing runs above {bound:.0%}"
+        f"excludes, at 95 % confidence, only a rate of differing runs above {bound * 100:.0f} %"
     )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from planted_faults.wrapped import Wrapped, check
+from .wrapped import Wrapped, check
 
 __all__ = ["check", "load"]
 

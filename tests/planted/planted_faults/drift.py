@@ -1,8 +1,8 @@
 """The third picture of every process and all that follow differ by one bit."""
 
-from planted_faults.wrapped import Wrapped, check, flipped
-
 from harness.contracts import Picture
+
+from .wrapped import Wrapped, check, flipped
 
 __all__ = ["check", "load"]
 

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from planted_faults.wrapped import Wrapped, check
+from .wrapped import Wrapped, check
 
 __all__ = ["check", "load"]
 

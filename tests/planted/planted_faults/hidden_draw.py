@@ -1,7 +1,8 @@
 """Draws with a function that the harness does not control."""
 
 import torch
-from planted_faults.wrapped import Wrapped, check
+
+from .wrapped import Wrapped, check
 
 __all__ = ["check", "load"]
 

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from planted_faults.wrapped import Wrapped, check
+from .wrapped import Wrapped, check
 
 __all__ = ["check", "load"]
 

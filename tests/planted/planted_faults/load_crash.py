@@ -1,6 +1,6 @@
 """Raises while the model is loaded."""
 
-from planted_faults.wrapped import check
+from .wrapped import check
 
 __all__ = ["check", "load"]
 

@@ -1,9 +1,10 @@
 """The decoder's output holds a NaN that the 8-bit picture does not show."""
 
 import numpy as np
-from planted_faults.wrapped import Wrapped, check
 
 from harness.contracts import Picture
+
+from .wrapped import Wrapped, check
 
 __all__ = ["check", "load"]
 

@@ -1,7 +1,8 @@
 """From the second picture on, a draw too many moves the noise of the picture."""
 
 import torch
-from planted_faults.wrapped import Wrapped, check
+
+from .wrapped import Wrapped, check
 
 __all__ = ["check", "load"]
 

@@ -1,9 +1,10 @@
 """Makes pictures without any draw that could be seen."""
 
 import numpy as np
-from planted_faults.wrapped import check
 
 from harness.contracts import Picture, Request, Watch
+
+from .wrapped import check
 
 __all__ = ["check", "load"]
 

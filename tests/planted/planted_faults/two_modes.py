@@ -1,8 +1,8 @@
 """Pictures come in two kinds that take turns without order: 1, 2, 2, 1."""
 
-from planted_faults.wrapped import Wrapped, check, flipped
-
 from harness.contracts import Picture
+
+from .wrapped import Wrapped, check, flipped
 
 __all__ = ["check", "load"]
 

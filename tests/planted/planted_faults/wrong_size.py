@@ -1,8 +1,8 @@
 """Gives a picture of half the height that was asked for."""
 
-from planted_faults.wrapped import Wrapped, check
-
 from harness.contracts import Picture
+
+from .wrapped import Wrapped, check
 
 __all__ = ["check", "load"]
 
