@@ -1,8 +1,8 @@
 """From a YAML file to a checked question, and from a question to the plan of one arm.
 
-A file is read in three passes: events of the YAML parser become a tree that knows the place of every key and value,
-the tree is held against the records, and what records cannot say (names of parts, pictures, variables) is checked
-last. All problems are gathered and raised together, each with its place.
+A file is read in three passes: it becomes a tree that knows the place of every key and value (``yaml_tree``), the tree
+is held against the records, and what records cannot say (names of parts, pictures, variables) is checked last. All
+problems are gathered and raised together, each with its place.
 """
 
 from __future__ import annotations
@@ -14,31 +14,20 @@ import os
 import re
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from harness import plugins
-from harness.errors import ImageError, NothingSelected, ScenarioError, UnknownName, UsageError
+from harness.errors import ImageError, NothingSelected, UnknownName, UsageError
 from harness.records import AnyRecord, Arm, Case, Limit, Plan, Repeats, Role, Scenario, Scope, Task, json_digest
+from harness.yaml_tree import Node, Problem, is_number, json_of, nearest, quoted, read_tree, refusal, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-MAX_BYTES = 1_000_000
-"""Largest scenario file that is read."""
-MAX_NODES = 30_000
-"""Most values a scenario may hold, those that aliases repeat included."""
-MAX_DEPTH = 16
-"""Deepest nesting; the format itself needs 4."""
-MAX_NUMBER_CHARACTERS = 64
-"""Longest number; the longest that any field takes has 19 digits."""
-MAX_PROBLEMS = 50
-"""Most problems that one error lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +53,7 @@ def load(path: Path) -> LoadedScenario:
         ScenarioError: the file breaks its contract; one line per problem, sorted by place, each with file, line,
             column, what was found, what is allowed and the next step.
     """
-    root, problems = _read_tree(_text_of(path), path)
+    root, problems = read_tree(path)
     problems += _record_problems(root)
     problems += [*_name_problems(root, path), *_blank_problems(root), *_repetition_problems(root)]
     problems += [*_arm_problems(root), *_limit_problems(root)]
@@ -72,8 +61,8 @@ def load(path: Path) -> LoadedScenario:
     pictures, picture_problems = _input_images(root, path)
     problems += source_problems + picture_problems
     if problems:
-        raise _refusal(path, problems)
-    scenario = Scenario.model_validate_json(_json_of(root), strict=True)
+        raise refusal(path, problems)
+    scenario = Scenario.model_validate_json(json_of(root), strict=True)
     return LoadedScenario(
         scenario=scenario,
         path=path.absolute(),
@@ -137,9 +126,7 @@ def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenar
     except ValidationError as error:
         found = error.errors()[0]
         allowed = _allowed(_definition(found["loc"]))
-        raise UsageError(
-            f"--{_label(found['loc'])}: found {_observed(found['input'])}; allowed is {allowed}."
-        ) from error
+        raise UsageError(f"--{_label(found['loc'])}: found {shown(found['input'])}; allowed is {allowed}.") from error
     if input_image is not None:
         _check_picture(input_image, str(input_image))
     return LoadedScenario(
@@ -174,357 +161,6 @@ def write_schema(path: Path) -> None:
     path.write_text(_schema_text(), encoding="utf-8", newline="\n")
 
 
-# --- problems --------------------------------------------------------------------------------------------------------
-
-
-class _Place(NamedTuple):
-    """Line and column in the file, both counted from 1."""
-
-    line: int
-    column: int
-
-
-class _Problem(NamedTuple):
-    """One thing that is wrong, and where."""
-
-    place: _Place
-    message: str
-
-
-class _UnreadableError(Exception):
-    """The text cannot be read any further; what follows the place is unknown."""
-
-    def __init__(self, place: _Place, message: str) -> None:
-        super().__init__(message)
-        self.problem = _Problem(place, message)
-
-
-def _refusal(path: Path, problems: Iterable[_Problem]) -> ScenarioError:
-    ordered = sorted(set(problems))
-    lines = [f"{path}:{at.line}:{at.column}: {message}" for at, message in ordered[:MAX_PROBLEMS]]
-    if len(ordered) > MAX_PROBLEMS:
-        lines.append(f"{path}: and {len(ordered) - MAX_PROBLEMS} more problems; mend these first.")
-    return ScenarioError("\n".join(lines))
-
-
-def _near(name: str, known: Iterable[str]) -> str | None:
-    return next(iter(get_close_matches(name, list(known), n=1)), None)
-
-
-def _quoted(text: str, longest: int = 80) -> str:
-    """Text in quotes, shortened, with everything a terminal could obey escaped."""
-    return repr(text if len(text) <= longest else text[: longest - 3] + "...")
-
-
-# --- the file --------------------------------------------------------------------------------------------------------
-
-
-def _text_of(path: Path) -> str:
-    try:
-        if not path.exists():
-            raise ScenarioError(f"{path}: there is no such file.{_neighbour(path)} Check the path.")
-        if not path.is_file():
-            raise ScenarioError(f"{path}: not a regular file; a scenario is a text file such as scenarios/NAME.yaml.")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ScenarioError(f"{path}: cannot be read: {reason}. Check the path and its permissions.") from error
-    if len(data) > MAX_BYTES:
-        raise ScenarioError(
-            f"{path}: larger than {MAX_BYTES} bytes, the most a scenario file may have. Is it the right file? "
-            "Otherwise split it into several scenarios."
-        )
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ScenarioError(
-            f"{path}:{line}:1: not UTF-8 text: byte 0x{data[error.start]:02x} at offset {error.start}. "
-            "Save the file as UTF-8."
-        ) from error
-
-
-def _neighbour(path: Path) -> str:
-    near = _near(path.name, (each.name for each in path.parent.glob("*.yaml"))) if path.parent.is_dir() else None
-    return f" Did you mean {str(path.with_name(near))!r}?" if near else ""
-
-
-# --- YAML to a tree --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Node:
-    """One value of the file, and where it stands."""
-
-    value: str | float | bool | list[_Node] | dict[str, _Node] | None
-    place: _Place
-    key_place: _Place | None = None
-    """Place of the key, for a value of a mapping."""
-    size: int = 1
-    """Values in it, itself included."""
-    height: int = 1
-    """Levels of nesting in it, its own included."""
-
-    @property
-    def entries(self) -> list[_Node]:
-        """Values of a list; nothing for any other value."""
-        return self.value if isinstance(self.value, list) else []
-
-    def child(self, key: str | int) -> _Node | None:
-        """Value of a key or index, None where there is none."""
-        if isinstance(self.value, dict):
-            return self.value.get(str(key))
-        if isinstance(self.value, list) and isinstance(key, int) and key < len(self.value):
-            return self.value[key]
-        return None
-
-    def text(self, key: str) -> str | None:
-        """Value of a key when it is a text."""
-        node = self.child(key)
-        return node.value if node is not None and isinstance(node.value, str) else None
-
-    def place_of(self, key: str) -> _Place:
-        """Place of the value of a key; the node's own when the key is not there."""
-        node = self.child(key)
-        return node.place if node else self.place
-
-
-def _read_tree(text: str, path: Path) -> tuple[_Node, list[_Problem]]:
-    """Tree of the only document, and problems that do not hinder reading on."""
-    builder = _TreeBuilder(text)
-    try:
-        return builder.document(), builder.problems
-    except _UnreadableError as error:
-        raise _refusal(path, [*builder.problems, error.problem]) from error
-
-
-class _TreeBuilder:
-    """Builds a tree from parser events, so that size and depth are known before anything is built."""
-
-    def __init__(self, text: str) -> None:
-        self.problems: list[_Problem] = []
-        self._events = _events(text)
-        self._anchors: dict[str, _Node] = {}
-        self._nodes = 0
-
-    def document(self) -> _Node:
-        """The root of the only document, which is a mapping."""
-        next(self._events)  # the start of the stream
-        start = next(self._events)
-        if start.name == "StreamEnd":
-            raise _UnreadableError(_Place(1, 1), f"the file is empty; allowed is {_ROOT}. {_SEE_EXAMPLE}")
-        if start.version not in {None, (1, 2)}:
-            major, minor = start.version
-            raise _UnreadableError(
-                start.place, f"the file says YAML {major}.{minor}; allowed is YAML 1.2. Remove the line %YAML."
-            )
-        root = self._node(next(self._events), depth=1)
-        if not isinstance(root.value, dict):
-            found = "the file is empty" if root.value is None else f"found {_observed(root.value)}"
-            raise _UnreadableError(root.place, f"{found}; allowed is {_ROOT}. {_SEE_EXAMPLE}")
-        next(self._events)  # the end of the document
-        after = next(self._events)
-        if after.name != "StreamEnd":
-            raise _UnreadableError(
-                after.place, "a second document starts here; allowed is one scenario a file. Move it to its own file."
-            )
-        return root
-
-    def _node(self, event: _Event, *, depth: int) -> _Node:
-        if event.name == "Alias":
-            return self._aliased(event, depth=depth)
-        self._spend(1, event.place)
-        _refuse_depth(depth, event.place)
-        if event.tag is not None:
-            self.problems.append(
-                _Problem(event.place, f"the tag {_quoted(event.tag)}; tags are not allowed. Write the plain value.")
-            )
-        build = {"Scalar": self._scalar, "SequenceStart": self._sequence, "MappingStart": self._mapping}[event.name]
-        node = build(event, depth)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = node
-        return node
-
-    def _aliased(self, event: _Event, *, depth: int) -> _Node:
-        anchor = str(event.anchor)
-        if anchor not in self._anchors:
-            near = _near(anchor, self._anchors)
-            hint = f" Did you mean *{near}?" if near else ""
-            raise _UnreadableError(
-                event.place,
-                f"the alias *{anchor}, and no finished value above is called &{anchor}.{hint} Write the value itself.",
-            )
-        node = self._anchors[anchor]
-        self._spend(node.size, event.place)
-        _refuse_depth(depth + node.height - 1, event.place)
-        return replace(node, place=event.place)
-
-    def _scalar(self, event: _Event, _depth: int) -> _Node:
-        value: str | float | bool | None = event.value
-        if event.plain:
-            value = _core_value(event.value, event.place)
-        return _Node(value=value, place=event.place)
-
-    def _sequence(self, event: _Event, depth: int) -> _Node:
-        entries = []
-        while (inner := next(self._events)).name != "SequenceEnd":
-            entries.append(self._node(inner, depth=depth + 1))
-        return _branch(entries, event.place)
-
-    def _mapping(self, event: _Event, depth: int) -> _Node:
-        entries: dict[str, _Node] = {}
-        while (key := next(self._events)).name != "MappingEnd":
-            if key.name != "Scalar":
-                raise _UnreadableError(
-                    key.place, "a key that is not a word; allowed are plain keys. Write the key as a word."
-                )
-            value = next(self._events)
-            node = replace(self._node(value, depth=depth + 1), key_place=key.place)
-            if value.plain and not value.value and value.name == "Scalar":
-                # The parser places a value that is left out where the next key begins.
-                node = replace(node, place=key.place)
-            if key.value in entries:
-                first = entries[key.value].key_place
-                self.problems.append(
-                    _Problem(
-                        key.place,
-                        f"the key {_quoted(key.value)} stands here again, first in line {first.line if first else 0}; "
-                        "allowed is once. Remove one of the two.",
-                    )
-                )
-                continue
-            entries[key.value] = node
-        return _branch(entries, event.place)
-
-    def _spend(self, nodes: int, place: _Place) -> None:
-        self._nodes += nodes
-        if self._nodes > MAX_NODES:
-            raise _UnreadableError(
-                place,
-                f"more than {MAX_NODES} values up to here, those that aliases repeat included; allowed are {MAX_NODES}."
-                " Write fewer cases in one file, and no aliases of aliases.",
-            )
-
-
-_ROOT = "a mapping with the keys name, summary, task, model, cases and seeds"
-_SEE_EXAMPLE = "See scenarios/tiny-t2i.yaml for one that works."
-
-
-def _refuse_depth(depth: int, place: _Place) -> None:
-    if depth > MAX_DEPTH:
-        raise _UnreadableError(
-            place, f"nested deeper than {MAX_DEPTH} levels; a scenario needs 4. Remove brackets or indentation."
-        )
-
-
-def _branch(value: list[_Node] | dict[str, _Node], place: _Place) -> _Node:
-    """Node of a list or mapping, which is as large as what is in it."""
-    inner = list(value.values()) if isinstance(value, dict) else value
-    size = 1 + sum(node.size for node in inner)
-    height = 1 + max((node.height for node in inner), default=0)
-    return _Node(value=value, place=place, size=size, height=height)
-
-
-class _Event(NamedTuple):
-    """One event of the YAML parser, without the parser's types."""
-
-    name: str
-    place: _Place
-    value: str
-    anchor: str | None
-    tag: str | None
-    plain: bool
-    version: tuple[int, int] | None
-
-
-def _events(text: str) -> Iterator[_Event]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    last = _Place(1, 1)
-    try:
-        for event in YAML(typ="safe", pure=True).parse(text):
-            last = _Place(event.start_mark.line + 1, event.start_mark.column + 1)
-            yield _Event(
-                name=type(event).__name__.removesuffix("Event"),
-                place=last,
-                value=_whole_characters(getattr(event, "value", None) or ""),
-                anchor=getattr(event, "anchor", None),
-                tag=getattr(event, "tag", None),
-                plain=not getattr(event, "style", None),
-                version=getattr(event, "version", None),
-            )
-    except (YAMLError, ValueError, OverflowError, LookupError) as error:
-        # Beside its own errors the parser lets those of chr() and int() through for escapes that are no character.
-        raise _unreadable(error, text, last) from error
-
-
-def _whole_characters(text: str) -> str:
-    """Join the two escapes that JSON writes for a character beyond 16 bits; half of such a pair is a ValueError."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16")
-
-
-def _unreadable(error: Exception, text: str, last: _Place) -> _UnreadableError:
-    """What the parser says, at the place it names; errors that name none get the last place that was read."""
-    position = getattr(error, "position", None)
-    if isinstance(position, int):
-        place = _Place(text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position))
-        return _UnreadableError(place, "found a control character; allowed is plain text. Remove it.")
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark is None:
-        return _UnreadableError(
-            last, "found an escape that is no character, here or right after; allowed are whole characters. Remove it."
-        )
-    context = getattr(error, "context", None)
-    words = f"{getattr(error, 'problem', None) or error}{f' ({context})' if context else ''}"
-    return _UnreadableError(
-        _Place(mark.line + 1, mark.column + 1),
-        f"not valid YAML: {words}. Look at indentation, quotes and colons here and on the line above.",
-    )
-
-
-_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_WORDS: dict[str, bool | float | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-    **{sign + word: math.inf for sign in ("", "+") for word in (".inf", ".Inf", ".INF")},
-    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
-}
-
-
-def _core_value(text: str, place: _Place) -> str | float | bool | None:
-    """Value of a plain scalar by the core schema of YAML 1.2: ``010`` is ten, ``1e3`` a number, ``no`` a text."""
-    if text in _WORDS:
-        return _WORDS[text]
-    kind = int if _INTEGER.fullmatch(text) else float if _FLOAT.fullmatch(text) else str
-    if kind is not str and len(text) > MAX_NUMBER_CHARACTERS:
-        raise _UnreadableError(
-            place,
-            f"a number of {len(text)} characters; allowed are {MAX_NUMBER_CHARACTERS}. Put a text in quotes.",
-        )
-    if kind is int:
-        return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
-    return float(text) if kind is float else text
-
-
-def _plain(node: _Node) -> Any:
-    """The tree as plain lists, dictionaries and scalars."""
-    if isinstance(node.value, dict):
-        return {key: _plain(inner) for key, inner in node.value.items()}
-    if isinstance(node.value, list):
-        return [_plain(inner) for inner in node.value]
-    return node.value
-
-
-def _json_of(node: _Node) -> str:
-    # Strict validation takes a word for an enumeration only when it comes as JSON.
-    return json.dumps(_plain(node))
-
-
 # --- the tree against the records ------------------------------------------------------------------------------------
 
 _PATTERNS = {
@@ -535,10 +171,10 @@ _PATTERNS = {
 }
 
 
-def _record_problems(root: _Node) -> list[_Problem]:
+def _record_problems(root: Node) -> list[Problem]:
     problems = []
     try:
-        Scenario.model_validate_json(_json_of(root), strict=True)
+        Scenario.model_validate_json(json_of(root), strict=True)
     except ValidationError as error:
         problems = [_worded(root, found["loc"], found["type"], found["input"]) for found in error.errors()]
     version = root.child("schema_version")
@@ -547,29 +183,29 @@ def _record_problems(root: _Node) -> list[_Problem]:
     return problems
 
 
-def _worded(root: _Node, location: tuple[str | int, ...], kind: str, observed: Any) -> _Problem:
+def _worded(root: Node, location: tuple[str | int, ...], kind: str, observed: Any) -> Problem:
     """One finding of the validation in the words of this file."""
     where = _label(location)
     *parents, last = location
     node = _find(root, location)
     if kind == "extra_forbidden":
         place = node.key_place or node.place if node else root.place
-        return _Problem(place, _unknown_key(str(last), _keys(tuple(parents)), tuple(parents)))
+        return Problem(place, _unknown_key(str(last), _keys(tuple(parents)), tuple(parents)))
     definition = _definition(location)
     if kind == "missing":
         parent = _find(root, tuple(parents)) or root
         what = "a limit without a reason is refused" if _is_reason(location) else "the key is missing"
-        return _Problem(parent.place, f"{where}: {what}; allowed is {_allowed(definition)}. Add a line '{last}: ...'.")
+        return Problem(parent.place, f"{where}: {what}; allowed is {_allowed(definition)}. Add a line '{last}: ...'.")
     place = node.place if node else root.place
     if _is_reason(location):
-        return _Problem(
+        return Problem(
             place,
-            f"{where}: found {_observed(observed)}; a limit without a reason is refused. "
+            f"{where}: found {shown(observed)}; a limit without a reason is refused. "
             f"Say where the number comes from, in {_allowed(definition)}.",
         )
-    return _Problem(
+    return Problem(
         place,
-        f"{where}: found {_observed(observed)}; allowed is {_allowed(definition)}.{_advice(observed, definition)}",
+        f"{where}: found {shown(observed)}; allowed is {_allowed(definition)}.{_advice(observed, definition)}",
     )
 
 
@@ -579,13 +215,13 @@ def _is_reason(location: tuple[str | int, ...]) -> bool:
 
 def _unknown_key(key: str, known: list[str], parents: tuple[str | int, ...]) -> str:
     inside = f" in {_label(parents)}" if parents else ""
-    near = _near(key, known)
+    near = nearest(key, known)
     step = f"Did you mean {near!r}?" if near else "Remove it."
-    return f"the key {_quoted(key)}{inside} is unknown; allowed are {', '.join(known)}. {step}"
+    return f"the key {quoted(key)}{inside} is unknown; allowed are {', '.join(known)}. {step}"
 
 
-def _find(root: _Node, location: tuple[str | int, ...]) -> _Node | None:
-    node: _Node | None = root
+def _find(root: Node, location: tuple[str | int, ...]) -> Node | None:
+    node: Node | None = root
     for step in location:
         node = node.child(step) if node else None
     return node
@@ -598,7 +234,7 @@ def _label(location: tuple[str | int, ...]) -> str:
 
 
 def _key(key: str) -> str:
-    return key if re.fullmatch("[A-Za-z0-9_]+", key) else _quoted(key)
+    return key if re.fullmatch("[A-Za-z0-9_]+", key) else quoted(key)
 
 
 @cache
@@ -669,19 +305,6 @@ def _allowed_text(definition: dict[str, Any]) -> str:
     return f"a text of at least {shortest} characters" if shortest > 1 else "a text" + " that is not empty" * shortest
 
 
-def _observed(value: Any) -> str:
-    """A value as the message shows it, always on one line."""
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, bool):
-        return f"{str(value).lower()}, which is neither a number nor a text"
-    if isinstance(value, str):
-        return f"{_quoted(value)} (a text)" if value else "an empty text"
-    if isinstance(value, list):
-        return f"a list of {len(value)}" if value else "an empty list"
-    return "a mapping" if isinstance(value, dict) else f"the number {value}"
-
-
 def _advice(observed: Any, definition: dict[str, Any]) -> str:
     """The next step, where there is one beyond writing what is allowed."""
     kind = definition.get("type")
@@ -701,12 +324,11 @@ def _advice(observed: Any, definition: dict[str, Any]) -> str:
 
 def _advice_on_text(observed: str, definition: dict[str, Any]) -> str:
     kind = definition.get("type")
-    near = _near(observed, map(str, definition.get("enum", [])))
+    near = nearest(observed, map(str, definition.get("enum", [])))
     if near:
         return f" Did you mean {near!r}?"
     if kind in {"integer", "number"}:
-        numeric = _INTEGER.fullmatch(observed) or _FLOAT.fullmatch(observed)
-        return " Write it without quotes." if numeric else " Write a number."
+        return " Write it without quotes." if is_number(observed) else " Write a number."
     if kind == "boolean":
         return " YAML 1.2 knows no yes, no, on and off: write true or false, without quotes."
     return " Change the value."
@@ -717,31 +339,31 @@ def _advice_on_text(observed: str, definition: dict[str, Any]) -> str:
 _BOUNDS = ("at_least", "at_most", "equals")
 
 
-def _nodes(root: _Node, key: str) -> list[_Node]:
+def _nodes(root: Node, key: str) -> list[Node]:
     node = root.child(key)
     return node.entries if node else []
 
 
-def _valid(root: _Node, key: str, kind: type[AnyRecord]) -> Iterator[tuple[str, _Node, AnyRecord]]:
+def _valid(root: Node, key: str, kind: type[AnyRecord]) -> Iterator[tuple[str, Node, AnyRecord]]:
     """Label, node and record of those entries that are such a record; the validation has reported the others."""
     for index, node in enumerate(_nodes(root, key)):
         with suppress(ValidationError):
-            yield f"{key}[{index}]", node, kind.model_validate_json(_json_of(node), strict=True)
+            yield f"{key}[{index}]", node, kind.model_validate_json(json_of(node), strict=True)
 
 
-def _name_problems(root: _Node, path: Path) -> Iterator[_Problem]:
+def _name_problems(root: Node, path: Path) -> Iterator[Problem]:
     name = root.text("name")
     if name is not None and name != path.stem:
-        allowed = f"allowed is {_quoted(path.stem)}, the name of the file. Rename one of the two."
-        yield _Problem(root.place_of("name"), f"name: found {_quoted(name)}; {allowed}")
+        allowed = f"allowed is {quoted(path.stem)}, the name of the file. Rename one of the two."
+        yield Problem(root.place_of("name"), f"name: found {quoted(name)}; {allowed}")
     model = root.child("model")
     adapter = model.text("adapter") if model else None
     if model and adapter is not None and adapter not in plugins.names("adapters"):
         unknown = UnknownName("adapter", adapter, plugins.names("adapters"))
-        yield _Problem(model.place_of("adapter"), f"model.adapter: {unknown}")
+        yield Problem(model.place_of("adapter"), f"model.adapter: {unknown}")
 
 
-def _blank_problems(root: _Node) -> Iterator[_Problem]:
+def _blank_problems(root: Node) -> Iterator[Problem]:
     """Texts that are not empty and still say nothing."""
     texts = [("summary", root, "summary")]
     texts += [(f"cases[{index}].prompt", node, "prompt") for index, node in enumerate(_nodes(root, "cases"))]
@@ -751,25 +373,25 @@ def _blank_problems(root: _Node) -> Iterator[_Problem]:
             refused = (
                 "a limit without a reason is refused" if key == "reason" else "allowed is a text that says something"
             )
-            yield _Problem(node.place_of(key), f"{label}: found only spaces; {refused}. Write what it has to say.")
+            yield Problem(node.place_of(key), f"{label}: found only spaces; {refused}. Write what it has to say.")
 
 
-def _repetition_problems(root: _Node) -> Iterator[_Problem]:
+def _repetition_problems(root: Node) -> Iterator[Problem]:
     ids = [inner for node in _nodes(root, "cases") if (inner := node.child("id"))]
     names = [inner for node in _nodes(root, "arms") if (inner := node.child("name"))]
     for what, nodes in (("cases: the id", ids), ("arms: the name", names), ("seeds: the seed", _nodes(root, "seeds"))):
         for first, again in _repeated(nodes):
-            shown = _quoted(again.value) if isinstance(again.value, str) else again.value
-            yield _Problem(
+            value = quoted(again.value) if isinstance(again.value, str) else again.value
+            yield Problem(
                 again.place,
-                f"{what} {shown} stands here again, first in line {first.place.line}; allowed is once. "
+                f"{what} {value} stands here again, first in line {first.place.line}; allowed is once. "
                 "Change or remove one of the two.",
             )
 
 
-def _repeated(nodes: Iterable[_Node]) -> Iterator[tuple[_Node, _Node]]:
+def _repeated(nodes: Iterable[Node]) -> Iterator[tuple[Node, Node]]:
     """First and later node of every text or whole number that comes more than once."""
-    seen: dict[str | int, _Node] = {}
+    seen: dict[str | int, Node] = {}
     for node in nodes:
         if isinstance(node.value, str | int) and not isinstance(node.value, bool):
             first = seen.setdefault(node.value, node)
@@ -777,25 +399,25 @@ def _repeated(nodes: Iterable[_Node]) -> Iterator[tuple[_Node, _Node]]:
                 yield first, node
 
 
-def _arm_problems(root: _Node) -> Iterator[_Problem]:
+def _arm_problems(root: Node) -> Iterator[Problem]:
     arms = list(_valid(root, "arms", Arm))
     for label, node, arm in arms:
         try:
             _check_device(arm.device)
         except UsageError as error:
-            yield _Problem(node.place_of("device"), f"{label}.device: {error}")
+            yield Problem(node.place_of("device"), f"{label}.device: {error}")
     references = [(label, node) for label, node, arm in arms if arm.role is Role.REFERENCE]
     if not references:
         return
     if len(references) == len(_nodes(root, "arms")):
-        yield _Problem(
+        yield Problem(
             root.place_of("arms"),
             "arms: found references only; allowed is at least one candidate, which is what is validated. "
             "Add an arm, or remove one 'role: reference'.",
         )
     if not any(node.text("scope") == Scope.REFERENCE for node in _nodes(root, "limits")):
         label, node = references[0]
-        yield _Problem(
+        yield Problem(
             node.place_of("role"),
             f"{label}: found a reference, and no limit with scope: reference that would judge by it; allowed is a "
             "reference with at least one such limit. Add the limit, with its reason, or remove the arm.",
@@ -815,12 +437,12 @@ def _check_device(device: str) -> None:
         raise UnknownName("backend", backend, ["auto", *known])
     if colon and not re.fullmatch("[0-9]{1,4}", index):
         raise UsageError(
-            f"found {_quoted(device)}; allowed after the colon is an index from 0 to 9999. Write {backend}:0, "
+            f"found {quoted(device)}; allowed after the colon is an index from 0 to 9999. Write {backend}:0, "
             f"or {backend} alone for the first."
         )
 
 
-def _limit_problems(root: _Node) -> Iterator[_Problem]:
+def _limit_problems(root: Node) -> Iterator[Problem]:
     for index, node in enumerate(_nodes(root, "limits")):
         if isinstance(node.value, dict):
             yield from _bound_problems(f"limits[{index}]", node)
@@ -828,35 +450,35 @@ def _limit_problems(root: _Node) -> Iterator[_Problem]:
         try:
             subjects = plugins.load("metrics", limit.metric).SUBJECTS
         except UnknownName as error:
-            yield _Problem(node.place_of("metric"), f"{label}.metric: {error}")
+            yield Problem(node.place_of("metric"), f"{label}.metric: {error}")
             continue
         if limit.subject not in subjects:
-            yield _Problem(
+            yield Problem(
                 node.place_of("subject"),
                 f"{label}.subject: found {limit.subject!r}, on which the metric {limit.metric!r} is not defined; "
                 f"allowed is {' or '.join(subjects)}. Change the subject, or choose another metric.",
             )
 
 
-def _bound_problems(label: str, limit: _Node) -> Iterator[_Problem]:
+def _bound_problems(label: str, limit: Node) -> Iterator[Problem]:
     given = {key: node for key in _BOUNDS if (node := limit.child(key)) and node.value is not None}
     allowed = "allowed is exactly one of at_least, at_most, equals"
     if not given:
-        yield _Problem(limit.place, f"{label}: found no bound; {allowed}. Add the one you mean.")
+        yield Problem(limit.place, f"{label}: found no bound; {allowed}. Add the one you mean.")
     if len(given) > 1:
         found = " and ".join(given)
-        yield _Problem(limit.place, f"{label}: found {found}; {allowed}. Write one limit for each.")
+        yield Problem(limit.place, f"{label}: found {found}; {allowed}. Write one limit for each.")
     for key, node in given.items():
         unbreakable = {"at_least": -math.inf, "at_most": math.inf}.get(key)
         if isinstance(node.value, float) and (math.isnan(node.value) or node.value == unbreakable):
             step = "Write the number that must be kept."
-            yield _Problem(
+            yield Problem(
                 node.place, f"{label}.{key}: found {node.value}; allowed is a number that a value can break. {step}"
             )
         # The records read these words back from JSON; here they are a slip.
         if isinstance(node.value, str) and node.value in {"inf", "-inf", "nan"}:
-            found = f"found {_quoted(node.value)} (a text)"
-            yield _Problem(node.place, f"{label}.{key}: {found}; allowed is a number. Write .inf or -.inf.")
+            found = f"found {quoted(node.value)} (a text)"
+            yield Problem(node.place, f"{label}.{key}: {found}; allowed is a number. Write .inf or -.inf.")
 
 
 # --- variables and pictures ------------------------------------------------------------------------------------------
@@ -875,7 +497,7 @@ def _expand(text: str) -> str:
         name = match.group(1)
         if not match.group().endswith("}") or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
             raise UsageError(
-                f"found {_quoted(match.group())}; allowed is ${{NAME}} with letters, digits and '_' in the name. "
+                f"found {quoted(match.group())}; allowed is ${{NAME}} with letters, digits and '_' in the name. "
                 "Mend the name, or the brackets."
             )
         if not os.environ.get(name):
@@ -889,7 +511,7 @@ def _expand(text: str) -> str:
     return _VARIABLE.sub(value_of, text)
 
 
-def _model_source(root: _Node) -> tuple[str, list[_Problem]]:
+def _model_source(root: Node) -> tuple[str, list[Problem]]:
     model = root.child("model")
     written = model.text("source") if model else None
     if model is None or written is None:
@@ -897,18 +519,18 @@ def _model_source(root: _Node) -> tuple[str, list[_Problem]]:
     place = model.place_of("source")
     if not written.strip():
         return "", [
-            _Problem(place, "model.source: found an empty text; allowed is a model. Write builtin:tiny-deepgen.")
+            Problem(place, "model.source: found an empty text; allowed is a model. Write builtin:tiny-deepgen.")
         ]
     try:
         return _expand(written), []
     except UsageError as error:
-        return "", [_Problem(place, f"model.source: {error}")]
+        return "", [Problem(place, f"model.source: {error}")]
 
 
-def _input_images(root: _Node, path: Path) -> tuple[dict[str, Path], list[_Problem]]:
+def _input_images(root: Node, path: Path) -> tuple[dict[str, Path], list[Problem]]:
     """Absolute picture paths by case, and what is wrong with them."""
     pictures: dict[str, Path] = {}
-    problems: list[_Problem] = []
+    problems: list[Problem] = []
     task = root.text("task")
     if task not in set(Task):
         return pictures, problems
@@ -916,7 +538,7 @@ def _input_images(root: _Node, path: Path) -> tuple[dict[str, Path], list[_Probl
         try:
             picture = _input_image(case, Task(task), path.absolute().parent)
         except UsageError as error:
-            problems.append(_Problem(node.place_of("input_image"), f"{label}.input_image: {error}"))
+            problems.append(Problem(node.place_of("input_image"), f"{label}.input_image: {error}"))
         else:
             pictures |= {case.id: picture} if picture else {}
     return pictures, problems
@@ -930,7 +552,7 @@ def _input_image(case: Case, task: Task, folder: Path) -> Path | None:
     """
     if not task.edits:
         if case.input_image is not None:
-            found = f"found {_quoted(case.input_image)}"
+            found = f"found {quoted(case.input_image)}"
             raise UsageError(f"{found}; the task {task} allows none. Remove it, or choose a task that edits.")
         return None
     if not case.input_image:
@@ -945,7 +567,7 @@ def _input_image(case: Case, task: Task, folder: Path) -> Path | None:
         there = False
     if not there:
         raise UsageError(
-            f"there is no file {_quoted(case.input_image)}; allowed is a picture, relative to the folder "
+            f"there is no file {quoted(case.input_image)}; allowed is a picture, relative to the folder "
             "of the scenario file. Check the path and its variables."
         )
     _check_picture(picture.resolve(), case.input_image)
@@ -958,7 +580,7 @@ def _check_picture(picture: Path, written: str) -> None:
     try:
         images.read_input_picture(picture)
     except ImageError as error:
-        raise UsageError(f"{_quoted(written)} cannot be used: {error}") from error
+        raise UsageError(f"{quoted(written)} cannot be used: {error}") from error
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------
@@ -1011,7 +633,7 @@ def _overridden_repeats(written: Repeats, repeats: int | None, processes: int | 
         found = error.errors()[0]
         location = ("repeats", *found["loc"])
         raise UsageError(
-            f"{_label(location)}: found {_observed(found['input'])}; allowed is {_allowed(_definition(location))}."
+            f"{_label(location)}: found {shown(found['input'])}; allowed is {_allowed(_definition(location))}."
         ) from error
 
 
