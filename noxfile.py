@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nox
@@ -51,13 +52,8 @@ def environment(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 def determinism(session: nox.Session) -> None:
     """Run the determinism scenarios and write their reports: -- SCENARIO... --device npu."""
-    found = accelerators(Path("/dev"))
-    if "isolated" in shared and found:
-        session.warn(
-            f"this machine has an accelerator ({', '.join(found)}), but this environment holds the tested CPU set, so "
-            "only the CPU would be validated. Use the vendor's torch: nox --no-venv -s determinism"
-        )
-        raise SystemExit(3)
+    if "isolated" in shared:
+        refuse_accelerators(Path("/dev"))
     words = (
         session.posargs if any(word.endswith(".yaml") for word in session.posargs) else [*SCENARIOS, *session.posargs]
     )
@@ -91,7 +87,7 @@ def bench(session: nox.Session) -> None:
 
 
 def python(session: nox.Session, *words: str) -> None:
-    """Run the shared python and leave with its exit code when that is not 0: the codes of the harness mean something."""
+    """Run the shared python; leave with its exit code when that is not 0: the harness's codes mean something."""
     session.log("python " + " ".join(words))
     variables = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     if "isolated" in shared:
@@ -99,6 +95,16 @@ def python(session: nox.Session, *words: str) -> None:
     code = subprocess.run([shared["python"], *words], cwd=ROOT, env=variables, check=False).returncode
     if code:
         raise SystemExit(code)
+
+
+def refuse_accelerators(devices: Path) -> None:
+    """Stop with exit code 3 on a machine with an accelerator: this environment would validate only its CPU."""
+    if found := accelerators(devices):
+        sys.stderr.write(
+            f"This machine has an accelerator ({', '.join(found)}), but this environment holds the tested CPU set, so "
+            "only the CPU would be validated. Use the vendor's torch: nox --no-venv -s determinism\n"
+        )
+        raise SystemExit(3)
 
 
 def accelerators(devices: Path) -> list[str]:

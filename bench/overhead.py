@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import sys
 import tempfile
@@ -70,10 +71,12 @@ def measure(scratch: Path, *, rounds: int, calls: int) -> None:
     def harness_loop() -> None:
         worker.make_share(share, pipeline, device)
 
-    for warm_up in (bare, harness_loop):
-        warm_up()
+    bare()
+    before = peak_megabytes()
+    harness_loop()
+    after = peak_megabytes()
     pairs = [(seconds(harness_loop), seconds(bare)) for _ in range(rounds)]
-    report(pairs, calls)
+    report(pairs, calls, before, after)
 
 
 def prepare_process(scratch: Path) -> None:
@@ -113,7 +116,12 @@ def seconds(loop: Callable[[], None]) -> float:
     return time.perf_counter() - begin
 
 
-def report(pairs: list[tuple[float, float]], calls: int) -> None:
+def peak_megabytes() -> float:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def report(pairs: list[tuple[float, float]], calls: int, before: float, after: float) -> None:
     """Print medians, ratios and what they were measured on."""
     ratios = [harness / bare for harness, bare in pairs]
     found = {
@@ -121,6 +129,7 @@ def report(pairs: list[tuple[float, float]], calls: int) -> None:
         "bare seconds per call, median": round(statistics.median(bare for _, bare in pairs) / calls, 4),
         "ratio, median of pairs": round(statistics.median(ratios), 4),
         "ratio, lowest and highest": [round(min(ratios), 4), round(max(ratios), 4)],
+        "peak memory MiB, after a bare loop and after a harness loop": [round(before, 1), round(after, 1)],
         "loops": len(pairs),
         "calls in a loop": calls,
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}",

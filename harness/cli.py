@@ -32,6 +32,25 @@ app = typer.Typer(
     epilog="--debug anywhere on the command line shows tracebacks.",
 )
 
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"accuracy-harness {version('accuracy-harness')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Accuracy and determinism validation for image-generation pipelines on accelerators."""
+    del version
+
+
 Scenarios = Annotated[list[Path], typer.Argument(help="Scenario files.", metavar="SCENARIO...")]
 Arms = Annotated[list[str] | None, typer.Option("--arm", help="Only this arm; may be given again.")]
 Cases = Annotated[list[str] | None, typer.Option("--case", help="Only this case; may be given again.")]
@@ -87,10 +106,11 @@ def run(
 ) -> None:
     """Run scenarios and keep the samples; nothing is compared."""
     from harness import jobs, store
-    from harness.terminal import say, teller
+    from harness.terminal import progress, say
 
     selection = _selection(arm, case, seed, device, repeats, processes, runs_dir)
-    folders = jobs.run(scenarios, selection, teller())
+    with progress() as teller:
+        folders = jobs.run(scenarios, selection, teller)
     for folder in folders:
         say(str(folder))
     if any(store.load_run(folder).failures for folder in folders):
@@ -157,10 +177,11 @@ def check(
 ) -> None:
     """Run, compare, judge and report: the verb for CI."""
     from harness import jobs
-    from harness.terminal import say_json, summarise, teller
+    from harness.terminal import progress, say_json, summarise
 
     selection = _selection(arm, case, seed, device, repeats, processes, runs_dir)
-    checked = jobs.check(scenarios, selection, teller())
+    with progress() as teller:
+        checked = jobs.check(scenarios, selection, teller)
     if as_json:
         say_json([each.summary for each in checked])
     else:

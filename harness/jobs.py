@@ -112,11 +112,12 @@ def check(paths: list[Path], selection: Selection, teller: Teller) -> list[Check
     questions = [scenario.load(path) for path in paths]
     checked = []
     for question in questions:
-        with _made_runs(question, selection, teller) as (folder, runs):
+        command = _command("check", question, selection)
+        with _made_runs(question, selection, command, teller) as (folder, runs):
             comparisons = [judge(each) for each in _comparisons(folder, runs)]
             for comparison in comparisons:
                 store.save(comparison, folder / _file_name(comparison))
-            report = _report(question.scenario, _command("check", question, selection), runs, comparisons)
+            report = _report(question.scenario, command, runs, comparisons)
             files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS))
         checked.append(Checked(folder=folder, report=report, files=files))
     return checked
@@ -127,7 +128,7 @@ def run(paths: list[Path], selection: Selection, teller: Teller) -> list[Path]:
     questions = [scenario.load(path) for path in paths]
     folders = []
     for question in questions:
-        with _made_runs(question, selection, teller) as (folder, runs):
+        with _made_runs(question, selection, _command("run", question, selection), teller) as (folder, runs):
             folders += [folder / each.plan.arm.name for each in runs]
     return folders
 
@@ -298,10 +299,12 @@ def generate(wish: Wish, teller: Teller) -> Run:
 
 
 @contextmanager
-def _made_runs(question: LoadedScenario, selection: Selection, teller: Teller) -> Iterator[tuple[Path, list[Run]]]:
+def _made_runs(
+    question: LoadedScenario, selection: Selection, command: list[str], teller: Teller
+) -> Iterator[tuple[Path, list[Run]]]:
     """Make all runs of a scenario in a job folder; what is wrong with the question shows before the folder is made.
 
-    The folder stays locked while the caller works on it.
+    The folder stays locked while the caller works on it, and the job is finished when the caller is.
     """
     plans = _plans(question, selection)
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
@@ -309,7 +312,7 @@ def _made_runs(question: LoadedScenario, selection: Selection, teller: Teller) -
         model = prepare(question.model_source, question.scenario.model, Path(scratch) / "model")
         folder = _job_folder(question, selection, plans, devices, model, teller)
         with store.locked(folder):
-            job = store.Job(scenario=question.scenario, command=_command("check", question, selection))
+            job = store.Job(state="unfinished", scenario=question.scenario, command=command)
             store.save(job, folder / store.JOB_FILE)
             yield (
                 folder,
@@ -328,6 +331,7 @@ def _made_runs(question: LoadedScenario, selection: Selection, teller: Teller) -
                     for plan in plans
                 ],
             )
+            store.save(job.model_copy(update={"state": "finished"}), folder / store.JOB_FILE)
 
 
 def _plans(question: LoadedScenario, selection: Selection) -> list[Plan]:

@@ -35,6 +35,8 @@ class Job(Record):
 
     schema_version: Literal[1] = 1
     """Version of this format."""
+    state: Literal["unfinished", "finished"]
+    """An unfinished job was interrupted or is still going."""
     scenario: Scenario
     """The question, as it was written."""
     command: list[str]
@@ -75,19 +77,24 @@ def new_job_folder(runs_folder: Path, scenario: str) -> Path:
 def resumable_job_folder(runs_folder: Path, wanted: Mapping[str, Fingerprint]) -> Path | None:
     """The newest interrupted job whose arms, as far as they came, have the wanted fingerprints; None if there is none.
 
-    A job that another process is still working on is locked and left alone, and so is one whose arms are all finished.
+    A job that another process is still working on is locked and left alone, and so is a finished one.
     """
     for folder in sorted(runs_folder.glob("*_*"), reverse=True):
-        if (folder / REPORT_FOLDER).exists() or not (folder / JOB_FILE).exists() or _is_locked(folder):
+        if _is_locked(folder) or not _is_unfinished(folder):
             continue
         runs = {path.parent.name: _readable_run(path) for path in sorted(folder.glob(f"*/{RUN_FILE}"))}
         if not runs or not set(runs) <= set(wanted):
             continue
-        if set(runs) == set(wanted) and all(run is not None and run.state == "finished" for run in runs.values()):
-            continue
         if all(run is not None and fingerprint(run) == wanted[arm] for arm, run in runs.items()):
             return folder
     return None
+
+
+def _is_unfinished(folder: Path) -> bool:
+    try:
+        return load(Job, folder / JOB_FILE).state == "unfinished"
+    except RecordError:
+        return False  # not a job, or one of another version
 
 
 def _readable_run(path: Path) -> Run | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from harness.jobs import Teller
@@ -12,7 +13,7 @@ from harness.run.events import Generating, Loaded, Sampled, Started, Stepped
 from harness.text import ascii_only, one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import TextIO
 
@@ -177,9 +178,17 @@ class LogTeller(Teller):
                 pass
 
 
-def teller() -> PlainTeller:
-    """A bar where somebody looks on, lines where nobody does."""
-    return LiveTeller() if sys.stderr.isatty() else PlainTeller()
+@contextmanager
+def progress() -> Iterator[Teller]:
+    """A bar where somebody looks on, lines where nobody does; the bar is taken away whatever happens."""
+    if not sys.stderr.isatty():
+        yield PlainTeller()
+        return
+    live = LiveTeller()
+    try:
+        yield live
+    finally:
+        live.close()
 
 
 def summarise(checked: Sequence[Checked]) -> None:

@@ -1,8 +1,8 @@
 """From a YAML file to a tree that knows the place of every key and value.
 
 The events of the YAML parser are counted before anything is built from them, so a file can neither nest nor repeat
-itself into a tree that does not fit into memory. Values follow the core schema of YAML 1.2. What a scenario may hold
-is not known here, beyond its being one mapping.
+itself into a tree that does not fit into memory. Values follow the core schema of YAML 1.2. Which keys and values a
+scenario may have is not known here; only the words of the messages say that the file is a scenario.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def read_tree(path: Path) -> tuple[Node, list[Problem]]:
 
     Raises:
         ScenarioError: the file cannot be read, is not UTF-8, is larger than ``MAX_BYTES``, or its text is no YAML, not
-            one mapping, or larger or deeper than allowed; one line per problem, the last one where reading stopped.
+            one mapping, or larger or deeper than allowed; one line per problem, sorted by place.
     """
     builder = _TreeBuilder(_text_of(path))
     try:
@@ -102,6 +102,15 @@ def read_tree(path: Path) -> tuple[Node, list[Problem]]:
 def json_of(node: Node) -> str:
     """The tree as JSON: strict validation takes a word for an enumeration only when it comes as JSON."""
     return json.dumps(_plain(node))
+
+
+def _plain(node: Node) -> Any:
+    """The tree as plain lists, dictionaries and scalars."""
+    if isinstance(node.value, dict):
+        return {key: _plain(inner) for key, inner in node.value.items()}
+    if isinstance(node.value, list):
+        return [_plain(inner) for inner in node.value]
+    return node.value
 
 
 # --- problems in words -----------------------------------------------------------------------------------------------
@@ -404,12 +413,3 @@ def _core_value(text: str, place: Place) -> str | float | bool | None:
     if kind is int:
         return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
     return float(text) if kind is float else text
-
-
-def _plain(node: Node) -> Any:
-    """The tree as plain lists, dictionaries and scalars."""
-    if isinstance(node.value, dict):
-        return {key: _plain(inner) for key, inner in node.value.items()}
-    if isinstance(node.value, list):
-        return [_plain(inner) for inner in node.value]
-    return node.value

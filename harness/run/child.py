@@ -38,9 +38,11 @@ class End:
         """How it ended, in words."""
         if self.timed_out:
             return "ended at its time limit"
+        when = "after" if self.done else "before"
         if self.exit_code < 0:
-            return f"killed by signal {-self.exit_code} ({signal.Signals(-self.exit_code).name})"
-        return f"ended with exit code {self.exit_code} before its work was done"
+            name = signal.Signals(-self.exit_code).name
+            return f"killed by signal {-self.exit_code} ({name}) {when} its work was done"
+        return f"ended with exit code {self.exit_code} {when} its work was done"
 
 
 def run_child(

@@ -226,7 +226,8 @@ def job_folder(folder: Path, *patterns: tuple[str, str]) -> Path:
     folder.mkdir(parents=True)
     arms = [Arm(name=name) for name, _ in patterns]
     asked = scenario(arms=arms, cases=[Case(id="cup", prompt=PROMPTS["cup"])])
-    store.save(store.Job(scenario=asked, command=["harness", "run", "stored.yaml"]), folder / store.JOB_FILE)
+    job = store.Job(state="finished", scenario=asked, command=["harness", "run", "stored.yaml"])
+    store.save(job, folder / store.JOB_FILE)
     for name, pattern in patterns:
         one_case(folder / name, pattern)
     return folder

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
-from functools import wraps
+from contextlib import ExitStack, contextmanager
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from harness.noise import noise_digest, portable_noise
@@ -18,20 +18,42 @@ if TYPE_CHECKING:
 
     from harness.contracts import Device
 
-_UNCONTROLLED = ("normal", "rand", "rand_like", "randint", "randint_like", "randperm", "bernoulli", "multinomial")
-_UNCONTROLLED_METHODS = ("uniform_", "random_", "bernoulli_", "exponential_")
+_UNCONTROLLED = (
+    "bernoulli",
+    "binomial",
+    "multinomial",
+    "normal",
+    "poisson",
+    "rand",
+    "rand_like",
+    "randint",
+    "randint_like",
+    "randperm",
+)
+_UNCONTROLLED_METHODS = (
+    "bernoulli",
+    "bernoulli_",
+    "cauchy_",
+    "exponential_",
+    "geometric_",
+    "log_normal_",
+    "multinomial",
+    "random_",
+    "uniform_",
+)
 
 
 class DrawLog:
     """The draws of one sample, in their order."""
 
-    def __init__(self, mode: NoiseMode, seed: int) -> None:
+    def __init__(self, mode: NoiseMode, seed: int, rng_state: Callable[[], str]) -> None:
         self.mode = mode
         self.seed = seed
         self.draws: list[Draw] = []
         self.values: dict[str, NDArray[np.float32]] = {}
         self.hidden: list[str] = []
-        self.used_global = False
+        self._rng_state = rng_state
+        self._expected_state = rng_state()
 
     @property
     def digest(self) -> str:
@@ -60,67 +82,91 @@ class DrawLog:
         if sign not in self.hidden:
             self.hidden.append(sign)
 
+    def look_for_hidden_draws(self) -> None:
+        """Note it when a global generator is not where the known draws left it."""
+        if self._rng_state() != self._expected_state:
+            self.hide("a global generator moved without a logged draw")
+
+    @contextmanager
+    def known_draw(self) -> Iterator[None]:
+        """Inside, generators may move: the draw is logged or named."""
+        self.look_for_hidden_draws()
+        yield
+        self._expected_state = self._rng_state()
+
 
 @contextmanager
 def watched_draws(mode: NoiseMode, seed: int, device: Device) -> Iterator[DrawLog]:
     """Watch, and for portable noise replace, the random functions of torch while one picture is made.
 
     ``torch.randn``, ``torch.randn_like`` and ``Tensor.normal_`` are controlled; diffusers draws through the first.
-    Other random functions, and generators that moved without a logged draw, are named in ``hidden``.
+    Other random functions, and global generators that moved between known draws, are named in ``hidden``. What can
+    not be seen: a function that was taken out of torch before (``from torch import randn``) and draws from a generator
+    of its own, and generators of other libraries that are not their global ones.
     """
+    log = DrawLog(mode, seed, device.rng_state)
+    with ExitStack() as undo:
+        for owner, name, wrapper in _wrappers():
+            _replace(undo, owner, name, wrapper, log)
+        yield log
+        log.look_for_hidden_draws()
+
+
+def _wrappers() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """Owner, name and wrapper of every function that is watched."""
     import torch
 
-    log = DrawLog(mode, seed)
-    replaced: list[tuple[Any, str, Any]] = []
-
-    def replace(owner: Any, name: str, wrapper: Callable[..., Any], *words: str) -> None:
-        original = getattr(owner, name)
-        replaced.append((owner, name, original))
-        setattr(owner, name, wraps(original)(wrapper(log, original, *words)))
-
-    replace(torch, "randn", _randn)
-    replace(torch, "randn_like", _randn_like)
-    replace(torch.Tensor, "normal_", _normal_)
+    yield torch, "randn", _randn
+    yield torch, "randn_like", _randn_like
+    yield torch.Tensor, "normal_", _normal_
     for name in _UNCONTROLLED:
-        replace(torch, name, _noted, f"torch.{name} was called")
+        yield torch, name, partial(_noted, sign=f"torch.{name} was called")
     for name in _UNCONTROLLED_METHODS:
-        replace(torch.Tensor, name, _noted, f"Tensor.{name} was called")
-    before = device.rng_state()
-    try:
-        yield log
-        if device.rng_state() != before and not log.used_global and not log.hidden:
-            log.hide("a global generator moved without a logged draw")
-    finally:
-        for owner, name, original in reversed(replaced):
-            setattr(owner, name, original)
+        yield torch.Tensor, name, partial(_noted, sign=f"Tensor.{name} was called")
+
+
+def _replace(undo: ExitStack, owner: Any, name: str, wrapper: Callable[..., Any], log: DrawLog) -> None:
+    """Put a wrapper in the place of a function until the stack closes; an inherited one is uncovered again."""
+    original = getattr(owner, name)
+    if name in vars(owner):
+        undo.callback(setattr, owner, name, original)
+    else:
+        undo.callback(delattr, owner, name)
+    setattr(owner, name, wraps(original)(wrapper(log, original)))
 
 
 def _randn(log: DrawLog, original: Callable[..., Any]) -> Callable[..., Any]:
     def randn(*size: Any, **options: Any) -> Any:
+        import torch
+
+        draw = partial(original, *size, **options)
         if log.mode is NoiseMode.DEVICE:
-            return _logged(log, "randn", original(*size, **options), options.get("generator"))
-        shape = size or (options.pop("size"),)
-        shape = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
-        return _injected(log, "randn", [int(side) for side in shape], options)
+            return _logged(log, "randn", draw)
+        with torch.no_grad():
+            return _injected(log, "randn", torch.empty(*size, **_without_generator(options)), draw)
 
     return randn
 
 
 def _randn_like(log: DrawLog, original: Callable[..., Any]) -> Callable[..., Any]:
-    def randn_like(like: Any, **options: Any) -> Any:
+    def randn_like(*like: Any, **options: Any) -> Any:
+        import torch
+
+        draw = partial(original, *like, **options)
         if log.mode is NoiseMode.DEVICE:
-            return _logged(log, "randn_like", original(like, **options), options.get("generator"))
-        return _injected(log, "randn_like", list(like.shape), {"dtype": like.dtype, "device": like.device} | options)
+            return _logged(log, "randn_like", draw)
+        with torch.no_grad():
+            return _injected(log, "randn_like", torch.empty_like(*like, **_without_generator(options)), draw)
 
     return randn_like
 
 
 def _normal_(log: DrawLog, original: Callable[..., Any]) -> Callable[..., Any]:
     def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
+        draw = partial(original, self, mean, std, generator=generator)
         if log.mode is NoiseMode.DEVICE:
-            return _logged(log, "normal_", original(self, mean, std, generator=generator), generator)
-        noise = _injected(log, "normal_", list(self.shape), {"dtype": self.dtype, "device": self.device})
-        return self.copy_(noise * std + mean)
+            return _logged(log, "normal_", draw)
+        return _injected(log, "normal_", self, draw, mean=mean, std=std)
 
     return normal_
 
@@ -128,31 +174,42 @@ def _normal_(log: DrawLog, original: Callable[..., Any]) -> Callable[..., Any]:
 def _noted(log: DrawLog, original: Callable[..., Any], sign: str) -> Callable[..., Any]:
     def noted(*arguments: Any, **options: Any) -> Any:
         log.hide(sign)
-        return original(*arguments, **options)
+        with log.known_draw():
+            return original(*arguments, **options)
 
     return noted
 
 
-def _logged(log: DrawLog, function: str, drawn: Any, generator: Any) -> Any:
+def _without_generator(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "generator"}
+
+
+def _logged(log: DrawLog, function: str, draw: Callable[[], Any]) -> Any:
+    """Let the device draw, and log what it drew."""
     import torch
 
-    if drawn.device.type != "meta":
-        log.used_global = log.used_global or generator is None
+    with log.known_draw():
+        drawn = draw()
+    if drawn.is_complex():
+        log.hide(f"{function} drew complex numbers")
+    elif drawn.device.type != "meta":  # which holds no numbers
         values = drawn.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy().copy()
         log.add(function, _dtype_name(drawn.dtype), values)
     return drawn
 
 
-def _injected(log: DrawLog, function: str, shape: list[int], options: dict[str, Any]) -> Any:
+def _injected(  # noqa: PLR0913 - the parts of a draw
+    log: DrawLog, function: str, target: Any, draw: Callable[[], Any], *, mean: float = 0.0, std: float = 1.0
+) -> Any:
+    """Fill a tensor, which has the place, type and layout that torch gives it, with portable noise."""
     import torch
 
-    values = log.next_portable(shape)
-    dtype = options.get("dtype") or torch.get_default_dtype()
-    log.add(function, _dtype_name(dtype), values)
-    noise = torch.from_numpy(values.copy()).to(device=options.get("device"), dtype=dtype)
-    if (out := options.get("out")) is not None:
-        return out.copy_(noise)
-    return noise.requires_grad_(bool(options.get("requires_grad")))
+    if target.device.type == "meta" or target.is_complex():
+        return _logged(log, function, draw)
+    values = log.next_portable(list(target.shape))
+    log.add(function, _dtype_name(target.dtype), values)
+    noise = torch.from_numpy(values.copy())
+    return target.copy_(noise if (mean, std) == (0.0, 1.0) else noise * std + mean)
 
 
 def _dtype_name(dtype: Any) -> str:

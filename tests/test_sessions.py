@@ -1,0 +1,81 @@
+"""The nox sessions as the README names them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.requirements import Requirement
+
+import noxfile
+from tests.command_line import ROOT, Ended, environment, job_folder
+
+if TYPE_CHECKING:
+    from tests.command_line import WriteScenario
+
+
+def nox(*words: str | Path) -> Ended:
+    """Run nox in the caller's environment: the python of these tests stands first on the PATH."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "nox", "--no-venv", *map(str, words)],
+        cwd=ROOT,
+        env=environment(PATH=path),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+@pytest.mark.slow
+def test_without_an_environment_nothing_is_installed_and_the_callers_python_runs(
+    tmp_path: Path, write_scenario: WriteScenario
+) -> None:
+    ended = nox("-s", "determinism", "--", write_scenario(), "--device", "cpu", "--runs-dir", tmp_path / "runs")
+    assert ended.code == 0, ended.err
+    assert "nothing is installed; using" in ended.err
+    assert "pip install" not in ended.err
+    report = json.loads((job_folder(tmp_path / "runs") / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["outcome"] == "identical"
+    assert report["runs"][0]["environment"]["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_the_exit_code_of_the_harness_is_that_of_the_session(tmp_path: Path) -> None:
+    ended = nox("-s", "determinism", "--", tmp_path / "missing.yaml")
+    assert ended.code == 2
+    assert "missing.yaml" in ended.err
+
+
+@pytest.mark.parametrize("device", ["davinci0", "nvidia3", "kfd"])
+def test_an_isolated_environment_refuses_a_machine_with_an_accelerator(
+    device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / device).touch()
+    with pytest.raises(SystemExit) as leaving:
+        noxfile.refuse_accelerators(tmp_path)
+    assert leaving.value.code == 3
+    assert device in capsys.readouterr().err
+
+
+def test_other_devices_are_no_accelerators(tmp_path: Path) -> None:
+    for name in ("null", "tty0", "davinci_manager", "nvidiactl", "nvme0"):
+        (tmp_path / name).touch()
+    noxfile.refuse_accelerators(tmp_path)
+    assert noxfile.accelerators(tmp_path) == []
+
+
+def test_the_model_side_leaves_the_torch_of_an_npu_host_alone() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (torch,) = (each for each in project["optional-dependencies"]["run"] if each.startswith("torch"))
+    assert Requirement(torch).specifier.contains("2.9.0+cpu")
+    assert not any(each.startswith("torch") for each in project["dependencies"])
