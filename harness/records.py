@@ -13,7 +13,16 @@ import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from harness.errors import RecordError
 
@@ -227,6 +236,12 @@ class Limit(Record):
     """Only value allowed."""
     reason: str = Field(min_length=10)
     """Where the number comes from; a limit without one is refused."""
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Limit:
+        if sum(bound is not None for bound in (self.at_least, self.at_most, self.equals)) != 1:
+            raise ValueError("a limit has exactly one of at_least, at_most and equals")
+        return self
 
     @property
     def rule(self) -> str:

@@ -117,7 +117,6 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise RunError(f"{folder} is in use by another process; wait for it or give another --runs-dir.") from error
         yield
-    (folder / ".lock").unlink(missing_ok=True)
 
 
 def _is_locked(folder: Path) -> bool:

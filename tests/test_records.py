@@ -108,6 +108,12 @@ def bound(rules: list[Any], kind: type[Any]) -> Any:
 
 def records(kind: type[Record]) -> st.SearchStrategy[Any]:
     fields = {name: anything(field.annotation, field.metadata) for name, field in kind.model_fields.items()}
+    if kind is Limit:
+        one_bound = st.tuples(st.sampled_from(("at_least", "at_most", "equals")), st.floats()).map(
+            lambda pair: dict([pair])
+        )
+        others = {name: values for name, values in fields.items() if name not in {"at_least", "at_most", "equals"}}
+        return st.tuples(st.fixed_dictionaries(others), one_bound).map(lambda parts: Limit(**parts[0], **parts[1]))
     return st.fixed_dictionaries(fields).map(lambda values: kind(**values))
 
 

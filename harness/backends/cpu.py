@@ -139,8 +139,6 @@ def _processor_name() -> str:
 
 
 def _resident_memory() -> MemoryUse:
-    resident_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return MemoryUse(
-        allocated_bytes=resident_pages * resource.getpagesize(),
-        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    )
+    resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return MemoryUse(allocated_bytes=resident, peak_bytes=max(resident, peak))  # the kernel updates its peak late

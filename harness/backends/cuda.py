@@ -27,6 +27,14 @@ def probe() -> Availability:
         return Availability(available=False, reason="torch is not installed")
     if installed.endswith("+cpu"):  # known without the seconds that importing torch takes
         return Availability(available=False, reason=f"torch {installed} was built without CUDA")
+    try:
+        return _found()
+    except Exception as error:  # noqa: BLE001 - a broken installation or driver raises whatever it likes
+        reason = f"torch {installed} cannot be used ({type(error).__name__}: {error})"
+        return Availability(available=False, reason=f"{reason}; check the driver with nvidia-smi")
+
+
+def _found() -> Availability:
     import torch
 
     if torch.version.cuda is None:
@@ -50,7 +58,7 @@ def open(index: int, switches: SwitchMode) -> CudaDevice:  # noqa: A001 - the co
         DeviceUnavailable: there is no GPU of that index.
     """
     found = probe()
-    if not found.available or index >= found.device_count:
+    if not found.available or not 0 <= index < found.device_count:
         raise DeviceUnavailable(f"cuda:{index} is not there: {found.reason} ({found.device_count} devices).")
     return CudaDevice(index, switches)
 

@@ -26,13 +26,16 @@ def probe() -> Availability:
     except PackageNotFoundError:
         return Availability(available=False, reason="torch_npu is not installed")
     try:
-        import torch
-        import torch_npu  # noqa: F401 - importing it registers torch.npu
-    except (ImportError, RuntimeError) as error:
-        return Availability(
-            available=False,
-            reason=f"torch_npu {installed} cannot be imported ({error}); source the CANN set_env.sh and try again",
-        )
+        return _found(installed)
+    except Exception as error:  # noqa: BLE001 - a broken installation or driver raises whatever it likes
+        reason = f"torch_npu {installed} cannot be used ({type(error).__name__}: {error})"
+        return Availability(available=False, reason=f"{reason}; source the CANN set_env.sh and try again")
+
+
+def _found(installed: str) -> Availability:
+    import torch
+    import torch_npu  # noqa: F401 - importing it registers torch.npu
+
     npu: Any = torch.npu  # type: ignore[attr-defined]
     if not npu.is_available():
         return Availability(available=False, reason=f"torch_npu {installed} finds no card; check with npu-smi info")
@@ -53,7 +56,7 @@ def open(index: int, switches: SwitchMode) -> NpuDevice:  # noqa: A001 - the con
         DeviceUnavailable: there is no card of that index.
     """
     found = probe()
-    if not found.available or index >= found.device_count:
+    if not found.available or not 0 <= index < found.device_count:
         raise DeviceUnavailable(f"npu:{index} is not there: {found.reason} ({found.device_count} devices).")
     return NpuDevice(index, switches)
 

@@ -81,12 +81,12 @@ def _outcome(comparison: Comparison) -> tuple[Status, str]:
         first = comparison.failures[0]
         more = f" (and {len(comparison.failures) - 1} more)" if len(comparison.failures) > 1 else ""
         return Status.ERROR, f"{first.stage} failed: {first.error}: {first.message}{more}"
-    if comparison.differences:
-        return Status.NOT_COMPARABLE, "; ".join(comparison.differences)
     if comparison.missing or comparison.unexpected:
         lacking = ", ".join(map(str, comparison.missing)) or "none"
         surplus = ", ".join(map(str, comparison.unexpected)) or "none"
         return Status.ERROR, f"the two sides hold different cases: missing {lacking}; unexpected {surplus}"
+    if comparison.differences:
+        return Status.NOT_COMPARABLE, "; ".join(comparison.differences)
     if comparison.scope is Scope.REPEAT:
         return _repeat_outcome(comparison)
     if not comparison.pairs:

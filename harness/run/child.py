@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import selectors
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 3.0
 """Time between asking a child to end and ending it."""
+EXIT_SECONDS = 60.0
+"""Time a child may take to end after it has closed its event pipe; a driver may hang while it is unloaded."""
 
 Listener = "Callable[[Event], None]"
 
@@ -40,9 +44,17 @@ class End:
             return "ended at its time limit"
         when = "after" if self.done else "before"
         if self.exit_code < 0:
-            name = signal.Signals(-self.exit_code).name
+            name = _signal_name(-self.exit_code)
             return f"killed by signal {-self.exit_code} ({name}) {when} its work was done"
         return f"ended with exit code {self.exit_code} {when} its work was done"
+
+
+def _signal_name(number: int) -> str:
+    """Name of a signal; most real-time signals have none of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
 def run_child(
@@ -58,6 +70,7 @@ def run_child(
     Whatever it prints goes to ``log``. When this function is left, by whatever way, the child and its children are
     gone; when this process is killed, the child notices by its lifeline and ends.
     """
+    deadline = time.monotonic() + time_limit_seconds if time_limit_seconds is not None else math.inf
     events_in, events_out = os.pipe()
     lifeline_in, lifeline_out = os.pipe()
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -74,8 +87,9 @@ def run_child(
     os.close(events_out)
     os.close(lifeline_in)
     try:
-        done, timed_out = _listen(child, events_in, listen, time_limit_seconds)
-        if timed_out:
+        done, timed_out = _listen(child, events_in, listen, deadline)
+        timed_out = timed_out or not _ends(child, deadline)
+        if timed_out or child.poll() is None:
             _end(child)
         return End(done=done, exit_code=child.wait(), timed_out=timed_out)
     finally:
@@ -85,23 +99,36 @@ def run_child(
 
 
 def _listen(
-    child: subprocess.Popen[bytes], pipe: int, listen: Callable[[Event], None], time_limit_seconds: float | None
+    child: subprocess.Popen[bytes], pipe: int, listen: Callable[[Event], None], deadline: float
 ) -> tuple[bool, bool]:
     """Pass events on until the pipe closes, the child is gone or its time is up; gives (done, timed out)."""
-    begin = time.monotonic()
     lines = _Lines(pipe)
     done = False
+    gone_since: float | None = None
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
-            ready = selector.select(timeout=0.2)
+            if gone_since is None and child.poll() is not None:
+                gone_since = time.monotonic()
+            # Looked at after the end: all that the child wrote before it is there to be read at once.
+            ready = selector.select(timeout=0.2 if gone_since is None else 0)
             for event in lines.read() if ready else []:
                 done = done or isinstance(event, Done)
                 listen(event)
-            if lines.closed or (not ready and child.poll() is not None):
+            if lines.closed or (gone_since is not None and not ready):
                 return done, False
-            if time_limit_seconds is not None and time.monotonic() - begin > time_limit_seconds:
+            if gone_since is not None and time.monotonic() - gone_since > GRACE_SECONDS:
+                return done, False  # what is still coming is a grandchild's, and may never end
+            if time.monotonic() > deadline:
                 return done, True
+
+
+def _ends(child: subprocess.Popen[bytes], deadline: float) -> bool:
+    """Wait for a child that has nothing more to say; False when the time limit is reached meanwhile."""
+    begin = time.monotonic()
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=max(0.0, min(EXIT_SECONDS, deadline - begin)))
+    return child.poll() is not None or time.monotonic() < deadline
 
 
 class _Lines:
@@ -122,7 +149,7 @@ class _Lines:
 def _event(line: bytes) -> Event | None:
     try:
         return EVENT.validate_python(json.loads(line))
-    except (ValueError, ValidationError):
+    except (ValueError, RecursionError, ValidationError):
         return None  # another process holding the descriptor wrote into it; the worker itself writes whole events
 
 

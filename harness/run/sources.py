@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,7 +162,7 @@ def _from_hugging_face(repository: str, revision: str) -> tuple[Path, str]:
         raise ModelError("hf: sources need huggingface_hub; install the model side: pip install '.[run]'.") from error
     try:
         folder = Path(snapshot_download(repository, revision=revision))
-    except (LocalEntryNotFoundError, RepositoryNotFoundError, HfHubHTTPError, OSError) as error:
+    except (LocalEntryNotFoundError, RepositoryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         raise ModelError(
             f"hf:{repository}@{revision} could not be fetched ({type(error).__name__}: {error}). On a host without "
             "internet, copy the folder over and give its path as the source."
@@ -176,16 +177,29 @@ def _from_modelscope(repository: str, revision: str) -> tuple[Path, str]:
         raise ModelError("modelscope: sources need the package modelscope; install it with pip.") from error
     try:
         return Path(snapshot_download(repository, revision=revision)), revision
-    except (OSError, ValueError) as error:
-        raise ModelError(f"modelscope:{repository}@{revision} could not be fetched ({error}).") from error
+    except Exception as error:  # its errors have no common class, and changed their names between versions
+        raise ModelError(
+            f"modelscope:{repository}@{revision} could not be fetched ({type(error).__name__}: {error}). On a host "
+            "without internet, copy the folder over and give its path as the source."
+        ) from error
 
 
-def _files(folder: Path) -> list[Path]:
-    """All files below a folder, sorted; hidden ones, such as a hub's bookkeeping, are left out."""
+def _files(folder: Path, above: frozenset[Path] = frozenset()) -> list[Path]:
+    """All files below a folder, sorted; hidden ones, such as a hub's bookkeeping, are left out, links are followed.
+
+    Raises:
+        ModelError: a link leads back to a folder that holds it.
+    """
+    real = folder.resolve()
+    if real in above:
+        raise ModelError(f"{folder} is a link to a folder that holds it; remove the link from the model's folder.")
     found = []
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == "__pycache__":
+            continue
+        if path.is_dir():
+            found += _files(path, above | {real})
+        elif path.is_file():
             found.append(path)
     return found
 
@@ -220,10 +234,9 @@ class _DigestMemory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            self._known: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            self._known = {}
+        self._known: dict[str, str] = {}
+        with suppress(OSError, ValueError, TypeError):  # a damaged memory is forgotten
+            self._known = dict(json.loads(path.read_text(encoding="utf-8")))
         self._changed = False
 
     def sha256(self, path: Path) -> str:

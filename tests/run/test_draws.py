@@ -348,9 +348,9 @@ def test_a_generator_of_its_own_hides_no_uncontrolled_draw(name: str, device: De
     assert [name in sign for sign in log.hidden] == [True]
 
 
-UNNAMED = {
+UNNAMED: dict[str, Callable[[], Any]] = {
     "dropout": lambda: torch.nn.functional.dropout(torch.ones(8)),
-    "NumPy's global generator": np.random.rand,  # noqa: NPY002 - this is what is to be seen
+    "NumPy's global generator": np.random.rand,
     "Python's global generator": random.random,
     "a function that was taken out of torch before": partial(torch.randn, 2),
 }

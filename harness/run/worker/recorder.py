@@ -49,10 +49,10 @@ class Recorder:
 
     def per_step(self) -> list[Step]:
         """Digest and sketch of the latents after every step."""
-        return [_step(_as_float32(latents), str(latents.dtype)) for latents in self._latents]
+        return [Step(digest=_digest(latents), sketch=_sketch(_as_float32(latents))) for latents in self._latents]
 
     def last_latents(self) -> tuple[NDArray[np.float32], str] | None:
-        """Latents after the last step, as an exact upcast, and the type they were computed in."""
+        """Latents after the last step as float32, exact for types of up to 32 bits, and the type of the computation."""
         if not self._latents:
             return None
         return _as_float32(self._latents[-1]), str(self._latents[-1].dtype).removeprefix("torch.")
@@ -65,10 +65,12 @@ def _as_float32(tensor: Any) -> NDArray[np.float32]:
     return array
 
 
-def _step(latents: NDArray[np.float32], dtype: str) -> Step:
-    header = f"{dtype} {list(latents.shape)}\n".encode()
-    digest = hashlib.sha256(header + latents.astype("<f4", copy=False).tobytes()).hexdigest()
-    return Step(digest=digest, sketch=_sketch(latents))
+def _digest(latents: Any) -> str:
+    """SHA-256 of the latents as they are, so that wider types than float32 are told apart to the last bit as well."""
+    import torch
+
+    data = latents.to(device="cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return hashlib.sha256(f"{latents.dtype} {list(latents.shape)}\n".encode() + data).hexdigest()
 
 
 def _sketch(latents: NDArray[np.float32]) -> list[float]:
