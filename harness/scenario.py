@@ -176,7 +176,11 @@ def _record_problems(root: Node) -> list[Problem]:
     try:
         Scenario.model_validate_json(json_of(root), strict=True)
     except ValidationError as error:
-        problems = [_worded(root, found["loc"], found["type"], found["input"]) for found in error.errors()]
+        problems = [
+            _worded(root, found["loc"], found["type"], found["input"])
+            for found in error.errors()
+            if found["type"] != "value_error"  # the bounds of a limit, which _bound_problems words better
+        ]
     version = root.child("schema_version")
     if version and type(version.value) in {bool, float} and version.value == 1:  # equal to 1 for Python
         problems.append(_worded(root, ("schema_version",), "literal_error", version.value))

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from numpy._core import _multiarray_umath as dispatched
+from numpy._core import _multiarray_umath as dispatched  # type: ignore[attr-defined]
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,7 @@ def test_the_build_needs_no_torch(tmp_path: Path) -> None:
     assert built(tmp_path)["torch"] is None
 
 
-def test_arithmetic_that_is_off_by_its_last_bit_is_seen(tmp_path: Path) -> None:
-    planted = "import numpy; right = numpy.sqrt; numpy.sqrt = lambda *x, **o: numpy.nextafter(right(*x, **o), 9)"
+def test_a_constant_that_is_off_by_the_last_bit_of_float32_is_seen(tmp_path: Path) -> None:
+    planted = "from harness.models.tiny_deepgen import draws; draws._STD_OF_FOUR_PIECES *= 1 + 2**-23"
     answer = built(tmp_path, planted)
     assert answer["digest"] != answer["pinned"]
