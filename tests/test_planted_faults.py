@@ -66,11 +66,11 @@ def test_a_planted_fault_ends_in_its_own_verdict(
 def test_a_hang_is_ended_at_its_time_limit(
     run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
 ) -> None:
-    ended = run_harness("check", write_scenario(model={"adapter": "planted-hang"}, time_limit_seconds=25))
+    ended = run_harness("check", write_scenario(model={"adapter": "planted-hang"}, time_limit_seconds=20))
     assert ended.code == 3
     failure = outcome(only_job())["failures"][0]
     assert failure["error"] == "ended at its time limit"
-    assert "time_limit_seconds: 25" in failure["message"]
+    assert "time_limit_seconds: 20" in failure["message"]
     assert "planted: now it hangs" in failure["traceback"]
 
 

@@ -308,6 +308,20 @@ class WithBoth(Stub):
         return self.answer(locals())
 
 
+class WithNegativePrompt(Stub):
+    def __call__(  # noqa: PLR0913, PLR0917 - a pipeline's signature
+        self,
+        prompt: str,
+        height: int,
+        width: int,
+        num_inference_steps: int,
+        guidance_scale: float,
+        seed: int,
+        negative_prompt: str = "the pipeline's own",
+    ) -> SimpleNamespace:
+        return self.answer(locals())
+
+
 class WithNeither(Stub):
     def __call__(self, prompt: str, height: int, width: int) -> SimpleNamespace:
         return self.answer(locals())
@@ -375,12 +389,18 @@ def test_what_a_pipeline_does_not_take_is_refused_by_name(tmp_path: Path) -> Non
     assert str(caught.value) == message
 
 
-def test_a_negative_prompt_is_passed_on_only_where_there_is_one(loaded: Loaded) -> None:
-    left_out, empty, given = (
-        loaded.make(loaded.request(negative_prompt=text))[0].image.tobytes() for text in (None, "", "a red square")
+def test_a_negative_prompt_is_passed_on_only_where_there_is_one() -> None:
+    for text in (None, "", "blur"):
+        pipe = WithNegativePrompt()
+        generate(pipe, negative_prompt=text)
+        assert pipe.given["negative_prompt"] == ("the pipeline's own" if text is None else text)
+
+
+def test_a_negative_prompt_reaches_the_model(loaded: Loaded) -> None:
+    without, given = (
+        loaded.make(loaded.request(negative_prompt=text))[0].image.tobytes() for text in (None, "a red square")
     )
-    assert left_out == empty, "the pipeline's own default is the empty text"
-    assert given != left_out
+    assert given != without
 
 
 def test_a_picture_that_is_not_rgb_is_refused() -> None:

@@ -231,6 +231,29 @@ def test_two_processes_may_build_the_same_model_at_once(cache: Path) -> None:
     assert [path.name for path in (cache / "models").iterdir()] == [Path(answers[0]["folder"]).name]
 
 
+def test_a_process_that_was_slower_takes_what_the_other_one_built(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = tiny_deepgen.build
+
+    def overtaken(destination: Path) -> None:
+        real(destination)
+        shutil.copytree(destination, cache / "models" / f"tiny-deepgen-{tiny_deepgen.DIGEST[:16]}")
+
+    monkeypatch.setattr(tiny_deepgen, "build", overtaken)
+    folder, _ = locate("builtin:tiny-deepgen")
+    assert list((cache / "models").iterdir()) == [folder]
+
+
+def test_a_build_that_fails_leaves_nothing_behind(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def planted(destination: Path) -> None:
+        (destination / "half").write_bytes(b"")
+        raise OSError("planted: no space left")
+
+    monkeypatch.setattr(tiny_deepgen, "build", planted)
+    with pytest.raises(OSError, match="planted: no space left"):
+        locate("builtin:tiny-deepgen")
+    assert list((cache / "models").iterdir()) == []
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 

@@ -3,12 +3,12 @@
 import sys
 import time
 
-from .wrapped import Wrapped, check
+from .toy import Toy, check
 
 __all__ = ["check", "load"]
 
 
-class Fault(Wrapped):
+class Fault(Toy):
     def before(self) -> None:
         sys.stdout.write("planted: now it hangs\n")
         sys.stdout.flush()

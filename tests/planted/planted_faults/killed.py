@@ -4,12 +4,12 @@ import os
 import signal
 import sys
 
-from .wrapped import Wrapped, check
+from .toy import Toy, check
 
 __all__ = ["check", "load"]
 
 
-class Fault(Wrapped):
+class Fault(Toy):
     def before(self) -> None:
         if self.count == 2:
             sys.stdout.write("planted: the last words\n")

@@ -2,12 +2,12 @@
 
 import time
 
-from .wrapped import Wrapped, check
+from .toy import Toy, check
 
 __all__ = ["check", "load"]
 
 
-class Fault(Wrapped):
+class Fault(Toy):
     def before(self) -> None:
         time.sleep(1.5)
 
