@@ -123,14 +123,18 @@ def _is_judged(pair: Pair) -> bool:
 
 
 def _all_same(comparison: Comparison) -> str:
-    runs = sorted({each.runs for each in comparison.repetitions})
-    processes = sorted({each.processes for each in comparison.repetitions})
+    runs = _counted({each.runs for each in comparison.repetitions}, "run", "runs")
+    processes = _counted({each.processes for each in comparison.repetitions}, "process", "processes")
     bound = max(each.bound_95 for each in comparison.repetitions)
-    each = " or ".join(map(str, runs))
     return (
-        f"every case gave the same bytes in {each} runs and {' or '.join(map(str, processes))} processes, which "
-        f"excludes, at 95 % confidence, only a rate of differing runs above {bound * 100:.0f} %"
+        f"every case gave the same bytes in {runs} and {processes}, which excludes, at 95 % confidence, only a rate of "
+        f"differing runs above {bound * 100:.0f} %"
     )
+
+
+def _counted(numbers: set[int], one: str, many: str) -> str:
+    """Numbers in words, such as ``1 run`` or ``2 or 3 runs``."""
+    return " or ".join(map(str, sorted(numbers))) + f" {one if numbers == {1} else many}"
 
 
 def _verdict_outcome(comparison: Comparison) -> tuple[Status, str]:
