@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.backends._torch import host_rng_state, module_memory, seed_host, setting, variable
 from harness.contracts import Availability
 from harness.errors import DeviceUnavailable
+from harness.host import processor_name
 from harness.records import MemoryUse, Switch, SwitchMode
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def probe() -> Availability:
             available=False,
             reason="torch is not installed; install the model side with: pip install -c constraints/ci.txt '.[run]'",
         )
-    return Availability(available=True, reason=_processor_name(), device_count=1)
+    return Availability(available=True, reason=processor_name(), device_count=1)
 
 
 def start_environment(switches: SwitchMode) -> dict[str, str]:
@@ -84,7 +85,7 @@ class CpuDevice:
     def __init__(self, switches: SwitchMode) -> None:
         import torch
 
-        self.name = _processor_name()
+        self.name = processor_name()
         self._deterministic = switches is SwitchMode.DETERMINISTIC
         self._requested = start_environment(switches)
         if self._deterministic:
@@ -127,15 +128,6 @@ class CpuDevice:
     def facts(self) -> dict[str, str]:
         """Architecture of the processor."""
         return {"architecture": platform.machine()}
-
-
-def _processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _resident_memory() -> MemoryUse:

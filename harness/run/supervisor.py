@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from harness import plugins
 from harness.errors import DeviceUnavailable, RunError
 from harness.files import write_text
+from harness.host import describe_host
 from harness.records import Failure, Run, Sample, from_json, to_json
 from harness.run.child import run_child
 from harness.run.events import Assignment, Availabilities, Event, Failed, Loaded, Share, Started
-from harness.run.host import describe_host
 from harness.text import printable, redact
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from harness.host import commit, describe_host
 from harness.records import Environment
-from harness.run.host import commit, describe_host
 
 if TYPE_CHECKING:
     from harness.contracts import Device

@@ -54,7 +54,7 @@ def describe_host() -> Host:
         packages={name: found for name in PACKAGES if (found := _version(name))},
         python=platform.python_version(),
         os=f"{_distribution()}, {platform.system()} {platform.release()}, {platform.machine()}",
-        cpu=_processor(),
+        cpu=processor_name(),
         cpu_count=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     )
@@ -82,7 +82,8 @@ def _distribution() -> str:
         return "Linux"
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Name of the processor as the kernel gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
