@@ -460,6 +460,8 @@ class Sample(Record):
     """Seconds by stage, ``total`` for the whole call."""
     memory: dict[str, MemoryUse]
     """Memory by component, ``device`` for the whole device where it can tell."""
+    stage_memory: dict[str, MemoryUse]
+    """Memory of the whole device at the end of each stage, where it can tell."""
 
     @property
     def outcome(self) -> str:

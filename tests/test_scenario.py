@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -335,14 +334,12 @@ def test_a_flood_of_problems_is_cut(folder: Path) -> None:
     assert "30 more problems" in lines[-1]
 
 
-def test_an_alias_bomb_is_refused_fast(folder: Path) -> None:
+def test_an_alias_bomb_is_refused_before_it_goes_off(folder: Path) -> None:
     levels = "abcdefghijklm"
     bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in pairwise(levels)
     )
-    begin = time.perf_counter()
-    (line,) = refusal(write(folder, bomb))
-    assert time.perf_counter() - begin < 1
+    (line,) = refusal(write(folder, bomb))  # ten million million values would never end
     assert "more than 30000 values" in line
     assert "aliases of aliases" in line
 

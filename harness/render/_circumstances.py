@@ -241,6 +241,7 @@ def _performance(run: Run) -> dict[str, Cell]:
             _stage(stage): figure(words.NOT_MEASURED if value is None else words.seconds(value))
             for stage, value in medians.items()
         },
+        **{_stage_memory(stage): figure(words.size(max(uses))) for stage, uses in _stage_uses(run, stages).items()},
         "Denoising steps per second (denoising alone)": figure(
             f"{run.plan.steps / denoising:.3g}" if denoising else words.NOT_MEASURED
         ),
@@ -250,6 +251,19 @@ def _performance(run: Run) -> dict[str, Cell]:
 
 def _stage(stage: str) -> str:
     return "Whole picture, median" if stage == "total" else f"{_capital(stage).replace('Vae', 'VAE')}, median"
+
+
+def _stage_memory(stage: str) -> str:
+    return f"Memory of the whole device after {stage.replace('_', ' ').replace('vae', 'VAE')}, largest"
+
+
+def _stage_uses(run: Run, stages: list[str]) -> dict[str, list[int]]:
+    """Bytes of the whole device at the end of each stage, of every sample that has it."""
+    uses: dict[str, list[int]] = {}
+    for sample in run.samples:
+        for stage in (each for each in stages if each in sample.stage_memory):
+            uses.setdefault(stage, []).append(sample.stage_memory[stage].allocated_bytes)
+    return uses
 
 
 def median_seconds(run: Run, stage: str) -> float | None:

@@ -258,6 +258,7 @@ def _sample(folder: Path, key: CaseKey, place: tuple[int, int], made: Made) -> S
         per_step=[Step(digest=sha(f"step {name}"), sketch=[0.0]) for name in made.steps],
         seconds={"total": 0.5},
         memory={},
+        stage_memory={},
     )
 
 

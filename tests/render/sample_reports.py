@@ -239,6 +239,7 @@ def sample(folder: Path, of: Arm, key: CaseKey, place: tuple[int, int], array: N
                 "total": 5.67 + repeat / 10,
             },
             "memory": {"device": MemoryUse(allocated_bytes=14_300_000_000, peak_bytes=16_100_000_000)},
+            "stage_memory": {"denoising": MemoryUse(allocated_bytes=15_032_385_536 + repeat * 2**20)},
         }
     )
 

@@ -189,16 +189,16 @@ def test_logs_are_added_to(child: Child) -> None:
 
 
 def test_a_grandchild_that_keeps_the_pipe_open_does_not_hold_up_the_parent_and_is_ended(child: Child) -> None:
-    begin = time.monotonic()
-    end = child.run("spawn('time.sleep(60)', pass_fds=[EVENTS])", "time.sleep(0.5)")
+    late = child.place / "late"
+    natural_end = f"time.sleep(30); open({str(late)!r}, 'w')"
+    end = child.run(f"spawn({natural_end!r}, pass_fds=[EVENTS])", "time.sleep(0.5)")
     assert child.answered
     assert end.done
-    assert time.monotonic() - begin < 20
     assert gone(child.grandchild)
+    assert not late.exists(), "the parent waited until the grandchild let go of the pipe"
 
 
 def test_a_grandchild_that_fills_the_pipe_for_ever_does_not_hold_up_the_parent(child: Child) -> None:
-    begin = time.monotonic()
     (child.place / "babble.py").write_text(
         "import os, sys\nwhile True: os.write(int(sys.argv[1]), b'garbage\\n' * 999)",
         encoding="utf-8",
@@ -213,7 +213,6 @@ def test_a_grandchild_that_fills_the_pipe_for_ever_does_not_hold_up_the_parent(c
     assert child.answered
     assert end.done
     assert not end.timed_out
-    assert time.monotonic() - begin < 20
     assert gone(child.grandchild)
 
 
@@ -235,11 +234,9 @@ def test_at_the_time_limit_the_child_and_its_grandchildren_are_ended(child: Chil
 
 
 def test_a_child_that_does_not_want_to_end_is_killed(child: Child) -> None:
-    begin = time.monotonic()
     end = child.run("signal.signal(signal.SIGTERM, signal.SIG_IGN)", "time.sleep(60)", time_limit_seconds=2)
     assert end.timed_out
     assert end.exit_code == -signal.SIGKILL
-    assert time.monotonic() - begin < 15
 
 
 def test_a_child_that_talks_for_ever_is_ended_at_its_time_limit(child: Child) -> None:

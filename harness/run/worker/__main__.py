@@ -179,6 +179,7 @@ class Worker:
             per_step=recorder.per_step(),
             seconds=recorder.seconds,
             memory=dict(device.memory({})),
+            stage_memory=recorder.memory,
         )
 
     def _request(self, key: CaseKey) -> Request:

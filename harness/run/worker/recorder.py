@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.records import Step
+from harness.records import MemoryUse, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,13 +27,14 @@ class Recorder:
 
     def __init__(self, device: Device, on_step: Callable[[int], None]) -> None:
         self.seconds: dict[str, float] = {}
+        self.memory: dict[str, MemoryUse] = {}
         self._device = device
         self._on_step = on_step
         self._latents: list[Any] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a stage, queued device work included."""
+        """Add the time of the block to a stage, queued device work included, and read the memory at its end."""
         self._device.synchronize()
         begin = time.perf_counter()
         try:
@@ -41,6 +42,8 @@ class Recorder:
         finally:
             self._device.synchronize()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+            if (whole := self._device.memory({}).get("device")) is not None:
+                self.memory[name] = whole
 
     def step(self, latents: Any) -> None:
         """Keep the latents of a step on the device; they are read after the call so as not to hold it up."""
