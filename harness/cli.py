@@ -6,7 +6,6 @@ missing, 1 an accuracy limit failed, 6 only determinism failed, 5 nothing select
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import traceback
@@ -37,7 +36,9 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
     if wanted:
         from importlib.metadata import version
 
-        sys.stdout.write(f"accuracy-harness {version('accuracy-harness')}\n")
+        from harness.terminal import say
+
+        say(f"accuracy-harness {version('accuracy-harness')}")
         raise typer.Exit
 
 
@@ -260,10 +261,6 @@ def main(arguments: list[str] | None = None) -> int:
         return leaving.code if isinstance(leaving.code, int) else 0
     except HarnessError as error:
         return _refused(error, error.exit_code, debug=debug)
-    except BrokenPipeError:
-        # Whoever read the output has left, as `head` does; what is still in the buffer must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:  # noqa: BLE001 - the last border: a fault of the harness must not look like a verdict
         return _refused(error, 3, debug=debug)
     return 0

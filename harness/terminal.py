@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -39,8 +40,16 @@ _COLOURS = {
 def say(text: str = "", *, error: bool = False) -> None:
     """Print text that may come from anywhere: no escape codes, and ASCII where the terminal lacks a sign."""
     stream = sys.stderr if error else sys.stdout
-    stream.write(shown(text, stream) + "\n")
-    stream.flush()
+    _write(shown(text, stream) + "\n", stream)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Write at once; when whoever read the stream has left, as ``head`` does, go on in silence to the exit code."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def shown(text: str, stream: TextIO) -> str:
@@ -55,7 +64,7 @@ def shown(text: str, stream: TextIO) -> str:
 
 def say_json(data: Any) -> None:
     """Print data as JSON that any terminal can show."""
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
+    _write(json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False) + "\n", sys.stdout)
 
 
 class PlainTeller(Teller):
@@ -226,7 +235,10 @@ def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
         ]
         verdict = Text(comparison.outcome.value, style=_COLOURS.get(comparison.outcome, "bold red"))
         table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells), verdict)
-    _console(sys.stdout).print(table)
+    page = _console(sys.stdout)
+    with page.capture() as captured:
+        page.print(table)
+    _write(captured.get(), sys.stdout)
     for name, comparison in ranked:
         say(f"{name}/{comparison.actual.arm}: {one_line(comparison.message, 400)}")
         if comparison.actual.simulated or comparison.expected.simulated:
