@@ -34,7 +34,7 @@ SCENARIO = Path(__file__).parents[1] / "scenarios" / "tiny-t2i.yaml"
 def main() -> int:
     """Measure and print."""
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("--rounds", type=int, default=9, help="how often both loops are run")
+    words.add_argument("--rounds", type=int, default=41, help="how often both loops are run")
     words.add_argument("--calls", type=int, default=3, help="calls in one loop")
     options = words.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
