@@ -26,8 +26,6 @@ GRACE_SECONDS = 3.0
 EXIT_SECONDS = 60.0
 """Time a child may take to end after it has closed its event pipe; a driver may hang while it is unloaded."""
 
-Listener = "Callable[[Event], None]"
-
 
 class End:
     """How a child ended."""
