@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from harness.errors import HarnessError, Interrupted
+from harness.errors import HarnessError, Interrupted, RunError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -261,6 +261,10 @@ def main(arguments: list[str] | None = None) -> int:
         return leaving.code if isinstance(leaving.code, int) else 0
     except HarnessError as error:
         return _refused(error, error.exit_code, debug=debug)
+    except OSError as error:  # a full disk, a folder that cannot be written: the system's refusal, in its own words
+        return _refused(
+            RunError(f"the system refused: {error}. Check the place, its rights and its room."), 3, debug=debug
+        )
     except Exception as error:  # noqa: BLE001 - the last border: a fault of the harness must not look like a verdict
         return _refused(error, 3, debug=debug)
     return 0

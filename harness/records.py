@@ -193,6 +193,15 @@ class Case(Record):
     """Picture to edit, relative to the scenario file; ``${VARIABLES}`` are expanded."""
 
 
+class Repeats(Record):
+    """How often each case and seed is made."""
+
+    in_process: int = Field(default=3, ge=1, le=10_000)
+    """Times in one process."""
+    processes: int = Field(default=2, ge=1, le=1_000)
+    """Fresh processes."""
+
+
 class Arm(Record):
     """One way of running the scenario."""
 
@@ -208,15 +217,8 @@ class Arm(Record):
     """Overrides the scenario's noise."""
     switches: SwitchMode | None = None
     """Overrides the scenario's switches."""
-
-
-class Repeats(Record):
-    """How often each case and seed is made."""
-
-    in_process: int = Field(default=3, ge=1, le=10_000)
-    """Times in one process."""
-    processes: int = Field(default=2, ge=1, le=1_000)
-    """Fresh processes."""
+    repeats: Repeats | None = None
+    """Overrides the scenario's repeats, for instance for a reference that takes hours."""
 
 
 class Limit(Record):

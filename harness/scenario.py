@@ -85,8 +85,8 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
     """Fill in every override of an arm and select its work; selections keep the order of the scenario.
 
     ``cases`` and ``seeds`` select among those of the scenario; None takes all. ``repeats`` (in one process) and
-    ``processes`` replace the scenario's numbers. ``device`` replaces the device of a candidate; a reference keeps its
-    own.
+    ``processes`` replace the scenario's numbers; an arm with repeats of its own keeps them. ``device`` replaces the
+    device of a candidate; a reference keeps its own.
 
     Raises:
         UnknownName: the scenario has no such case, or there is no such backend.
@@ -109,7 +109,7 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
         height=scenario.height,
         steps=scenario.steps,
         guidance_scale=scenario.guidance_scale,
-        repeats=_overridden_repeats(scenario.repeats, repeats, processes),
+        repeats=arm.repeats or _overridden_repeats(scenario.repeats, repeats, processes),
         time_limit_seconds=scenario.time_limit_seconds,
         limits=scenario.limits,
     )

@@ -90,6 +90,15 @@ def test_a_device_that_is_not_there_is_never_replaced(
     assert folder_is_as_before(tmp_path, path)
 
 
+def test_a_place_that_cannot_be_written_is_told(
+    tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
+) -> None:
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    ended = run_harness("check", write_scenario(), "--runs-dir", tmp_path / "file" / "runs")
+    assert_refused(ended, 3, "the system refused", str(tmp_path / "file"))
+    assert "internal error" not in ended.err
+
+
 def test_an_empty_selection_is_told(run_harness: RunHarness, write_scenario: WriteScenario) -> None:
     assert_refused(run_harness("run", write_scenario(), "--seed", "9"), 5, "9")
     assert_refused(run_harness("run", write_scenario(), "--case", "cirle"), 2, "Did you mean 'circle'")
@@ -245,7 +254,13 @@ def test_run_compare_gate_and_report_work_one_after_another(
 ) -> None:
     arms = [
         {"name": "bf16"},
-        {"name": "fp32", "role": "reference", "dtype": "float32", "device": "cpu"},
+        {
+            "name": "fp32",
+            "role": "reference",
+            "dtype": "float32",
+            "device": "cpu",
+            "repeats": {"in_process": 1, "processes": 1},
+        },
         {"name": "own-noise", "noise": "device"},
     ]
     limits = [{"metric": "psnr_db", "scope": "reference", "at_least": 15, "reason": "A low bar for this test only."}]
@@ -254,6 +269,7 @@ def test_run_compare_gate_and_report_work_one_after_another(
     job = job_folder(tmp_path / "runs")
 
     assert run_harness("compare", job / "bf16", job / "bf16").code == 0
+    assert run_harness("compare", job / "fp32", job / "fp32").code == 5, "one run repeats nothing, so nothing is judged"
     ended = run_harness("compare", job / "bf16", job / "fp32", "--json")
     assert ended.code == 0, ended.err
     measured = {each["metric"]: each["value"] for each in json.loads(ended.out)["pairs"][0]["measurements"]}

@@ -17,7 +17,7 @@ from PIL import Image
 
 from harness import images, plugins, scenario
 from harness.errors import NothingSelected, ScenarioError, UnknownName, UsageError
-from harness.records import Arm, NoiseMode, Role, Scenario, SwitchMode
+from harness.records import Arm, NoiseMode, Repeats, Role, Scenario, SwitchMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -600,6 +600,13 @@ def test_a_plan_fills_in_everything_the_arm_leaves_open(loaded: scenario.LoadedS
     assert (made.repeats.in_process, made.repeats.processes) == (3, 2)
     assert made.limits == loaded.scenario.limits
     assert made.model.source == "builtin:tiny-deepgen"
+
+
+def test_an_arm_with_repeats_of_its_own_keeps_them(loaded: scenario.LoadedScenario) -> None:
+    once = arm(loaded, "cpu").model_copy(update={"repeats": Repeats(in_process=1, processes=1)})
+    made = scenario.plan(loaded, once, repeats=9)
+    assert (made.repeats.in_process, made.repeats.processes) == (1, 1)
+    assert scenario.plan(loaded, arm(loaded, "cpu"), repeats=9).repeats.in_process == 9
 
 
 def test_the_dtype_of_an_arm_reaches_the_model(loaded: scenario.LoadedScenario) -> None:
