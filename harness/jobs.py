@@ -16,6 +16,7 @@ from harness.files import write_text
 from harness.images import read_picture, write_picture
 from harness.records import (
     EXIT_CODES,
+    RUN_FILE,
     Comparison,
     Report,
     Role,
@@ -256,7 +257,7 @@ def _scenario_row(path: Path) -> dict[str, str]:
 
 
 def _run_row(folder: Path) -> dict[str, str]:
-    made = store.load(Run, folder / store.RUN_FILE)
+    made = store.load(Run, folder / RUN_FILE)
     failed = f", {len(made.failures)} failed" if made.failures else ""
     return {"name": str(folder), "about": f"{made.state}, {len(made.samples)} samples{failed}"}
 
@@ -387,8 +388,8 @@ def _job_folder(  # noqa: PLR0913, PLR0917 - all that a fingerprint is made of
 
 def _made_run(order: Order, teller: Teller) -> Run:
     """Make a run, or take the finished one that an interrupted job left."""
-    if (order.folder / store.RUN_FILE).exists():
-        stored = store.load(Run, order.folder / store.RUN_FILE)
+    if (order.folder / RUN_FILE).exists():
+        stored = store.load(Run, order.folder / RUN_FILE)
         if stored.state == "finished":
             return stored
     teller.planned(order.plan, order.device)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 """Version written into every file; a reader refuses any other."""
 
+RUN_FILE = "run.json"
+"""Name of a run's record in its folder."""
+
 
 def _from_json(value: Any) -> Any:
     return {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}.get(value, value) if isinstance(value, str) else value

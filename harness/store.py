@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import NothingSelected, RecordError, RunError
 from harness.files import write_text
-from harness.records import Comparison, Record, Run, Scenario, from_json, to_json
+from harness.records import RUN_FILE, Comparison, Record, Run, Scenario, from_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from harness.records import AnyRecord
 
 JOB_FILE = "job.json"
-RUN_FILE = "run.json"
 REPORT_FOLDER = "report"
 
 

@@ -125,20 +125,27 @@ def test_listings_name_the_parts(run_harness: RunHarness) -> None:
     assert "deepgen-t2i" in listed.out
 
 
-@pytest.mark.parametrize("words", [["list", "metrics"], ["list", "metrics", "--json"], ["--version"]])
-def test_a_reader_that_has_left_is_no_error(words: list[str], tmp_path: Path) -> None:
+def run_without_reader(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command with a standard output that nobody reads any more."""
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", *words],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    os.close(write)
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "harness", *map(str, words)],
+            cwd=folder,
+            env=environment(),
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(write)
+
+
+@pytest.mark.parametrize("words", [["list", "metrics"], ["list", "metrics", "--json"], ["--version"]])
+def test_a_reader_that_has_left_is_no_error(words: list[str], tmp_path: Path) -> None:
+    done = run_without_reader(tmp_path, *words)
     assert done.returncode == 0
     assert done.stderr == ""
 
@@ -146,18 +153,7 @@ def test_a_reader_that_has_left_is_no_error(words: list[str], tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_reader_that_has_left_changes_no_verdict(tmp_path: Path, write_scenario: WriteScenario) -> None:
     path = write_scenario(model={"adapter": "planted-drift"}, repeats={"in_process": 3, "processes": 1})
-    read, write = os.pipe()
-    os.close(read)
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "check", str(path)],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    os.close(write)
+    done = run_without_reader(tmp_path, "check", path)
     assert done.returncode == 6, done.stderr
 
 

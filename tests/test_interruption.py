@@ -109,6 +109,22 @@ def test_a_signal_ends_the_children_and_the_same_command_goes_on(
     assert repetition["repetitions"][0]["processes"] == 2
 
 
+def test_a_failure_before_an_interruption_stays_on_record(
+    tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
+) -> None:
+    path = write_scenario(model={"adapter": "planted-slow-crash"}, repeats={"in_process": 4, "processes": 1})
+    with started(tmp_path, "check", path) as process:
+        wait_for(lambda: samples(tmp_path), "the first sample")
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=PATIENCE_SECONDS)
+    ended = run_harness("check", path)
+    assert "going on with the interrupted job" in ended.err
+    assert ended.code == 3, "a crash is not forgotten because the job was interrupted"
+    run = stored_run(tmp_path)
+    assert len(run["samples"]) == 4
+    assert [failure["message"] for failure in run["failures"]] == ["planted: crashed once"]
+
+
 def test_after_kill_9_the_worker_notices_and_ends(tmp_path: Path, write_scenario: WriteScenario) -> None:
     path = slow_scenario(write_scenario, in_process=400)
     with started(tmp_path, "run", path) as process:

@@ -14,7 +14,7 @@ import pytest
 
 from harness import jobs, store
 from harness.errors import NothingSelected, RecordError, RunError
-from harness.records import Comparison, ModelIdentity, Run, Status
+from harness.records import RUN_FILE, Comparison, ModelIdentity, Run, Status
 from tests.compare.stored_runs import job_folder, model_identity, one_case, scenario, sha
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def test_a_job_with_an_arm_that_is_not_wanted_is_left_alone(tmp_path: Path) -> N
 def test_a_job_without_its_question_or_with_a_damaged_run_is_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / "20260102T030405Z_stored"
     wanted = wanted_for(interrupted(folder))
-    path = folder / "portable" / store.RUN_FILE
+    path = folder / "portable" / RUN_FILE
     whole = path.read_text(encoding="utf-8")
     path.write_text(whole[:-20], encoding="utf-8")
     assert store.resumable_job_folder(tmp_path, wanted) is None

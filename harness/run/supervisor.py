@@ -19,7 +19,7 @@ from harness import plugins
 from harness.errors import DeviceUnavailable, RunError
 from harness.files import write_text
 from harness.host import describe_host
-from harness.records import Failure, Run, Sample, from_json, to_json
+from harness.records import RUN_FILE, Failure, Run, Sample, from_json, to_json
 from harness.run.child import run_child
 from harness.run.events import Assignment, Availabilities, Event, Failed, Loaded, Share, Started
 from harness.text import printable, redact
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from harness.records import Environment, LoadedModel, Plan
     from harness.run.sources import PreparedModel
 
-RUN_FILE = "run.json"
 WORK_FOLDER = ".work"
 _LOG_LINES = 60
 
@@ -118,7 +117,7 @@ def make_run(order: Order, listen: Callable[[Event], None]) -> Run:
     def state(word: str) -> Run:
         return _run(order, notes, started, time.monotonic() - begin, logs, finished=word == "finished")
 
-    notes.on_started = lambda: _store(order.folder, state("unfinished"))
+    notes.on_change = lambda: _store(order.folder, state("unfinished"))
     _store(order.folder, state("unfinished"))
     for process, shares in _processes(order):
         logs.append(order.folder / "logs" / f"p{process}.log")
@@ -146,18 +145,20 @@ class _Notes:
     def __init__(self, listen: Callable[[Event], None], interrupted: Run | None) -> None:
         self.environment: Environment | None = interrupted.environment if interrupted else None
         self.loaded: LoadedModel | None = interrupted.loaded if interrupted else None
-        self.failures: list[Failure] = []
-        self.on_started: Callable[[], None] = lambda: None
+        # A sample that failed is made again after an interruption; that it failed once stays on record.
+        self.failures: list[Failure] = list(interrupted.failures) if interrupted else []
+        self.on_change: Callable[[], None] = lambda: None
         self._listen = listen
 
     def hear(self, event: Event, process: int) -> None:
         if isinstance(event, Started):
             self._hear_environment(event.environment, process)
-            self.on_started()
+            self.on_change()
         elif isinstance(event, Loaded):
             self.loaded = self.loaded or event.loaded
         elif isinstance(event, Failed):
             self.failures.append(event.failure)
+            self.on_change()
         self._listen(event)
 
     def _hear_environment(self, environment: Environment, process: int) -> None:

@@ -12,6 +12,7 @@ from harness import store
 from harness.compare.comparator import StoredRun
 from harness.images import array_digest, write_arrays, write_picture
 from harness.records import (
+    RUN_FILE,
     Arm,
     ArrayRef,
     Case,
@@ -203,7 +204,7 @@ def stored_run(
         "log_tail": "",
     }
     run = Run.model_validate(values | changes)
-    store.save(run, folder / store.RUN_FILE)
+    store.save(run, folder / RUN_FILE)
     return StoredRun(run=run, folder=folder)
 
 

@@ -1,0 +1,29 @@
+"""As slow as its sibling, and the first picture of the first process crashes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from .slow import Fault as Slow
+from .toy import check
+
+if TYPE_CHECKING:
+    from harness.contracts import Picture, Request, Watch
+
+__all__ = ["check", "load"]
+
+
+class Fault(Slow):
+    def generate(self, request: Request, watch: Watch) -> Picture:
+        if not self.count and first_process():
+            self.count += 1
+            raise RuntimeError("planted: crashed once")
+        return super().generate(request, watch)
+
+
+def first_process() -> bool:
+    return sys.argv[-1].endswith("p0.json")
+
+
+load = Fault
