@@ -178,7 +178,7 @@ def _reproduce(report: Report) -> Iterator[Block]:
     if not report.command:
         yield Paragraph("The command was not recorded.")
         return
-    yield Listing(clean(shlex.join(report.command)), "In the folder of the scenario:", fold=False)
+    yield Listing(clean(shlex.join(report.command)), "In the folder that holds the scenarios folder:", fold=False)
     yield Paragraph("The same result needs the same model digest, packages, device and switches as listed above.")
 
 
