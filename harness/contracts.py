@@ -1,4 +1,4 @@
-"""What a part must offer: the five kinds of part, and the plain values that cross their borders.
+"""What a part must offer: the six kinds of part, and the plain values that cross their borders.
 
 A part is a module in the folder of its kind (or an entry point of another package); the module itself fulfils the
 protocol, so a part needs no base class and no registration. Nothing here imports torch.
@@ -109,6 +109,12 @@ class Availability:
     reason: str
     """Why it is not available and what to do; for an available one, what was found."""
     device_count: int = 0
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Versions and properties that were found on the way, also where the device cannot be used."""
+    memory_bytes: Sequence[int] = ()
+    """Memory of each device, where it can be told without opening one."""
+    simulated: bool = False
+    """Whether a stand-in library plays the devices."""
 
 
 class Device(Protocol):
@@ -214,12 +220,20 @@ class Watch(Protocol):
         """Report the latents (a torch tensor) after one denoising step."""
         ...
 
+    def rows(self, name: str, values: Any, real: Any) -> None:
+        """Report a tensor [batch, rows, width] on the way, and in bool [batch, rows] which rows are not padding."""
+        ...
+
 
 class Pipeline(Protocol):
     """A loaded pipeline."""
 
     modules: Mapping[str, Any]
     """The torch modules by component name, for placement and memory."""
+    components: Mapping[str, str]
+    """Component that works in a stage, by stage, so that a stage's peak of memory has an owner."""
+    substitutions: Sequence[str]
+    """What was asked for and replaced, and what that means for the numbers; empty when nothing was."""
     notes: Sequence[str]
     """Facts about the loaded pipeline worth a line in the report, for instance the scheduler and its shift."""
 
@@ -244,11 +258,32 @@ class Adapter(Protocol):
         ...
 
 
+# --- kernels ---------------------------------------------------------------------------------------------------------
+
+
+class Kernel(Protocol):
+    """A fused operator of torch_npu in plain PyTorch: ``harness/kernels/NAME.py``, named as the operator is."""
+
+    FORMULA: str
+    """What is computed, in one line."""
+    SOURCE: str
+    """Where the formula is documented."""
+
+    def kernel(self, *tensors: Any, **options: Any) -> Any:
+        """Compute the operator; parameters have the names of the operator's schema, later ones defaults.
+
+        Raises:
+            NotCovered: the arguments ask for a form of the operator that this kernel does not compute.
+        """
+        ...
+
+
 KINDS: Mapping[str, str] = {
     "metrics": "metric",
     "backends": "backend",
     "adapters": "adapter",
     "render": "report format",
     "models": "embedded model",
+    "kernels": "reference kernel",
 }
 """Folder of each kind of part, and the word for one of its parts."""

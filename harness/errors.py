@@ -8,7 +8,8 @@
     │   ├── RecordError          a stored record is damaged or of another version
     │   └── UnknownName          no part is called like that
     ├── RunError              3  something failed while running
-    │   └── DeviceUnavailable    the device that was asked for is not there
+    │   ├── DeviceUnavailable    the device that was asked for is not there
+    │   └── NotCovered           no reference kernel computes what was asked for
     ├── BaselineMissing       4  nothing to compare with
     ├── NothingSelected       5  a selection matched nothing
     └── Interrupted         130  Ctrl-C, SIGTERM or SIGHUP
@@ -72,6 +73,10 @@ class RunError(HarnessError):
 
 class DeviceUnavailable(RunError):
     """The device that was asked for cannot be used here; the message gives the reason and the next step."""
+
+
+class NotCovered(RunError):
+    """A fused operator, or a form of it, has no reference kernel; the message names the operator."""
 
 
 class BaselineMissing(HarnessError):

@@ -1,7 +1,7 @@
 """The folder is the registry: parts are found by looking, and loaded by name when they are asked for.
 
 Other packages add parts through Python entry points in the groups ``harness.metrics``, ``harness.backends``,
-``harness.adapters``, ``harness.render`` and ``harness.models``; the entry point names a module.
+``harness.adapters``, ``harness.render``, ``harness.models`` and ``harness.kernels``; the entry point names a module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.errors import RunError, UnknownName
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from harness.contracts import Adapter, Backend, EmbeddedModel, Metric, Renderer
+    from harness.contracts import Adapter, Backend, EmbeddedModel, Kernel, Metric, Renderer
 
 
 def names(kind: str) -> list[str]:
@@ -41,6 +41,8 @@ def load(kind: Literal["adapters"], name: str) -> Adapter: ...
 def load(kind: Literal["render"], name: str) -> Renderer: ...
 @overload
 def load(kind: Literal["models"], name: str) -> EmbeddedModel: ...
+@overload
+def load(kind: Literal["kernels"], name: str) -> Kernel: ...
 def load(kind: str, name: str) -> ModuleType:
     """Import the part of that name.
 

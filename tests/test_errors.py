@@ -24,6 +24,7 @@ CODES = {
     "UnknownName": 2,
     "RunError": 3,
     "DeviceUnavailable": 3,
+    "NotCovered": 3,
     "BaselineMissing": 4,
     "NothingSelected": 5,
     "Interrupted": 130,

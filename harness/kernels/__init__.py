@@ -1,0 +1,1 @@
+"""Fused operators of torch_npu in plain PyTorch: one file each."""
