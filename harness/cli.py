@@ -250,6 +250,24 @@ def generate(
     say(f"Image saved at: {output_image}")
 
 
+@app.command()
+def doctor(
+    device: Annotated[str, typer.Option(help="Device to be used: npu, cuda, cpu, or auto for what is there.")] = "auto",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning that changes numbers.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is wrong with this machine, and what to do: exit 3 when the device cannot be used."""
+    from harness import jobs
+    from harness.terminal import say_json, table_of_findings
+
+    diagnosis = jobs.doctor(device)
+    if as_json:
+        say_json(diagnosis.model_dump(mode="json"))
+    else:
+        table_of_findings(diagnosis)
+    raise typer.Exit(diagnosis.exit_code(strict=strict))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; gives the exit code and lets no traceback out unless ``--debug`` is given."""
     words = sys.argv[1:] if arguments is None else arguments

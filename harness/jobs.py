@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 from harness import plugins, scenario, store
 from harness.compare.comparator import StoredRun, compare_repeats, compare_runs
 from harness.compare.gates import judge
+from harness.diagnose.checks import diagnose
+from harness.diagnose.machine import look
 from harness.errors import NothingSelected, ScenarioError, UnknownName, UsageError
 from harness.files import write_text
 from harness.images import read_picture, write_picture
@@ -27,12 +30,12 @@ from harness.records import (
     worst,
 )
 from harness.run.sources import PreparedModel, prepare
-from harness.run.supervisor import ChosenDevice, Order, choose_device, code_digest, make_run
+from harness.run.supervisor import ChosenDevice, Order, ask_backends, choose_device, code_digest, make_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from harness.records import Limit, Plan, Status
+    from harness.records import Diagnosis, Limit, Plan, Status
     from harness.run.events import Event
     from harness.scenario import LoadedScenario
 
@@ -294,6 +297,19 @@ def generate(wish: Wish, teller: Teller) -> Run:
             wish.output_image.parent.mkdir(parents=True, exist_ok=True)
             write_picture(wish.output_image, read_picture(order.folder / made.samples[0].image.path))
     return made
+
+
+def doctor(wanted: str) -> Diagnosis:
+    """Look at this machine and say what is wrong with it for a device; runs no model and changes nothing.
+
+    Raises:
+        UnknownName: no device is called like that.
+    """
+    if wanted not in {"auto", *plugins.names("backends")}:
+        raise UnknownName("device", wanted, ["auto", *plugins.names("backends")])
+    with tempfile.TemporaryDirectory(prefix="harness-doctor-") as scratch:
+        backends = ask_backends(Path(scratch))
+    return diagnose(look(Path("/"), os.environ, backends, wanted))
 
 
 # --- steps of the jobs -----------------------------------------------------------------------------------------------

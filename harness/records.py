@@ -98,6 +98,19 @@ class SwitchMode(StrEnum):
     """None: what users get."""
 
 
+class NpuOps(StrEnum):
+    """How calls to the fused operators of torch_npu are answered; libraries choose them because it is installed."""
+
+    NATIVE = "native"
+    """By the card."""
+    REFERENCE = "reference"
+    """By the harness's own CPU kernels: libraries take the same branches as on the card."""
+    HIDDEN = "hidden"
+    """Not called: torch_npu is installed but hidden from the libraries, which take their plain branches."""
+    ABSENT = "absent"
+    """Not called: torch_npu is not installed."""
+
+
 class Role(StrEnum):
     """What an arm is for."""
 
@@ -175,8 +188,8 @@ class ModelRef(Record):
     """``builtin:NAME``, a folder, ``hf:REPO@REV`` or ``modelscope:REPO@REV``; ``${VARIABLES}`` are expanded."""
     dtype: Literal["float32", "float16", "bfloat16"] = "bfloat16"
     """Type of weights and activations."""
-    attention: Literal["sdpa", "eager"] = "sdpa"
-    """Attention implementation of the language model."""
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    """Attention implementation of the language model; on NPU and CPU sdpa takes the place of flash_attention_2."""
     trust_remote_code: bool = False
     """Whether Python files of the model folder may run; without it a folder that has any is refused."""
     code_sha256: dict[str, Digest] | None = None
@@ -220,8 +233,17 @@ class Arm(Record):
     """Overrides the scenario's noise."""
     switches: SwitchMode | None = None
     """Overrides the scenario's switches."""
+    npu_ops: Literal[NpuOps.REFERENCE, NpuOps.HIDDEN] | None = None
+    """For ``device: cpu`` on a machine with torch_npu: answer its fused operators by the harness's reference kernels,
+    or hide torch_npu so that libraries take their plain branches; hidden when nothing is said."""
     repeats: Repeats | None = None
     """Overrides the scenario's repeats, for instance for a reference that takes hours."""
+
+    @model_validator(mode="after")
+    def _npu_ops_on_the_cpu(self) -> Arm:
+        if self.npu_ops is not None and self.device.partition(":")[0] != "cpu":
+            raise ValueError(f"npu_ops is for arms with device: cpu; this one has device: {self.device}")
+        return self
 
 
 class Limit(Record):
@@ -417,12 +439,14 @@ class Draw(Record):
 
 
 class Step(Record):
-    """The latents after one denoising step, small enough to keep."""
+    """A tensor on its way, such as the latents after one denoising step, small enough to keep."""
 
     digest: Digest
-    """SHA-256 over dtype, shape and bytes of the latents."""
+    """SHA-256 over dtype, shape and bytes of the tensor."""
     sketch: list[Number]
     """Norm, mean, smallest and largest value, then 16 projections on fixed random signs over the root of the size."""
+    shape: list[int] = Field(default_factory=list)
+    """Shape of the tensor."""
 
 
 class MemoryUse(Record):
@@ -461,12 +485,16 @@ class Sample(Record):
     """Signs of draws that could not be logged or controlled; empty when the noise is fully known."""
     per_step: list[Step]
     """Latents after each denoising step."""
+    traces: dict[str, list[Step]] = Field(default_factory=dict)
+    """Other tensors on the way, by name and in the order of the calls, such as ``text_encoding, padded rows``."""
+    npu_calls: dict[str, int] = Field(default_factory=dict)
+    """How often the harness's reference kernels answered for each fused operator of torch_npu."""
     seconds: dict[str, float]
     """Seconds by stage, ``total`` for the whole call."""
     memory: dict[str, MemoryUse]
     """Memory by component, ``device`` for the whole device where it can tell."""
     stage_memory: dict[str, MemoryUse]
-    """Memory of the whole device at the end of each stage, where it can tell."""
+    """Memory of the whole device at the end of each stage, and its peak in the stage, where it can tell."""
 
     @property
     def outcome(self) -> str:
@@ -523,6 +551,8 @@ class Environment(Record):
     """Product name."""
     simulated: bool
     """Whether a stand-in library plays the device."""
+    npu_ops: NpuOps | None = None
+    """How calls to fused operators of torch_npu are answered; None in records from before this was asked."""
     facts: dict[str, str]
     """Versions and properties of driver, toolkit and chip."""
     packages: dict[str, str]
@@ -557,6 +587,10 @@ class LoadedModel(Record):
     """Memory by component after loading."""
     seconds: float
     """Time to load."""
+    components: dict[str, str] = Field(default_factory=dict)
+    """Component that works in a stage, by stage."""
+    substitutions: list[str] = Field(default_factory=list)
+    """What was asked for and replaced, such as an attention implementation, and what that means for the numbers."""
 
 
 class Run(Record):
@@ -624,6 +658,8 @@ class RunRef(Record):
     """Where random draws came from."""
     switches: SwitchMode
     """Which determinism switches were set."""
+    npu_ops: NpuOps | None = None
+    """How calls to fused operators of torch_npu were answered."""
 
 
 class Measurement(Record):
@@ -662,6 +698,18 @@ class Verdict(Record):
     """Observed, allowed, where."""
 
 
+class TraceDifference(Record):
+    """One kind of tensor on the way to the pictures of a pair."""
+
+    name: str
+    """What was traced, such as ``text_encoding, padded rows``."""
+    identical: bool
+    """Whether all calls gave the same bytes on both sides."""
+    relative_difference: Number | None
+    """Norm of the difference over the norm of the expected side, estimated from the sketches; None where shapes or
+    the number of calls differ."""
+
+
 class Pair(Record):
     """Two samples of one case and seed."""
 
@@ -675,6 +723,8 @@ class Pair(Record):
     """Whether picture, float output and latents are equal byte for byte."""
     first_differing_step: int | None
     """First denoising step, counted from 1, whose latents differ; None when none does or none was kept."""
+    traces: list[TraceDifference] = Field(default_factory=list)
+    """Other tensors on the way that both sides traced."""
     measurements: list[Measurement]
     """All metrics of the pair."""
     verdicts: list[Verdict] = Field(default_factory=list)
@@ -761,6 +811,59 @@ class Report(Record):
     """All comparisons, repeats first."""
     outcome: Status
     """The worst word of all comparisons."""
+
+
+# --- what doctor says ------------------------------------------------------------------------------------------------
+
+
+class Severity(StrEnum):
+    """How much a finding about the machine matters, worst first."""
+
+    BLOCKED = "blocked"
+    """The wanted device cannot be used before this is dealt with."""
+    WARNING = "warning"
+    """Work goes on, but something is not as it should be."""
+    HARMLESS = "harmless"
+    """Looks like a fault and is none, or is only worth knowing."""
+    OK = "ok"
+    """As it should be."""
+
+
+class Finding(Record):
+    """One thing that was looked at."""
+
+    name: str
+    """What it is about."""
+    severity: Severity
+    """How much it matters."""
+    changes_numbers: bool = False
+    """Whether results may differ because of it."""
+    observed: str
+    """What was found, and where."""
+    expected: str = ""
+    """What is allowed; empty where there is nothing to hold it against."""
+    next_step: str = ""
+    """What to do; empty where nothing is to be done."""
+
+
+class Diagnosis(Record):
+    """What doctor says about a machine."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    wanted: str
+    """Device that was asked for."""
+    summary: str
+    """The whole in one sentence."""
+    findings: list[Finding]
+    """All findings, worst first."""
+
+    def exit_code(self, *, strict: bool) -> int:
+        """3 where something is blocked; with ``strict``, 1 for a warning that changes numbers; else 0."""
+        if any(each.severity is Severity.BLOCKED for each in self.findings):
+            return 3
+        changed = any(each.severity is Severity.WARNING and each.changes_numbers for each in self.findings)
+        return 1 if strict and changed else 0
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

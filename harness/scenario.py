@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from harness import plugins
 from harness.errors import ImageError, NothingSelected, UnknownName, UsageError
-from harness.records import AnyRecord, Arm, Case, Limit, Plan, Repeats, Role, Scenario, Scope, Task, json_digest
+from harness.records import AnyRecord, Arm, Case, Limit, NpuOps, Plan, Repeats, Role, Scenario, Scope, Task, json_digest
 from harness.yaml_tree import Node, Problem, is_number, json_of, nearest, quoted, read_tree, refusal, shown
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _record_problems(root: Node) -> list[Problem]:
         problems = [
             _worded(root, found["loc"], found["type"], found["input"])
             for found in error.errors()
-            if found["type"] != "value_error"  # the bounds of a limit, which _bound_problems words better
+            if found["type"] != "value_error"  # what _bound_problems and _npu_ops_problems word better
         ]
     version = root.child("schema_version")
     if version and type(version.value) in {bool, float} and version.value == 1:  # equal to 1 for Python
@@ -404,6 +404,7 @@ def _repeated(nodes: Iterable[Node]) -> Iterator[tuple[Node, Node]]:
 
 
 def _arm_problems(root: Node) -> Iterator[Problem]:
+    yield from _npu_ops_problems(root)
     arms = list(_valid(root, "arms", Arm))
     for label, node, arm in arms:
         try:
@@ -426,6 +427,22 @@ def _arm_problems(root: Node) -> Iterator[Problem]:
             f"{label}: found a reference, and no limit with scope: reference that would judge by it; allowed is a "
             "reference with at least one such limit. Add the limit, with its reason, or remove the arm.",
         )
+
+
+def _npu_ops_problems(root: Node) -> Iterator[Problem]:
+    """Fused operators are answered for CPU arms only; on a card the card answers."""
+    for index, node in enumerate(_nodes(root, "arms")):
+        device = node.text("device") or "auto"
+        if node.text("npu_ops") and not _is_cpu(device):
+            yield Problem(
+                node.place_of("npu_ops"),
+                f"arms[{index}].npu_ops: found in an arm with device: {device}; allowed is an arm with device: cpu, "
+                "where no card answers. Change the device, or remove npu_ops.",
+            )
+
+
+def _is_cpu(device: str) -> bool:
+    return device.partition(":")[0] == "cpu"
 
 
 def _check_device(device: str) -> None:
@@ -593,10 +610,11 @@ def _check_picture(picture: Path, written: str) -> None:
 def _filled_arm(scenario: Scenario, arm: Arm, device: str | None) -> Arm:
     if device is not None:
         _check_device(device)
-    overridden = device is not None and arm.role is Role.CANDIDATE
+    chosen = device if device is not None and arm.role is Role.CANDIDATE else arm.device
     return arm.model_copy(
         update={
-            "device": device if overridden else arm.device,
+            "device": chosen,
+            "npu_ops": (arm.npu_ops or NpuOps.HIDDEN) if _is_cpu(chosen) else None,
             "dtype": arm.dtype or scenario.model.dtype,
             "noise": arm.noise or scenario.noise,
             "switches": arm.switches or scenario.switches,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from harness.jobs import Teller
-from harness.records import EXIT_CODES, Scope, Status
+from harness.records import EXIT_CODES, Scope, Severity, Status
 from harness.run.events import Generating, Loaded, Sampled, Started, Stepped
 from harness.text import ascii_only, one_line, printable
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.progress import Progress, TaskID
+    from rich.table import Table
 
     from harness.jobs import Checked
-    from harness.records import Comparison, Plan, Run
+    from harness.records import Comparison, Diagnosis, Plan, Run
     from harness.run.events import Event
     from harness.run.supervisor import ChosenDevice
 
@@ -34,6 +35,13 @@ _COLOURS = {
     Status.WITHIN_LIMITS: "green",
     Status.WAIVED: "yellow",
     Status.SKIPPED: "yellow",
+}
+
+_SEVERITY_COLOURS = {
+    Severity.BLOCKED: "bold red",
+    Severity.WARNING: "yellow",
+    Severity.HARMLESS: "cyan",
+    Severity.OK: "green",
 }
 
 
@@ -212,16 +220,11 @@ def summarise(checked: Sequence[Checked]) -> None:
 
 def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
     """A table of comparisons, failures first, and a sentence for each that needs one."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     order = list(EXIT_CODES)
     ranked = sorted(rows, key=lambda row: order.index(row[1].outcome))
-    utf = "utf" in (sys.stdout.encoding or "").lower()
-    table = Table(box=box.SIMPLE_HEAD if utf else box.ASCII2, pad_edge=False)
-    for heading in ("scenario", "arm", "against", "runs", "outcomes", "verdict"):
-        table.add_column(heading, overflow="fold", justify="right" if heading in {"runs", "outcomes"} else "left")
+    table = _table("scenario", "arm", "against", "runs", "outcomes", "verdict")
     for name, comparison in ranked:
         runs = [each.runs for each in comparison.repetitions]
         outcomes = [len(each.outcomes) for each in comparison.repetitions]
@@ -235,14 +238,48 @@ def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
         ]
         verdict = Text(comparison.outcome.value, style=_COLOURS.get(comparison.outcome, "bold red"))
         table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells), verdict)
-    page = _console(sys.stdout)
-    with page.capture() as captured:
-        page.print(table)
-    _write(captured.get(), sys.stdout)
+    _print(table)
     for name, comparison in ranked:
         say(f"{name}/{comparison.actual.arm}: {one_line(comparison.message, 400)}")
         if comparison.actual.simulated or comparison.expected.simulated:
             say(f"{name}/{comparison.actual.arm}: SIMULATED DEVICE, no evidence about real hardware")
+
+
+def table_of_findings(diagnosis: Diagnosis) -> None:
+    """A table of findings, worst first, with what is expected and the next step under each, and the whole in a line."""
+    from rich.text import Text
+
+    table = _table("state", "about", "found")
+    for each in diagnosis.findings:
+        lines = [each.observed]
+        if each.expected:
+            lines.append(f"expected: {each.expected}")
+        if each.next_step:
+            lines.append(f"next: {each.next_step}")
+        if each.changes_numbers:
+            lines.append("This can change numbers.")
+        state = Text(each.severity.value, style=_SEVERITY_COLOURS[each.severity])
+        table.add_row(state, Text(each.name), Text(shown("\n".join(lines), sys.stdout)), end_section=True)
+    _print(table)
+    say(diagnosis.summary)
+
+
+def _table(*headings: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    utf = "utf" in (sys.stdout.encoding or "").lower()
+    table = Table(box=box.SIMPLE_HEAD if utf else box.ASCII2, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold", justify="right" if heading in {"runs", "outcomes"} else "left")
+    return table
+
+
+def _print(table: Table) -> None:
+    page = _console(sys.stdout)
+    with page.capture() as captured:
+        page.print(table)
+    _write(captured.get(), sys.stdout)
 
 
 def _span(numbers: list[int]) -> str:

@@ -27,8 +27,9 @@ class RunHarness(Protocol):
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Environment for a command under test: offline, with the planted parts on the path."""
-    return {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": f"{PLANTED}:{ROOT}", **variables}
+    """Environment for a command under test: offline, with the planted parts before what is on the path already."""
+    path = os.pathsep.join(filter(None, [str(PLANTED), str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": path, **variables}
 
 
 class WriteScenario(Protocol):

@@ -23,6 +23,7 @@ from harness.errors import RecordError
 from harness.records import (
     EXIT_CODES,
     SCHEMA_VERSION,
+    Arm,
     CaseKey,
     Limit,
     Measurement,
@@ -114,6 +115,10 @@ def records(kind: type[Record]) -> st.SearchStrategy[Any]:
         )
         others = {name: values for name, values in fields.items() if name not in {"at_least", "at_most", "equals"}}
         return st.tuples(st.fixed_dictionaries(others), one_bound).map(lambda parts: Limit(**parts[0], **parts[1]))
+    if kind is Arm:  # fused operators are answered for CPU arms only
+        return st.fixed_dictionaries(fields).map(
+            lambda values: Arm(**values | ({"device": "cpu"} if values["npu_ops"] else {}))
+        )
     return st.fixed_dictionaries(fields).map(lambda values: kind(**values))
 
 

@@ -190,6 +190,18 @@ FAULTS = {
     "reference without limit": Fault(
         "noise: device", "role: reference", "19:11", ("arms[1]: found a reference", "scope: reference", "Add the limit")
     ),
+    "fused operators on a card": Fault(
+        "noise: device",
+        "device: npu:1\n    npu_ops: reference",
+        "20:14",
+        ("arms[1].npu_ops: found in an arm with device: npu:1", "allowed is an arm with device: cpu", "remove npu_ops"),
+    ),
+    "fused operators on whatever there is": Fault(
+        "noise: device", "npu_ops: hidden", "19:14", ("found in an arm with device: auto",)
+    ),
+    "fused operators by another name": Fault(
+        "noise: device", "device: cpu\n    npu_ops: native", "20:14", ("arms[1].npu_ops", "one of reference, hidden")
+    ),
     "no arms": Fault(
         "  - name: portable\n  - name: as-shipped\n    noise: device\n",
         "  []\n",
@@ -619,6 +631,25 @@ def test_a_device_on_the_command_line_moves_candidates_only(loaded: scenario.Loa
     assert scenario.plan(loaded, arm(loaded, "portable"), device="cpu:0").arm.device == "cpu:0"
     reference = scenario.plan(loaded, arm(loaded, "cpu"), device="cpu:0").arm
     assert (reference.role, reference.device) == (Role.REFERENCE, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "planned"),
+    [
+        ("cpu", None, "hidden"),
+        ("cpu", "reference", "reference"),
+        ("cpu:0", "hidden", "hidden"),
+        ("npu", None, None),
+        ("auto", None, None),
+    ],
+)
+def test_on_the_cpu_the_plan_says_how_fused_operators_are_answered(
+    loaded: scenario.LoadedScenario, device: str, asked: Any, planned: str | None
+) -> None:
+    wanted = arm(loaded, "cpu").model_copy(update={"device": device, "npu_ops": asked})
+    assert scenario.plan(loaded, wanted).arm.npu_ops == planned
+    moved = scenario.plan(loaded, arm(loaded, "portable"), device=device).arm
+    assert moved.npu_ops == ("hidden" if device.startswith("cpu") else None)
 
 
 def test_selections_keep_the_order_of_the_scenario(loaded: scenario.LoadedScenario) -> None:

@@ -19,7 +19,7 @@ from harness.errors import ModelError, RunError
 from harness.images import read_input_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from harness.contracts import Device, Request, Watch
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 _FOLDERS = ("transformer", "vae", "scheduler", "connector", "vlm", "tokenizer")
 _WEIGHTS = ("transformer", "vae", "connector", "vlm")
+_COMPONENTS = {
+    "text_encoding": "vlm",
+    "image_encoding": "vlm",
+    "conditioning": "connector",
+    "denoising": "transformer",
+    "vae_encode": "vae",
+    "vae_decode": "vae",
+}
 
 
 def check(folder: Path, model: ModelRef) -> None:
@@ -62,15 +70,39 @@ def load(folder: Path, model: ModelRef, device: Device) -> DeepGen:
         local_files_only=True,
     )
     pipe = pipe.to(device.torch_device)
+    attention, substitutions = attention_on(device.torch_device, model.attention)
     if hasattr(pipe, "_load_extras"):
-        pipe._load_extras(attn_implementation=model.attention)  # noqa: SLF001 - the pipeline's only way to load them
-    return DeepGen(pipe, device)
+        pipe._load_extras(attn_implementation=attention)  # noqa: SLF001 - the pipeline's only way to load them
+    return DeepGen(pipe, device, substitutions)
+
+
+def attention_on(device: str, wanted: str) -> tuple[str, list[str]]:
+    """The attention implementation that the device can run, and what its choice means.
+
+    The language model alone could run flash attention on an NPU, through transformers' npu_fusion_attention; the
+    connector's class for it imports the flash_attn package, which is CUDA's.
+
+    >>> attention_on("npu:0", "flash_attention_2")[0]
+    'sdpa'
+    """
+    kind = device.partition(":")[0]
+    if wanted != "flash_attention_2" or kind == "cuda":
+        return wanted, []
+    words = (
+        f"flash_attention_2 was asked for and sdpa runs on {kind}, where there is no flash_attn package. This is more "
+        "than rounding: the two leave different values in padded rows, and the connector reads those rows without a "
+        "mask. The padded rows are therefore traced apart from the real ones."
+    )
+    return "sdpa", [words]
 
 
 class DeepGen:
     """A loaded DeepGen pipeline."""
 
-    def __init__(self, pipe: Any, device: Device) -> None:
+    components = _COMPONENTS
+
+    def __init__(self, pipe: Any, device: Device, substitutions: Sequence[str] = ()) -> None:
+        self.substitutions = substitutions
         self._pipe = pipe
         self._device = device
         self._accepted = frozenset(inspect.signature(pipe.__call__).parameters)
@@ -137,7 +169,8 @@ def _watched(pipe: Any, watch: Watch, steps: int) -> Iterator[_Taps]:
         _wrap(undo, pipe.vae, "decode", taps.decode)
         _wrap(undo, pipe.vae, "encode", taps.timed("vae_encode"))
         _wrap(undo, getattr(language, "visual", None), "forward", taps.timed("image_encoding"))
-        _wrap(undo, getattr(language, "language_model", None), "forward", taps.timed("text_encoding"))
+        _wrap(undo, getattr(language, "language_model", None), "forward", taps.text_encoding)
+        _wrap(undo, getattr(pipe, "connector_module", None), "llm2dit", taps.timed("conditioning"))
         yield taps
 
 
@@ -179,6 +212,18 @@ class _Taps:
             return result
 
         return decode
+
+    def text_encoding(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        timed = self.timed("text_encoding")(original)
+
+        def forward(*words: Any, **options: Any) -> Any:
+            result = timed(*words, **options)
+            hidden, mask = getattr(result, "last_hidden_state", None), options.get("attention_mask")
+            if hidden is not None and mask is not None and mask.ndim == hidden.ndim - 1:
+                self._watch.rows("text_encoding", hidden, mask)
+            return result
+
+        return forward
 
     def timed(self, stage: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def wrap(original: Callable[..., Any]) -> Callable[..., Any]:

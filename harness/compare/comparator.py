@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness import plugins
 from harness.compare.repetition import repetition
+from harness.compare.traces import trace_differences
 from harness.contracts import DATA_RANGE
 from harness.errors import ImageError, RecordError, UndefinedMetric
 from harness.images import array_digest, read_array, read_picture
@@ -141,6 +142,7 @@ def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, th
         expected=theirs.label,
         identical=mine.outcome == theirs.outcome,
         first_differing_step=first_differing_step(mine, theirs),
+        traces=trace_differences(mine, theirs),
         measurements=measurements,
     )
 
@@ -182,6 +184,7 @@ def _ref(stored: StoredRun, base: Path) -> RunRef:
         dtype=run.plan.model.dtype,
         noise=run.plan.noise,
         switches=run.plan.switches,
+        npu_ops=environment.npu_ops if environment else None,
     )
 
 

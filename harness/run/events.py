@@ -53,6 +53,12 @@ class Availabilities(Record):
     """Why not, or what was found."""
     counts: dict[str, int]
     """Number of devices."""
+    facts: dict[str, dict[str, str]]
+    """Versions and properties found on the way."""
+    memory_bytes: dict[str, list[int]]
+    """Memory of each device, where it could be told."""
+    simulated: dict[str, bool]
+    """Whether a stand-in library plays the devices."""
 
 
 class Started(Record):

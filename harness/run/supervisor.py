@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import plugins
+from harness.contracts import Availability
 from harness.errors import DeviceUnavailable, RunError
 from harness.files import write_text
 from harness.host import describe_host
@@ -58,7 +59,7 @@ def choose_device(wanted: str, work_folder: Path) -> ChosenDevice:
         DeviceUnavailable: the device is not there; never replaced by another one.
     """
     name, _, index = wanted.partition(":")
-    ranked = sorted(plugins.names("backends"), key=lambda each: plugins.load("backends", each).AUTO_RANK)
+    ranked = _ranked()
     if name != "auto":
         plugins.load("backends", name)
     asked = ranked if name == "auto" else [name]
@@ -75,6 +76,33 @@ def choose_device(wanted: str, work_folder: Path) -> ChosenDevice:
     reason = answers.reasons[found]
     host_digest = describe_host().digest(f"{found}:{number} {reason}")
     return ChosenDevice(backend=found, index=number, reason=reason, host_digest=host_digest)
+
+
+def ask_backends(work_folder: Path) -> dict[str, Availability]:
+    """What every backend says, in the order in which ``auto`` tries them.
+
+    Each is asked in a child of its own, so a driver that takes its process down silences no other backend.
+    """
+    return {name: _asked(name, work_folder) for name in _ranked()}
+
+
+def _ranked() -> list[str]:
+    return sorted(plugins.names("backends"), key=lambda each: plugins.load("backends", each).AUTO_RANK)
+
+
+def _asked(name: str, work_folder: Path) -> Availability:
+    try:
+        answers = _probe([name], work_folder / name)
+    except RunError as error:
+        return Availability(available=False, reason=str(error))
+    return Availability(
+        available=answers.available[name],
+        reason=answers.reasons[name],
+        device_count=answers.counts[name],
+        facts=answers.facts[name],
+        memory_bytes=answers.memory_bytes[name],
+        simulated=answers.simulated[name],
+    )
 
 
 def _probe(backends: list[str], work_folder: Path) -> Availabilities:

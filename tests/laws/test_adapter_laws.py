@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from harness import plugins
+from harness.adapters import deepgen
 from harness.adapters.deepgen import DeepGen
 from harness.backends import cpu
 from harness.contracts import Request
@@ -37,7 +38,7 @@ ADAPTERS = plugins.names("adapters")
 MODELS = {"deepgen": "builtin:tiny-deepgen"}
 """Model that each adapter is held to the laws on."""
 STEPS = 2
-GENERATION_STAGES = {"text_encoding", "denoising", "vae_decode"}
+GENERATION_STAGES = {"text_encoding", "conditioning", "denoising", "vae_decode"}
 EDITING_STAGES = GENERATION_STAGES | {"vae_encode", "image_encoding"}
 
 
@@ -192,6 +193,37 @@ def test_the_components_are_named_and_weigh_something(loaded: Loaded) -> None:
     assert {"transformer", "vae"} <= set(loaded.pipeline.modules)
     assert min(memory[name].allocated_bytes for name in loaded.pipeline.modules) > 0
     assert {memory[name].device for name in loaded.pipeline.modules} == {loaded.device.torch_device}
+
+
+def test_every_stage_has_a_component_that_works_in_it(loaded: Loaded) -> None:
+    assert set(loaded.pipeline.components) == EDITING_STAGES
+    assert set(loaded.pipeline.components.values()) == set(loaded.pipeline.modules)
+
+
+def test_padded_rows_of_the_text_are_traced_apart_from_the_real_ones(loaded: Loaded) -> None:
+    _, recorder, _ = loaded.make(loaded.request(prompt="a blue circle beside a red square on a green table"))
+    assert set(recorder.traces()) == {"text_encoding, real rows", "text_encoding, padded rows"}
+    _, unguided, _ = loaded.make(loaded.request(guidance_scale=1.0))
+    assert set(unguided.traces()) == {"text_encoding, real rows"}, "one text alone is not padded"
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "runs", "words"),
+    [
+        ("cpu", "sdpa", "sdpa", ""),
+        ("cpu", "flash_attention_2", "sdpa", "flash_attention_2 was asked for and sdpa runs on cpu"),
+        ("npu:1", "flash_attention_2", "sdpa", "flash_attention_2 was asked for and sdpa runs on npu"),
+        ("npu:1", "eager", "eager", ""),
+        ("cuda:0", "flash_attention_2", "flash_attention_2", ""),
+    ],
+)
+def test_flash_attention_is_replaced_in_words_where_it_cannot_run(
+    device: str, asked: str, runs: str, words: str
+) -> None:
+    implementation, substitutions = deepgen.attention_on(device, asked)
+    assert implementation == runs
+    assert " ".join(substitutions).startswith(words)
+    assert bool(substitutions) == bool(words)
 
 
 # --- nothing is left behind ------------------------------------------------------------------------------------------

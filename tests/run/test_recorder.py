@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.backends import cpu
-from harness.records import Step, SwitchMode, from_json, to_json
+from harness.records import MemoryUse, Step, SwitchMode, from_json, to_json
 from harness.run.worker.recorder import PROJECTIONS, Recorder
 
 torch = pytest.importorskip("torch")
@@ -81,6 +81,90 @@ def test_the_memory_of_the_device_is_read_at_the_end_of_a_stage() -> None:
     with listening.stage("greedy"):
         block = np.ones(32 * 2**20, np.uint8)
     assert listening.memory["greedy"].allocated_bytes - listening.memory["quiet"].allocated_bytes > block.nbytes // 2
+
+
+class OnePeak:
+    """A device that keeps one peak, as accelerators do: bytes are taken and given back by the test."""
+
+    def __init__(self) -> None:
+        self.bytes = self.peak = 0
+
+    def take(self, count: int) -> None:
+        self.bytes += count
+        self.peak = max(self.peak, self.bytes)
+
+    def synchronize(self) -> None:
+        """Nothing is queued."""
+
+    def memory(self, modules: dict[str, Any]) -> dict[str, MemoryUse]:
+        del modules
+        return {"device": MemoryUse(allocated_bytes=self.bytes, peak_bytes=self.peak)}
+
+    def reset_peak_memory(self) -> None:
+        self.peak = self.bytes
+
+
+def test_each_stage_has_a_peak_of_its_own_and_the_outer_one_the_largest() -> None:
+    device: Any = OnePeak()
+    device.take(100)
+    device.take(900)
+    device.take(-900)  # a peak from before the call belongs to no stage
+    listening = Recorder(device, lambda _: None)
+    with listening.stage("total"):
+        with listening.stage("encoding"):
+            device.take(50)
+            device.take(-50)
+        device.take(300)
+        device.take(-300)
+        for _ in range(2):
+            with listening.stage("denoising"):
+                device.take(20)
+    peaks = {name: use.peak_bytes for name, use in listening.memory.items()}
+    assert peaks == {"encoding": 150, "denoising": 140, "total": 400}
+    assert {name: use.allocated_bytes for name, use in listening.memory.items()} == {
+        "encoding": 100,
+        "denoising": 140,
+        "total": 140,
+    }
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def rows(*, spoil: slice = slice(0), dtype: Any = torch.float32) -> dict[str, list[Step]]:
+    """Traces of [2, 5, 3] values whose first text has two padded rows; the rows of ``spoil`` are changed in it."""
+    values = torch.arange(30, dtype=torch.float32).reshape(2, 5, 3).to(dtype)
+    values[0, spoil] += 1
+    real = torch.ones(2, 5, dtype=torch.int64)
+    real[0, :2] = 0
+    listening = recorder()
+    listening.rows("text_encoding", values, real)
+    values.zero_()
+    return listening.traces()
+
+
+def test_real_and_padded_rows_are_traced_apart_as_they_were_at_the_call() -> None:
+    traces = rows()
+    assert sorted(traces) == ["text_encoding, padded rows", "text_encoding, real rows"]
+    (padded,), (real,) = (traces[name] for name in sorted(traces))
+    assert (padded.shape, real.shape) == ([2, 3], [8, 3])
+    assert padded.sketch[:4] == pytest.approx([np.sqrt(55), 2.5, 0, 5])
+    assert real.sketch[2:4] == [6, 29]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "changed"), [(slice(0, 2), "text_encoding, padded rows"), (slice(2, 5), "text_encoding, real rows")]
+)
+def test_a_change_in_one_kind_of_rows_shows_in_that_kind_only(spoil: slice, changed: str) -> None:
+    before, after = rows(dtype=torch.bfloat16), rows(spoil=spoil, dtype=torch.bfloat16)
+    assert [name for name in before if before[name] != after[name]] == [changed]
+
+
+def test_a_text_without_padding_has_no_padded_rows() -> None:
+    listening = recorder()
+    for _ in range(2):
+        listening.rows("text_encoding", torch.ones(1, 4, 2), torch.ones(1, 4, dtype=torch.bool))
+    assert {name: len(steps) for name, steps in listening.traces().items()} == {"text_encoding, real rows": 2}
 
 
 def test_steps_are_told_by_number_from_one() -> None:

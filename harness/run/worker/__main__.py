@@ -42,13 +42,14 @@ from harness.run.events import (
 from harness.run.worker import lifeline
 from harness.run.worker.draws import DrawLog, watched_draws
 from harness.run.worker.environment import describe
+from harness.run.worker.fused_operators import FusedOperators
 from harness.run.worker.recorder import Recorder
 from harness.text import printable, redact
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.contracts import Device, Pipeline
+    from harness.contracts import Availability, Device, Pipeline
 
 
 def main(words: list[str]) -> int:
@@ -68,15 +69,19 @@ def main(words: list[str]) -> int:
 
 def probe(backends: list[str]) -> Availabilities:
     """Ask backends in turn, until one is available."""
-    available: dict[str, bool] = {}
-    reasons: dict[str, str] = {}
-    counts: dict[str, int] = {}
+    answers: dict[str, Availability] = {}
     for name in backends:
-        found = plugins.load("backends", name).probe()
-        available[name], reasons[name], counts[name] = found.available, found.reason, found.device_count
-        if found.available:
+        answers[name] = plugins.load("backends", name).probe()
+        if answers[name].available:
             break
-    return Availabilities(available=available, reasons=reasons, counts=counts)
+    return Availabilities(
+        available={name: each.available for name, each in answers.items()},
+        reasons={name: each.reason for name, each in answers.items()},
+        counts={name: each.device_count for name, each in answers.items()},
+        facts={name: dict(each.facts) for name, each in answers.items()},
+        memory_bytes={name: list(each.memory_bytes) for name, each in answers.items()},
+        simulated={name: each.simulated for name, each in answers.items()},
+    )
 
 
 class Pipe:
@@ -100,6 +105,7 @@ class Worker:
         self._plan = assignment.plan
         self._pipe = pipe
         self._folder = Path(assignment.run_folder)
+        self._operators = FusedOperators(assignment.backend, self._plan.arm.npu_ops)
 
     def work(self) -> None:
         """Do the assignment; an error becomes a failure, and what can still be made is made."""
@@ -117,8 +123,9 @@ class Worker:
     def open(self) -> Device:
         """Open the device and tell what the worker runs on."""
         assignment = self._assignment
+        self._operators.arrange()
         device = plugins.load("backends", assignment.backend).open(assignment.device_index, self._plan.switches)
-        environment = describe(assignment.backend, device)
+        environment = describe(assignment.backend, device, self._operators.answered)
         self._pipe.tell(Started(environment=environment))
         require_switches(environment)
         return device
@@ -133,6 +140,8 @@ class Worker:
             notes=list(pipeline.notes),
             memory=dict(device.memory(pipeline.modules)),
             seconds=time.perf_counter() - begin,
+            components=dict(pipeline.components),
+            substitutions=list(pipeline.substitutions),
         )
         self._pipe.tell(Loaded(loaded=loaded))
         return pipeline
@@ -158,7 +167,7 @@ class Worker:
         recorder = Recorder(device, lambda step: self._pipe.tell(Stepped(step=step)))
         # In device mode too: the edit path draws from the global generators, which a seed argument does not reach.
         device.seed(key.seed)
-        device.reset_peak_memory()
+        self._operators.take_calls()
         with watched_draws(self._plan.noise, key.seed, device) as draws, recorder.stage("total"):
             picture = pipeline.generate(request, recorder)
         require_output(picture, request)
@@ -177,8 +186,10 @@ class Worker:
             draws=draws.draws,
             hidden_draws=draws.hidden,
             per_step=recorder.per_step(),
+            traces=recorder.traces(),
+            npu_calls=self._operators.take_calls(),
             seconds=recorder.seconds,
-            memory=dict(device.memory({})),
+            memory={"device": whole} if (whole := recorder.memory.get("total")) else {},
             stage_memory=recorder.memory,
         )
 

@@ -10,15 +10,17 @@ from harness.records import Environment
 
 if TYPE_CHECKING:
     from harness.contracts import Device
+    from harness.records import NpuOps
 
 
-def describe(backend: str, device: Device) -> Environment:
+def describe(backend: str, device: Device, npu_ops: NpuOps) -> Environment:
     """Everything about machine, packages, device and settings that bears on a number."""
     return Environment(
         backend=backend,
         device=device.torch_device,
         device_name=device.name,
         simulated=device.simulated,
+        npu_ops=npu_ops,
         facts=dict(device.facts()),
         switches=list(device.switches()),
         commit=commit(),

@@ -1,4 +1,4 @@
-"""What happens inside one call of a pipeline: stages with their times, and the latents after each step."""
+"""What happens inside one call of a pipeline: stages with their times and memory, and tensors on the way."""
 
 from __future__ import annotations
 
@@ -31,19 +31,53 @@ class Recorder:
         self._device = device
         self._on_step = on_step
         self._latents: list[Any] = []
+        self._rows: list[tuple[str, Any, Any]] = []
+        self._open_peaks: list[int] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a stage, queued device work included, and read the memory at its end."""
+        """Add the time of the block to a stage, queued device work included, and read the memory at its end.
+
+        A device keeps one peak. It is read and reset wherever a stage begins or ends, so that each stage has a peak of
+        its own, and one that encloses others has the largest of theirs.
+        """
         self._device.synchronize()
+        self._take_peak()
+        self._open_peaks.append(0)
         begin = time.perf_counter()
         try:
             yield
         finally:
             self._device.synchronize()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
-            if (whole := self._device.memory({}).get("device")) is not None:
-                self.memory[name] = whole
+            whole = self._take_peak()
+            peak = self._open_peaks.pop()
+            if whole is not None:
+                known = self.memory.get(name)
+                peaks = [peak, known.peak_bytes or 0] if known else [peak]
+                self.memory[name] = whole.model_copy(update={"peak_bytes": max(peaks) or None})
+
+    def _take_peak(self) -> MemoryUse | None:
+        """Read the device's memory, let every open stage know the peak, and begin a new one."""
+        whole = self._device.memory({}).get("device")
+        if whole is not None:
+            self._open_peaks = [max(peak, whole.peak_bytes or 0) for peak in self._open_peaks]
+            self._device.reset_peak_memory()
+        return whole
+
+    def rows(self, name: str, values: Any, real: Any) -> None:
+        """Keep a tensor [batch, rows, width] and which of its rows are real; they are told apart after the call."""
+        self._rows.append((name, values.detach().clone(), real.detach().clone()))
+
+    def traces(self) -> dict[str, list[Step]]:
+        """Digest and sketch of the real rows and of the padded rows of every kept tensor, call by call."""
+        traced: dict[str, list[Step]] = {}
+        for name, values, real in self._rows:
+            values, real = values.to("cpu"), real.to("cpu").bool()  # noqa: PLW2901 - the same, on the host
+            for which, chosen in ((f"{name}, real rows", real), (f"{name}, padded rows", ~real)):
+                if chosen.any():
+                    traced.setdefault(which, []).append(_step(values[chosen]))
+        return traced
 
     def step(self, latents: Any) -> None:
         """Keep the latents of a step on the device; they are read after the call so as not to hold it up."""
@@ -52,13 +86,17 @@ class Recorder:
 
     def per_step(self) -> list[Step]:
         """Digest and sketch of the latents after every step."""
-        return [Step(digest=_digest(latents), sketch=_sketch(_as_float32(latents))) for latents in self._latents]
+        return [_step(latents) for latents in self._latents]
 
     def last_latents(self) -> tuple[NDArray[np.float32], str] | None:
         """Latents after the last step as float32, exact for types of up to 32 bits, and the type of the computation."""
         if not self._latents:
             return None
         return _as_float32(self._latents[-1]), str(self._latents[-1].dtype).removeprefix("torch.")
+
+
+def _step(tensor: Any) -> Step:
+    return Step(digest=_digest(tensor), sketch=_sketch(_as_float32(tensor)), shape=list(tensor.shape))
 
 
 def _as_float32(tensor: Any) -> NDArray[np.float32]:
@@ -68,12 +106,12 @@ def _as_float32(tensor: Any) -> NDArray[np.float32]:
     return array
 
 
-def _digest(latents: Any) -> str:
-    """SHA-256 of the latents as they are, so that wider types than float32 are told apart to the last bit as well."""
+def _digest(tensor: Any) -> str:
+    """SHA-256 of a tensor as it is, so that wider types than float32 are told apart to the last bit as well."""
     import torch
 
-    data = latents.to(device="cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-    return hashlib.sha256(f"{latents.dtype} {list(latents.shape)}\n".encode() + data).hexdigest()
+    data = tensor.to(device="cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return hashlib.sha256(f"{tensor.dtype} {list(tensor.shape)}\n".encode() + data).hexdigest()
 
 
 def _sketch(latents: NDArray[np.float32]) -> list[float]:
@@ -84,7 +122,7 @@ def _sketch(latents: NDArray[np.float32]) -> list[float]:
     return [float(value) for value in summary]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _signs(size: int) -> NDArray[np.float32]:
     bits = np.random.Philox(key=np.array([0, 0], dtype=np.uint64)).random_raw(PROJECTIONS * size)
     return np.where(bits >> np.uint64(63), np.float32(1), np.float32(-1)).reshape(PROJECTIONS, size)

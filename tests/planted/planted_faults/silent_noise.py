@@ -11,6 +11,8 @@ __all__ = ["check", "load"]
 
 class Fault:
     modules: dict[str, object] = {}  # noqa: RUF012 - never changed
+    components: dict[str, str] = {}  # noqa: RUF012 - never changed
+    substitutions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __init__(self, *words: object) -> None:

@@ -24,6 +24,8 @@ class Toy:
 
     def __init__(self, folder: Path, model: ModelRef, device: Device) -> None:
         self.modules: dict[str, object] = {}
+        self.components: dict[str, str] = {}
+        self.substitutions: list[str] = []
         self.notes = ["toy"]
         self.count = 0
 

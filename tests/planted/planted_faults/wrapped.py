@@ -21,6 +21,8 @@ class Wrapped:
     def __init__(self, folder: Path, model: ModelRef, device: Device) -> None:
         self._pipeline = deepgen.load(folder, model, device)
         self.modules = self._pipeline.modules
+        self.components = self._pipeline.components
+        self.substitutions = self._pipeline.substitutions
         self.notes = self._pipeline.notes
         self.count = 0
 
