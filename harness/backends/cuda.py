@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 AUTO_RANK = 2
 
-_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE", "PYTHONHASHSEED")
+_VARIABLES = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_LAUNCH_BLOCKING",
+    "NVIDIA_TF32_OVERRIDE",
+    "PYTHONHASHSEED",
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "TORCH_DEVICE_BACKEND_AUTOLOAD",
+)
 
 
 def probe() -> Availability:
@@ -41,14 +49,26 @@ def _found() -> Availability:
         return Availability(available=False, reason=f"torch {torch.__version__} was built without CUDA")
     if not torch.cuda.is_available():
         return Availability(available=False, reason="torch has CUDA but finds no GPU; check the driver with nvidia-smi")
-    return Availability(available=True, reason=torch.cuda.get_device_name(0), device_count=torch.cuda.device_count())
+    count = torch.cuda.device_count()
+    return Availability(
+        available=True,
+        reason=torch.cuda.get_device_name(0),
+        device_count=count,
+        facts={"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())},
+        memory_bytes=[torch.cuda.get_device_properties(index).total_memory for index in range(count)],
+    )
 
 
 def start_environment(switches: SwitchMode) -> dict[str, str]:
-    """A fixed cuBLAS workspace for ``deterministic``; it is read when the first handle is made."""
+    """A fixed cuBLAS workspace for ``deterministic``; it is read when the first handle is made.
+
+    Autoloading of device extensions is off in either mode: with torch_npu installed and no CANN, importing torch
+    fails otherwise.
+    """
+    start = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
     if switches is SwitchMode.DETERMINISTIC:
-        return {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYTHONHASHSEED": "0"}
-    return {}
+        start |= {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYTHONHASHSEED": "0"}
+    return start
 
 
 def open(index: int, switches: SwitchMode) -> CudaDevice:  # noqa: A001 - the contract's word for it
@@ -81,7 +101,10 @@ class CudaDevice:
             torch.backends.cudnn.benchmark = False
             torch.backends.cudnn.deterministic = True
             torch.backends.cudnn.allow_tf32 = False
-            torch.backends.cuda.matmul.allow_tf32 = False
+            matmul = torch.backends.cuda.matmul
+            matmul.allow_tf32 = False
+            matmul.allow_fp16_reduced_precision_reduction = False
+            matmul.allow_bf16_reduced_precision_reduction = False
 
     def seed(self, seed: int) -> None:
         """Seed every generator of the process and of all GPUs."""
@@ -105,13 +128,26 @@ class CudaDevice:
         import torch
 
         on, off = (True, False) if self._deterministic else (None, None)
+        cuda, cudnn, matmul = torch.backends.cuda, torch.backends.cudnn, torch.backends.cuda.matmul
         return [
             *(variable(name, self._requested) for name in _VARIABLES),
             setting("torch.are_deterministic_algorithms_enabled", on, torch.are_deterministic_algorithms_enabled()),
-            setting("torch.backends.cudnn.benchmark", off, torch.backends.cudnn.benchmark),
-            setting("torch.backends.cudnn.deterministic", on, torch.backends.cudnn.deterministic),
-            setting("torch.backends.cudnn.allow_tf32", off, torch.backends.cudnn.allow_tf32),
-            setting("torch.backends.cuda.matmul.allow_tf32", off, torch.backends.cuda.matmul.allow_tf32),
+            setting("torch.backends.cudnn.benchmark", off, cudnn.benchmark),
+            setting("torch.backends.cudnn.deterministic", on, cudnn.deterministic),
+            setting("torch.backends.cudnn.allow_tf32", off, cudnn.allow_tf32),
+            *(
+                setting(f"torch.backends.cuda.matmul.{name}", off, getattr(matmul, name))
+                for name in (
+                    "allow_tf32",
+                    "allow_fp16_reduced_precision_reduction",
+                    "allow_bf16_reduced_precision_reduction",
+                )
+            ),
+            # Which attention kernel runs is torch's choice among these; a pipeline may narrow it.
+            setting("torch.backends.cuda.flash_sdp_enabled", None, cuda.flash_sdp_enabled()),
+            setting("torch.backends.cuda.mem_efficient_sdp_enabled", None, cuda.mem_efficient_sdp_enabled()),
+            setting("torch.backends.cuda.math_sdp_enabled", None, cuda.math_sdp_enabled()),
+            setting("torch.backends.cuda.cudnn_sdp_enabled", None, cuda.cudnn_sdp_enabled()),
         ]
 
     def memory(self, modules: Mapping[str, Any]) -> dict[str, MemoryUse]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import re
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.backends._torch import host_rng_state, module_memory, seed_host, setting, variable
@@ -12,24 +16,78 @@ from harness.errors import DeviceUnavailable
 from harness.records import MemoryUse, Switch, SwitchMode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 AUTO_RANK = 1
 
-_VARIABLES = ("HCCL_DETERMINISTIC", "ASCEND_LAUNCH_BLOCKING", "ASCEND_RT_VISIBLE_DEVICES", "PYTHONHASHSEED")
+ASCEND_FOLDER = Path("/usr/local/Ascend")
+"""Where the driver, the firmware and, by default, CANN are installed."""
+
+# Of these settings no two public recipes name the same set, so the union is set: order of collective reductions, order
+# of the K loop in matrix products (ATB's and CANN's own), overlap of computing and communication.
+_DETERMINISTIC = {
+    "HCCL_DETERMINISTIC": "true",
+    "LCCL_DETERMINISTIC": "1",
+    "ATB_MATMUL_SHUFFLE_K_ENABLE": "0",
+    "ATB_LLM_LCOC_ENABLE": "0",
+    "CLOSE_MATMUL_K_SHIFT": "1",
+    # An operator that silently runs on the CPU would be validated as if the card had computed it.
+    "TORCH_NPU_FALLBACK_CPU_DISABLE": "1",
+    "PYTHONHASHSEED": "0",
+}
+_RECORDED = (
+    "ASCEND_LAUNCH_BLOCKING",
+    "ASCEND_RT_VISIBLE_DEVICES",
+    "COMBINED_ENABLE",
+    "INF_NAN_MODE_ENABLE",
+    "MULTI_STREAM_MEMORY_REUSE",
+    "NPU_ASD_ENABLE",
+    "PER_STREAM_QUEUE",
+    "PYTORCH_NPU_ALLOC_CONF",
+    "PYTORCH_NO_NPU_MEMORY_CACHING",
+    "TASK_QUEUE_ENABLE",
+    "TORCH_NPU_LEGACY_IMPL_LIST",
+    "TORCH_NPU_USE_COMPATIBLE_IMPL",
+    "TORCH_TRANSFER_TO_NPU",
+    "TORCH_DEVICE_BACKEND_AUTOLOAD",
+)
+_CANN_MODULES = ("CANN", "RUNTIME", "COMPILER", "HCCL", "TOOLKIT", "OPP", "OPP_KERNEL", "DRIVER")
 
 
 def probe() -> Availability:
-    """Say whether torch_npu sees a card, and why not."""
+    """Say whether torch_npu sees a card, and why not; looks at versions before it imports anything."""
     try:
         installed = version("torch_npu")
     except PackageNotFoundError:
         return Availability(available=False, reason="torch_npu is not installed")
     try:
+        made_for, found = _release(installed), _release(version("torch"))
+    except PackageNotFoundError:
+        return Availability(available=False, reason=f"torch_npu {installed} is installed without torch")
+    if made_for != found:
+        reason = f"torch_npu {installed} is made for torch {made_for}, but torch {version('torch')} is installed"
+        return Availability(available=False, reason=f"{reason}; install torch=={made_for}")
+    try:
         return _found(installed)
     except Exception as error:  # noqa: BLE001 - a broken installation or driver raises whatever it likes
-        reason = f"torch_npu {installed} cannot be used ({type(error).__name__}: {error})"
-        return Availability(available=False, reason=f"{reason}; source the CANN set_env.sh and try again")
+        return Availability(available=False, reason=_why_not(installed, error))
+
+
+def _release(full: str) -> str:
+    """Version without local part and post release: torch_npu's names the torch it is made for."""
+    return ".".join(re.findall(r"\d+", full)[:3])
+
+
+def _why_not(installed: str, error: Exception) -> str:
+    """What keeps an installed torch_npu from working, with the next step."""
+    words = str(error).partition("\n")[0].strip()
+    if library := re.search(r"(lib\S+?\.so[.\d]*): cannot open shared object", str(error)):
+        scripts = sorted(map(str, ASCEND_FOLDER.glob("*/set_env.sh")))
+        step = f"source {scripts[-1]}" if scripts else "install the CANN that its release notes name"
+        return f"torch_npu {installed} needs CANN: {library[1]} cannot be opened; {step} and try again"
+    if "libhccl" in words or "ascend" in words.lower():
+        return f"torch_npu {installed} cannot be used ({words}); source CANN's set_env.sh and try again"
+    return f"torch_npu {installed} cannot be used ({type(error).__name__}: {words}); see harness doctor"
 
 
 def _found(installed: str) -> Availability:
@@ -37,16 +95,95 @@ def _found(installed: str) -> Availability:
     import torch_npu  # noqa: F401 - importing it registers torch.npu
 
     npu: Any = torch.npu  # type: ignore[attr-defined]
-    if not npu.is_available():
-        return Availability(available=False, reason=f"torch_npu {installed} finds no card; check with npu-smi info")
-    return Availability(available=True, reason=str(npu.get_device_name(0)), device_count=int(npu.device_count()))
+    count = int(npu.device_count()) if npu.is_available() else 0
+    if not count:
+        reason = f"torch_npu {installed} finds no card; check the driver with npu-smi info"
+        return Availability(available=False, reason=reason, facts=_versions(), simulated=_is_simulated())
+    name = str(npu.get_device_name(0))
+    return Availability(
+        available=True,
+        reason=f"{name} (simulated)" if _is_simulated() else name,
+        device_count=count,
+        facts=_versions(),
+        memory_bytes=[_memory_bytes(npu, index) for index in range(count)],
+        simulated=_is_simulated(),
+    )
+
+
+def _is_simulated() -> bool:
+    """Whether the CANN that is loaded is a stand-in; only a stand-in exports that symbol, and no variable can claim it.
+
+    Looked up in the library that torch_npu itself has loaded under this name.
+    """
+    try:
+        return hasattr(ctypes.CDLL("libascendcl.so"), "ascend_sim_stand_in")
+    except OSError:
+        return False
+
+
+def _memory_bytes(npu: Any, index: int) -> int:
+    properties = npu.get_device_properties(index)
+    return int(properties.total_memory)
+
+
+def _versions() -> dict[str, str]:
+    """Versions of torch_npu's source, CANN and its modules, driver and firmware; what cannot be told is left out."""
+    import torch_npu
+
+    asked = {
+        "torch_npu commit": lambda: torch_npu.version.git_version,
+        **{name: _cann_version(name) for name in _CANN_MODULES},
+        "driver package": lambda: _installed_version("driver"),
+        "firmware": lambda: _installed_version("firmware"),
+        "npu-smi": _npu_smi_version,
+    }
+    answers = {name: _answer(ask) for name, ask in asked.items()}
+    cann = answers["CANN"]
+    # A module of the same version as CANN itself says nothing more.
+    return {
+        name: found
+        for name, found in answers.items()
+        if found and (name == "CANN" or name not in _CANN_MODULES or found != cann)
+    }
+
+
+def _cann_version(module: str) -> Callable[[], Any]:
+    def ask() -> Any:
+        from torch_npu.npu.utils import get_cann_version
+
+        return get_cann_version(module)
+
+    return ask
+
+
+def _answer(ask: Callable[[], Any]) -> str:
+    """An answer in words; empty where torch_npu raises, which many of its questions do without a card."""
+    try:
+        return str(ask() or "")
+    except Exception:  # noqa: BLE001 - RuntimeError, TypeError, AttributeError: what it raises depends on its version
+        return ""
+
+
+def _installed_version(package: str) -> str:
+    """Version of the driver or the firmware package, from the file that its installer leaves."""
+    text = (ASCEND_FOLDER / package / "version.info").read_text(encoding="utf-8")
+    found = re.search(r"(?im)^version\s*=\s*(\S+)", text)
+    return found[1] if found else ""
+
+
+def _npu_smi_version() -> str:
+    words = subprocess.run(["npu-smi", "-v"], capture_output=True, text=True, timeout=20, check=True).stdout
+    found = re.search(r"\d+(\.\w+)+", words)
+    return found[0] if found else ""
 
 
 def start_environment(switches: SwitchMode) -> dict[str, str]:
-    """Deterministic collectives for ``deterministic``; they are read when the driver starts."""
-    if switches is SwitchMode.DETERMINISTIC:
-        return {"HCCL_DETERMINISTIC": "true", "PYTHONHASHSEED": "0"}
-    return {}
+    """Variables that CANN and torch_npu read when they start.
+
+    Autoloading is off in either mode: the backend imports torch_npu itself, where a failure can be told in words.
+    """
+    start = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+    return start | _DETERMINISTIC if switches is SwitchMode.DETERMINISTIC else start
 
 
 def open(index: int, switches: SwitchMode) -> NpuDevice:  # noqa: A001 - the contract's word for it
@@ -64,21 +201,25 @@ def open(index: int, switches: SwitchMode) -> NpuDevice:  # noqa: A001 - the con
 class NpuDevice:
     """One card, opened."""
 
-    simulated = False
-
     def __init__(self, index: int, switches: SwitchMode) -> None:
         import torch
+        import torch_npu
 
         self.torch_device = f"npu:{index}"
+        self.simulated = _is_simulated()
         self._npu: Any = torch.npu  # type: ignore[attr-defined]
-        self._npu.set_device(index)
-        self.name = str(self._npu.get_device_name(index))
+        self._native: Any = torch_npu._C  # noqa: SLF001 - the only way to read back what the public calls have set
+        self._index = index
         self._deterministic = switches is SwitchMode.DETERMINISTIC
         self._requested = start_environment(switches)
-        if self._deterministic:
+        if self._deterministic:  # before the card is touched: the first setting a thread launches with stays in force
             torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
             self._npu.conv.allow_hf32 = False
             self._npu.matmul.allow_hf32 = False
+            self._npu.config.allow_internal_format = False
+            self._npu.set_compile_mode(jit_compile=False)
+        self._npu.set_device(index)
+        self.name = str(self._npu.get_device_name(index))
 
     def seed(self, seed: int) -> None:
         """Seed every generator of the process and of all cards."""
@@ -92,33 +233,68 @@ class NpuDevice:
 
     def synchronize(self) -> None:
         """Wait until the card has done all queued work."""
-        self._npu.synchronize()
+        self._npu.synchronize(self.torch_device)
 
     def switches(self) -> list[Switch]:
-        """Environment variables and torch settings, asked for and in force."""
+        """Environment variables and settings of torch_npu, asked for and in force."""
         import torch
 
         on, off = (True, False) if self._deterministic else (None, None)
         return [
-            *(variable(name, self._requested) for name in _VARIABLES),
+            *(variable(name, self._requested) for name in sorted({*_DETERMINISTIC, *_RECORDED})),
             setting("torch.are_deterministic_algorithms_enabled", on, torch.are_deterministic_algorithms_enabled()),
-            setting("torch_npu.npu.conv.allow_hf32", off, self._npu.conv.allow_hf32),
-            setting("torch_npu.npu.matmul.allow_hf32", off, self._npu.matmul.allow_hf32),
+            setting("torch_npu deterministic level", None, self._deterministic_level()),
+            setting("torch.npu.conv.allow_hf32", off, self._npu.conv.allow_hf32),
+            setting("torch.npu.matmul.allow_hf32", off, self._npu.matmul.allow_hf32),
+            setting("torch.npu.matmul.cube_math_type", None, getattr(self._npu.matmul, "cube_math_type", None)),
+            setting("torch.npu.config.allow_internal_format", off, self._option("ALLOW_INTERNAL_FORMAT")),
+            setting("torch.npu.set_compile_mode jit_compile", off, not self._npu.is_jit_compile_false()),
+            setting("ACL_PRECISION_MODE", None, self._option("ACL_PRECISION_MODE")),
+            setting("ACL_OP_SELECT_IMPL_MODE", None, self._option("ACL_OP_SELECT_IMPL_MODE")),
+            setting("torch_npu compatible implementations", None, _answer(self._compatible) or "not reported"),
+            setting("torch_npu.contrib.transfer_to_npu", None, _transfers_to_npu()),
         ]
+
+    def _deterministic_level(self) -> str:
+        """Level 1 is what torch's flag turns on; 0 where the flag is off."""
+        ask = getattr(self._native, "_npu_get_deterministic_level", None)
+        return str(ask()) if ask else "not reported"
+
+    def _option(self, name: str) -> str:
+        """An option of torch_npu in torch's words; ``default`` where nothing set it."""
+        raw = self._native._npu_getOption(name)  # noqa: SLF001 - there is no public call that reads it back
+        words = (raw or b"").decode()
+        return {"enable": "True", "disable": "False", "": "default"}.get(words, words)
+
+    def _compatible(self) -> str:
+        return str(self._npu.are_compatible_impl_enabled())
 
     def memory(self, modules: Mapping[str, Any]) -> dict[str, MemoryUse]:
         """Bytes of each component, and the card's allocated memory with its peak as ``device``."""
         whole = MemoryUse(
-            allocated_bytes=int(self._npu.memory_allocated()), peak_bytes=int(self._npu.max_memory_allocated())
+            allocated_bytes=int(self._npu.memory_allocated(self._index)),
+            peak_bytes=int(self._npu.max_memory_allocated(self._index)),
         )
         return {**module_memory(modules), "device": whole}
 
     def reset_peak_memory(self) -> None:
         """Start a new peak."""
-        self._npu.reset_peak_memory_stats()
+        self._npu.reset_peak_memory_stats(self._index)
 
     def facts(self) -> dict[str, str]:
-        """CANN as torch_npu reports it."""
-        import torch
+        """Versions of CANN, driver and firmware as far as they can be told, and what the chip has."""
+        properties = self._npu.get_device_properties(self._index)
+        chip = {
+            "HBM bytes": getattr(properties, "total_memory", None),
+            "cube cores": getattr(properties, "cube_core_num", None),
+            "vector cores": getattr(properties, "vector_core_num", None),
+            "L2 cache bytes": getattr(properties, "L2_cache_size", None),
+        }
+        return _versions() | {name: str(value) for name, value in chip.items() if value}
 
-        return {"cann": str(getattr(torch.version, "cann", None) or "not reported")}
+
+def _transfers_to_npu() -> bool:
+    """Whether calls of torch.cuda are rewritten to the NPU, which would make a GPU reference a lie."""
+    import sys
+
+    return "torch_npu.contrib.transfer_to_npu" in sys.modules
