@@ -23,6 +23,10 @@ ROOT = Path(__file__).parent
 CONSTRAINTS = "constraints/ci.txt"
 SCENARIOS = ["scenarios/tiny-t2i.yaml", "scenarios/tiny-edit.yaml"]
 CHECKED = ["harness", "tests", "bench", "noxfile.py"]
+TORCH_NPU = ROOT / ".nox" / "torch_npu"
+"""Folder of its own: beside torch, torch_npu would be loaded by every ``import torch`` of the other sessions."""
+ONE_THREAD = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+"""For each test process: threads that wait for each other on busy cores take ten times as long."""
 DEVICE_FILES = {"davinci[0-9]*": "Ascend NPU", "nvidia[0-9]*": "NVIDIA GPU", "kfd": "AMD GPU"}
 
 shared: dict[str, str] = {}
@@ -63,9 +67,41 @@ def determinism(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
     """Run all tests, and the examples in docstrings, on all cores."""
-    # One thread for each worker process: threads that wait for each other on busy cores take ten times as long.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    python(session, "-m", "pytest", "--numprocesses=auto", "--dist=worksteal", *session.posargs)
+    python(session, "-m", "pytest", "--numprocesses=auto", "--dist=worksteal", *session.posargs, **ONE_THREAD)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def npu(session: nox.Session) -> None:
+    """Run the NPU tests with the real torch_npu on simulated Ascend cards; needs a C compiler, and no CANN."""
+    if "isolated" not in shared:
+        session.error("the NPU tests need the tested set of packages; run them without --no-venv")
+    if not any(map(shutil.which, [os.environ.get("CC", "cc").split()[0], "gcc", "clang"])):
+        session.error("the simulated cards are built by a C compiler, and there is no cc, gcc or clang; install gcc")
+    variables = {
+        # The stand-in for CANN comes first: Python runs its sitecustomize before anything can import torch.
+        "PYTHONPATH": os.pathsep.join(map(str, [ROOT / "tests" / "ascend_sim" / "site", torch_npu(), ROOT])),
+        "ASCEND_SIM_DEVICES": "2",
+        # Launches from a queue of its own thread gain nothing on a simulated card and double their cost.
+        "TASK_QUEUE_ENABLE": "0",
+        "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
+        **ONE_THREAD,
+    }
+    words = ["-m", "pytest", "tests/npu", "--numprocesses=auto", "--dist=worksteal", *session.posargs]
+    python(session, *words, **variables)
+
+
+def torch_npu() -> Path:
+    """The unpacked wheel of torch_npu, installed on first use."""
+    (pin,) = (line for line in (ROOT / CONSTRAINTS).read_text(encoding="utf-8").splitlines() if "torch_npu" in line)
+    stamp = TORCH_NPU / "installed.txt"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != pin:
+        shutil.rmtree(TORCH_NPU, ignore_errors=True)
+        words = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", str(TORCH_NPU), pin]
+        code = subprocess.run([shared["python"], *words], cwd=ROOT, check=False).returncode
+        if code:
+            raise SystemExit(code)
+        stamp.write_text(pin, encoding="utf-8")
+    return TORCH_NPU
 
 
 @nox.session(venv_backend="none", requires=["environment"])
@@ -88,10 +124,10 @@ def bench(session: nox.Session) -> None:
     python(session, "bench/overhead.py", *session.posargs)
 
 
-def python(session: nox.Session, *words: str) -> None:
+def python(session: nox.Session, *words: str, **more: str) -> None:
     """Run the shared python; leave with its exit code when that is not 0: the harness's codes mean something."""
     session.log("python " + " ".join(words))
-    variables = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    variables = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", **more}
     if "isolated" in shared:
         variables["PATH"] = f"{shared['isolated']}/bin:{os.environ['PATH']}"
     code = subprocess.run([shared["python"], *words], cwd=ROOT, env=variables, check=False).returncode

@@ -1,0 +1,45 @@
+"""These tests need the real torch_npu and simulated cards: ``nox -s npu`` starts them so, and counts them.
+
+Elsewhere the folder is left out whole, and no line says that it passed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIMULATED = "ASCEND_SIM_DEVICES" in os.environ
+WITHOUT_CARDS = "without_cards"
+"""Marker of the tests that look at a machine on which no card can be used."""
+
+passed: dict[str, int] = {"on simulated cards": 0, "without a card": 0}
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave the folder out where nothing plays the cards."""
+    del collection_path
+    return None if SIMULATED else True
+
+
+def pytest_configure() -> None:
+    """Refuse to start where the cards were asked for and the stand-in library is not what is loaded."""
+    if SIMULATED and not hasattr(ctypes.CDLL("libascendcl.so"), "ascend_sim_stand_in"):
+        pytest.exit("ASCEND_SIM_DEVICES is set, but the libascendcl.so that is loaded is no stand-in", returncode=3)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count what passed, by whether a simulated card took part."""
+    if report.when == "call" and report.passed and "tests/npu/" in report.nodeid:
+        passed["without a card" if WITHOUT_CARDS in report.keywords else "on simulated cards"] += 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests ran on simulated cards."""
+    counts = ", ".join(f"{count} {where}" for where, count in passed.items())
+    terminalreporter.write_line(f"torch_npu suite passed: {counts}; no real card took part")
