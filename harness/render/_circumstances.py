@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
+from harness.records import NpuOps
 from harness.render import _words as words
 from harness.render._document import Cell, Table, code, digest, figure, plain, quote, table
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _UNKNOWN = "not known"
 _DENOISING = "denoising"
+_CPU = "cpu"
+_DEVICE = "device"
+"""Name under which records keep the memory of the whole device."""
 
 
 def cases_of(report: Report) -> list[Case]:
@@ -29,8 +33,17 @@ def seeds_of(report: Report) -> list[int]:
 
 
 def arms(report: Report) -> list[str]:
-    """Names of all arms that have a run."""
-    return [run.plan.arm.name for run in report.runs]
+    """Names of all arms that have a run, each with a mark where its device is simulated."""
+    return [name_of(run) for run in report.runs]
+
+
+def name_of(run: Run) -> str:
+    """Name of the run's arm, with a mark where its device is simulated."""
+    return words.marked(run.plan.arm.name, simulated=_simulated(run))
+
+
+def _simulated(run: Run) -> bool:
+    return bool(run.environment and run.environment.simulated)
 
 
 def by_arm(report: Report, facts: Sequence[Mapping[str, Cell]], *, heading: str, title: str = "") -> Table:
@@ -39,8 +52,14 @@ def by_arm(report: Report, facts: Sequence[Mapping[str, Cell]], *, heading: str,
     same = len(facts) > 1 and all(each == facts[0] for each in facts)
     columns = ["All arms"] if same else arms(report)
     shown = facts[:1] if same else facts
-    rows = [[plain(name), *(each.get(name, plain(_UNKNOWN)) for each in shown)] for name in names]
+    rows = [[plain(name), *(each.get(name, _missing(name, facts)) for each in shown)] for name in names]
     return table((heading, *columns), rows, title=title)
+
+
+def _missing(name: str, facts: Sequence[Mapping[str, Cell]]) -> Cell:
+    """What stands where an arm does not say what another says; among numbers it is set like one."""
+    numeric = any(name in each and each[name].kind == "number" for each in facts)
+    return figure(_UNKNOWN) if numeric else plain(_UNKNOWN)
 
 
 # --- work ------------------------------------------------------------------------------------------------------------
@@ -80,10 +99,12 @@ def settings(report: Report) -> Table:
 
 def work(report: Report) -> Table:
     """What each arm was to do and did."""
-    return by_arm(report, [_work(run) for run in report.runs], heading="Arm", title="Arms")
+    answers = {run.environment.npu_ops for run in report.runs if run.environment}
+    asked = bool(answers - {None, NpuOps.ABSENT})
+    return by_arm(report, [_work(run, operators=asked) for run in report.runs], heading="Arm", title="Arms")
 
 
-def _work(run: Run) -> dict[str, Cell]:
+def _work(run: Run, *, operators: bool) -> dict[str, Cell]:
     arm, plan = run.plan.arm, run.plan
     planned = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
     hidden = sum(bool(sample.hidden_draws) for sample in run.samples)
@@ -93,6 +114,7 @@ def _work(run: Run) -> dict[str, Cell]:
         "Type of weights": code(arm.dtype or plan.model.dtype),
         "Noise": plain(arm.noise.value if arm.noise else _UNKNOWN),
         "Switches": plain(arm.switches.value.replace("_", " ") if arm.switches else _UNKNOWN),
+        **({"Fused operators of torch_npu": plain(_operators(run))} if operators else {}),
         "Pictures made": figure(f"{len(run.samples)} of {planned} planned"),
         "Draws that could not be controlled": plain(
             f"in {words.count(hidden, 'picture')}" if hidden else "none seen" if run.samples else words.NOT_MEASURED
@@ -105,6 +127,13 @@ def _work(run: Run) -> dict[str, Cell]:
     }
 
 
+def _operators(run: Run) -> str:
+    answered = run.environment.npu_ops if run.environment else None
+    if answered is None:
+        return _UNKNOWN
+    return words.marked(words.NPU_OPS[answered], simulated=_simulated(run))
+
+
 # --- model -----------------------------------------------------------------------------------------------------------
 
 
@@ -115,6 +144,7 @@ def model(report: Report) -> Table:
 
 def _model(run: Run) -> dict[str, Cell]:
     asked, found = run.plan.model, run.model
+    replaced = bool(run.loaded and run.loaded.substitutions)
     return {
         "Source": code(found.source),
         "Revision": code(found.revision) if found.revision else plain("none: not from a hub"),
@@ -122,7 +152,9 @@ def _model(run: Run) -> dict[str, Cell]:
         "Weights": figure(words.size(found.weights_bytes)),
         "Adapter": code(asked.adapter),
         "Type of weights": code(run.plan.arm.dtype or asked.dtype),
-        "Attention": code(asked.attention),
+        "Attention": plain(f"asked for: {asked.attention}; see below what was replaced")
+        if replaced
+        else code(asked.attention),
         "Code of the model folder may run": plain("yes" if asked.trust_remote_code else "no"),
         "Code pinned by digest": plain("yes" if asked.code_sha256 else "no"),
         "Digest of the harness's code": digest(run.code_digest),
@@ -133,6 +165,15 @@ def _model(run: Run) -> dict[str, Cell]:
 def notes(report: Report) -> list[str]:
     """What the adapter said about the loaded pipelines, each once."""
     return list(dict.fromkeys(note for run in report.runs if run.loaded for note in run.loaded.notes))
+
+
+def substitutions(report: Report) -> list[str]:
+    """What was asked for and replaced, each once, with the arms it holds for."""
+    found: dict[str, list[str]] = {}
+    for run in report.runs:
+        for text in run.loaded.substitutions if run.loaded else []:
+            found.setdefault(text, []).append(run.plan.arm.name)
+    return [f"{', '.join(names)}: {text}" for text, names in found.items()]
 
 
 # --- environment -----------------------------------------------------------------------------------------------------
@@ -192,7 +233,22 @@ def switches(report: Report) -> Table:
 def allocation(report: Report) -> Table:
     """Where each component lies and how much memory it takes, in the adapter's own order of components."""
     rows = [row for run in report.runs for row in _allocation(run)]
-    return table(("Arm", "Component", "Device", "Allocated after loading", "Peak while generating"), rows)
+    if not any(run.loaded and run.loaded.components for run in report.runs):
+        return table(("Arm", "Component", "Device", "Allocated after loading", "Peak while generating"), rows)
+    columns = (
+        "Arm",
+        "Component",
+        "Device",
+        "Allocated after loading",
+        "Largest peak of the whole device while it works",
+    )
+    note = (
+        "No device tells whose a peak is: the last column is the whole device's in the stages in which the component "
+        "works, and in its own row that of whole calls."
+    )
+    if any(run.backend == _CPU for run in report.runs):
+        note += " On a CPU the whole device is the worker process, which keeps one peak for its life and none by stage."
+    return table(columns, rows, note=note)
 
 
 def _allocation(run: Run) -> list[list[Cell]]:
@@ -200,8 +256,8 @@ def _allocation(run: Run) -> list[list[Cell]]:
     names = dict.fromkeys([*loaded, *(name for sample in run.samples for name in sample.memory)])
     return [
         [
-            code(run.plan.arm.name),
-            plain("whole device" if name == "device" else name),
+            code(name_of(run)),
+            plain("whole device" if name == _DEVICE else name),
             _component_device(run, name),
             figure(words.size(loaded[name].allocated_bytes) if name in loaded else words.NOT_MEASURED),
             figure(_peak(run, name)),
@@ -212,22 +268,41 @@ def _allocation(run: Run) -> list[list[Cell]]:
 
 def _component_device(run: Run, name: str) -> Cell:
     use = run.loaded.memory.get(name) if run.loaded else None
-    if use is not None and use.device:
-        return code(use.device)
-    return code(run.environment.device) if run.environment and name == "device" else plain(_UNKNOWN)
+    whole = run.environment.device if run.environment else None
+    found = use.device if use and use.device else whole if name == _DEVICE else None
+    if found is None:
+        return plain(_UNKNOWN)
+    return plain(words.marked(found, simulated=True)) if _simulated(run) and found == whole else code(found)
 
 
 def _peak(run: Run, name: str) -> str:
-    peaks = [
-        sample.memory[name].peak_bytes or 0
-        for sample in run.samples
-        if name in sample.memory and sample.memory[name].peak_bytes is not None
-    ]
+    """Largest peak of the whole device: of a whole call, or of the stages in which a component works."""
+    uses = [sample.memory[name] for sample in run.samples if name in sample.memory]
+    peaks = [use.peak_bytes for use in uses if use.peak_bytes is not None]
+    if name != _DEVICE:
+        stages = _stage_peaks(run)
+        worked = run.loaded.components.items() if run.loaded else ()
+        peaks += [max(stages[stage]) for stage, component in worked if component == name and stage in stages]
     return words.size(max(peaks)) if peaks else words.NOT_MEASURED
 
 
+def _stage_peaks(run: Run) -> dict[str, list[int]]:
+    """Peaks of the whole device by stage, of every sample that has one; none where a peak is not that of its stage.
+
+    Records from before fused operators were asked about have the peak since the call began, a CPU has its process's.
+    """
+    peaks: dict[str, list[int]] = {}
+    if run.backend == _CPU or run.environment is None or run.environment.npu_ops is None:
+        return peaks
+    for sample in run.samples:
+        for stage, use in sample.stage_memory.items():
+            if use.peak_bytes is not None:
+                peaks.setdefault(stage, []).append(use.peak_bytes)
+    return peaks
+
+
 def performance(report: Report) -> Table:
-    """Load time, median time of each stage, and denoising steps per second."""
+    """What was made, load time, time and memory of each stage, and denoising steps per second."""
     return by_arm(report, [_performance(run) for run in report.runs], heading="Time")
 
 
@@ -235,13 +310,24 @@ def _performance(run: Run) -> dict[str, Cell]:
     stages = list(dict.fromkeys(stage for sample in run.samples for stage in sample.seconds if stage != "total"))
     medians = {stage: median_seconds(run, stage) for stage in [*stages, "total"]}
     denoising = medians.get(_DENOISING)
+    peaks = _stage_peaks(run)
     return {
+        "Size of the pictures": figure(_sizes(run)),
+        "Denoising steps": figure(run.plan.steps),
         "Loading the model": figure(words.seconds(run.loaded.seconds) if run.loaded else words.NOT_MEASURED),
         **{
             _stage(stage): figure(words.NOT_MEASURED if value is None else words.seconds(value))
             for stage, value in medians.items()
         },
-        **{_stage_memory(stage): figure(words.size(max(uses))) for stage, uses in _stage_uses(run, stages).items()},
+        **{
+            f"Peak of the whole device in {_in_words(stage)}, largest": figure(words.size(max(peaks[stage])))
+            for stage in stages
+            if stage in peaks
+        },
+        **{
+            f"Memory of the whole device after {_in_words(stage)}, largest": figure(words.size(max(uses)))
+            for stage, uses in _stage_uses(run, stages).items()
+        },
         "Denoising steps per second (denoising alone)": figure(
             f"{run.plan.steps / denoising:.3g}" if denoising else words.NOT_MEASURED
         ),
@@ -253,8 +339,14 @@ def _stage(stage: str) -> str:
     return "Whole picture, median" if stage == "total" else f"{_capital(stage).replace('Vae', 'VAE')}, median"
 
 
-def _stage_memory(stage: str) -> str:
-    return f"Memory of the whole device after {stage.replace('_', ' ').replace('vae', 'VAE')}, largest"
+def _in_words(stage: str) -> str:
+    return stage.replace("_", " ").replace("vae", "VAE")
+
+
+def _sizes(run: Run) -> str:
+    """Width and height of what was made, as the pictures' own shapes say."""
+    sizes = sorted({tuple(reversed(sample.image.shape[:2])) for sample in run.samples})
+    return ", ".join(f"{' x '.join(map(str, size))} pixels" for size in sizes) or words.NOT_MEASURED
 
 
 def _stage_uses(run: Run, stages: list[str]) -> dict[str, list[int]]:

@@ -108,6 +108,12 @@ def _about_reach(report: Report) -> Iterator[str]:
         yield f"Anything about an accelerator from {_listed(stand_ins)}: a CPU did the work."
     if report.scenario.model.source.startswith("builtin:"):
         yield f"Anything about real weights: the model is {report.scenario.model.source}, made for testing."
+    replaced = [run.plan.arm.name for run in report.runs if run.loaded and run.loaded.substitutions]
+    if replaced:
+        yield (
+            f"The model exactly as it was asked for, in {_listed(replaced)}: something was replaced, which the section "
+            "Model names."
+        )
     yield from _about_devices(report.runs)
     cases, seeds = cases_of(report), seeds_of(report)
     yield (

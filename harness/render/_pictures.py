@@ -12,6 +12,7 @@ from urllib.parse import quote as quote_url
 
 from harness.errors import ImageError
 from harness.records import Status, worst
+from harness.render import _circumstances as circumstances
 from harness.render import _tables as tables
 from harness.render import _words as words
 from harness.text import printable
@@ -123,7 +124,7 @@ def _distinct(samples: Iterable[tuple[Run, list[Sample]]]) -> dict[str, _Made]:
     for run, made_by_run in samples:
         for sample in made_by_run:
             made = found.setdefault(sample.image.digest, _Made(run, sample, {}))
-            made.makers.setdefault(run.plan.arm.name, ([], len(made_by_run)))[0].append(sample)
+            made.makers.setdefault(circumstances.name_of(run), ([], len(made_by_run)))[0].append(sample)
     return found
 
 
@@ -175,7 +176,7 @@ def _differences(report: Report) -> dict[CaseKey, list[_Difference]]:
     """For each case and seed, the pictures that were compared and are not the same; each two pictures once."""
     found: dict[CaseKey, dict[frozenset[str], _Difference]] = {}
     for comparison in report.comparisons:
-        arms = comparison.actual.arm, comparison.expected.arm
+        arms = tables.arm_of(comparison.actual), tables.arm_of(comparison.expected)
         for pair, left, right in tables.sides_of(report, comparison):
             both = frozenset((left.image.digest, right.image.digest))
             if len(both) > 1:

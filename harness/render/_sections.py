@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.records import EXIT_CODES, Scope
 from harness.render import _circumstances as circumstances
+from harness.render import _references as references
 from harness.render import _tables as tables
 from harness.render import _words as words
 from harness.render._document import (
@@ -47,7 +48,7 @@ def document(report: Report) -> Document:
 
 def _scoped(comparison: Comparison) -> str:
     repeats = comparison.scope is Scope.REPEAT
-    return f"Repeats of {comparison.actual.arm}" if repeats else tables.name_of(comparison)
+    return f"Repeats of {tables.name_of(comparison)}" if repeats else tables.name_of(comparison)
 
 
 def _sections(report: Report) -> Iterator[Section]:
@@ -100,7 +101,7 @@ def _repeats(report: Report) -> Iterator[Block]:
         return
     yield tables.measures(report, comparisons)
     for comparison in comparisons:
-        yield Heading(f"Repeats of {comparison.actual.arm}", comparison.outcome)
+        yield Heading(_scoped(comparison), comparison.outcome)
         yield from _judged(comparison)
         if comparison.repetitions:
             yield tables.repeat_cases(report, comparison)
@@ -114,10 +115,22 @@ def _reference(report: Report) -> Iterator[Block]:
         return
     if any(comparison.pairs for comparison in comparisons):
         yield tables.measures(report, comparisons)
+    for sentence in references.read_together(comparisons):
+        yield Paragraph(clean(sentence))
     for comparison in comparisons:
-        yield Heading(tables.name_of(comparison), comparison.outcome)
+        yield Heading(_scoped(comparison), comparison.outcome)
         yield from _judged(comparison)
+        yield from _understood(report, comparison)
         yield from tables.pair_tables(comparison)
+
+
+def _understood(report: Report, comparison: Comparison) -> Iterator[Block]:
+    for text in (references.reading(report, comparison), references.padding(comparison)):
+        if text:
+            yield Paragraph(clean(text))
+    traces = references.traces(comparison)
+    if traces:
+        yield traces
 
 
 def _judged(comparison: Comparison) -> Iterator[Block]:
@@ -159,6 +172,10 @@ def _model(report: Report) -> Iterator[Block]:
     if notes:
         yield Paragraph("What the adapter says about the loaded pipeline:")
         yield Bullets(tuple(map(clean, notes)))
+    substitutions = circumstances.substitutions(report)
+    if substitutions:
+        yield Paragraph("What was asked for and replaced:")
+        yield Bullets(tuple(map(clean, substitutions)))
 
 
 def _environment(report: Report) -> Iterator[Block]:

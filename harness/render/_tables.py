@@ -43,8 +43,13 @@ def of_scope(report: Report, scope: Scope) -> list[Comparison]:
 def name_of(comparison: Comparison) -> str:
     """What a comparison is called: the arm, or both arms."""
     if comparison.scope is Scope.REPEAT:
-        return comparison.actual.arm
-    return f"{comparison.actual.arm} against {comparison.expected.arm}"
+        return arm_of(comparison.actual)
+    return f"{arm_of(comparison.actual)} against {arm_of(comparison.expected)}"
+
+
+def arm_of(side: RunRef) -> str:
+    """Name of the arm, with a mark where its device is simulated."""
+    return words.marked(side.arm, simulated=side.simulated)
 
 
 def run_of(report: Report, reference: RunRef) -> Run | None:
@@ -81,7 +86,7 @@ def device_of(report: Report, side: RunRef) -> str:
     name = side.device if side.device_name in {"", side.device} else f"{side.device}, {side.device_name}"
     run = run_of(report, side)
     if side.simulated or (run and run.environment and run.environment.simulated):
-        return f"{name} (SIMULATED)"
+        return words.marked(name, simulated=True)
     stands_in = run and run.backend == "cpu" and run.plan.arm.role is Role.CANDIDATE
     return f"{name} (CPU stand-in)" if stands_in else name
 
@@ -393,7 +398,7 @@ def repeat_cases(report: Report, comparison: Comparison) -> Table:
     return table(
         columns,
         [_repeat_case(each, parts[each.key].pairs, samples.get(each.key, [])) for each in found],
-        title=f"{comparison.actual.arm}: case by case, worst first",
+        title=f"{name_of(comparison)}: case by case, worst first",
         note=f"Run {comparison.actual.id}. Digests are those of the first sample, {words.NONE} where none is known.",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from harness.records import Status
+from harness.records import NpuOps, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +17,17 @@ NONE = "–"  # noqa: RUF001  # a dash of its own width stands for "does not app
 
 NOT_MEASURED = "not measured"
 """Shown where a number could exist and does not."""
+
+SIMULATED = "SIMULATED"
+"""Stands beside everything whose device is played by a stand-in library."""
+
+NPU_OPS: dict[NpuOps, str] = {
+    NpuOps.NATIVE: "answered by the card",
+    NpuOps.REFERENCE: "answered by the harness's CPU kernels",
+    NpuOps.HIDDEN: "not called: torch_npu is hidden from the libraries",
+    NpuOps.ABSENT: "not called: torch_npu is not installed",
+}
+"""How the fused operators of torch_npu were answered."""
 
 SENTENCES: dict[Status, str] = {
     Status.IDENTICAL: "Everything that was compared is equal byte for byte.",
@@ -116,6 +127,24 @@ def number(value: float) -> str:
         if float(text) == value or not float(text).is_integer():
             return "0" if float(text) == 0 else text
     return repr(value)
+
+
+def scientific(value: float) -> str:
+    """An estimate with two significant digits and its power of ten.
+
+    >>> scientific(0.0000312), scientific(0.136), scientific(float("inf"))
+    ('3.1e-05', '1.4e-01', '∞')
+    """
+    return f"{value:.1e}" if math.isfinite(value) else number(value)
+
+
+def marked(name: str, *, simulated: bool) -> str:
+    """A name, with the word that must stand beside it where a stand-in library plays the device.
+
+    >>> marked("npu", simulated=True), marked("npu", simulated=False)
+    ('npu (SIMULATED)', 'npu')
+    """
+    return f"{name} ({SIMULATED})" if simulated else name
 
 
 def measured(measurement: Measurement, *, unit: bool) -> str:

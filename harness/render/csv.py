@@ -27,13 +27,17 @@ COLUMNS = (
     "seed",
     "actual",
     "expected",
+    "simulated",
     "subject",
     "metric",
     "value",
     "unit",
     "spec",
 )
-"""Headings; ``actual`` and ``expected`` are samples of ``arm`` and ``against``, such as ``p0r2``."""
+"""Headings; ``actual`` and ``expected`` are samples of ``arm`` and ``against``, such as ``p0r2``.
+
+``simulated`` is ``yes`` where a stand-in library plays the device of either arm.
+"""
 
 
 def render(report: Report, *, folder: Path) -> str:
@@ -63,6 +67,7 @@ def _row(comparison: Comparison, pair: Pair, measurement: Measurement) -> tuple[
         str(pair.key.seed),
         pair.actual,
         pair.expected,
+        "yes" if comparison.actual.simulated or comparison.expected.simulated else "no",
         measurement.subject,
         measurement.metric,
         _value(measurement),

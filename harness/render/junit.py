@@ -121,6 +121,8 @@ def _circumstances(report: Report, comparison: Comparison) -> Iterator[tuple[str
         yield f"{side}.simulated", "yes" if run.simulated else "no"
         yield f"{side}.noise", run.noise.value
         yield f"{side}.switches", run.switches.value
+        if run.npu_ops is not None:
+            yield f"{side}.npu_ops", run.npu_ops.value
 
 
 def _numbers(part: Comparison, status: Status) -> Iterator[tuple[str, str]]:

@@ -25,6 +25,7 @@ from harness.records import (
     ModelIdentity,
     ModelRef,
     NoiseMode,
+    NpuOps,
     Outcome,
     Pair,
     Plan,
@@ -42,6 +43,7 @@ from harness.records import (
     Switch,
     SwitchMode,
     Task,
+    TraceDifference,
     Verdict,
     worst,
 )
@@ -168,7 +170,14 @@ def arm(name: str, role: Role, noise: NoiseMode, switches: SwitchMode, dtype: st
 
 CANDIDATE = arm("candidate", Role.CANDIDATE, NoiseMode.PORTABLE, SwitchMode.DETERMINISTIC)
 SHIPPED = arm("as-shipped", Role.CANDIDATE, NoiseMode.DEVICE, SwitchMode.AS_SHIPPED)
+FULL = arm("npu", Role.CANDIDATE, NoiseMode.PORTABLE, SwitchMode.DETERMINISTIC, dtype="float32")
 REFERENCE = arm("cpu-fp32", Role.REFERENCE, NoiseMode.PORTABLE, SwitchMode.DETERMINISTIC, dtype="float32")
+
+
+KERNELS, PLAIN = (
+    REFERENCE.model_copy(update={"name": name, "device": "cpu", "npu_ops": npu_ops})
+    for name, npu_ops in (("cpu-kernels", NpuOps.REFERENCE), ("cpu-plain", NpuOps.HIDDEN))
+)
 
 
 def scenario(cases: list[Case], arms: list[Arm], limits: list[Limit]) -> Scenario:
@@ -312,6 +321,7 @@ def ref(of: Run) -> RunRef:
         dtype=of.plan.arm.dtype or "bfloat16",
         noise=of.plan.arm.noise or NoiseMode.PORTABLE,
         switches=of.plan.arm.switches or SwitchMode.DETERMINISTIC,
+        npu_ops=found.npu_ops if found else None,
     )
 
 
@@ -591,6 +601,69 @@ def simulated(folder: Path) -> Report:
     return report(question, [found], [repeats(found, arrays, [])])
 
 
+SUBSTITUTION = "flash_attention_2 was asked for and sdpa runs on npu, which leaves other values in padded rows."
+STAGE_PEAKS = {
+    "text_encoding": 15 * 2**30,
+    "denoising": 17 * 2**30,
+    "vae_decode": 16 * 2**30,
+    "total": 17 * 2**30,
+}
+COMPONENTS = {"text_encoding": "vlm", "denoising": "transformer", "vae_encode": "vae", "vae_decode": "vae"}
+
+
+def answered(made: Run, by: NpuOps) -> Run:
+    """A run whose records say how fused operators were answered, which part works when, and what each stage took."""
+    assert made.environment is not None
+    assert made.loaded is not None
+    samples = []
+    for each in made.samples:
+        stages = {
+            stage: MemoryUse(allocated_bytes=14 * 2**30, peak_bytes=peak + each.repeat * 2**30)
+            for stage, peak in STAGE_PEAKS.items()
+        }
+        calls = {"npu_geglu": 24 + each.repeat, "npu_rms_norm": 320} if by is NpuOps.REFERENCE else {}
+        update = {"npu_calls": calls, "stage_memory": stages, "memory": {"device": stages["total"]}}
+        samples.append(each.model_copy(update=update))
+    loaded = made.loaded.model_copy(update={"components": COMPONENTS})
+    surroundings = made.environment.model_copy(update={"npu_ops": by})
+    return made.model_copy(update={"environment": surroundings, "loaded": loaded, "samples": samples})
+
+
+def traced(compared: Comparison, *traces: TraceDifference) -> Comparison:
+    """The comparison with the same traces in every pair."""
+    pairs = [each.model_copy(update={"traces": list(traces)}) for each in compared.pairs]
+    return compared.model_copy(update={"pairs": pairs})
+
+
+def trace(rows: str, difference: float | None) -> TraceDifference:
+    return TraceDifference(
+        name=f"text_encoding, {rows} rows", identical=difference == 0, relative_difference=difference
+    )
+
+
+def npu(folder: Path, host: Host = FAKE_NPU) -> Report:
+    """An NPU that a stand-in plays, against two references on its host's CPU: one for kernels, one for branches."""
+    question = scenario(CASES, [FULL, KERNELS, PLAIN], LIMITS[1:])
+    asked = question.model.model_copy(update={"attention": "flash_attention_2"})
+    question = question.model_copy(update={"model": asked})
+    (card, some), (kernels, more), (plain, most) = (
+        filled(folder, question, of, where, choose)
+        for of, where, choose in ((FULL, host, near), (KERNELS, CPU, steady), (PLAIN, CPU, steady))
+    )
+    card, kernels, plain = (
+        answered(made, by) for made, by in ((card, NpuOps.NATIVE), (kernels, NpuOps.REFERENCE), (plain, NpuOps.HIDDEN))
+    )
+    assert card.loaded is not None
+    card = card.model_copy(update={"loaded": card.loaded.model_copy(update={"substitutions": [SUBSTITUTION]})})
+    arrays = {**some, **more, **most}
+    comparisons = [
+        repeats(card, arrays, []),
+        traced(against(card, kernels, arrays, LIMITS[1:]), trace("real", 6.2e-8), trace("padded", 0.136)),
+        traced(against(card, plain, arrays, LIMITS[1:]), trace("real", 0), trace("padded", None)),
+    ]
+    return report(question, [card, kernels, plain], comparisons)
+
+
 def stand_in(folder: Path) -> Report:
     """A CPU in place of an accelerator, and the embedded model."""
     question = scenario(CASES, [CANDIDATE], []).model_copy(
@@ -664,6 +737,7 @@ BUILDERS: dict[str, Callable[[Path], Report]] = {
         nothing_compared,
         skipped,
         simulated,
+        npu,
         stand_in,
         hostile,
     )

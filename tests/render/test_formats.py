@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -14,97 +13,18 @@ from harness import plugins
 from harness.records import EXIT_CODES, Report, Status, from_json
 from harness.render import _pictures, _words
 from tests.render import sample_reports
+from tests.render.readers import Page, markdown_tables, outside_fences, readable, rendered
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FORMATS = plugins.names("render")
 SAMPLES = list(sample_reports.BUILDERS)
-VOID = {"meta", "img", "br", "link", "input", "hr"}
-
-
-def rendered(name: str, report: Report, folder: Path) -> str:
-    return plugins.load("render", name).render(report, folder=folder)
 
 
 @pytest.fixture(params=SAMPLES)
 def sample(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Report, Path]:
     return sample_reports.BUILDERS[request.param](tmp_path), tmp_path
-
-
-# --- readers of the formats ------------------------------------------------------------------------------------------
-
-
-class Page(HTMLParser):
-    """What a browser would see: elements, text, cells; complains about tags that do not match."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.rows: list[list[str]] = []
-        self.words: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        if tag not in VOID:
-            self._open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in {"td", "th"}:
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self._open:
-            self.words.append(data)
-        if "td" in self._open or "th" in self._open:
-            self.rows[-1][-1] += data
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-
-def outside_fences(text: str) -> list[str]:
-    """Lines of a Markdown text that are not inside a fenced block."""
-    lines, fence = [], ""
-    for line in text.splitlines():
-        opening = re.match(r"^(`{3,})", line)
-        if fence:
-            fence = "" if line.strip() == fence else fence
-        elif opening:
-            fence = opening[1]
-        else:
-            lines.append(line)
-    assert not fence
-    return lines
-
-
-def markdown_tables(text: str) -> list[list[list[str]]]:
-    """Cells of every table of a Markdown text, split at the pipes that are not escaped."""
-    tables: list[list[list[str]]] = []
-    before = ""
-    for line in outside_fences(text):
-        if line.startswith("|"):
-            if not before.startswith("|"):
-                tables.append([])
-            cells = re.split(r"(?<!\\)(?:\\\\)*\|", line)
-            tables[-1].append([cell.strip() for cell in cells[1:-1]])
-        before = line
-    return tables
-
-
-def readable(name: str, text: str) -> str:
-    """Text of a report as a person sees it."""
-    return Page(text).text if name == "html" else text
 
 
 # --- every format, every report --------------------------------------------------------------------------------------
@@ -206,7 +126,7 @@ STAND_IN = "CPU stand-in"
 @pytest.mark.parametrize("builder", SAMPLES)
 def test_simulated_devices_and_cpus_are_marked_and_nothing_else_is(name: str, builder: str, tmp_path: Path) -> None:
     text = readable(name, rendered(name, sample_reports.BUILDERS[builder](tmp_path), tmp_path))
-    assert (SIMULATED in text) == (builder == "simulated")
+    assert (SIMULATED in text) == (builder in {"simulated", "npu"})
     assert (STAND_IN in text) == (builder == "stand_in")
 
 

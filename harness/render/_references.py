@@ -1,0 +1,197 @@
+"""What a CPU reference is, what a difference to it means, and where on the way to the pictures two arms part."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.records import NpuOps
+from harness.render import _words as words
+from harness.render._document import code, figure, plain, table
+from harness.render._tables import name_of, run_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from harness.records import Comparison, Pair, Report, Run, TraceDifference
+    from harness.render._document import Table
+
+_FUSED = {NpuOps.NATIVE, NpuOps.REFERENCE}
+"""Answers that make libraries call the fused operators; with any other they take their plain formulas."""
+
+_REFERENCES = {
+    NpuOps.REFERENCE: (
+        "the harness's CPU kernels answered the fused operators of torch_npu, so libraries took the branches that they "
+        "choose because torch_npu is installed, as on the card"
+    ),
+    NpuOps.HIDDEN: "torch_npu was hidden, so libraries took their plain formulas",
+    NpuOps.ABSENT: "torch_npu is not installed there, so libraries took their plain formulas",
+}
+
+_MOST_TRACES = 10
+_MUCH_CLOSER = 100
+_REAL, _PADDED = ", real rows", ", padded rows"
+
+# --- what a reference is ---------------------------------------------------------------------------------------------
+
+
+def reading(report: Report, comparison: Comparison) -> str:
+    """What the CPU on the expected side computed and what a difference to it means; empty where records do not say."""
+    actual, expected = comparison.actual, comparison.expected
+    if not comparison.pairs or expected.npu_ops not in _REFERENCES or expected.device.partition(":")[0] != "cpu":
+        return ""
+    mine, theirs = run_of(report, actual), run_of(report, expected)
+    sentences = [
+        f"{expected.arm} is a CPU reference: {_REFERENCES[expected.npu_ops]}.",
+        _calls(theirs) if expected.npu_ops is NpuOps.REFERENCE and theirs else "",
+        _meaning(comparison),
+        _types(comparison),
+        _versions(mine, theirs) if mine and theirs else "",
+        f"{actual.arm} ran on a SIMULATED device: none of this is about a real card." if actual.simulated else "",
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _calls(run: Run) -> str:
+    """Which kernels answered, and how often for one picture."""
+    operators = sorted({operator for sample in run.samples for operator in sample.npu_calls})
+    if not operators:
+        return "No fused operator was called in any of its pictures." if run.samples else ""
+    calls = [
+        f"{operator} {words.span(sample.npu_calls.get(operator, 0) for sample in run.samples)}"
+        for operator in operators
+    ]
+    return f"Calls answered for each picture: {', '.join(calls)}."
+
+
+def _meaning(comparison: Comparison) -> str:
+    actual, expected = comparison.actual, comparison.expected
+    if actual.npu_ops is None:
+        return f"Which branches {actual.arm} took was not recorded, so a difference may also come from branches."
+    if (actual.npu_ops in _FUSED) != (expected.npu_ops in _FUSED):
+        taken = "branches with fused operators" if actual.npu_ops in _FUSED else "plain formulas"
+        return (
+            f"{actual.arm} took the {taken}, so a difference also contains what the branches differ in, such as tanh "
+            "against erf GELU or where RMSNorm rounds."
+        )
+    arithmetic = "the card's own arithmetic (kernel error)" if actual.npu_ops is NpuOps.NATIVE else "arithmetic"
+    return f"{actual.arm} took the same branches, so a difference comes from {arithmetic}, not from another branch."
+
+
+def _types(comparison: Comparison) -> str:
+    mine, theirs = comparison.actual.dtype, comparison.expected.dtype
+    if mine == theirs:
+        return f"Weights and activations are {mine} on both sides."
+    return (
+        f"Weights and activations are {mine} in {comparison.actual.arm} and {theirs} in {comparison.expected.arm}, so "
+        "rounding to these types is part of the difference."
+    )
+
+
+def _versions(mine: Run, theirs: Run) -> str:
+    """Which packages differ: "the same branches" holds for the same libraries only."""
+    ours, others = ((run.environment.packages if run.environment else {}) for run in (mine, theirs))
+    unlike = sorted(name for name in ours.keys() & others.keys() if ours[name] != others[name])
+    return (
+        f"The sides have different versions of {', '.join(unlike)}, which may add to the difference." if unlike else ""
+    )
+
+
+def read_together(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """How to read a card's differences to both kinds of CPU reference: only together they tell card and branches apart.
+
+    References of the same type are set beside each other where there are any.
+    """
+    measured = [each for each in comparisons if each.pairs and each.actual.npu_ops is NpuOps.NATIVE]
+    for kernels in (each for each in measured if each.expected.npu_ops is NpuOps.REFERENCE):
+        others = [
+            each
+            for each in measured
+            if each.actual.arm == kernels.actual.arm and each.expected.npu_ops in {NpuOps.HIDDEN, NpuOps.ABSENT}
+        ]
+        same = [each for each in others if each.expected.dtype == kernels.expected.dtype]
+        for branches in same or others:
+            apart = "" if same else f" and the types ({branches.expected.dtype} against {kernels.expected.dtype})"
+            yield (
+                f"Read together: {name_of(kernels)} shows the card's own arithmetic; what {name_of(branches)} shows "
+                f"beyond that points to the branches of the libraries{apart}."
+            )
+
+
+# --- on the way to the pictures --------------------------------------------------------------------------------------
+
+
+def traces(comparison: Comparison) -> Table | None:
+    """Tensors on the way to the pictures, worst first; None where nothing was traced.
+
+    Pairs of one case and seed with equal numbers share a row.
+    """
+    groups: dict[tuple[object, ...], list[tuple[Pair, TraceDifference]]] = {}
+    for pair in comparison.pairs:
+        for trace in pair.traces:
+            group = (pair.key, trace.name, trace.identical, repr(trace.relative_difference))
+            groups.setdefault(group, []).append((pair, trace))
+    if not groups:
+        return None
+    found = sorted(groups.values(), key=lambda alike: _trace_order(*alike[0]))
+    rows = [
+        [
+            code(pair.key.case),
+            figure(pair.key.seed),
+            plain(trace.name.replace("_", " ")),
+            figure(_relative(trace)),
+            plain("yes" if trace.identical else "no"),
+            plain(f"{pair.actual} against {pair.expected}" + (f", and {len(alike) - 1} alike" if alike[1:] else "")),
+        ]
+        for alike in found[:_MOST_TRACES]
+        for pair, trace in alike[:1]
+    ]
+    note = (
+        "Relative difference: norm of the difference over the norm of the reference, estimated within about 20 %; "
+        "undefined where shapes or the number of calls differ or the reference is zero."
+    )
+    if len(found) > _MOST_TRACES:
+        note += f" {words.count(len(found) - _MOST_TRACES, 'more row')}, none of them worse, left out."
+    shown = table(
+        ("Case", "Seed", "Tensor", "Relative difference", "Identical", "Pair"),
+        rows,
+        title=f"{name_of(comparison)}: on the way to the pictures, worst first",
+        note=note,
+        fold=True,
+    )
+    return replace(shown, open=not all(trace.identical for pair in comparison.pairs for trace in pair.traces))
+
+
+def _trace_order(pair: Pair, trace: TraceDifference) -> tuple[bool, float, str, int, str, str]:
+    # Another shape is worse than any distance.
+    badness = math.inf if trace.relative_difference is None else trace.relative_difference
+    return (trace.identical, -badness, pair.key.case, pair.key.seed, trace.name, pair.actual)
+
+
+def _relative(trace: TraceDifference) -> str:
+    if trace.identical:
+        return "0"
+    return "undefined" if trace.relative_difference is None else words.scientific(trace.relative_difference)
+
+
+def padding(comparison: Comparison) -> str:
+    """A warning where padded rows differ and real ones agree; empty where no pair is like that."""
+    hazards: dict[str, int] = {}
+    for pair in comparison.pairs:
+        found = {trace.name: _distance(trace) for trace in pair.traces}
+        for name in (each.removesuffix(_REAL) for each in found if each.endswith(_REAL)):
+            real, padded = found[name + _REAL], found.get(name + _PADDED)
+            if real is not None and padded and real * _MUCH_CLOSER <= padded:
+                hazards[name] = hazards.get(name, 0) + 1
+    total = words.count(len(comparison.pairs), "pair")
+    return " ".join(
+        f"Padding: in {count} of {total} the padded rows of {name.replace('_', ' ')} differ, and the real rows agree "
+        f"at least {_MUCH_CLOSER} times more closely. DeepGen's connector reads padded rows without a mask, so its "
+        "pictures can differ although the text was encoded alike."
+        for name, count in hazards.items()
+    )
+
+
+def _distance(trace: TraceDifference) -> float | None:
+    return 0.0 if trace.identical else trace.relative_difference
