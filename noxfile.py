@@ -86,7 +86,8 @@ def npu(session: nox.Session) -> None:
         "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
         **ONE_THREAD,
     }
-    words = ["-m", "pytest", "tests/npu", "--numprocesses=auto", "--dist=worksteal", *session.posargs]
+    suite = ["tests/npu", "tests/laws/test_backend_laws.py"]
+    words = ["-m", "pytest", *suite, "--numprocesses=auto", "--dist=worksteal", *session.posargs]
     python(session, *words, **variables)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +87,7 @@ class CpuDevice:
         self.name = processor_name()
         self._deterministic = switches is SwitchMode.DETERMINISTIC
         self._requested = start_environment(switches)
+        self._peak_is_known = True
         if self._deterministic:
             torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
             torch.backends.mkldnn.deterministic = True  # type: ignore[assignment]
@@ -120,17 +120,26 @@ class CpuDevice:
 
     def memory(self, modules: Mapping[str, Any]) -> dict[str, MemoryUse]:
         """Bytes of each component, and the process's resident memory with its peak as ``device``."""
-        return {**module_memory(modules), "device": _resident_memory()}
+        return {**module_memory(modules), "device": self._resident_memory()}
+
+    def _resident_memory(self) -> MemoryUse:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        kibibytes = {
+            name: int(value.split()[0])
+            for name, _, value in (line.partition(":") for line in lines)
+            if name in {"VmRSS", "VmHWM"}
+        }
+        resident, peak = 1024 * kibibytes["VmRSS"], 1024 * kibibytes["VmHWM"]
+        # The kernel updates its peak late.
+        return MemoryUse(allocated_bytes=resident, peak_bytes=max(resident, peak) if self._peak_is_known else None)
 
     def reset_peak_memory(self) -> None:
-        """Nothing to reset: Linux keeps one peak for the life of a process."""
+        """Start a new peak of resident memory; where the kernel refuses, no peak is told from here on."""
+        try:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        except OSError:
+            self._peak_is_known = False
 
     def facts(self) -> dict[str, str]:
         """Architecture of the processor."""
         return {"architecture": platform.machine()}
-
-
-def _resident_memory() -> MemoryUse:
-    resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return MemoryUse(allocated_bytes=resident, peak_bytes=max(resident, peak))  # the kernel updates its peak late

@@ -247,7 +247,7 @@ def allocation(report: Report) -> Table:
         "works, and in its own row that of whole calls."
     )
     if any(run.backend == _CPU for run in report.runs):
-        note += " On a CPU the whole device is the worker process, which keeps one peak for its life and none by stage."
+        note += " On a CPU the whole device is the worker process."
     return table(columns, rows, note=note)
 
 
@@ -289,10 +289,10 @@ def _peak(run: Run, name: str) -> str:
 def _stage_peaks(run: Run) -> dict[str, list[int]]:
     """Peaks of the whole device by stage, of every sample that has one; none where a peak is not that of its stage.
 
-    Records from before fused operators were asked about have the peak since the call began, a CPU has its process's.
+    Records from before fused operators were asked about have the peak since the call began.
     """
     peaks: dict[str, list[int]] = {}
-    if run.backend == _CPU or run.environment is None or run.environment.npu_ops is None:
+    if run.environment is None or run.environment.npu_ops is None:
         return peaks
     for sample in run.samples:
         for stage, use in sample.stage_memory.items():

@@ -39,6 +39,7 @@ def opened(name: str, mode: str, index: str) -> dict[str, Any]:
         "facts": dict(device.facts()),
         "generators": {name: behaviour(draw, device) for name, draw in draws(device).items()},
         "memory": memory(device),
+        "peaks": peaks(device),
     }
 
 
@@ -81,6 +82,17 @@ def memory(device: Device) -> dict[str, Any]:
         "empty": torch.nn.Identity(),
     }
     return {name: use.model_dump(mode="json") for name, use in device.memory(modules).items()}
+
+
+def peaks(device: Device) -> dict[str, int | None]:
+    """Peak of the device with a large tensor gone, and with the peak reset after that."""
+    import torch
+
+    torch.ones(64 * 2**20, device=device.torch_device).sum()  # 256 MiB
+    device.synchronize()
+    before = device.memory({})["device"].peak_bytes
+    device.reset_peak_memory()
+    return {"before": before, "after": device.memory({})["device"].peak_bytes}
 
 
 if __name__ == "__main__":

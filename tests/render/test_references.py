@@ -318,23 +318,23 @@ def test_each_component_has_device_memory_and_the_peak_while_it_works(name: str,
 
 
 @BOTH
-def test_a_cpu_has_a_peak_of_its_process_and_none_by_stage(name: str, tmp_path: Path) -> None:
+def test_the_whole_device_of_a_cpu_is_its_worker_process(name: str, tmp_path: Path) -> None:
     report = sample_reports.npu(tmp_path)
     plain = allocated(name, report, tmp_path, "cpu-plain")
-    assert plain["transformer"] == ["cpu", "4.6 GiB", "not measured"]
-    assert plain["whole device"] == ["cpu", "not measured", "19 GiB"]
-    assert "keeps one peak for its life" in text(name, report, tmp_path)
+    assert plain["transformer"] == ["cpu", "4.6 GiB", "25 GiB"]
+    assert plain["whole device"] == ["cpu", "not measured", "25 GiB"]
+    assert "the whole device is the worker process" in text(name, report, tmp_path)
     on_card = report.model_copy(update={"runs": report.runs[:1]})
-    assert "keeps one peak for its life" not in text(name, on_card, tmp_path)
+    assert "the whole device is the worker process" not in text(name, on_card, tmp_path)
 
 
 @BOTH
 def test_peaks_of_stages_are_shown_where_they_are_those_of_the_stage(name: str, tmp_path: Path) -> None:
     report = sample_reports.npu(tmp_path)
     shown = found(name, report, tmp_path)
-    assert shown["Peak of the whole device in text encoding, largest"] == ["17 GiB", "not known", "not known"]
-    assert shown["Peak of the whole device in denoising, largest"] == ["19 GiB", "not known", "not known"]
-    assert shown["Peak of the whole device in VAE decode, largest"] == ["18 GiB", "not known", "not known"]
+    assert shown["Peak of the whole device in text encoding, largest"] == ["17 GiB", "23 GiB", "23 GiB"]
+    assert shown["Peak of the whole device in denoising, largest"] == ["19 GiB", "25 GiB", "25 GiB"]
+    assert shown["Peak of the whole device in VAE decode, largest"] == ["18 GiB", "24 GiB", "24 GiB"]
 
     def before(run: Run) -> Run:
         assert run.environment is not None
