@@ -6,6 +6,8 @@ import ctypes
 import hashlib
 import re
 import subprocess
+import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -212,12 +214,14 @@ class NpuDevice:
         self._index = index
         self._deterministic = switches is SwitchMode.DETERMINISTIC
         self._requested = start_environment(switches)
+        self._level: int | None = None
         if self._deterministic:  # before the card is touched: the first setting a thread launches with stays in force
             torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
             self._npu.conv.allow_hf32 = False
             self._npu.matmul.allow_hf32 = False
             self._npu.config.allow_internal_format = False
             self._npu.set_compile_mode(jit_compile=False)
+            self._level = _set_deterministic_level(self._npu)
         self._npu.set_device(index)
         self.name = str(self._npu.get_device_name(index))
 
@@ -243,7 +247,7 @@ class NpuDevice:
         return [
             *(variable(name, self._requested) for name in sorted({*_DETERMINISTIC, *_RECORDED})),
             setting("torch.are_deterministic_algorithms_enabled", on, torch.are_deterministic_algorithms_enabled()),
-            setting("torch_npu deterministic level", None, self._deterministic_level()),
+            setting("torch_npu.npu.set_deterministic_level", self._level, self._deterministic_level()),
             setting("torch.npu.conv.allow_hf32", off, self._npu.conv.allow_hf32),
             setting("torch.npu.matmul.allow_hf32", off, self._npu.matmul.allow_hf32),
             setting("torch.npu.matmul.cube_math_type", None, getattr(self._npu.matmul, "cube_math_type", None)),
@@ -256,7 +260,6 @@ class NpuDevice:
         ]
 
     def _deterministic_level(self) -> str:
-        """Level 1 is what torch's flag turns on; 0 where the flag is off."""
         ask = getattr(self._native, "_npu_get_deterministic_level", None)
         return str(ask()) if ask else "not reported"
 
@@ -293,8 +296,20 @@ class NpuDevice:
         return _versions() | {name: str(value) for name, value in chip.items() if value}
 
 
+def _set_deterministic_level(npu: Any) -> int | None:
+    """Ask for level 1, which makes torch's flag explicit; None where this torch_npu or its CANN has no levels."""
+    if not hasattr(npu, "set_deterministic_level"):
+        return None
+    with warnings.catch_warnings():
+        # It warns against calls of torch's flag that come later; ours came before.
+        warnings.simplefilter("ignore")
+        try:
+            npu.set_deterministic_level(1)
+        except RuntimeError:  # CANN before 8.5.0; torch's flag alone is in force there
+            return None
+    return 1
+
+
 def _transfers_to_npu() -> bool:
     """Whether calls of torch.cuda are rewritten to the NPU, which would make a GPU reference a lie."""
-    import sys
-
     return "torch_npu.contrib.transfer_to_npu" in sys.modules

@@ -6,6 +6,7 @@ Elsewhere the folder is left out whole, and no line says that it passed.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,15 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_configure() -> None:
-    """Refuse to start where the cards were asked for and the stand-in library is not what is loaded."""
-    if SIMULATED and not hasattr(ctypes.CDLL("libascendcl.so"), "ascend_sim_stand_in"):
+    """Refuse to start where the cards were asked for and the stand-in library is not what is loaded.
+
+    torch_npu is imported here, so that the cards have their kernels before a test module imports a part of them.
+    """
+    if not SIMULATED:
+        return
+    if not hasattr(ctypes.CDLL("libascendcl.so"), "ascend_sim_stand_in"):
         pytest.exit("ASCEND_SIM_DEVICES is set, but the libascendcl.so that is loaded is no stand-in", returncode=3)
+    importlib.import_module("torch_npu")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -619,8 +619,7 @@ def answered(made: Run, by: NpuOps) -> Run:
     for each in made.samples:
         more = each.repeat * 2**30 if by is NpuOps.NATIVE else 8 * 2**30
         stages = {
-            stage: MemoryUse(allocated_bytes=14 * 2**30, peak_bytes=peak + more)
-            for stage, peak in STAGE_PEAKS.items()
+            stage: MemoryUse(allocated_bytes=14 * 2**30, peak_bytes=peak + more) for stage, peak in STAGE_PEAKS.items()
         }
         calls = {"npu_geglu": 24 + each.repeat, "npu_rms_norm": 320} if by is NpuOps.REFERENCE else {}
         update = {"npu_calls": calls, "stage_memory": stages, "memory": {"device": stages["total"]}}
