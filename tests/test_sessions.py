@@ -79,3 +79,36 @@ def test_the_model_side_leaves_the_torch_of_an_npu_host_alone() -> None:
     (torch,) = (each for each in project["optional-dependencies"]["run"] if each.startswith("torch"))
     assert Requirement(torch).specifier.contains("2.9.0+cpu")
     assert not any(each.startswith("torch") for each in project["dependencies"])
+
+
+# --- the NPU tests ---------------------------------------------------------------------------------------------------
+
+
+def test_the_npu_tests_are_not_green_where_they_cannot_run() -> None:
+    ended = nox("-s", "npu")
+    assert ended.code not in {0, None}
+    assert "The NPU tests cannot run here: they need the tested set of packages" in ended.err
+
+
+def test_without_a_c_compiler_the_npu_tests_end_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(noxfile.shared, "isolated", str(tmp_path))
+    noxfile.require_simulation()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(SystemExit) as left:
+        noxfile.require_simulation()
+    assert left.value.code == 3
+    assert "there is no cc, gcc or clang; install gcc, or set CC" in capsys.readouterr().err
+
+
+def test_without_a_wheel_the_npu_tests_end_with_pips_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noxfile, "TORCH_NPU", tmp_path / "torch_npu")
+    monkeypatch.setitem(noxfile.shared, "python", sys.executable)
+    for name, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as left:
+        noxfile.torch_npu()
+    assert left.value.code not in {0, None}
+    assert not (tmp_path / "torch_npu" / "installed.txt").exists()

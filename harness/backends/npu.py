@@ -72,7 +72,7 @@ def probe() -> Availability:
     try:
         return _found(installed)
     except Exception as error:  # noqa: BLE001 - a broken installation or driver raises whatever it likes
-        return Availability(available=False, reason=_why_not(installed, error))
+        return Availability(available=False, reason=why_not(installed, error))
 
 
 def _release(full: str) -> str:
@@ -80,7 +80,7 @@ def _release(full: str) -> str:
     return ".".join(re.findall(r"\d+", full)[:3])
 
 
-def _why_not(installed: str, error: Exception) -> str:
+def why_not(installed: str, error: Exception) -> str:
     """What keeps an installed torch_npu from working, with the next step."""
     words = str(error).partition("\n")[0].strip()
     if library := re.search(r"(lib\S+?\.so[.\d]*): cannot open shared object", str(error)):
@@ -100,19 +100,19 @@ def _found(installed: str) -> Availability:
     count = int(npu.device_count()) if npu.is_available() else 0
     if not count:
         reason = f"torch_npu {installed} finds no card; check the driver with npu-smi info"
-        return Availability(available=False, reason=reason, facts=_versions(), simulated=_is_simulated())
+        return Availability(available=False, reason=reason, facts=_versions(), simulated=is_simulated())
     name = str(npu.get_device_name(0))
     return Availability(
         available=True,
-        reason=f"{name} (simulated)" if _is_simulated() else name,
+        reason=f"{name} (simulated)" if is_simulated() else name,
         device_count=count,
         facts=_versions(),
         memory_bytes=[_memory_bytes(npu, index) for index in range(count)],
-        simulated=_is_simulated(),
+        simulated=is_simulated(),
     )
 
 
-def _is_simulated() -> bool:
+def is_simulated() -> bool:
     """Whether the CANN that is loaded is a stand-in; only a stand-in exports that symbol, and no variable can claim it.
 
     Looked up in the library that torch_npu itself has loaded under this name.
@@ -135,9 +135,9 @@ def _versions() -> dict[str, str]:
     asked = {
         "torch_npu commit": lambda: torch_npu.version.git_version,
         **{name: _cann_version(name) for name in _CANN_MODULES},
-        "driver package": lambda: _installed_version("driver"),
-        "firmware": lambda: _installed_version("firmware"),
-        "npu-smi": _npu_smi_version,
+        "driver package": lambda: installed_version("driver"),
+        "firmware": lambda: installed_version("firmware"),
+        "npu-smi": npu_smi_version,
     }
     answers = {name: _answer(ask) for name, ask in asked.items()}
     cann = answers["CANN"]
@@ -166,14 +166,15 @@ def _answer(ask: Callable[[], Any]) -> str:
         return ""
 
 
-def _installed_version(package: str) -> str:
+def installed_version(package: str) -> str:
     """Version of the driver or the firmware package, from the file that its installer leaves."""
     text = (ASCEND_FOLDER / package / "version.info").read_text(encoding="utf-8")
     found = re.search(r"(?im)^version\s*=\s*(\S+)", text)
     return found[1] if found else ""
 
 
-def _npu_smi_version() -> str:
+def npu_smi_version() -> str:
+    """Version of the driver's tool; raises where the tool is missing or refused."""
     words = subprocess.run(["npu-smi", "-v"], capture_output=True, text=True, timeout=20, check=True).stdout
     found = re.search(r"\d+(\.\w+)+", words)
     return found[0] if found else ""
@@ -208,7 +209,7 @@ class NpuDevice:
         import torch_npu
 
         self.torch_device = f"npu:{index}"
-        self.simulated = _is_simulated()
+        self.simulated = is_simulated()
         self._npu: Any = torch.npu  # type: ignore[attr-defined]
         self._native: Any = torch_npu._C  # noqa: SLF001 - the only way to read back what the public calls have set
         self._index = index
