@@ -53,7 +53,17 @@ _RECORDED = (
     "TORCH_TRANSFER_TO_NPU",
     "TORCH_DEVICE_BACKEND_AUTOLOAD",
 )
-_CANN_MODULES = ("CANN", "RUNTIME", "COMPILER", "HCCL", "TOOLKIT", "OPP", "OPP_KERNEL", "DRIVER")
+_CANN_MODULES = {
+    "CANN": "CANN",
+    "CANN runtime": "RUNTIME",
+    "CANN compiler": "COMPILER",
+    "CANN HCCL": "HCCL",
+    "CANN toolkit": "TOOLKIT",
+    "CANN operators": "OPP",
+    "CANN operator kernels": "OPP_KERNEL",
+    "driver": "DRIVER",
+}
+"""What the modules are called here, and what torch_npu calls them."""
 
 
 def probe() -> Availability:
@@ -133,8 +143,8 @@ def _versions() -> dict[str, str]:
     import torch_npu
 
     asked = {
-        "torch_npu commit": lambda: torch_npu.version.git_version,
-        **{name: _cann_version(name) for name in _CANN_MODULES},
+        "commit of torch_npu": lambda: torch_npu.version.git_version,
+        **{name: _cann_version(module) for name, module in _CANN_MODULES.items()},
         "driver package": lambda: installed_version("driver"),
         "firmware": lambda: installed_version("firmware"),
         "npu-smi": npu_smi_version,

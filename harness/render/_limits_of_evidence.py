@@ -68,7 +68,7 @@ def _about_repeats(report: Report) -> Iterator[str]:
         )
     if any(repetition.runs == 1 for repetition in found):
         yield "Determinism where only one run was made: one run repeats nothing."
-    if any(repetition.processes == 1 for repetition in found):
+    if any(repetition.processes == 1 < repetition.runs for repetition in found):
         yield "That a fresh process gives the same result: only one process was used."
     modes = {run.plan.arm.switches for run in report.runs}
     if modes == {SwitchMode.DETERMINISTIC}:
