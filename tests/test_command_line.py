@@ -106,7 +106,9 @@ def test_an_empty_selection_is_told(run_harness: RunHarness, write_scenario: Wri
     assert_refused(run_harness("list", "runs"), 5, "no runs")
 
 
-@pytest.mark.parametrize("verb", ["validate", "list", "run", "compare", "gate", "report", "check", "generate"])
+@pytest.mark.parametrize(
+    "verb", ["validate", "list", "doctor", "run", "compare", "gate", "report", "check", "generate"]
+)
 def test_every_verb_has_help(verb: str, run_harness: RunHarness) -> None:
     assert f"  {verb} " in run_harness("--help").out
     ended = run_harness(verb, "--help")

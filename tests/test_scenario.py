@@ -17,7 +17,7 @@ from PIL import Image
 
 from harness import images, plugins, scenario
 from harness.errors import NothingSelected, ScenarioError, UnknownName, UsageError
-from harness.records import Arm, NoiseMode, Repeats, Role, Scenario, SwitchMode
+from harness.records import Arm, NoiseMode, NpuOps, Repeats, Role, Scenario, SwitchMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -501,11 +501,16 @@ def test_every_shipped_scenario_loads_and_fits_the_schema(path: Path, monkeypatc
     loaded = scenario.load(path)
     assert path.read_text(encoding="utf-8").startswith("# ")
     assert len(loaded.scenario.cases) >= 2
-    modes = {(arm.noise, arm.switches) for arm in loaded.scenario.arms}
-    assert modes == {
-        (NoiseMode.PORTABLE, SwitchMode.DETERMINISTIC),
-        (NoiseMode.DEVICE, SwitchMode.AS_SHIPPED),
-    }
+    plans = [scenario.plan(loaded, arm) for arm in loaded.scenario.arms]
+    modes = {(plan.noise, plan.switches) for plan in plans}
+    if any(plan.arm.role is Role.REFERENCE for plan in plans):
+        assert modes == {(NoiseMode.PORTABLE, SwitchMode.DETERMINISTIC)}, "what another device could not repeat"
+        assert {plan.arm.npu_ops for plan in plans} == {None, NpuOps.REFERENCE, NpuOps.HIDDEN}
+    else:
+        assert modes == {
+            (NoiseMode.PORTABLE, SwitchMode.DETERMINISTIC),
+            (NoiseMode.DEVICE, SwitchMode.AS_SHIPPED),
+        }
     jsonschema.Draft202012Validator(scenario.schema()).validate(YAML(typ="safe", pure=True).load(path))
 
 
