@@ -272,6 +272,15 @@ def test_a_card_that_is_lost_on_the_way_is_a_failure_in_torch_npus_own_words(
     assert "error code is" in words
 
 
+def test_a_pipeline_that_asks_for_another_card_fails_in_torch_npus_own_words(
+    write_scenario: WriteScenario, run_harness: RunHarness, stored: Callable[[str], Any]
+) -> None:
+    ended = run_harness("check", write_scenario(model={"adapter": "planted-other-card"}, arms=[ARMS[0]]))
+    stage, words = failed(ended, stored)
+    assert stage == "generate"
+    assert "Invalid device ID" in words
+
+
 def test_a_card_that_is_not_there_is_refused_with_the_number_of_those_that_are(
     write_scenario: WriteScenario, run_harness: RunHarness
 ) -> None:
