@@ -77,7 +77,7 @@ def validate(scenarios: Scenarios) -> None:
 
 @app.command(name="list")
 def list_(
-    what: Annotated[str, typer.Argument(help="scenarios, runs, backends, adapters, metrics, models or formats.")],
+    what: Annotated[str, typer.Argument(help="scenarios, runs, backends, adapters, metrics, models, kernels or formats.")],
     runs_dir: RunsDir = RUNS_DIR,
     scenarios_dir: Annotated[Path, typer.Option(help="Folder of the scenarios.")] = Path("scenarios"),
     as_json: AsJson = False,

@@ -242,6 +242,7 @@ def listed(what: str, *, runs_folder: Path, scenarios_folder: Path) -> list[dict
         "adapters": lambda: _part_rows("adapters"),
         "metrics": lambda: [_metric_row(name) for name in plugins.names("metrics")],
         "models": lambda: _part_rows("models"),
+        "kernels": lambda: _part_rows("kernels"),
         "formats": lambda: _part_rows("render"),
     }
     if what not in lists:

@@ -122,6 +122,7 @@ def test_listings_name_the_parts(run_harness: RunHarness) -> None:
     assert {"deepgen", "planted-crash"} <= {row["name"] for row in rows}
     assert "cpu" in run_harness("list", "backends").out
     assert "tiny-deepgen" in run_harness("list", "models").out
+    assert "npu_rms_norm" in run_harness("list", "kernels").out
     listed = run_harness("list", "scenarios", "--scenarios-dir", ROOT / "scenarios")
     assert "tiny-edit" in listed.out
     assert "deepgen-t2i" in listed.out
