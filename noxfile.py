@@ -25,6 +25,10 @@ SCENARIOS = ["scenarios/tiny-t2i.yaml", "scenarios/tiny-edit.yaml"]
 CHECKED = ["harness", "tests", "bench", "noxfile.py"]
 TORCH_NPU = ROOT / ".nox" / "torch_npu"
 """Folder of its own: beside torch, torch_npu would be loaded by every ``import torch`` of the other sessions."""
+PEERS = ROOT / ".nox" / "peers"
+"""What the comparator is measured against; nothing of it is installed for the harness itself."""
+PEER_PACKAGES = ("torchmetrics==1.9.0", "lightning-utilities==0.15.3")
+PEER_MODULES = ("pixelmatch@7.2.0", "pngjs@7.0.0", "odiff-bin@4.5.0")
 ONE_THREAD = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 """For each test process: threads that wait for each other on busy cores take ten times as long."""
 DEVICE_FILES = {"davinci[0-9]*": "Ascend NPU", "nvidia[0-9]*": "NVIDIA GPU", "kfd": "AMD GPU"}
@@ -130,8 +134,27 @@ def types(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def bench(session: nox.Session) -> None:
-    """Measure what the harness costs, as ratios in one run."""
-    python(session, "bench/overhead.py", *session.posargs)
+    """Measure what the harness costs, as ratios in one run: all, or one: -- overhead --rounds 5."""
+    named, *words = session.posargs or ["", ""]
+    if named in {"", "overhead"}:
+        python(session, "bench/overhead.py", *filter(None, words))
+    if named in {"", "comparator"}:
+        python(session, "bench/comparator.py", "--peers", str(peers(session)), *filter(None, words))
+    if named not in {"", "overhead", "comparator"}:
+        session.error(f"{named} is no benchmark; there are overhead and comparator")
+
+
+def peers(session: nox.Session) -> Path:
+    """Other comparators, in a folder of their own; who cannot be had is left out, and the benchmark says so."""
+    if not (PEERS / "torchmetrics").exists() and "isolated" in shared:
+        pip = [shared["python"], "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(PEERS)]
+        if subprocess.run([*pip, *PEER_PACKAGES], cwd=ROOT, check=False).returncode:
+            session.warn("torchmetrics cannot be installed")
+    if not (PEERS / "node_modules").exists() and shutil.which("npm"):
+        npm = ["npm", "install", "--silent", "--no-save", "--no-audit", "--no-fund", "--prefix", str(PEERS)]
+        if subprocess.run([*npm, *PEER_MODULES], cwd=ROOT, check=False).returncode:
+            session.warn("pixelmatch and odiff cannot be installed")
+    return PEERS
 
 
 def python(session: nox.Session, *words: str, **more: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -77,7 +78,9 @@ def validate(scenarios: Scenarios) -> None:
 
 @app.command(name="list")
 def list_(
-    what: Annotated[str, typer.Argument(help="scenarios, runs, backends, adapters, metrics, models, kernels or formats.")],
+    what: Annotated[
+        str, typer.Argument(help="scenarios, runs, backends, adapters, metrics, models, kernels or formats.")
+    ],
     runs_dir: RunsDir = RUNS_DIR,
     scenarios_dir: Annotated[Path, typer.Option(help="Folder of the scenarios.")] = Path("scenarios"),
     as_json: AsJson = False,
@@ -136,6 +139,40 @@ def compare(
         table_of([(comparison.scenario, comparison)])
         say(str(path))
     _leave([comparison.outcome])
+
+
+@app.command()
+def diff(
+    actual: Annotated[Path, typer.Argument(help="Picture file that is looked at, or a folder of them.")],
+    expected: Annotated[Path, typer.Argument(help="Picture file or folder it is held against.")],
+    at_least: Annotated[
+        list[str] | None,
+        typer.Option("--at-least", metavar="METRIC=NUMBER", help="Smallest value allowed; may be given again."),
+    ] = None,
+    at_most: Annotated[
+        list[str] | None,
+        typer.Option("--at-most", metavar="METRIC=NUMBER", help="Largest value allowed; may be given again."),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes for folders; by default one a core.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for a JSON line for each pair.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two picture files, or two folders of them by name; without a limit nothing is judged."""
+    from harness import jobs as work
+    from harness.records import FolderDiff, Status
+    from harness.terminal import counting, say_json, table_of_folders, table_of_pictures
+
+    bounds = work.Bounds(at_least=at_least or [], at_most=at_most or [])
+    with counting() as tell:
+        found = work.diff(actual, expected, bounds=bounds, jobs=jobs, out=out, tell=tell)
+    if as_json:
+        say_json(found.model_dump(mode="json"))
+    elif isinstance(found, FolderDiff):
+        table_of_folders(found)
+    else:
+        table_of_pictures(found)
+    if found.outcome is not Status.SKIPPED:  # nobody gave a limit, so there is nothing to answer for
+        _leave([found.outcome])
 
 
 @app.command()
@@ -266,6 +303,21 @@ def doctor(
     else:
         table_of_findings(diagnosis)
     raise typer.Exit(diagnosis.exit_code(strict=strict))
+
+
+@app.command()
+def selftest(as_json: AsJson = False) -> None:
+    """Hold the comparator to known answers on this machine: exit 3 when one is wrong."""
+    from harness import jobs
+    from harness.terminal import say_json, table_of_checks
+
+    found = jobs.selftest()
+    if as_json:
+        say_json([asdict(each) for each in found])
+    else:
+        table_of_checks(found)
+    if not all(each.ok for each in found):
+        raise typer.Exit(3)
 
 
 def main(arguments: list[str] | None = None) -> int:

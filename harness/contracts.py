@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
     from harness.records import MemoryUse, ModelRef, Report, Switch, SwitchMode
 
-Subject = Literal["image", "float_image"]
-"""What a metric is measured on: the 8-bit picture (range 255) or the decoder's float output (range 2, from -1 to 1)."""
+Subject = Literal["image", "float_image", "latents"]
+"""What a metric is measured on: the 8-bit picture (range 255), the decoder's float output (range 2, from -1 to 1), or
+the latents after the last step (any shape, no range)."""
 
 DATA_RANGE: Mapping[Subject, float] = {"image": 255.0, "float_image": 2.0}
-"""Distance between the smallest and the largest value a subject can have, in the unit of its pixels."""
+"""Distance between the smallest and the largest value a subject can have, in its own unit; latents have none."""
 
 
 # --- metrics ---------------------------------------------------------------------------------------------------------
@@ -56,7 +57,9 @@ class Metric(Protocol):
     """What the metric is defined on."""
 
     def measure(self, actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
-        """Compare two arrays of equal shape ``[H, W, 3]`` and dtype; never changes them.
+        """Compare two arrays of equal shape and dtype, pictures ``[H, W, 3]`` or latents; never changes them.
+
+        ``data_range`` is NaN for latents. Arrays on ``bytes``, which nobody can change, may be remembered by identity.
 
         Raises:
             UndefinedMetric: the definition gives no value for these pictures.

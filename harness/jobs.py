@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from harness import plugins, scenario, store
 from harness.compare.comparator import StoredRun, compare_repeats, compare_runs
 from harness.compare.gates import judge
+from harness.compare.pictures import Tally, compare_files, compare_folders
+from harness.compare.selftest import Check, checks
 from harness.diagnose.checks import diagnose
 from harness.diagnose.machine import look
 from harness.errors import NothingSelected, ScenarioError, UnknownName, UsageError
@@ -21,6 +23,7 @@ from harness.records import (
     EXIT_CODES,
     RUN_FILE,
     Comparison,
+    Limit,
     Report,
     Role,
     Run,
@@ -34,8 +37,9 @@ from harness.run.supervisor import ChosenDevice, Order, ask_backends, choose_dev
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import TextIO
 
-    from harness.records import Diagnosis, Limit, Plan, Status
+    from harness.records import Diagnosis, FolderDiff, PicturePair, Plan, Status
     from harness.run.events import Event
     from harness.scenario import LoadedScenario
 
@@ -148,6 +152,62 @@ def compare(actual: Path, expected: Path, out: Path | None) -> tuple[Path, Compa
         comparison = compare_runs(mine, theirs, limits=mine.run.plan.limits, base=base.resolve())
     judged = judge(comparison)
     return store.save(judged, out or base / _file_name(judged)), judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Limits for pictures that no scenario knows, as words ``METRIC=NUMBER``."""
+
+    at_least: list[str] = field(default_factory=list)
+    """Smallest values allowed."""
+    at_most: list[str] = field(default_factory=list)
+    """Largest values allowed."""
+
+    def limits(self) -> list[Limit]:
+        """The words as limits.
+
+        Raises:
+            UsageError: words are not ``METRIC=NUMBER``, or the metric is not known.
+        """
+        return [_limit(words, "at_least") for words in self.at_least] + [
+            _limit(words, "at_most") for words in self.at_most
+        ]
+
+
+def diff(  # noqa: PLR0913 - what the verb can be told
+    actual: Path,
+    expected: Path,
+    *,
+    bounds: Bounds,
+    jobs: int | None,
+    out: Path | None,
+    tell: Callable[[int, int], None],
+) -> PicturePair | FolderDiff:
+    """Compare two picture files, or two folders of them by names; ``out`` gets a JSON line for each pair.
+
+    ``tell`` is called with the number of names done and of all. Lines are kept in ``out`` with ``.part`` behind its
+    name until all are there.
+    """
+    limits = bounds.limits()
+    for path in (actual, expected):
+        if not path.exists():
+            raise UsageError(f"{path}: there is no such file or folder; check the path.")
+    if actual.is_dir() != expected.is_dir():
+        raise UsageError(f"of {actual} and {expected} one is a folder and one a file; give two files or two folders.")
+    if not actual.is_dir():
+        pair = compare_files(actual.name, actual, expected, limits)
+        if out is not None:
+            write_text(out, pair.model_dump_json() + "\n")
+        return pair
+    tally = Tally()
+    count, pairs = compare_folders(actual, expected, limits, jobs or len(os.sched_getaffinity(0)))
+    with _growing(out) if out else nullcontext() as lines, closing(pairs):
+        for number, pair in enumerate(pairs, 1):
+            tally.add(pair)
+            if lines:
+                lines.write(pair.model_dump_json() + "\n")
+            tell(number, count)
+    return tally.summary(actual, expected, limits)
 
 
 def gate(paths: list[Path], scenario_path: Path | None) -> list[Comparison]:
@@ -313,7 +373,33 @@ def doctor(wanted: str) -> Diagnosis:
     return diagnose(look(Path("/"), os.environ, backends, wanted))
 
 
+def selftest() -> list[Check]:
+    """Hold the comparator to known answers on this machine; runs no model and keeps nothing."""
+    return checks()
+
+
 # --- steps of the jobs -----------------------------------------------------------------------------------------------
+
+
+def _limit(words: str, bound: str) -> Limit:
+    metric, _, number = words.partition("=")
+    plugins.load("metrics", metric)
+    try:
+        return Limit.model_validate(
+            {"metric": metric, "scope": Scope.REFERENCE, bound: float(number), "reason": "Given on the command line."}
+        )
+    except ValueError as error:
+        flag = f"--{bound.replace('_', '-')}"
+        raise UsageError(f"{flag} {words}: {number!r} is not a number; write it as {flag} {metric}=30.") from error
+
+
+@contextmanager
+def _growing(path: Path) -> Iterator[TextIO]:
+    """A file that can be watched while it grows, and takes its name when it is whole."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", encoding="utf-8", newline="\n", buffering=1) as stream:
+        yield stream
+    part.replace(path)
 
 
 @contextmanager

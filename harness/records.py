@@ -253,8 +253,8 @@ class Limit(Record):
     """Name of the metric."""
     scope: Scope
     """Which pairs it judges."""
-    subject: Literal["image", "float_image"] = "image"
-    """The 8-bit picture, or the decoder's float output."""
+    subject: Literal["image", "float_image", "latents"] = "image"
+    """The 8-bit picture, the decoder's float output, or the latents after the last step."""
     at_least: Number | None = None
     """Smallest value allowed."""
     at_most: Number | None = None
@@ -275,7 +275,7 @@ class Limit(Record):
         """The limit in words, such as ``psnr_db at least 40``."""
         bounds = {"at least": self.at_least, "at most": self.at_most, "equals": self.equals}
         (words, value) = next((words, value) for words, value in bounds.items() if value is not None)
-        subject = "" if self.subject == "image" else " of the float output"
+        subject = {"image": "", "float_image": " of the float output", "latents": " of the latents"}[self.subject]
         return f"{self.metric}{subject} {words} {value:g}"
 
 
@@ -667,7 +667,7 @@ class Measurement(Record):
 
     metric: str
     """Name of the metric."""
-    subject: Literal["image", "float_image"]
+    subject: Literal["image", "float_image", "latents"]
     """What it was measured on."""
     value: Number | None
     """The number; None when the metric has none for this pair."""
@@ -710,6 +710,17 @@ class TraceDifference(Record):
     the number of calls differ."""
 
 
+class Hint(Record):
+    """What kind of difference two pictures seem to have; a hint for a reader, never judged."""
+
+    name: str
+    """Kind, such as ``shift`` or ``channels``."""
+    message: str
+    """What it looks like, actual relative to expected, with the figures that say so."""
+    where: str = ""
+    """Place in the picture; empty where it is the whole picture."""
+
+
 class Pair(Record):
     """Two samples of one case and seed."""
 
@@ -725,6 +736,8 @@ class Pair(Record):
     """First denoising step, counted from 1, whose latents differ; None when none does or none was kept."""
     traces: list[TraceDifference] = Field(default_factory=list)
     """Other tensors on the way that both sides traced."""
+    hints: list[Hint] = Field(default_factory=list)
+    """What the difference between the 8-bit pictures looks like."""
     measurements: list[Measurement]
     """All metrics of the pair."""
     verdicts: list[Verdict] = Field(default_factory=list)
@@ -864,6 +877,82 @@ class Diagnosis(Record):
             return 3
         changed = any(each.severity is Severity.WARNING and each.changes_numbers for each in self.findings)
         return 1 if strict and changed else 0
+
+
+# --- what diff says --------------------------------------------------------------------------------------------------
+
+
+class PicturePair(Record):
+    """Two picture files held against each other; nobody recorded how they were made."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    name: str
+    """Path below both folders, with ``/``; for two files the name of the actual one."""
+    noise: Literal["unverified"] = "unverified"
+    """Whether both sides began with the same noise: nothing about a picture file tells."""
+    width: int | None = None
+    """Width in pixels; None where nothing was measured."""
+    height: int | None = None
+    """Height in pixels; None where nothing was measured."""
+    measurements: list[Measurement] = Field(default_factory=list)
+    """All metrics of the pair; empty where nothing was measured."""
+    hints: list[Hint] = Field(default_factory=list)
+    """What the difference looks like; never judged."""
+    verdicts: list[Verdict] = Field(default_factory=list)
+    """All limits that were given."""
+    presence: Literal["both", "missing", "unexpected"] = "both"
+    """Missing: there is no actual picture of that name; unexpected: there is no expected one."""
+    problem: str = ""
+    """Why nothing was measured."""
+    outcome: Status
+    """Identical, or the worst verdict; skipped where the pictures differ and no limit judges it."""
+
+
+class WorstPair(Record):
+    """The pair of two folders that is least alike by one metric."""
+
+    name: str
+    """Path below both folders."""
+    measurement: Measurement
+    """What was measured on it."""
+
+
+class FolderDiff(Record):
+    """Two folders of picture files, held against each other name by name."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    actual: str
+    """Folder that is looked at, as it was given."""
+    expected: str
+    """Folder it is held against, as it was given."""
+    noise: Literal["unverified"] = "unverified"
+    """Whether both sides began with the same noise: nothing about a picture file tells."""
+    limits: list[Limit]
+    """Limits that were given."""
+    pairs: int
+    """Number of names that both folders hold."""
+    identical: int
+    """Number of pairs that are equal byte for byte."""
+    differing: int
+    """Number of pairs that were measured and are not."""
+    worst: list[WorstPair]
+    """The worst of the differing pairs by each metric, the first by name where several are equally bad."""
+    without_value: dict[str, int]
+    """Number of differing pairs for which a metric has no value, by metric; left out where all have one."""
+    broken: list[str]
+    """Names of pairs that break a limit or that a limit could not judge."""
+    problems: dict[str, str]
+    """Why a pair was not measured, by name."""
+    missing: list[str]
+    """Expected names that the actual folder does not hold."""
+    unexpected: list[str]
+    """Actual names that the expected folder does not hold."""
+    outcome: Status
+    """The word for the whole: a missing, unexpected or unmeasured picture is an error."""
+    message: str
+    """The outcome in one sentence."""
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -8,13 +8,14 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from harness.compare.pictures import are_identical
 from harness.jobs import Teller
 from harness.records import EXIT_CODES, Scope, Severity, Status
 from harness.run.events import Generating, Loaded, Sampled, Started, Stepped
 from harness.text import ascii_only, one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import TextIO
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
+    from harness.compare.selftest import Check
     from harness.jobs import Checked
-    from harness.records import Comparison, Diagnosis, Plan, Run
+    from harness.records import Comparison, Diagnosis, FolderDiff, Measurement, PicturePair, Plan, Run
     from harness.run.events import Event
     from harness.run.supervisor import ChosenDevice
 
@@ -262,6 +264,91 @@ def table_of_findings(diagnosis: Diagnosis) -> None:
         table.add_row(state, Text(each.name), Text(shown("\n".join(lines), sys.stdout)), end_section=True)
     _print(table)
     say(diagnosis.summary)
+
+
+_SHOWN = 20
+"""Names of each kind that are shown; --json has all."""
+_UNJUDGED = " Nothing is judged without --at-least or --at-most."
+_UNVERIFIED = "noise: unverified; a picture file does not tell which noise it began with."
+
+
+def table_of_pictures(pair: PicturePair) -> None:
+    """All metrics of two picture files, and in words what the difference looks like."""
+    _table_of_measurements([(each, each.where) for each in pair.measurements], "place")
+    for hint in pair.hints:
+        say(f"hint: {hint.message}" + (f" ({hint.where})" if hint.where else ""))
+    for verdict in pair.verdicts:
+        say(f"{verdict.status}: {verdict.limit.metric}: {one_line(verdict.message, 400)}")
+    words = "are equal byte for byte" if are_identical(pair.measurements) else "differ"
+    say(f"The pictures {words}.{_UNJUDGED * (pair.outcome is Status.SKIPPED)}")
+    say(_UNVERIFIED)
+
+
+def table_of_folders(found: FolderDiff) -> None:
+    """The worst pair of two folders by each metric, and by name what is not as it should be."""
+    if found.worst:
+        rows = [(each.measurement, f"{each.name} {each.measurement.where}".strip()) for each in found.worst]
+        _table_of_measurements(rows, "worst pair and place")
+    for metric, count in found.without_value.items():
+        say(f"{metric}: no value for {count} pairs; the lines that --out keeps say why")
+    problems = [f"{name}: {why}" for name, why in found.problems.items()]
+    for what, lines in (
+        ("breaks a limit", found.broken),
+        ("not measured", problems),
+        ("missing", found.missing),
+        ("unexpected", found.unexpected),
+    ):
+        for line in lines[:_SHOWN]:
+            say(f"{what}: {one_line(line, 400)}")
+        if len(lines) > _SHOWN:
+            say(f"{what}: {len(lines) - _SHOWN} more; --json names all")
+    say(f"{found.outcome}: {found.message}.{_UNJUDGED * (found.outcome is Status.SKIPPED)}")
+    say(_UNVERIFIED)
+
+
+def _table_of_measurements(rows: Sequence[tuple[Measurement, str]], place: str) -> None:
+    from rich.text import Text
+
+    table = _table("metric", "value", "better", place)
+    for each, where in rows:
+        value = "no value" if each.value is None else f"{each.value:.6g} {each.unit}".strip()
+        cells = (each.metric, value, each.better, where or one_line(each.problem))
+        table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells))
+    _print(table)
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[int, int], None]]:
+    """Tells how many of how many pairs are done: a bar where somebody looks on, else a line for each thousand."""
+    if not sys.stderr.isatty():
+        yield _count_aloud
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("pairs"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_console(sys.stderr), transient=True) as bar:
+        task = bar.add_task("pairs", visible=False)  # until it is known that there are many
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+
+def _count_aloud(done: int, total: int) -> None:
+    if done % 1000 == 0:
+        say(f"{done} of {total} pairs", error=True)
+
+
+def table_of_checks(checks: Sequence[Check]) -> None:
+    """A table of known answers and what was found, and in a line how many hold and which do not."""
+    from rich.text import Text
+
+    table = _table("state", "check", "expected", "found")
+    for each in checks:
+        state = Text("ok", style="green") if each.ok else Text("WRONG", style="bold red")
+        cells = (each.name, each.expected, one_line(each.found, 120))
+        table.add_row(state, *(Text(shown(cell, sys.stdout)) for cell in cells))
+    _print(table)
+    wrong = [each.name for each in checks if not each.ok]
+    names = f"; wrong: {'; '.join(wrong)}" if wrong else ""
+    say(f"{len(checks) - len(wrong)} of {len(checks)} answers are right{names}")
 
 
 def _table(*headings: str) -> Table:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from harness import plugins
+from harness.compare.hints import hints
 from harness.compare.repetition import repetition
 from harness.compare.traces import trace_differences
 from harness.contracts import DATA_RANGE
@@ -91,13 +96,19 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, subject: Subject, m
             f"the pictures differ in form: actual is {actual.dtype}{list(actual.shape)}, expected is "
             f"{expected.dtype}{list(expected.shape)}; only equal sizes and types are compared."
         )
-    identical = array_digest(actual) == array_digest(expected)
-    loaded = {name: plugins.load("metrics", name) for name in metrics}
-    return [
-        _equal(name, metric, subject) if identical else _measured(name, metric, subject, actual, expected)
-        for name, metric in loaded.items()
-        if subject in metric.SUBJECTS
-    ]
+    chosen = {name: metric for name in metrics if subject in (metric := _metric(name)).SUBJECTS}
+    kept = actual.tobytes(), expected.tobytes()
+    if kept[0] == kept[1]:
+        return [_equal(name, metric, subject) for name, metric in chosen.items()]
+    # Copies that nobody can change in place, so that metrics may remember what they share about a pair.
+    mine, theirs = (np.ndarray(actual.shape, actual.dtype, each) for each in kept)
+    return [_measured(name, metric, subject, mine, theirs) for name, metric in chosen.items()]
+
+
+@cache
+def _metric(name: str) -> Metric:
+    """Looking a part up reads folders; for a small picture that would take longer than to measure it."""
+    return plugins.load("metrics", name)
 
 
 def _equal(name: str, metric: Metric, subject: Subject) -> Measurement:
@@ -109,7 +120,7 @@ def _equal(name: str, metric: Metric, subject: Subject) -> Measurement:
 def _measured(name: str, metric: Metric, subject: Subject, actual: NDArray[Any], expected: NDArray[Any]) -> Measurement:
     blank = _equal(name, metric, subject)
     try:
-        found = metric.measure(actual, expected, data_range=DATA_RANGE[subject])
+        found = metric.measure(actual, expected, data_range=DATA_RANGE.get(subject, math.nan))
     except UndefinedMetric as error:
         return blank.model_copy(update={"value": None, "problem": str(error)})
     return blank.model_copy(update={"value": found.value, "parts": dict(found.parts), "where": found.where})
@@ -129,12 +140,15 @@ def _repeat_pairs(stored: StoredRun, key: CaseKey) -> list[Pair]:
 
 def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, theirs: Sample) -> Pair:
     names = plugins.names("metrics")
-    measurements = measure(
-        _picture(actual, mine.image), _picture(expected, theirs.image), subject="image", metrics=names
-    )
+    pictures = _picture(actual, mine.image), _picture(expected, theirs.image)
+    measurements = measure(*pictures, subject="image", metrics=names)
     if mine.float_image and theirs.float_image:
         measurements += measure(
             _array(actual, mine.float_image), _array(expected, theirs.float_image), subject="float_image", metrics=names
+        )
+    if mine.latents and theirs.latents:
+        measurements += measure(
+            _array(actual, mine.latents), _array(expected, theirs.latents), subject="latents", metrics=names
         )
     return Pair(
         key=key,
@@ -143,6 +157,7 @@ def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, th
         identical=mine.outcome == theirs.outcome,
         first_differing_step=first_differing_step(mine, theirs),
         traces=trace_differences(mine, theirs),
+        hints=hints(*pictures) if mine.image.digest != theirs.image.digest else [],
         measurements=measurements,
     )
 

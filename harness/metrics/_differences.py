@@ -1,15 +1,17 @@
 """Differences between two pictures that cannot wrap around, and the guards every metric stands behind.
 
-8-bit pictures are subtracted as integers and summed exactly; float pictures are subtracted and summed in float64.
+8-bit pictures are counted and summed exactly; float pictures are subtracted and summed in float64.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.errors import ImageError, UndefinedMetric
+from harness.metrics._pairs import in_bands, once_for_a_pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,10 +55,19 @@ def require_comparable(actual: NDArray[Any], expected: NDArray[Any]) -> None:
         )
     if actual.dtype.name not in {"uint8", "float16", "float32", "float64"}:
         raise ImageError(f"pictures of type {actual.dtype} have no metric; allowed are uint8 and float16 to float64.")
-    problems = [*_odd_values("actual", actual), *_odd_values("expected", expected)]
+    require_finite(actual, expected, of="picture")
+
+
+def require_finite(actual: NDArray[Any], expected: NDArray[Any], *, of: str) -> None:
+    """Refuse values that no arithmetic can hold; ``of`` is what the arrays are, in one word.
+
+    Raises:
+        UndefinedMetric: there is NaN, infinity or a value beyond float32.
+    """
+    problems = [*_odd_values(f"actual {of}", actual), *_odd_values(f"expected {of}", expected)]
     if problems:
         raise UndefinedMetric(
-            f"no value, because of {' and '.join(problems)}. Look at the decoder's output; "
+            f"no value, because of {' and '.join(problems)}. Look at what made them; "
             "an overflow in half precision is a frequent cause."
         )
 
@@ -71,40 +82,104 @@ def require_range(data_range: float) -> None:
         raise UndefinedMetric(f"no value, because the data range is {data_range}; allowed is a positive finite number.")
 
 
-def differences(actual: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.int32] | NDArray[np.float64]:
-    """Subtract after widening: ``actual - expected`` as ``int32[H, W, 3]`` for 8-bit pictures, otherwise float64.
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """Everything the metrics say about the differences ``actual - expected`` of a pair, in the picture's units."""
 
-    >>> differences(np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8)).tolist()
-    [[[-255, -255, -255]]]
+    mean_size: float
+    """Mean of the absolute differences of all values."""
+    mean_square: float
+    """Mean of the squared differences of all values."""
+    p99: float
+    """Number ``ceil(99 n / 100)``, from 1, of the ``n`` absolute differences in ascending order."""
+    largest: float
+    """Largest absolute difference of any value."""
+    place: tuple[int, int, int]
+    """Row, column and channel of the first value with the largest difference."""
+    channel_means: tuple[float, float, float]
+    """Mean difference of each channel, with its sign."""
+    pixels: NDArray[Any]
+    """Largest absolute difference of the three channels: ``[H, W]``, ``uint8`` for 8-bit pictures, else float64."""
+
+
+@once_for_a_pair
+def differences(actual: NDArray[Any], expected: NDArray[Any]) -> Differences:
+    """Differences of two pictures ``[H, W, 3]``, in one pass over both.
+
+    >>> found = differences(np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8))
+    >>> found.mean_square, found.channel_means
+    (65025.0, (-255.0, -255.0, -255.0))
 
     Raises:
         ImageError: as for ``require_comparable``.
         UndefinedMetric: as for ``require_comparable``.
     """
     require_comparable(actual, expected)
-    if actual.dtype == np.uint8:
-        return np.asarray(actual.astype(np.int32) - expected.astype(np.int32))
-    return np.asarray(actual.astype(np.float64) - expected.astype(np.float64))
+    return _counted(actual, expected) if actual.dtype == np.uint8 else _computed(actual, expected)
 
 
-def mean(values: NDArray[Any]) -> float:
-    """Arithmetic mean; integers are summed exactly, floats pairwise in float64."""
-    exact = np.issubdtype(values.dtype, np.integer)
-    return float(np.sum(np.ascontiguousarray(values), dtype=np.int64 if exact else np.float64)) / values.size
+def _counted(actual: NDArray[np.uint8], expected: NDArray[np.uint8]) -> Differences:
+    """How often each difference occurs says everything exactly; all sums are integers."""
+    from harness.metrics import _kernels
+
+    height, width, _ = actual.shape
+    mine, theirs = (np.ascontiguousarray(each).reshape(height, -1) for each in (actual, expected))
+    pixels = np.empty((height, width), np.uint8)
+
+    def count(top: int, bottom: int) -> NDArray[np.int64]:
+        counts = np.zeros((len(CHANNELS), 2 * 255 + 1), np.int64)
+        _kernels.tally(mine, theirs, top, bottom, counts, pixels)
+        return counts
+
+    counts = np.sum(in_bands(count, height), axis=0)
+    delta = np.arange(-255, 256)
+    sizes = counts.sum(axis=0)[255:].copy()
+    sizes[1:] += counts.sum(axis=0)[254::-1]
+    number = actual.size
+    row, column = np.unravel_index(int(np.argmax(pixels)), pixels.shape)
+    values = np.abs(actual[row, column].astype(int) - expected[row, column].astype(int))
+    pixels.flags.writeable = False
+    red, green, blue = (int(channel @ delta) / (height * width) for channel in counts)
+    return Differences(
+        mean_size=int(sizes @ delta[255:]) / number,
+        mean_square=int(sizes @ delta[255:] ** 2) / number,
+        p99=float(np.searchsorted(np.cumsum(sizes), _rank(number))),
+        largest=float(values.max()),
+        place=(int(row), int(column), int(np.argmax(values))),
+        channel_means=(red, green, blue),
+        pixels=pixels,
+    )
 
 
-def mean_square(actual: NDArray[Any], expected: NDArray[Any]) -> float:
-    """Mean of the squared differences of all values.
+def _computed(actual: NDArray[Any], expected: NDArray[Any]) -> Differences:
+    delta = actual.astype(np.float64) - expected.astype(np.float64)
+    sizes = np.abs(delta)
+    row, column, channel = np.unravel_index(int(np.argmax(sizes)), sizes.shape)
+    pixels = sizes.max(axis=2)
+    pixels.flags.writeable = False
+    last = _rank(sizes.size) - 1
+    red, green, blue = (_mean(delta[..., each]) for each in range(len(CHANNELS)))
+    return Differences(
+        mean_size=_mean(sizes),
+        mean_square=_mean(delta * delta),
+        p99=float(np.partition(sizes, last, axis=None)[last]),
+        largest=float(sizes[row, column, channel]),
+        place=(int(row), int(column), int(channel)),
+        channel_means=(red, green, blue),
+        pixels=pixels,
+    )
 
-    Raises:
-        ImageError: as for ``require_comparable``.
-        UndefinedMetric: as for ``require_comparable``.
-    """
-    delta = differences(actual, expected)
-    return mean(delta * delta)
+
+def _rank(number: int) -> int:
+    """Nearest rank of the 99th percentile among so many values, from 1."""
+    return -(-99 * number // 100)
 
 
-def _odd_values(side: str, picture: NDArray[Any]) -> list[str]:
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(np.sum(np.ascontiguousarray(values))) / values.size
+
+
+def _odd_values(which: str, picture: NDArray[Any]) -> list[str]:
     if picture.dtype == np.uint8:
         return []
     wide = picture.astype(np.float64)
@@ -114,4 +189,4 @@ def _odd_values(side: str, picture: NDArray[Any]) -> list[str]:
         "larger than float32 holds": int(np.count_nonzero(np.isfinite(wide) & (np.abs(wide) > _LARGEST))),
     }
     words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return [f"{words} among the {picture.size} values of the {side} picture"] if words else []
+    return [f"{words} among the {picture.size} values of the {which}"] if words else []

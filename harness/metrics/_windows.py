@@ -1,14 +1,16 @@
-"""The structural similarity map behind ``ssim`` and ``ssim_tile_min``."""
+"""The structural similarity map behind ``ssim`` and ``ssim_tile_min``, summed up while it is made."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from harness.errors import UndefinedMetric
 from harness.metrics._differences import require_comparable, require_range
+from harness.metrics._pairs import in_bands, once_for_a_pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,27 +21,61 @@ RADIUS = 5
 WINDOW = 2 * RADIUS + 1
 """Side of the window in pixels; a picture smaller than that has no map."""
 
-MAP_SPEC = f"gauss{WINDOW}-1.5:rgb-mean:k1=.01,k2=.03:population:valid"
-"""Identifier of the map's exact definition."""
+MAP_SPEC = f"gauss{WINDOW}-1.5:rgb-mean:k1=.01,k2=.03:population:valid:sum-and-difference"
+"""Identifier of the map's exact definition, down to the order of its arithmetic."""
 
-_SIGMA = 1.5
+TILE = 32
+"""Side of a tile in map entries."""
+
+STEP = 4
+"""Distance of neighbouring tiles in map entries."""
+
+_WEIGHTS = np.array(
+    [
+        0.26601172486179436,
+        0.2130055377112537,
+        0.10936068950970002,
+        0.03600077212843082,
+        0.007598758135239184,
+        0.0010283800844791099,
+    ]
+)
+"""``exp(-(k / 1.5)^2 / 2)`` for distances ``k`` from 0 to 5, divided by the sum over -5 to 5, rounded to nearest.
+
+Written out because no two libraries need agree on the last bit of an exponential.
+"""
 _K1 = 0.01
 _K2 = 0.03
-_STRIP = 64
-"""Rows of the map that are made at a time: the intermediate planes then stay in the cache."""
 
 
-def similarity_map(actual: NDArray[Any], expected: NDArray[Any], data_range: float) -> NDArray[np.float64]:
-    """Structural similarity around each pixel, averaged over the channels: ``float64[H - 10, W - 10]``, at most 1.
+@dataclass(frozen=True, kw_only=True)
+class Similarity:
+    """A structural similarity map by its means."""
+
+    mean: float
+    """Mean over all windows and channels."""
+    tops: list[int]
+    """First map row of the tiles, ascending."""
+    lefts: list[int]
+    """First map column of the tiles, ascending."""
+    tiles: NDArray[np.float64]
+    """Mean of each tile and all channels, ``[len(tops), len(lefts)]``; a tile has at most 32 rows and columns."""
+
+
+@once_for_a_pair
+def similarity(actual: NDArray[Any], expected: NDArray[Any], data_range: float) -> Similarity:
+    """Structural similarity around each pixel, for each channel, at most 1; its mean and the means of its tiles.
 
     With ``m`` a Gaussian mean over 11 by 11 pixels (sigma 1.5), ``v`` the variance and ``c`` the covariance under the
     same weights (population, not sample), ``C1 = (0.01 range)^2`` and ``C2 = (0.03 range)^2``::
 
         (2 m_a m_e + C1) (2 c + C2) / ((m_a^2 + m_e^2 + C1) (v_a + v_e + C2))
 
-    Only windows that lie wholly inside the picture count, so entry ``[i, j]`` belongs to pixel ``[i + 5, j + 5]``.
+    Only windows that lie wholly inside the picture count, so map entry ``[i, j]`` belongs to pixel ``[i + 5, j + 5]``.
+    It is computed from ``a + e`` and ``a - e`` in float64, the same bits on every machine; a window that is equal in
+    both pictures has exactly 1.
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment", IEEE Transactions on Image Processing 13(4),
-    2004; the same numbers as scikit-image with Gaussian weights, sigma 1.5 and population covariance.
+    2004; the same numbers as scikit-image with Gaussian weights, sigma 1.5 and population covariance, to 1e-9.
 
     Raises:
         ImageError: sizes or types differ, or are not those of a picture.
@@ -53,39 +89,63 @@ def similarity_map(actual: NDArray[Any], expected: NDArray[Any], data_range: flo
             f"no value, because the picture is {width} x {height} pixels and the window {WINDOW} x {WINDOW}; "
             "make larger pictures or use a metric without a window."
         )
-    similarity = np.empty((height - 2 * RADIUS, width - 2 * RADIUS))
-    for top in range(0, similarity.shape[0], _STRIP):
-        rows = slice(top, top + _STRIP + 2 * RADIUS)
-        planes = (
-            _channel_map(
-                actual[rows, :, channel].astype(np.float64), expected[rows, :, channel].astype(np.float64), data_range
-            )
-            for channel in range(channels)
-        )
-        similarity[top : top + _STRIP] = sum(planes) / channels
-    return similarity
+    from harness.metrics import _kernels
 
-
-def _channel_map(actual: NDArray[np.float64], expected: NDArray[np.float64], data_range: float) -> NDArray[np.float64]:
-    c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
-    mean_actual, mean_expected = _smooth(actual), _smooth(expected)
-    product = mean_actual * mean_expected
-    squares = mean_actual * mean_actual + mean_expected * mean_expected
-    covariance = _smooth(actual * expected) - product
-    # Each variance on its own: for equal pictures the sum is then exactly twice the covariance and the map exactly 1.
-    variances = (_smooth(actual * actual) - mean_actual * mean_actual) + (
-        _smooth(expected * expected) - mean_expected * mean_expected
+    exact = actual.dtype == np.uint8
+    mine, theirs = (
+        np.ascontiguousarray(each, dtype=np.uint8 if exact else np.float64).reshape(height, -1)
+        for each in (actual, expected)
     )
-    return np.asarray((2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2)))
+    rows, columns = height - 2 * RADIUS, width - 2 * RADIUS
+    aligned, across = -(-columns // STEP), TILE // STEP
+    cells, totals = np.empty((rows, aligned + across)), np.empty(rows)
+    constants = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
+
+    def fill(top: int, bottom: int) -> None:
+        fields = np.empty((4, mine.shape[1]), np.float32 if exact else np.float64)
+        _kernels.similarity_rows(mine, theirs, top, bottom, _WEIGHTS, constants, fields, cells, totals)
+
+    in_bands(fill, rows)
+    # math.fsum is exact, so its result has no order.
+    mean = math.fsum(totals.tolist()) / (rows * columns * channels)
+    wide = _by_columns(cells, aligned, columns)
+    tiles = _by_rows(wide, rows) / (min(TILE, rows) * min(TILE, columns) * channels)
+    tiles.flags.writeable = False
+    return Similarity(mean=mean, tops=_starts(rows), lefts=_starts(columns), tiles=tiles)
 
 
-def _smooth(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    kernel = _gaussian()
-    smoothed = cv2.sepFilter2D(plane, cv2.CV_64F, kernel, kernel)
-    return np.asarray(smoothed[RADIUS:-RADIUS, RADIUS:-RADIUS], dtype=np.float64)
+def _starts(length: int) -> list[int]:
+    """Where tiles begin: every fourth entry, and one that ends at the edge."""
+    last = max(length - TILE, 0)
+    return [*range(0, last, STEP), last]
 
 
-def _gaussian() -> NDArray[np.float64]:
-    distance = np.arange(-RADIUS, RADIUS + 1)
-    weights = np.exp(-0.5 * (distance / _SIGMA) ** 2)
-    return np.asarray(weights / weights.sum())
+def _by_columns(cells: NDArray[np.float64], aligned: int, columns: int) -> NDArray[np.float64]:
+    """Sums over the columns of each tile: ``[rows, tiles]``."""
+    parts = np.ascontiguousarray(cells.T)
+    if columns <= TILE:
+        return _runs(parts[:aligned], aligned).T
+    inner = _runs(parts[: columns // STEP], TILE // STEP)
+    # The last cells end at the right edge; they make the last tile where the others do not reach it.
+    return np.vstack([inner, _runs(parts[aligned:], TILE // STEP)][: 2 if columns % STEP else 1]).T
+
+
+def _by_rows(wide: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
+    """Sums over the rows of each tile: ``[tiles down, tiles across]``."""
+    if rows <= TILE:
+        return _runs(wide, rows)
+    inner = _runs(_fours(wide[: rows // STEP * STEP]), TILE // STEP)
+    return np.vstack([inner, _runs(_fours(wide[-TILE:]), TILE // STEP)][: 2 if rows % STEP else 1])
+
+
+def _fours(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    parts = rows.reshape(-1, STEP, rows.shape[1])
+    return np.asarray(parts[:, 0] + parts[:, 1] + parts[:, 2] + parts[:, 3])
+
+
+def _runs(parts: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """Sums of so many neighbouring rows, added one after the other so that the order is fixed."""
+    runs = parts[: len(parts) - length + 1].copy()
+    for k in range(1, length):
+        runs += parts[k : len(parts) - length + 1 + k]
+    return runs

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from harness.contracts import Measured, Subject
 from harness.metrics._differences import CHANNELS, differences
 
@@ -34,7 +32,7 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         UndefinedMetric: a float picture holds values that are not finite.
     """
     del data_range  # given in the picture's own units
-    size = np.abs(differences(actual, expected))
-    row, column, channel = np.unravel_index(int(np.argmax(size)), size.shape)
-    value = float(size[row, column, channel])
-    return Measured(value=value, where=f"x={column} y={row} channel={CHANNELS[channel]}" if value else "")
+    found = differences(actual, expected)
+    row, column, channel = found.place
+    where = f"x={column} y={row} channel={CHANNELS[channel]}" if found.largest else ""
+    return Measured(value=found.largest, where=where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
-from harness.metrics._differences import mean_square
+from harness.metrics._differences import differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,4 +29,4 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         UndefinedMetric: a float picture holds values that are not finite.
     """
     del data_range  # given in the picture's own units
-    return Measured(value=mean_square(actual, expected))
+    return Measured(value=differences(actual, expected).mean_square)

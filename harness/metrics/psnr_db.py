@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
-from harness.metrics._differences import mean_square, require_range
+from harness.metrics._differences import differences, require_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
 UNIT = "dB"
 BETTER: Literal["higher", "lower"] = "higher"
 IDENTICAL = math.inf
-SPEC = "psnr_db:10log10(range^2/mse):all-values"
+SPEC = "psnr_db:10log10(range^2/mse):all-values:correctly-rounded-log"
 SUBJECTS: tuple[Subject, ...] = ("image", "float_image")
+
+_EXACT = Context(prec=28)
 
 
 def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
@@ -32,5 +35,8 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         UndefinedMetric: a float picture holds values that are not finite, or the range is not positive.
     """
     require_range(data_range)
-    error = mean_square(actual, expected)
-    return Measured(value=10 * math.log10(data_range**2 / error) if error else math.inf)
+    error = differences(actual, expected).mean_square
+    if not error:
+        return Measured(value=math.inf)
+    # Decimal rounds its logarithm correctly; that of the C library may differ in its last bit between machines.
+    return Measured(value=float(_EXACT.multiply(10, _EXACT.log10(Decimal(data_range**2 / error)))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
-from harness.metrics._differences import CHANNELS, differences, mean
+from harness.metrics._differences import CHANNELS, differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +35,5 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         UndefinedMetric: a float picture holds values that are not finite.
     """
     del data_range  # given in the picture's own units
-    delta = differences(actual, expected)
-    parts = {name: mean(delta[..., channel]) for channel, name in enumerate(CHANNELS)}
+    parts = dict(zip(CHANNELS, differences(actual, expected).channel_means, strict=True))
     return Measured(value=max(parts.values(), key=abs), parts=parts)

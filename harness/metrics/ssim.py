@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
-from harness.metrics._differences import mean
-from harness.metrics._windows import MAP_SPEC, similarity_map
+from harness.metrics._windows import MAP_SPEC, similarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +18,7 @@ SUBJECTS: tuple[Subject, ...] = ("image",)
 
 
 def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
-    """Mean of the structural similarity map (see ``_windows.similarity_map``) over all windows and channels; -1 to 1.
+    """Mean of the structural similarity map (see ``_windows.similarity``) over all windows and channels; -1 to 1.
 
     Local damage hardly moves it: a block of noise of 32 by 32 pixels leaves 0.99 in a picture of 512 by 512. Read it
     together with ``ssim_tile_min``.
@@ -28,4 +27,4 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         ImageError: sizes or types differ, or are not those of a picture.
         UndefinedMetric: a side is shorter than 11 pixels, the range is not positive, or there are non-finite values.
     """
-    return Measured(value=mean(similarity_map(actual, expected, data_range)))
+    return Measured(value=similarity(actual, expected, data_range).mean)

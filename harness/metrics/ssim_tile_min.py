@@ -4,51 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from harness.contracts import Measured, Subject
-from harness.metrics._differences import mean
-from harness.metrics._windows import MAP_SPEC, RADIUS, similarity_map
+from harness.metrics._windows import MAP_SPEC, RADIUS, STEP, TILE, similarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TILE = 32
-"""Side of a tile in pixels."""
-
 UNIT = ""
 BETTER: Literal["higher", "lower"] = "higher"
 IDENTICAL = 1.0
-SPEC = f"ssim_tile_min:tile{TILE}-grid-last-inwards:{MAP_SPEC}"
+SPEC = f"ssim_tile_min:tile{TILE}-every{STEP}-last-inwards:{MAP_SPEC}"
 SUBJECTS: tuple[Subject, ...] = ("image",)
 
 
 def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
     """Lowest mean of the structural similarity map over its tiles of 32 by 32 entries; -1 to 1.
 
-    Tiles lie on the map of valid windows, edge to edge from its top left entry; where the last one of a row or column
-    would stick out, it is moved inwards to the edge and overlaps its neighbour. A map narrower or lower than 32 has
-    tiles as wide or high as the map itself. ``where`` gives the pixels at the middle of the tile's windows in
-    coordinates of the picture, both ends included, as ``tile x=5..36 y=5..36``; of equal tiles the first, row by row.
-    Map entry ``[i, j]`` belongs to pixel ``[i + 5, j + 5]`` and is moved by pixels up to 5 away.
+    Tiles begin at every fourth row and column of the map of valid windows and overlap; a last one of each row and
+    column ends at the edge. A map narrower or lower than 32 has tiles as wide or high as the map itself. ``where``
+    gives the pixels at the middle of the tile's windows in coordinates of the picture, both ends included, as
+    ``tile x=5..36 y=5..36``; of equal tiles the first, row by row. Map entry ``[i, j]`` belongs to pixel
+    ``[i + 5, j + 5]`` and is moved by pixels up to 5 away.
 
-    Damage across tile borders is diluted: noise of 32 by 32 pixels gives nearly 0 in a tile of its own, about 0.6
-    where it lies on four.
+    Damage of up to 19 by 19 pixels, with everything that it moves, lies wholly inside some tile wherever it is, so it
+    counts the same in the middle of a picture as anywhere else that windows reach; it is named with its place.
 
     Raises:
         ImageError: sizes or types differ, or are not those of a picture.
         UndefinedMetric: a side is shorter than 11 pixels, the range is not positive, or there are non-finite values.
     """
-    similarity = similarity_map(actual, expected, data_range)
-    height, width = similarity.shape
-    tiles = [(rows, columns) for rows in _spans(height) for columns in _spans(width)]
-    value, number = min((mean(similarity[rows, columns]), number) for number, (rows, columns) in enumerate(tiles))
-    rows, columns = tiles[number]
-    return Measured(value=value, where=f"tile x={_in_picture(columns)} y={_in_picture(rows)}")
+    found = similarity(actual, expected, data_range)
+    row, column = np.unravel_index(int(np.argmin(found.tiles)), found.tiles.shape)
+    height, width, _ = actual.shape
+    across = _in_picture(found.lefts[column], width)
+    return Measured(
+        value=float(found.tiles[row, column]), where=f"tile x={across} y={_in_picture(found.tops[row], height)}"
+    )
 
 
-def _spans(length: int) -> list[slice]:
-    side = min(TILE, length)
-    return [slice(min(start, length - side), min(start, length - side) + side) for start in range(0, length, side)]
-
-
-def _in_picture(span: slice) -> str:
-    return f"{span.start + RADIUS}..{span.stop - 1 + RADIUS}"
+def _in_picture(start: int, length: int) -> str:
+    side = min(TILE, length - 2 * RADIUS)
+    return f"{start + RADIUS}..{start + side - 1 + RADIUS}"

@@ -105,7 +105,7 @@ def _repeats(report: Report) -> Iterator[Block]:
         yield from _judged(comparison)
         if comparison.repetitions:
             yield tables.repeat_cases(report, comparison)
-        yield from tables.pair_tables(comparison)
+        yield from _pairs(comparison)
 
 
 def _reference(report: Report) -> Iterator[Block]:
@@ -121,7 +121,13 @@ def _reference(report: Report) -> Iterator[Block]:
         yield Heading(_scoped(comparison), comparison.outcome)
         yield from _judged(comparison)
         yield from _understood(report, comparison)
-        yield from tables.pair_tables(comparison)
+        yield from _pairs(comparison)
+
+
+def _pairs(comparison: Comparison) -> Iterator[Block]:
+    if (hints := tables.hints(comparison)) is not None:
+        yield hints
+    yield from tables.pair_tables(comparison)
 
 
 def _understood(report: Report, comparison: Comparison) -> Iterator[Block]:

@@ -458,6 +458,30 @@ def pair_tables(comparison: Comparison) -> list[Table]:
     return tables
 
 
+def hints(comparison: Comparison) -> Table | None:
+    """What the differences look like, worst pair first; None where no pair has a hint."""
+    groups = sorted(_grouped(comparison.pairs).values(), key=lambda pairs: _pair_order(pairs[0]))
+    rows = [
+        [
+            code(pairs[0].key.case),
+            figure(pairs[0].key.seed),
+            plain(_pair_label(pairs)),
+            plain(hint.message.removeprefix("looks like ")),
+            plain(hint.where or "the whole picture"),
+        ]
+        for pairs in groups
+        for hint in pairs[0].hints
+    ]
+    if not rows:
+        return None
+    return table(
+        ("Case", "Seed", "Pair", "Looks like", "Where"),
+        rows,
+        title=f"{name_of(comparison)}: what the differences look like",
+        note="Hints from the pattern of the 8-bit pictures, actual relative to expected; no verdict rests on them.",
+    )
+
+
 def _grouped(pairs: Sequence[Pair]) -> dict[tuple[object, ...], list[Pair]]:
     groups: dict[tuple[object, ...], list[Pair]] = {}
     for pair in pairs:
@@ -479,15 +503,17 @@ def _heading(comparison: Comparison, metric: str, subject: str) -> str:
     return words.metric_name(metric) + (f" ({unit})" if unit else "")
 
 
+def _pair_label(pairs: Sequence[Pair]) -> str:
+    label = f"{pairs[0].actual} against {pairs[0].expected}"
+    return label + (f", and {len(pairs) - 1} alike" if len(pairs) > 1 else "")
+
+
 def _pair_row(pairs: Sequence[Pair], metrics: Sequence[str], subject: str) -> list[Cell]:
     pair = pairs[0]
-    label = f"{pair.actual} against {pair.expected}"
-    if len(pairs) > 1:
-        label += f", and {len(pairs) - 1} alike"
     return [
         code(pair.key.case),
         figure(pair.key.seed),
-        plain(label),
+        plain(_pair_label(pairs)),
         plain("yes" if pair.identical else "no"),
         *(_value_cell(pair, metric, subject) for metric in metrics),
     ]

@@ -326,7 +326,33 @@ def test_a_float_output_on_one_side_only_is_not_identical(tmp_path: Path) -> Non
     comparison = against(single(tmp_path / "npu", Made(float_image=None)), single(tmp_path / "cpu"))
     (pair,) = comparison.pairs
     assert not pair.identical
-    assert {each.subject for each in pair.measurements} == {"image"}
+    assert {each.subject for each in pair.measurements} == {"image", "latents"}
+
+
+def test_latents_are_measured_without_a_range(tmp_path: Path) -> None:
+    (pair,) = against(one_case(tmp_path / "npu", "C"), one_case(tmp_path / "cpu", "B")).pairs
+    assert measured(pair, "relative_l2", "latents").value == 1  # all 2 against all 1
+    assert measured(pair, "cosine_distance", "latents").value == 0
+    (pair,) = against(one_case(tmp_path / "npu", "B"), one_case(tmp_path / "cpu", "A")).pairs
+    found = measured(pair, "relative_l2", "latents")
+    assert found.value is None
+    assert "every value of the expected side is zero" in found.problem
+
+
+def test_latents_can_be_judged(tmp_path: Path) -> None:
+    actual, expected = one_case(tmp_path / "npu", "C"), one_case(tmp_path / "cpu", "B")
+    for most, outcome in ((1, Status.WITHIN_LIMITS), (0.5, Status.DRIFT)):
+        asked = limit("relative_l2", Scope.REFERENCE, subject="latents", at_most=most)
+        assert asked.rule == f"relative_l2 of the latents at most {most:g}"
+        assert against(actual, expected, asked).outcome is outcome
+
+
+def test_latents_changed_after_the_run_are_refused(tmp_path: Path) -> None:
+    stored = one_case(tmp_path / "arm", "AA")
+    arrays = {"float_image": float_image_of("A"), "latents": latents_of("B")}
+    write_arrays(tmp_path / "arm" / "samples/cup/42/p0r1.safetensors", arrays, {})
+    with pytest.raises(RecordError, match=r"p0r1\.safetensors does not hold what its record says"):
+        repeats(stored)
 
 
 # --- pairing ---------------------------------------------------------------------------------------------------------

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-METRICS = {name: plugins.load("metrics", name) for name in plugins.names("metrics")}
+METRICS = {
+    name: metric for name in plugins.names("metrics") if "image" in (metric := plugins.load("metrics", name)).SUBJECTS
+}
 
 
 def _photograph() -> NDArray[np.uint8]:

@@ -1,0 +1,45 @@
+"""How far two latents point in different directions, whatever their size."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.contracts import Measured, Subject
+from harness.errors import UndefinedMetric
+from harness.metrics._vectors import length, vectors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNIT = ""
+BETTER: Literal["higher", "lower"] = "lower"
+IDENTICAL = 0.0
+SPEC = "cosine_distance:|a/|a|-e/|e||^2/2:exact-sums"
+SUBJECTS: tuple[Subject, ...] = ("latents",)
+
+
+def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
+    """One minus the cosine of the angle between both arrays taken as vectors; 0 to 2, 1 at a right angle.
+
+    Computed as half the squared distance of the two unit vectors, which is the same number and keeps its digits where
+    the cosine is so near to 1 that the difference would be rounding. Blind to a common factor: read it together with
+    ``relative_l2``.
+
+    >>> import numpy as np
+    >>> measure(np.array([0.0, 2.0]), np.array([3.0, 0.0]), data_range=float("nan")).value
+    1.0
+
+    Raises:
+        ImageError: shapes or types differ, or are not those of floats.
+        UndefinedMetric: there are non-finite values, or one side is zero throughout and the other not.
+    """
+    del data_range  # directions have no scale
+    mine, theirs = vectors(actual, expected)
+    lengths = length(mine), length(theirs)
+    if not all(lengths):
+        if not any(lengths):
+            return Measured(value=0.0)
+        raise UndefinedMetric("no value, because every value of one side is zero and has no direction.")
+    apart = mine / lengths[0] - theirs / lengths[1]
+    return Measured(value=math.fsum((apart * apart).tolist()) / 2)

@@ -1,0 +1,41 @@
+"""Difference of two latents against the size of the expected ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.contracts import Measured, Subject
+from harness.errors import UndefinedMetric
+from harness.metrics._vectors import length, vectors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNIT = ""
+BETTER: Literal["higher", "lower"] = "lower"
+IDENTICAL = 0.0
+SPEC = "relative_l2:norm(actual-expected)/norm(expected):exact-sums"
+SUBJECTS: tuple[Subject, ...] = ("latents",)
+
+
+def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
+    """``|actual - expected| / |expected|`` with Euclidean norms over all values, for arrays of any shape; 0 upwards.
+
+    1 is a difference as large as the latents themselves. Not symmetric: the expected side is the yardstick.
+
+    >>> import numpy as np
+    >>> measure(np.array([3.0, 5.0]), np.array([3.0, 4.0]), data_range=float("nan")).value
+    0.2
+
+    Raises:
+        ImageError: shapes or types differ, or are not those of floats.
+        UndefinedMetric: there are non-finite values, or the expected side is zero throughout and the actual one not.
+    """
+    del data_range  # the expected side is the scale
+    mine, theirs = vectors(actual, expected)
+    difference = length(mine - theirs)
+    if not difference:
+        return Measured(value=0.0)
+    if not (scale := length(theirs)):
+        raise UndefinedMetric("no value, because every value of the expected side is zero.")
+    return Measured(value=difference / scale)

@@ -1,0 +1,331 @@
+"""``harness diff`` as a user meets it: real files, a real process, planted faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from harness.images import write_picture
+from tests.command_line import ROOT, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tests.command_line import Ended, RunHarness
+
+PATIENCE_SECONDS = 60
+
+
+def noise(seed: int, size: int = 32) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.random.default_rng(seed).integers(0, 200, (size, size, 3), dtype=np.uint8)
+
+
+def folders(root: Path, names: Iterable[str], size: int = 32) -> tuple[Path, Path]:
+    """Two folders of the same pictures, made in the order of the names."""
+    sides = root / "actual", root / "expected"
+    for side in sides:
+        side.mkdir(parents=True)
+        for name in names:
+            (side / name).parent.mkdir(exist_ok=True)
+            write_picture(side / name, noise(sum(name.encode()), size))
+    return sides
+
+
+def one_pixel_off(path: Path, seed: int, size: int = 32) -> None:
+    values = noise(seed, size)
+    values[7, 21, 2] += 5
+    write_picture(path, values)
+
+
+def test_two_equal_files(tmp_path: Path, run_harness: RunHarness) -> None:
+    write_picture(tmp_path / "a.png", noise(1))
+    write_picture(tmp_path / "b.png", noise(1))
+    ended = run_harness("diff", "a.png", "b.png", "--at-most", "max_abs_diff=0")
+    assert ended.code == 0, ended.err
+    assert "equal byte for byte" in ended.out
+    assert "noise: unverified" in ended.out
+
+
+def test_two_files_that_differ_are_judged_only_by_limits(tmp_path: Path, run_harness: RunHarness) -> None:
+    one_pixel_off(tmp_path / "a.png", 1)
+    write_picture(tmp_path / "b.png", noise(1))
+    ended = run_harness("diff", "a.png", "b.png")
+    assert ended.code == 0, ended.err
+    assert "x=21 y=7 channel=b" in ended.out
+    assert "The pictures differ. Nothing is judged without" in ended.out
+    assert "hint: looks like damage in one place" in ended.out
+    for metric in ("mse", "max_abs_diff", "mean_abs_diff", "p99_abs_diff", "psnr_db", "ssim", "ssim_tile_min"):
+        assert metric in ended.out
+    kept = run_harness("diff", "a.png", "b.png", "--at-most", "max_abs_diff=5", "--at-least", "psnr_db=30")
+    assert kept.code == 0, kept.out
+    broken = run_harness("diff", "a.png", "b.png", "--at-most", "max_abs_diff=4", "--at-least", "psnr_db=30")
+    assert broken.code == 1
+    assert "drift: max_abs_diff: 5 pixel units at x=21 y=7 channel=b; allowed: max_abs_diff at most 4" in broken.out
+
+
+def test_json_of_two_files_is_strict(tmp_path: Path, run_harness: RunHarness) -> None:
+    write_picture(tmp_path / "a.png", noise(1))
+    ended = run_harness("diff", "a.png", "a.png", "--json", "--out", "line.jsonl")
+    found = json.loads(ended.out, parse_constant=pytest.fail)
+    assert {each["metric"]: each["value"] for each in found["measurements"]}["psnr_db"] == "inf"
+    assert found["noise"] == "unverified"
+    assert json.loads((tmp_path / "line.jsonl").read_text(encoding="utf-8")) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["a.png", "big.png"], ["a.png is 32 x 32", "big.png is 40 x 40"]),
+        (["a.png", "none.png"], ["none.png", "no such file"]),
+        (["a.png", "."], ["one is a folder"]),
+        (["a.png", "cut.png"], ["cut.png", "damaged or cut off"]),
+        (["a.png", "a.png", "--at-least", "psnr=3"], ["Did you mean 'psnr_db'"]),
+        (["a.png", "a.png", "--at-least", "psnr_db"], ["--at-least psnr_db=30"]),
+        ([".", ".", "--jobs", "0"], ["--jobs"]),
+    ],
+)
+def test_wrong_use_is_told(words: list[str], says: list[str], tmp_path: Path, run_harness: RunHarness) -> None:
+    write_picture(tmp_path / "a.png", noise(1))
+    write_picture(tmp_path / "big.png", noise(1, 40))
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:-30])
+    ended = run_harness("diff", *words)
+    assert ended.code == 2, ended.err
+    assert "Traceback" not in ended.err
+    for word in says:
+        assert word in ended.err
+
+
+def test_one_pixel_in_one_of_sixty_pairs_is_named(tmp_path: Path, run_harness: RunHarness) -> None:
+    names = [f"{number:02}.png" for number in range(60)]
+    actual, expected = folders(tmp_path, names)
+    one_pixel_off(actual / "37.png", sum(b"37.png"))
+    ended = run_harness("diff", actual, expected, "--at-most", "max_abs_diff=2")
+    assert ended.code == 1, ended.err
+    assert "breaks a limit: 37.png" in ended.out
+    assert "37.png x=21 y=7" in ended.out
+    assert "drift: 59 of 60 pairs are equal byte for byte; 1 with a broken limit." in ended.out
+    assert "noise: unverified" in ended.out
+    assert run_harness("diff", actual, expected).code == 0, "without a limit nothing is judged"
+
+
+def faulty(root: Path, names: list[str]) -> tuple[Path, Path]:
+    """Folders with a fault of each kind."""
+    actual, expected = folders(root, names)
+    one_pixel_off(actual / "b.png", sum(b"b.png"))
+    (actual / "c.png").unlink()
+    (expected / "d.png").unlink()
+    (expected / "e.png").write_bytes((expected / "e.png").read_bytes()[:-30])
+    write_picture(actual / "f.png", noise(1, 40))
+    return actual, expected
+
+
+NAMES = ["a.png", "b.png", "c.png", "d.png", "e.png", "f.png", "sub/g.png", "sub/h.png", "z.png"]
+
+
+def test_every_kind_of_fault_is_named_and_the_rest_is_measured(tmp_path: Path, run_harness: RunHarness) -> None:
+    faulty(tmp_path, NAMES)
+    ended = run_harness("diff", "actual", "expected", "--json", "--out", "results.jsonl")
+    assert ended.code == 3, ended.err
+    found = json.loads(ended.out, parse_constant=pytest.fail)
+    assert (found["pairs"], found["identical"], found["differing"]) == (7, 4, 1)
+    assert found["missing"] == ["c.png"]
+    assert found["unexpected"] == ["d.png"]
+    assert sorted(found["problems"]) == ["e.png", "f.png"]
+    assert "damaged or cut off" in found["problems"]["e.png"]
+    assert "40 x 40" in found["problems"]["f.png"]
+    assert {each["name"] for each in found["worst"]} == {"b.png"}
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [each["name"] for each in lines] == NAMES
+    assert not (tmp_path / "results.jsonl.part").exists()
+
+
+def test_output_is_the_same_for_any_number_of_jobs_and_order_of_creation(tmp_path: Path) -> None:
+    seen = set()
+    for jobs, names in (("1", NAMES), ("2", NAMES), ("3", [NAMES[each] for each in (4, 8, 1, 0, 6, 3, 7, 2, 5)])):
+        root = tmp_path / jobs
+        faulty(root, names)
+        words = ["diff", "actual", "expected", "--jobs", jobs, "--out", "results.jsonl"]
+        done = [
+            subprocess.run(
+                [sys.executable, "-m", "harness", *words, *more],
+                cwd=root,
+                env=environment(),
+                capture_output=True,
+                check=False,
+            )
+            for more in ([], ["--json"])
+        ]
+        assert [each.returncode for each in done] == [3, 3]
+        seen.add((*(each.stdout for each in done), (root / "results.jsonl").read_bytes()))
+    assert len(seen) == 1
+
+
+def linked(root: Path, count: int) -> tuple[Path, Path]:
+    """Two folders with so many links to one pair of pictures that differ everywhere."""
+    sides = root / "actual", root / "expected"
+    for seed, side in enumerate(sides):
+        side.mkdir(parents=True)
+        write_picture(root / f"{seed}.png", noise(seed, 64))
+        for number in range(count):
+            (side / f"{number:04}.png").hardlink_to(root / f"{seed}.png")
+    return sides
+
+
+# Not getrusage: its peak begins with what the process that started this one held.
+PEAK = """
+import sys
+from harness.cli import main
+assert main(sys.argv[1:]) == 0
+(peak,) = [line.split()[1] for line in open("/proc/self/status", encoding="utf-8") if line.startswith("VmHWM")]
+print(peak)
+"""
+KEEP = """
+from harness.compare.pictures import Tally
+kept, add = [], Tally.add
+Tally.add = lambda self, pair: (kept.append(pair), add(self, pair))
+"""
+
+
+def peak(folder: Path, count: int, plant: str = "") -> int:
+    """Largest resident memory of the command, in KiB, for so many pairs."""
+    root = folder / f"{count}{'-planted' * bool(plant)}"
+    done = subprocess.run(
+        [sys.executable, "-c", plant + PEAK, "diff", *map(str, linked(root, count)), "--jobs", "2", "--out", "out"],
+        env=environment(MALLOC_ARENA_MAX="1"),
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout.splitlines()[-1])
+
+
+def test_memory_does_not_grow_with_the_number_of_pairs(tmp_path: Path) -> None:
+    few = peak(tmp_path, 40)
+    seen = (peak(tmp_path, 400, plant=KEEP) - few) / 2
+    assert seen > 1024, "the twin that keeps all records must be seen to grow"
+    assert peak(tmp_path, 400) - few < seen
+
+
+PRINTING = """
+UNIT, BETTER, IDENTICAL, SPEC, SUBJECTS = "", "lower", 0.0, "test", ("image",)
+def measure(actual, expected, *, data_range):
+    from harness.contracts import Measured
+    print("a library says something", flush=True)
+    return Measured(value=4.0)
+"""
+
+
+def test_what_a_library_prints_does_not_get_among_the_results(tmp_path: Path, run_harness: RunHarness) -> None:
+    (tmp_path / "planted_metric.py").write_text(PRINTING, encoding="utf-8")
+    info = tmp_path / "planted-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[harness.metrics]\nplanted = planted_metric\n", encoding="utf-8")
+    actual, expected = folders(tmp_path, ["a.png"])
+    one_pixel_off(actual / "a.png", sum(b"a.png"))
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    ended = run_harness("diff", actual, expected, "--at-most", "planted=3", PYTHONPATH=path)
+    assert ended.code == 1, ended.err
+    assert "a library says something" in ended.err
+    assert "a library" not in ended.out
+
+
+# --- stopped on the way ----------------------------------------------------------------------------------------------
+
+
+def children(parent: int) -> list[int]:
+    """Processes that a process started and that still live."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == parent and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def alive(process: int) -> bool:
+    try:
+        return (Path("/proc") / str(process) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, f"waited {PATIENCE_SECONDS} s for {what}"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_leaves_no_orphan_and_no_file_that_looks_whole(number: signal.Signals, tmp_path: Path) -> None:
+    linked(tmp_path, 3000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "diff", "actual", "expected", "--jobs", "2", "--out", "results.jsonl"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    part = tmp_path / "results.jsonl.part"
+    try:
+        wait_for(lambda: part.exists() and part.stat().st_size, "the first line")
+        wait_for(lambda: len(children(process.pid)) == 2, "both children")
+        started = children(process.pid)
+        os.killpg(process.pid, number)  # as a terminal does
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+    if number is signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+        wait_for(lambda: not any(map(alive, started)), "children that notice that their parent is gone")
+    else:
+        assert process.returncode == 130
+        assert said.strip().startswith(f"error: stopped by {number.name}")
+        assert "Traceback" not in said
+        assert not any(map(alive, started))
+    assert not (tmp_path / "results.jsonl").exists()
+    assert part.exists()
+
+
+# --- light -----------------------------------------------------------------------------------------------------------
+
+
+def test_two_files_need_no_heavy_import(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", noise(1))
+    one_pixel_off(tmp_path / "b.png", 1)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "harness", "diff", "a.png", "b.png"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert "cv2" in imported, "the listing must be of real imports"
+    assert not imported & {"torch", "pandas", "skimage", "diffusers", "transformers"}
+
+
+def test_it_works_where_torch_cannot_be_imported(tmp_path: Path, run_harness: RunHarness) -> None:
+    for name in ("torch", "torch_npu", "diffusers", "transformers"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('planted')\n", encoding="utf-8")
+    actual, expected = folders(tmp_path, ["a.png"])
+    ended: Ended = run_harness("diff", actual, expected, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    assert ended.code == 0, ended.err
