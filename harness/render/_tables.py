@@ -441,7 +441,8 @@ def pair_tables(comparison: Comparison) -> list[Table]:
     groups = sorted(_grouped(comparison.pairs).values(), key=lambda pairs: _pair_order(pairs[0]))
     found = _metrics([comparison])
     tables = []
-    for subject, about in (("image", "8-bit picture"), ("float_image", "float decoder output")):
+    subjects = {"image": "8-bit picture", "float_image": "float decoder output", "latents": "final latents"}
+    for subject, about in subjects.items():
         metrics = [metric for metric, of in found if of == subject]
         if metrics:
             columns = (

@@ -82,8 +82,14 @@ METRICS: dict[str, str] = {
     "ssim_tile_min": "Worst tile SSIM",
     "p99_abs_diff": "99th percentile of pixel differences",
     "signed_mean_diff": "Signed mean difference",
+    "worst_window_count": "Bad pixels in the worst window",
+    "relative_l2": "Relative L2",
+    "cosine_distance": "Cosine distance",
 }
 """Names of known metrics, in the order they are shown; any other metric follows under its own name."""
+
+_SUBJECTS = {"image": "", "float_image": ", float output", "latents": ", final latents"}
+"""What follows a metric's name, by what it was measured on."""
 
 _DIGITS = 6
 _MOST_DIGITS = 17
@@ -99,11 +105,11 @@ def status_word(status: Status) -> str:
 def metric_name(metric: str, subject: str = "image") -> str:
     """What a metric is called in headings.
 
-    >>> metric_name("psnr_db"), metric_name("new_one", "float_image")
-    ('PSNR', 'new one, float output')
+    >>> metric_name("psnr_db"), metric_name("new_one", "float_image"), metric_name("relative_l2", "latents")
+    ('PSNR', 'new one, float output', 'Relative L2, final latents')
     """
     name = METRICS.get(metric, "Identical" if metric == "identical" else metric.replace("_", " "))
-    return name if subject == "image" else f"{name}, float output"
+    return name + _SUBJECTS.get(subject, f", {subject.replace('_', ' ')}")
 
 
 def metric_rank(metric: str) -> tuple[int, str]:
