@@ -279,7 +279,7 @@ def page(tables: dict[str, list[Row]], peers: Path | None, rounds: int) -> str:
         f"Written by `nox -s bench`. Medians of {rounds} turns that all contenders took one after another in one run; "
         "a ratio is the median of the turns' ratios to the harness, above 1 for who is slower. Contenders measure "
         "different things, as their names say: only the row of all metrics makes everything a report needs. An "
-        "identical pair is known by its digest, so nothing is measured."
+        "identical pair is known by its bytes, so nothing is measured."
     )
     lines = ["# What a comparison costs", "", about, ""]
     lines += [f"- {name}: {value}" for name, value in circumstances(peers).items()]
