@@ -40,16 +40,20 @@ def _verdict(limit: Limit, pair: Pair, scope: Scope) -> Verdict:
             status=Status.ERROR,
             message=f"{limit.metric} has no value for {pair.key}: {why}; allowed: {limit.rule}.",
         )
-    # A distance with a sign is as bad as it is far from zero.
-    held = holds(limit, abs(measurement.value) if measurement.better == "lower" else measurement.value)
     failed = Status.UNSTABLE if scope is Scope.REPEAT else Status.DRIFT
     passed = Status.IDENTICAL if pair.identical else Status.WITHIN_LIMITS
     return Verdict(
         limit=limit,
         measured=measurement.value,
-        status=passed if held else failed,
+        status=passed if keeps(measurement, limit) else failed,
         message=_words(limit, pair, measurement),
     )
+
+
+def keeps(measurement: Measurement, limit: Limit) -> bool:
+    """Whether a measurement keeps a limit; a distance with a sign is as bad as it is far from zero."""
+    value = math.nan if measurement.value is None else measurement.value
+    return holds(limit, abs(value) if measurement.better == "lower" else value)
 
 
 def holds(limit: Limit, value: float) -> bool:

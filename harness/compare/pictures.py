@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from harness import plugins
 from harness.compare.comparator import measure
-from harness.compare.gates import holds
+from harness.compare.gates import keeps
 from harness.compare.hints import hints
 from harness.errors import ImageError, RunError, UsageError
 from harness.images import read_picture
@@ -223,14 +223,12 @@ def _verdict(limit: Limit, measurements: Sequence[Measurement], *, identical: bo
             status=Status.ERROR,
             message=f"{limit.metric} has no value: {why}; allowed: {limit.rule}.",
         )
-    # A distance with a sign is as bad as it is far from zero.
-    held = holds(limit, abs(found.value) if found.better == "lower" else found.value)
     kept = Status.IDENTICAL if identical else Status.WITHIN_LIMITS
     where = f" at {found.where}" if found.where else ""
     return Verdict(
         limit=limit,
         measured=found.value,
-        status=kept if held else Status.DRIFT,
+        status=kept if keeps(found, limit) else Status.DRIFT,
         message=f"{found.value:.6g}{unit}{where}; allowed: {limit.rule}{unit}.",
     )
 

@@ -122,7 +122,12 @@ UNAVAILABLE = {
         "the CANN library libhccl.so.*set_env.sh",
     ),
     "broken": ("raise RuntimeError('two accelerators')", torch.__version__, "RuntimeError: two accelerators"),
-    "another torch": ("", "1.11.0.post4", "torch_npu 1.11.0.post4 was built for torch 1.11, and torch"),
+    "another torch": ("", "1.11.0.post4", "torch_npu 1.11.0.post4 was built for torch 1.11.0, and torch"),
+    "another patch release": (
+        "",
+        torch.__version__.partition(".")[0] + ".13.99",
+        "was built for torch .*99, and torch",
+    ),
 }
 
 

@@ -167,8 +167,8 @@ def _version(package: str) -> str:
 
 
 def _release(text: str) -> str:
-    """Major and minor version, such as 2.13: what torch_npu pairs with torch by."""
-    return ".".join(text.split(".")[:2])
+    """Version without post release and local part, such as 2.13.0: what torch_npu's wheels ask of torch."""
+    return ".".join(re.findall(r"\d+", text)[:3])
 
 
 def _without_cpu_kernel() -> list[str]:
