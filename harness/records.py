@@ -323,6 +323,24 @@ class Scenario(Record):
 # --- what a run writes -----------------------------------------------------------------------------------------------
 
 
+class PerturbationKind(StrEnum):
+    """What is moved by one unit in the last place, to see how far a correct run may move."""
+
+    LATENT_ULP = "latent_ulp"
+    """Every value of the noise that the pipeline draws, in the type it is drawn in."""
+    MODULE_ULP = "module_ulp"
+    """Every value that leaves a module of the component that denoises, in each call."""
+
+
+class Perturbation(Record):
+    """A disturbance on purpose; each sample has directions of its own, keyed by seed, process and repeat."""
+
+    kind: PerturbationKind
+    """What is moved."""
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    """Seed of the directions; the seed of the noise is the sample's own and stays as it is."""
+
+
 class ModelIdentity(Record):
     """What was really loaded."""
 
@@ -384,6 +402,8 @@ class Plan(Record):
     """Longest time a worker process may take in all."""
     limits: list[Limit]
     """What the measurements must keep."""
+    perturbation: Perturbation | None = None
+    """Disturbance on purpose, for calibration; a run with one is never compared as a plain run."""
 
     @property
     def digest(self) -> str:

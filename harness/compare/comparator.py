@@ -54,7 +54,7 @@ def compare_repeats(stored: StoredRun, *, limits: list[Limit], base: Path) -> Co
         repetitions=[repetition(key, run.samples_of(key)) for key in keys],
         pairs=pairs,
         missing=[key for key in run.plan.keys if key not in keys],
-        differences=_noise_differences_within(run),
+        differences=[*_perturbed("run", run), *_noise_differences_within(run)],
         failures=run.failures,
     )
 
@@ -67,7 +67,8 @@ def compare_runs(actual: StoredRun, expected: StoredRun, *, limits: list[Limit],
     )
     shared = [key for key in wanted if key in found]
     missing = [key for key in expected.run.plan.keys if key not in found]
-    differences = _input_differences(actual.run, expected.run)
+    differences = [*_perturbed("actual side", actual.run), *_perturbed("expected side", expected.run)]
+    differences += _input_differences(actual.run, expected.run)
     for key in shared:
         differences += _noise_differences(key, found[key][0], wanted[key][0])
     comparable = not differences
@@ -204,6 +205,13 @@ def _ref(stored: StoredRun, base: Path) -> RunRef:
 
 
 # --- comparability ---------------------------------------------------------------------------------------------------
+
+
+def _perturbed(word: str, run: Run) -> list[str]:
+    if run.plan.perturbation is None:
+        return []
+    return [f"the {word} was disturbed on purpose ({run.plan.perturbation.kind}); only harness calibrate reads it"]
+
 
 _Field = Literal["width", "height", "steps", "guidance_scale"]
 _MUST_AGREE: tuple[_Field, ...] = ("width", "height", "steps", "guidance_scale")

@@ -15,7 +15,7 @@ from harness.compare.comparator import compare_repeats, compare_runs, first_diff
 from harness.compare.gates import judge
 from harness.errors import ImageError, RecordError
 from harness.images import write_arrays, write_picture
-from harness.records import Arm, Case, CaseKey, NoiseMode, Scope, Status, SwitchMode
+from harness.records import Arm, Case, CaseKey, NoiseMode, Perturbation, PerturbationKind, Scope, Status, SwitchMode
 from tests.compare.stored_runs import (
     CAT,
     CUP,
@@ -225,6 +225,17 @@ def test_noise_of_the_device_is_not_comparable(side: str, tmp_path: Path) -> Non
     assert comparison.outcome is Status.NOT_COMPARABLE
     (difference,) = comparison.differences
     assert difference.startswith(f"the {side} side drew its noise on its own device; set noise: portable")
+
+
+@pytest.mark.parametrize("side", ["actual", "expected"])
+def test_a_disturbed_run_is_never_taken_for_a_plain_one(side: str, tmp_path: Path) -> None:
+    disturbed = {"perturbation": Perturbation(kind=PerturbationKind.MODULE_ULP)}
+    mine, theirs = (disturbed, {}) if side == "actual" else ({}, disturbed)
+    comparison = against(single(tmp_path / "npu", planned=mine), single(tmp_path / "cpu", planned=theirs))
+    assert comparison.outcome is Status.NOT_COMPARABLE
+    words = f"the {side} side was disturbed on purpose (module_ulp); only harness calibrate reads it"
+    assert comparison.differences == [words]
+    assert repeats(one_case(tmp_path / "disturbed", "AA", planned=disturbed)).outcome is Status.NOT_COMPARABLE
 
 
 CHANGED_PLANS: dict[str, tuple[dict[str, Any], str]] = {

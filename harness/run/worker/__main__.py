@@ -43,6 +43,7 @@ from harness.run.worker import lifeline
 from harness.run.worker.draws import DrawLog, watched_draws
 from harness.run.worker.environment import describe
 from harness.run.worker.fused_operators import FusedOperators
+from harness.run.worker.perturbation import Directions, perturbed
 from harness.run.worker.recorder import Recorder
 from harness.text import printable, redact
 
@@ -168,7 +169,12 @@ class Worker:
         # In device mode too: the edit path draws from the global generators, which a seed argument does not reach.
         device.seed(key.seed)
         self._operators.take_calls()
-        with watched_draws(self._plan.noise, key.seed, device) as draws, recorder.stage("total"):
+        directions = Directions(self._plan.perturbation, key.seed, self._assignment.process, repeat)
+        with (
+            watched_draws(self._plan.noise, key.seed, device) as draws,
+            recorder.stage("total"),
+            perturbed(directions, pipeline, draws),
+        ):
             picture = pipeline.generate(request, recorder)
         require_output(picture, request)
         require_noise(draws)

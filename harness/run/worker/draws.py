@@ -52,6 +52,8 @@ class DrawLog:
         self.draws: list[Draw] = []
         self.values: dict[str, NDArray[np.float32]] = {}
         self.hidden: list[str] = []
+        self.changed: Callable[[Any], Any] = lambda noise: noise
+        """What the pipeline gets in the place of injected noise, which is logged as it was before."""
         self._rng_state = rng_state
         self._expected_state = rng_state()
 
@@ -209,7 +211,7 @@ def _injected(  # noqa: PLR0913 - the parts of a draw
     values = log.next_portable(list(target.shape))
     log.add(function, _dtype_name(target.dtype), values)
     noise = torch.from_numpy(values.copy())
-    return target.copy_(noise if (mean, std) == (0.0, 1.0) else noise * std + mean)
+    return target.copy_(log.changed(target.copy_(noise if (mean, std) == (0.0, 1.0) else noise * std + mean)))
 
 
 def _dtype_name(dtype: Any) -> str:
