@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -54,6 +55,9 @@ Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal."""
+
+Day = date
+"""A day of the calendar; in files ``YYYY-MM-DD``."""
 
 
 class Record(BaseModel):
@@ -246,13 +250,48 @@ class Arm(Record):
         return self
 
 
+class Evidence(Record):
+    """The measurement that a limit was taken from."""
+
+    date: Day
+    """Day of the measurement, ``YYYY-MM-DD``."""
+    device: str
+    """Device that was measured, such as ``npu:Ascend910B2``."""
+    samples: int = Field(ge=1)
+    """Number of values that were measured."""
+    seeds: list[int]
+    """Seeds they were measured with."""
+    cases: list[Id]
+    """Cases they were measured on."""
+    worst: Number
+    """The worst of the values, in the metric's unit."""
+    rule: str = Field(min_length=1)
+    """How the limit follows from the values."""
+    margin: Number
+    """Distance between the worst value and the limit, in the metric's unit."""
+
+
 class Limit(Record):
-    """A number that a measurement must keep, and why it is that number."""
+    """A number that a measurement must keep, and why it is that number.
+
+    Of the limits with one metric, subject and scope, the best match judges a comparison and the others do not: one
+    with ``arm`` before one without; then one with ``device`` that names a product, the longer name first; then one with
+    ``device`` that names a backend; then one without. Equally good matches judge together. A limit with ``ratio_to``
+    judges another number, and so beside those without, never in their place.
+    """
 
     metric: str
     """Name of the metric."""
     scope: Scope
     """Which pairs it judges."""
+    arm: Id | None = None
+    """Reference arm it holds for, or with ``scope: repeat`` the arm that is repeated; any when nothing is said."""
+    device: str | None = None
+    """Device of the actual side it holds for: a backend such as ``npu``, or a backend and the beginning of a product's
+    name such as ``npu:Ascend910B``, in capitals or not; any when nothing is said."""
+    ratio_to: Id | None = None
+    """Another reference arm, for a dual benchmark: what is judged is the metric's value against ``arm``, divided by
+    that of this arm against ``arm``."""
     subject: Literal["image", "float_image", "latents"] = "image"
     """The 8-bit picture, the decoder's float output, or the latents after the last step."""
     at_least: Number | None = None
@@ -263,11 +302,21 @@ class Limit(Record):
     """Only value allowed."""
     reason: str = Field(min_length=10)
     """Where the number comes from; a limit without one is refused."""
+    evidence: Evidence | None = None
+    """The measurement it was taken from."""
 
     @model_validator(mode="after")
     def _one_bound(self) -> Limit:
         if sum(bound is not None for bound in (self.at_least, self.at_most, self.equals)) != 1:
             raise ValueError("a limit has exactly one of at_least, at_most and equals")
+        return self
+
+    @model_validator(mode="after")
+    def _dual_benchmark(self) -> Limit:
+        if self.ratio_to is not None and (self.scope is not Scope.REFERENCE or self.arm is None):
+            raise ValueError("a limit with ratio_to has scope: reference, and an arm that both are held against")
+        if self.ratio_to is not None and (self.ratio_to == self.arm or self.at_most is None):
+            raise ValueError("a limit with ratio_to names another arm than arm, and has at_most")
         return self
 
     @property
@@ -276,7 +325,36 @@ class Limit(Record):
         bounds = {"at least": self.at_least, "at most": self.at_most, "equals": self.equals}
         (words, value) = next((words, value) for words, value in bounds.items() if value is not None)
         subject = {"image": "", "float_image": " of the float output", "latents": " of the latents"}[self.subject]
-        return f"{self.metric}{subject} {words} {value:g}"
+        ratio = f"dual_ratio to {self.ratio_to} of " if self.ratio_to else ""
+        return f"{ratio}{self.metric}{subject} {words} {value:g}"
+
+
+class Waiver(Record):
+    """Limits that may be broken for a while, why, and who answers for it.
+
+    It covers broken limits only: never an error, never sides that cannot be compared, never a missing baseline.
+    """
+
+    metric: str | None = None
+    """Metric whose limits it covers; every one when nothing is said."""
+    scope: Scope
+    """Which pairs it covers."""
+    arm: Id | None = None
+    """Arm on either side of the pairs it covers; any when nothing is said."""
+    case: Id | None = None
+    """Case it covers; any when nothing is said."""
+    reason: str = Field(min_length=10)
+    """Why the limits may be broken."""
+    owner: str = Field(min_length=1)
+    """Who answers for it."""
+    expires: Day
+    """Last day on which it holds, ``YYYY-MM-DD``."""
+
+    @property
+    def rule(self) -> str:
+        """What it covers in words, such as ``psnr_db, reference, arm npu, case cup``."""
+        places = [f"{word} {name}" for word, name in (("arm", self.arm), ("case", self.case)) if name]
+        return ", ".join([self.metric or "every metric", self.scope.value, *places])
 
 
 class Scenario(Record):
@@ -316,6 +394,8 @@ class Scenario(Record):
     """Longest time a worker process may take in all; it is ended after that, and the run fails."""
     limits: list[Limit] = Field(default_factory=list)
     """What the measurements must keep."""
+    waivers: list[Waiver] = Field(default_factory=list)
+    """Limits that may be broken for a while."""
     tags: list[Id] = Field(default_factory=list)
     """Free labels."""
 
@@ -404,6 +484,8 @@ class Plan(Record):
     """What the measurements must keep."""
     perturbation: Perturbation | None = None
     """Disturbance on purpose, for calibration; a run with one is never compared as a plain run."""
+    waivers: list[Waiver] = Field(default_factory=list)
+    """Limits that may be broken for a while."""
 
     @property
     def digest(self) -> str:

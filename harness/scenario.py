@@ -23,7 +23,21 @@ from pydantic import ValidationError
 
 from harness import plugins
 from harness.errors import ImageError, NothingSelected, UnknownName, UsageError
-from harness.records import AnyRecord, Arm, Case, Limit, NpuOps, Plan, Repeats, Role, Scenario, Scope, Task, json_digest
+from harness.records import (
+    AnyRecord,
+    Arm,
+    Case,
+    Limit,
+    NpuOps,
+    Plan,
+    Repeats,
+    Role,
+    Scenario,
+    Scope,
+    Task,
+    Waiver,
+    json_digest,
+)
 from harness.yaml_tree import Node, Problem, is_number, json_of, nearest, quoted, read_tree, refusal, shown
 
 if TYPE_CHECKING:
@@ -56,7 +70,7 @@ def load(path: Path) -> LoadedScenario:
     root, problems = read_tree(path)
     problems += _record_problems(root)
     problems += [*_name_problems(root, path), *_blank_problems(root), *_repetition_problems(root)]
-    problems += [*_arm_problems(root), *_limit_problems(root)]
+    problems += [*_arm_problems(root), *_limit_problems(root), *_waiver_problems(root)]
     source, source_problems = _model_source(root)
     pictures, picture_problems = _input_images(root, path)
     problems += source_problems + picture_problems
@@ -112,6 +126,7 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
         repeats=arm.repeats or _overridden_repeats(scenario.repeats, repeats, processes),
         time_limit_seconds=scenario.time_limit_seconds,
         limits=scenario.limits,
+        waivers=scenario.waivers,
     )
 
 
@@ -179,7 +194,7 @@ def _record_problems(root: Node) -> list[Problem]:
         problems = [
             _worded(root, found["loc"], found["type"], found["input"])
             for found in error.errors()
-            if found["type"] != "value_error"  # what _bound_problems and _npu_ops_problems word better
+            if found["type"] != "value_error"  # what _bound_problems, _dual_problems and _npu_ops_problems word better
         ]
     version = root.child("schema_version")
     if version and type(version.value) in {bool, float} and version.value == 1:  # equal to 1 for Python
@@ -305,6 +320,8 @@ def _allowed_number(definition: dict[str, Any]) -> str:
 def _allowed_text(definition: dict[str, Any]) -> str:
     if "pattern" in definition:
         return _PATTERNS.get(definition["pattern"], f"a text that matches {definition['pattern']}")
+    if definition.get("format") == "date":
+        return "a day written as YYYY-MM-DD"
     shortest = definition.get("minLength", 0)
     return f"a text of at least {shortest} characters" if shortest > 1 else "a text" + " that is not empty" * shortest
 
@@ -372,10 +389,14 @@ def _blank_problems(root: Node) -> Iterator[Problem]:
     texts = [("summary", root, "summary")]
     texts += [(f"cases[{index}].prompt", node, "prompt") for index, node in enumerate(_nodes(root, "cases"))]
     texts += [(f"limits[{index}].reason", node, "reason") for index, node in enumerate(_nodes(root, "limits"))]
+    for index, node in enumerate(_nodes(root, "waivers")):
+        texts += [(f"waivers[{index}].{key}", node, key) for key in ("reason", "owner")]
     for label, node, key in texts:
         if (node.text(key) or "x").isspace():
             refused = (
-                "a limit without a reason is refused" if key == "reason" else "allowed is a text that says something"
+                "a limit without a reason is refused"
+                if label.startswith("limits")
+                else "allowed is a text that says something"
             )
             yield Problem(node.place_of(key), f"{label}: found only spaces; {refused}. Write what it has to say.")
 
@@ -467,7 +488,18 @@ def _limit_problems(root: Node) -> Iterator[Problem]:
     for index, node in enumerate(_nodes(root, "limits")):
         if isinstance(node.value, dict):
             yield from _bound_problems(f"limits[{index}]", node)
-    for label, node, limit in _valid(root, "limits", Limit):
+            yield from _dual_problems(f"limits[{index}]", node)
+    limits = list(_valid(root, "limits", Limit))
+    for label, node, limit in limits:
+        yield from _limit_place_problems(root, label, node, limit)
+        if limit.ratio_to is not None and not any(_caps(other, limit) for _, _, other in limits):
+            of = "" if limit.subject == "image" else f"subject: {limit.subject}, "
+            yield Problem(
+                node.place_of("ratio_to"),
+                f"{label}.ratio_to: found a limit on a ratio alone, which two arms that are both wrong keep; allowed "
+                f"is one with an absolute limit beside it. Add a limit with metric: {limit.metric}, {of}scope: "
+                f"reference, arm: {limit.arm} and at_most, with its reason.",
+            )
         try:
             subjects = plugins.load("metrics", limit.metric).SUBJECTS
         except UnknownName as error:
@@ -479,6 +511,82 @@ def _limit_problems(root: Node) -> Iterator[Problem]:
                 f"{label}.subject: found {limit.subject!r}, on which the metric {limit.metric!r} is not defined; "
                 f"allowed is {' or '.join(subjects)}. Change the subject, or choose another metric.",
             )
+
+
+def _dual_problems(label: str, limit: Node) -> Iterator[Problem]:
+    """What else a limit must say when it judges a ratio."""
+    if not limit.text("ratio_to"):
+        return
+    place, found = limit.place_of("ratio_to"), f"{label}.ratio_to: found {quoted(limit.text('ratio_to') or '')}"
+    if limit.text("scope") == Scope.REPEAT:
+        yield Problem(place, f"{found} with scope: repeat; allowed is scope: reference. Change one of the two.")
+    elif not limit.text("arm"):
+        step = "Add a line 'arm: ...' with a reference arm."
+        yield Problem(place, f"{found} and no arm; allowed is an arm that both are held against. {step}")
+    elif limit.text("arm") == limit.text("ratio_to"):
+        step = "Name the reference that both are held against in arm."
+        yield Problem(place, f"{found}, which is also the arm; allowed are two reference arms. {step}")
+    elif any((node := limit.child(bound)) and node.value is not None for bound in ("at_least", "equals")):
+        yield Problem(place, f"{found} without at_most; allowed is a ratio that is at most a number. Write at_most.")
+
+
+def _caps(absolute: Limit, ratio: Limit) -> bool:
+    """Whether a limit bounds the value itself wherever another one judges its ratio."""
+    return (
+        absolute.ratio_to is None
+        and (absolute.metric, absolute.subject, absolute.scope) == (ratio.metric, ratio.subject, ratio.scope)
+        and absolute.arm in {None, ratio.arm}
+        and (ratio.device or "").lower().startswith((absolute.device or "").lower())
+        and absolute.at_least is None
+    )
+
+
+def _limit_place_problems(root: Node, label: str, node: Node, limit: Limit) -> Iterator[Problem]:
+    """Arms and devices of a limit that do not exist."""
+    arms = _arm_roles(root)
+    references = [name for name, role in arms.items() if role == Role.REFERENCE]
+    kind, allowed = ("arm", list(arms)) if limit.scope is Scope.REPEAT else ("reference arm", references)
+    for key, name, known in (("arm", limit.arm, allowed), ("ratio_to", limit.ratio_to, references)):
+        if name is not None and name not in known:
+            yield Problem(node.place_of(key), f"{label}.{key}: {UnknownName(kind, name, known)}")
+    backend, colon, product = (limit.device or "").partition(":")
+    if limit.device is not None and backend.lower() not in plugins.names("backends"):
+        unknown = UnknownName("backend", backend, plugins.names("backends"))
+        yield Problem(node.place_of("device"), f"{label}.device: {unknown}")
+    elif colon and (not product.strip() or product.isdecimal()):
+        yield Problem(
+            node.place_of("device"),
+            f"{label}.device: found {quoted(limit.device or '')}; allowed after the colon is the beginning of a "
+            f"product's name, as harness doctor shows it. Write {backend}:NAME, or {backend} alone for every product.",
+        )
+
+
+def _arm_roles(root: Node) -> dict[str, str]:
+    """Role of every arm by name, as far as they can be read; a file without arms has one."""
+    if root.child("arms") is None:
+        return {"candidate": Role.CANDIDATE}
+    return {name: node.text("role") or Role.CANDIDATE for node in _nodes(root, "arms") if (name := node.text("name"))}
+
+
+def _waiver_problems(root: Node) -> Iterator[Problem]:
+    """Waivers that name nothing there is: whoever wrote them meant something else."""
+    limits = [(node.text("metric"), node.text("scope")) for node in _nodes(root, "limits")]
+    cases = [name for node in _nodes(root, "cases") if (name := node.text("id"))]
+    for label, node, waiver in _valid(root, "waivers", Waiver):
+        metrics = sorted({metric for metric, scope in limits if metric and scope == waiver.scope})
+        if not metrics:
+            yield Problem(
+                node.place_of("scope"),
+                f"{label}.scope: found {waiver.scope}, for which there is no limit; allowed is the scope of a limit. "
+                "Change the scope, or remove the waiver.",
+            )
+        for key, what, name, known in (
+            ("metric", f"metric with a limit of scope {waiver.scope}", waiver.metric, metrics),
+            ("arm", "arm", waiver.arm, list(_arm_roles(root))),
+            ("case", "case", waiver.case, cases),
+        ):
+            if name is not None and known and name not in known:
+                yield Problem(node.place_of(key), f"{label}.{key}: {UnknownName(what, name, known)}")
 
 
 def _bound_problems(label: str, limit: Node) -> Iterator[Problem]:

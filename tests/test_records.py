@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from datetime import date
 from enum import Enum
 from functools import cache
 from itertools import chain, combinations
@@ -32,6 +33,7 @@ from harness.records import (
     Scope,
     Status,
     Verdict,
+    Waiver,
     from_json,
     json_digest,
     to_json,
@@ -97,7 +99,7 @@ def plain(annotation: Any, rules: list[Any]) -> st.SearchStrategy[Any]:
         return st.floats(low if above is None else above, high, exclude_min=above is not None, allow_nan=False).filter(
             math.isfinite
         )
-    known: dict[Any, st.SearchStrategy[Any]] = {bool: st.booleans(), type(None): st.none()}
+    known: dict[Any, st.SearchStrategy[Any]] = {bool: st.booleans(), type(None): st.none(), date: st.dates()}
     return known[annotation]
 
 
@@ -114,7 +116,13 @@ def records(kind: type[Record]) -> st.SearchStrategy[Any]:
             lambda pair: dict([pair])
         )
         others = {name: values for name, values in fields.items() if name not in {"at_least", "at_most", "equals"}}
-        return st.tuples(st.fixed_dictionaries(others), one_bound).map(lambda parts: Limit(**parts[0], **parts[1]))
+        ratio = {"ratio_to": "gpu", "arm": "cpu", "scope": Scope.REFERENCE}
+        return st.tuples(st.fixed_dictionaries(others), one_bound).map(
+            lambda parts: Limit(
+                **parts[0] | {"ratio_to": None} | (ratio if "at_most" in parts[1] and parts[0]["ratio_to"] else {}),
+                **parts[1],
+            )
+        )
     if kind is Arm:  # fused operators are answered for CPU arms only
         return st.fixed_dictionaries(fields).map(
             lambda values: Arm(**values | ({"device": "cpu"} if values["npu_ops"] else {}))
@@ -320,6 +328,32 @@ def test_a_limit_without_a_reason_is_refused() -> None:
     assert "reason: " in refusal(Limit, {"metric": "mse", "scope": "repeat", "at_most": 1})
     short = {"metric": "mse", "scope": "repeat", "at_most": 1, "reason": "so"}
     assert "reason: String should have at least 10 characters" in refusal(Limit, short)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scope": "repeat"},
+        {"arm": None},
+        {"arm": "gpu"},
+        {"at_most": None, "equals": 1},
+        {"at_most": None, "at_least": 1},
+    ],
+)
+def test_a_ratio_needs_two_arms_and_an_upper_bound(wrong: dict[str, Any]) -> None:
+    good = {"metric": "mse", "scope": "reference", "arm": "cpu", "ratio_to": "gpu", "at_most": 2, "reason": "Example."}
+    reason = {"reason": "Only for this test."}
+    assert Limit.model_validate(good | reason).rule == "dual_ratio to gpu of mse at most 2"
+    with pytest.raises(ValidationError, match="a limit with ratio_to"):
+        Limit.model_validate(good | reason | wrong)
+
+
+def test_a_waiver_says_in_words_what_it_covers() -> None:
+    waiver = Waiver(scope=Scope.REPEAT, reason="Only for this test.", owner="Ann", expires=date(2026, 1, 31))
+    assert waiver.rule == "every metric, repeat"
+    named = waiver.model_copy(update={"metric": "mse", "arm": "npu", "case": "cup"})
+    assert named.rule == "mse, repeat, arm npu, case cup"
+    assert '"2026-01-31"' in to_json(waiver)
 
 
 @kinds

@@ -59,6 +59,48 @@ EDIT = (
 )
 
 
+DUAL = """\
+name: good
+summary: Is it as near as a GPU?
+task: text_to_image
+model: {source: builtin:tiny-deepgen}
+cases: [{id: one, prompt: a cup}]
+seeds: [42]
+arms:
+  - {name: npu}
+  - {name: cpu, role: reference, device: cpu, dtype: float32}
+  - {name: gpu, role: reference, device: cuda}
+limits:
+  - metric: mse
+    scope: reference
+    at_most: 4
+    reason: Details differ above it.
+  - metric: mse
+    scope: reference
+    arm: cpu
+    ratio_to: gpu
+    at_most: 2
+    reason: Twice a GPU's error at most.
+    evidence:
+      date: 2026-01-31
+      device: npu:Ascend910B2
+      samples: 4
+      seeds: [1, 2]
+      cases: [one]
+      worst: 1.25
+      rule: worst ratio and 60 %
+      margin: 0.75
+waivers:
+  - metric: mse
+    arm: npu
+    case: one
+    scope: reference
+    reason: Known, being mended.
+    owner: Ann
+    expires: 2026-12-31
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.new("RGB", (8, 8), "red").save(tmp_path / "cup.png")
@@ -243,6 +285,84 @@ FAULTS = {
         "22:14",
         ("limits[0].subject", "one of image, float_image"),
     ),
+    # limits by arm and device, ratios, evidence
+    "limit for an unknown arm": Fault(
+        "equals: 1",
+        "equals: 1\n    arm: portabel",
+        "24:10",
+        ("limits[0].arm: no arm is called 'portabel'", "'portable'"),
+    ),
+    "limit for a candidate as reference": Fault(
+        "arm: cpu", "arm: npu", "18:10", ("no reference arm is called 'npu'", "cpu, gpu"), DUAL
+    ),
+    "limit for an unknown backend": Fault(
+        "equals: 1", "equals: 1\n    device: npux", "24:13", ("limits[0].device", "Did you mean 'npu'?")
+    ),
+    "limit for an index": Fault(
+        "equals: 1", "equals: 1\n    device: npu:0", "24:13", ("found 'npu:0'", "beginning of a product's name")
+    ),
+    "limit for no product": Fault("equals: 1", 'equals: 1\n    device: "npu:"', "24:13", ("Write npu:NAME",)),
+    "ratio to an unknown arm": Fault(
+        "ratio_to: gpu", "ratio_to: gpo", "19:15", ("ratio_to: no reference arm", "'gpu'"), DUAL
+    ),
+    "ratio to a candidate": Fault(
+        "ratio_to: gpu", "ratio_to: npu", "19:15", ("no reference arm is called 'npu'",), DUAL
+    ),
+    "ratio without a cap": Fault(
+        "at_most: 4", "at_most: 4\n    subject: float_image", "20:15", ("a ratio alone", "arm: cpu and at_most"), DUAL
+    ),
+    "ratio with a cap for another device": Fault(
+        "at_most: 4", "at_most: 4\n    device: npu", "20:15", ("a ratio alone", "Add a limit with metric: mse"), DUAL
+    ),
+    "ratio with a cap against another reference": Fault(
+        "at_most: 4", "at_most: 4\n    arm: gpu", "20:15", ("a ratio alone",), DUAL
+    ),
+    "ratio with a bound that caps nothing": Fault("at_most: 4", "at_least: 4", "19:15", ("a ratio alone",), DUAL),
+    "ratio of repeats": Fault(
+        "scope: reference\n    arm", "scope: repeat\n    arm", "19:15", ("with scope: repeat",), DUAL
+    ),
+    "ratio against nothing": Fault("    arm: cpu\n", "", "18:15", ("'gpu' and no arm", "Add a line 'arm"), DUAL),
+    "ratio to itself": Fault("ratio_to: gpu", "ratio_to: cpu", "19:15", ("which is also the arm",), DUAL),
+    "ratio with another bound": Fault("at_most: 2", "equals: 2", "19:15", ("without at_most", "Write at_most"), DUAL),
+    "evidence without a day": Fault(
+        "date: 2026-01-31", "date: last week", "23:13", ("limits[1].evidence.date", "YYYY-MM-DD"), DUAL
+    ),
+    "evidence of nothing": Fault("samples: 4", "samples: 0", "25:16", ("limits[1].evidence.samples",), DUAL),
+    # waivers
+    "waiver of an unknown metric": Fault(
+        "metric: mse\n    arm", "metric: msy\n    arm", "32:13", ("waivers[0].metric", "'mse'"), DUAL
+    ),
+    "waiver of a metric without limit": Fault(
+        "metric: mse\n    arm",
+        "metric: psnr_db\n    arm",
+        "32:13",
+        ("no metric with a limit of scope reference",),
+        DUAL,
+    ),
+    "waiver of a scope without limit": Fault(
+        "metric: mse\n    arm: npu\n    case: one\n    scope: reference",
+        "scope: repeat",
+        "32:12",
+        ("there is no limit",),
+        DUAL,
+    ),
+    "waiver of an unknown arm": Fault(
+        "arm: npu", "arm: npo", "33:10", ("waivers[0].arm: no arm is called 'npo'", "'npu'"), DUAL
+    ),
+    "waiver of an unknown case": Fault("case: one", "case: onne", "34:11", ("no case is called 'onne'", "'one'"), DUAL),
+    "waiver without end": Fault(
+        "    expires: 2026-12-31\n", "", "32:5", ("waivers[0].expires: the key is missing", "YYYY-MM-DD"), DUAL
+    ),
+    "waiver until no day": Fault(
+        "2026-12-31", "2026-02-30", "38:14", ("'2026-02-30'", "a day written as YYYY-MM-DD"), DUAL
+    ),
+    "waiver without owner": Fault("owner: Ann", 'owner: ""', "37:12", ("waivers[0].owner", "not empty"), DUAL),
+    "waiver of a blank owner": Fault(
+        "owner: Ann", 'owner: " "', "37:12", ("waivers[0].owner: found only spaces",), DUAL
+    ),
+    "waiver with a short reason": Fault(
+        "Known, being mended.", "known", "36:13", ("waivers[0].reason", "at least 10"), DUAL
+    ),
     # variables and pictures
     "unset variable": Fault(
         "builtin:tiny-deepgen",
@@ -291,7 +411,7 @@ def test_a_planted_fault_is_refused_with_its_place_and_words(folder: Path, fault
         assert words in lines[0]
 
 
-@pytest.mark.parametrize("text", [GOOD, EDIT], ids=["text_to_image", "image_editing"])
+@pytest.mark.parametrize("text", [GOOD, EDIT, DUAL], ids=["text_to_image", "image_editing", "dual_ratio"])
 def test_what_the_faults_are_planted_in_loads(folder: Path, text: str) -> None:
     assert scenario.load(write(folder, text)).scenario.name == "good"
 
