@@ -357,6 +357,15 @@ class Waiver(Record):
         return ", ".join([self.metric or "every metric", self.scope.value, *places])
 
 
+class CalibrationSet(Record):
+    """What limits are measured on; nothing of it is judged by them."""
+
+    seeds: list[Annotated[int, Field(ge=0, le=2**63 - 1)]] = Field(min_length=2)
+    """At least two seeds, none of them among the scenario's."""
+    cases: list[Id] = Field(default_factory=list)
+    """Cases of the scenario; all of them when nothing is said."""
+
+
 class Scenario(Record):
     """One question, as a user writes it."""
 
@@ -396,6 +405,8 @@ class Scenario(Record):
     """What the measurements must keep."""
     waivers: list[Waiver] = Field(default_factory=list)
     """Limits that may be broken for a while."""
+    calibration: CalibrationSet | None = None
+    """What ``harness calibrate`` measures limits on."""
     tags: list[Id] = Field(default_factory=list)
     """Free labels."""
 

@@ -14,7 +14,7 @@ import os
 import re
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from harness import plugins
-from harness.errors import ImageError, NothingSelected, UnknownName, UsageError
+from harness.errors import ImageError, NothingSelected, ScenarioError, UnknownName, UsageError
 from harness.records import (
     AnyRecord,
     Arm,
@@ -71,6 +71,7 @@ def load(path: Path) -> LoadedScenario:
     problems += _record_problems(root)
     problems += [*_name_problems(root, path), *_blank_problems(root), *_repetition_problems(root)]
     problems += [*_arm_problems(root), *_limit_problems(root), *_waiver_problems(root)]
+    problems += _calibration_problems(root)
     source, source_problems = _model_source(root)
     pictures, picture_problems = _input_images(root, path)
     problems += source_problems + picture_problems
@@ -128,6 +129,26 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
         limits=scenario.limits,
         waivers=scenario.waivers,
     )
+
+
+def for_calibration(loaded: LoadedScenario) -> LoadedScenario:
+    """The same question, asked of the cases and seeds that limits are measured on.
+
+    Raises:
+        ScenarioError: the scenario does not say which those are.
+    """
+    scenario = loaded.scenario
+    if scenario.calibration is None:
+        free = [seed for seed in range(1001, 1001 + 2 * len(scenario.seeds) + 2) if seed not in scenario.seeds]
+        seeds = ", ".join(map(str, free[: max(2, len(scenario.seeds))]))
+        raise ScenarioError(
+            f"{loaded.path}: calibration: the key is missing; limits are measured on other seeds than they judge. Add "
+            f"for example:\n\ncalibration:\n  seeds: [{seeds}]\n"
+        )
+    wanted = scenario.calibration
+    cases = [case for case in scenario.cases if not wanted.cases or case.id in wanted.cases]
+    asked = scenario.model_copy(update={"cases": cases, "seeds": wanted.seeds})
+    return replace(loaded, scenario=asked)
 
 
 def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenario:
@@ -298,7 +319,9 @@ def _allowed(definition: dict[str, Any]) -> str:
     if kind in {"integer", "number"}:
         return _allowed_number(definition)
     if kind == "array":
-        return "a list with at least one entry" if definition.get("minItems") else "a list"
+        shortest = definition.get("minItems", 0)
+        words = "one entry" if shortest == 1 else f"{shortest} entries"
+        return f"a list with at least {words}" if shortest else "a list"
     if kind == "object":
         keys = list(definition.get("properties", {}))
         return f"a mapping with the keys {', '.join(keys)}" if keys else "a mapping"
@@ -587,6 +610,31 @@ def _waiver_problems(root: Node) -> Iterator[Problem]:
         ):
             if name is not None and known and name not in known:
                 yield Problem(node.place_of(key), f"{label}.{key}: {UnknownName(what, name, known)}")
+
+
+def _calibration_problems(root: Node) -> Iterator[Problem]:
+    """Limits that were measured on what they judge would prove nothing."""
+    calibration = root.child("calibration")
+    if calibration is None:
+        return
+    seeds = {node.value for node in _nodes(root, "seeds")}
+    for index, node in enumerate(_nodes(calibration, "seeds")):
+        if node.value in seeds:
+            yield Problem(
+                node.place,
+                f"calibration.seeds[{index}]: found {shown(node.value)}, which is among the seeds that the limits "
+                "judge; allowed are other seeds. Change it here, or take it out of seeds.",
+            )
+    for first, again in _repeated(_nodes(calibration, "seeds")):
+        yield Problem(
+            again.place,
+            f"calibration.seeds: the seed {again.value} stands here again, first in line {first.place.line}; allowed "
+            "is once. Change or remove one of the two.",
+        )
+    known = [case for node in _nodes(root, "cases") if (case := node.text("id")) is not None]
+    for index, node in enumerate(_nodes(calibration, "cases")):
+        if isinstance(node.value, str) and node.value not in known:
+            yield Problem(node.place, f"calibration.cases[{index}]: {UnknownName('case', node.value, known)}")
 
 
 def _bound_problems(label: str, limit: Node) -> Iterator[Problem]:

@@ -70,11 +70,12 @@ def anything(annotation: Any, rules: Iterable[Any] = ()) -> st.SearchStrategy[An
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return st.sampled_from(list(annotation))
     inner = get_args(annotation)
+    shortest = bound(rules, annotated_types.MinLen) or 0
     collections: dict[Any, Any] = {
         Literal: lambda: st.sampled_from(inner),
         UnionType: lambda: st.one_of([anything(each, rules) for each in inner]),
         Union: lambda: st.one_of([anything(each, rules) for each in inner]),
-        list: lambda: st.lists(anything(inner[0]), min_size=bound(rules, annotated_types.MinLen) or 0, max_size=1),
+        list: lambda: st.lists(anything(inner[0]), min_size=shortest, max_size=max(shortest, 1)),
         dict: lambda: st.dictionaries(anything(inner[0]), anything(inner[1]), max_size=1),
     }
     if get_origin(annotation) in collections:

@@ -124,6 +124,27 @@ def refusal(path: Path) -> list[str]:
     return [line.removeprefix(f"{path}:") for line in lines]
 
 
+# --- what limits are measured on -------------------------------------------------------------------------------------
+
+
+def test_calibration_asks_the_same_question_of_its_own_seeds(folder: Path) -> None:
+    text = GOOD.replace("seeds: [42, 7]", "seeds: [42, 7]\ncalibration: {seeds: [1, 2], cases: [two]}")
+    loaded = scenario.load(write(folder, text))
+    asked = scenario.for_calibration(loaded)
+    assert ([case.id for case in asked.scenario.cases], asked.scenario.seeds) == (["two"], [1, 2])
+    assert asked.digest == loaded.digest
+    everywhere = scenario.load(write(folder, text.replace(", cases: [two]", "")))
+    assert scenario.for_calibration(everywhere).scenario.cases == everywhere.scenario.cases
+
+
+def test_without_seeds_for_calibration_the_refusal_brings_the_lines_to_add(folder: Path) -> None:
+    with pytest.raises(ScenarioError, match="calibration: the key is missing") as caught:
+        scenario.for_calibration(scenario.load(write(folder, GOOD)))
+    lines = str(caught.value).partition("\n\n")[2]
+    loaded = scenario.load(write(folder, f"{GOOD}{lines}"))
+    assert scenario.for_calibration(loaded).scenario.seeds == [1001, 1002]
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -362,6 +383,28 @@ FAULTS = {
     ),
     "waiver with a short reason": Fault(
         "Known, being mended.", "known", "36:13", ("waivers[0].reason", "at least 10"), DUAL
+    ),
+    # what limits are measured on
+    "calibration on a seed that is judged": Fault(
+        "seeds: [42, 7]",
+        "seeds: [42, 7]\ncalibration:\n  seeds: [1, 7]",
+        "13:14",
+        ("calibration.seeds[1]: found the number 7", "among the seeds that the limits judge"),
+    ),
+    "calibration on one seed": Fault(
+        "seeds: [42, 7]", "seeds: [42, 7]\ncalibration: {seeds: [1]}", "12:22", ("a list with at least 2 entries",)
+    ),
+    "calibration on a seed twice": Fault(
+        "seeds: [42, 7]",
+        "seeds: [42, 7]\ncalibration: {seeds: [1, 1]}",
+        "12:26",
+        ("calibration.seeds: the seed 1 stands here again",),
+    ),
+    "calibration on an unknown case": Fault(
+        "seeds: [42, 7]",
+        "seeds: [42, 7]\ncalibration: {seeds: [1, 2], cases: [twoo]}",
+        "12:38",
+        ("calibration.cases[0]: no case is called 'twoo'", "Did you mean 'two'?"),
     ),
     # variables and pictures
     "unset variable": Fault(
