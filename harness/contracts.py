@@ -7,7 +7,7 @@ protocol, so a part needs no base class and no registration. Nothing here import
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -198,6 +198,14 @@ class Request:
     steps: int
     guidance_scale: float
     seed: int
+    arm: str = ""
+    """Name of the arm."""
+    case: str = ""
+    """Name of the case."""
+    process: int = 0
+    """Index of the worker process."""
+    repeat: int = 0
+    """Index inside the process. It names a picture that exists; a model must never be told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +267,32 @@ class Adapter(Protocol):
     def load(self, folder: Path, model: ModelRef, device: Device) -> Pipeline:
         """Load the model from ``folder`` onto the device. Imports torch, so it is called in a child only."""
         ...
+
+
+class OutsideAdapter(Adapter, Protocol):
+    """An adapter for pictures that are made outside the worker, where no draw can be seen or injected.
+
+    The worker opens no device and imports no torch, the source is used where it is instead of copied, and everything
+    that is made of the pictures says that their noise is unverified.
+    """
+
+    NOISE: Literal["unverified"]
+    """Declares it; every other adapter has its draws logged, and a picture without one is a failure."""
+    COMPUTES: bool
+    """Whether the pictures are made while the run goes on; where not, the arm's device is ``cpu``."""
+
+    def digests(self, folder: Path, model: ModelRef) -> Mapping[str, str]:
+        """SHA-256 of everything that decides about the pictures, by name: what a model's files are elsewhere.
+
+        Raises:
+            ModelError: as ``check``.
+        """
+        ...
+
+
+def is_outside(adapter: Adapter) -> TypeGuard[OutsideAdapter]:
+    """Whether an adapter's pictures are made outside the worker."""
+    return getattr(adapter, "NOISE", None) == "unverified"
 
 
 # --- kernels ---------------------------------------------------------------------------------------------------------

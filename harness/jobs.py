@@ -24,6 +24,7 @@ from harness.records import (
     RUN_FILE,
     Comparison,
     Limit,
+    NoiseMode,
     Report,
     Role,
     Run,
@@ -33,7 +34,15 @@ from harness.records import (
     worst,
 )
 from harness.run.sources import PreparedModel, prepare
-from harness.run.supervisor import ChosenDevice, Order, ask_backends, choose_device, code_digest, make_run
+from harness.run.supervisor import (
+    ChosenDevice,
+    Order,
+    ask_backends,
+    choose_device,
+    code_digest,
+    make_run,
+    named_device,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -460,8 +469,12 @@ def _plans(question: LoadedScenario, selection: Selection) -> list[Plan]:
 
 
 def _devices(plans: list[Plan], scratch: Path) -> dict[str, ChosenDevice]:
-    """The device of every arm; each name is asked for once."""
-    found = {wanted: choose_device(wanted, scratch) for wanted in sorted({plan.arm.device for plan in plans})}
+    """The device of every arm; each name is asked for once, and not at all where no worker opens it."""
+    outside = any(plan.noise is NoiseMode.UNVERIFIED for plan in plans)
+    found = {
+        wanted: named_device(wanted) if outside and wanted != "auto" else choose_device(wanted, scratch)
+        for wanted in sorted({plan.arm.device for plan in plans})
+    }
     return {plan.arm.name: found[plan.arm.device] for plan in plans}
 
 

@@ -91,6 +91,8 @@ class NoiseMode(StrEnum):
     """Drawn by the harness, the same numbers on every device, and injected."""
     DEVICE = "device"
     """Drawn by the device's own generator, as users get it."""
+    UNVERIFIED = "unverified"
+    """Not known: the pictures are made outside the worker, by a command or before the run."""
 
 
 class SwitchMode(StrEnum):
@@ -198,6 +200,9 @@ class ModelRef(Record):
     """Whether Python files of the model folder may run; without it a folder that has any is refused."""
     code_sha256: dict[str, Digest] | None = None
     """SHA-256 of each Python file of the model folder; when given, any other file or content is refused."""
+    pictures: str | None = None
+    """For ``adapter: images``: file of a picture below the source, with ``{arm}``, ``{case}``, ``{seed}``,
+    ``{process}`` and ``{repeat}``; ``{case}/{seed}.png`` when left out."""
 
 
 class Case(Record):
@@ -588,10 +593,11 @@ class Sample(Record):
     """The decoder's output before it is cut to 8 bits."""
     latents: ArrayRef | None
     """The latents after the last step."""
-    noise_digest: Digest
-    """SHA-256 over the digests of all logged draws, in their order."""
-    noise_path: str
-    """File with the drawn values, ``noise.0`` onwards, relative to the run folder."""
+    noise_digest: Digest | None
+    """SHA-256 over the digests of all logged draws, in their order; None where the noise is unverified."""
+    noise_path: str | None
+    """File with the drawn values, ``noise.0`` onwards, relative to the run folder; None where the noise is
+    unverified."""
     draws: list[Draw]
     """All logged draws."""
     hidden_draws: list[str]
@@ -912,6 +918,8 @@ class Comparison(Record):
     """Cases and seeds that the expected side does not have."""
     differences: list[str] = Field(default_factory=list)
     """Why the two sides cannot be compared, such as another noise; empty when they can."""
+    notes: list[str] = Field(default_factory=list)
+    """What a reader must know beside every number, such as a noise that is unverified; part of the message."""
     failures: list[Failure] = Field(default_factory=list)
     """Failures of either side."""
     outcome: Status = Status.SKIPPED

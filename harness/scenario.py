@@ -22,12 +22,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from harness import plugins
+from harness.contracts import is_outside
 from harness.errors import ImageError, NothingSelected, ScenarioError, UnknownName, UsageError
 from harness.records import (
     AnyRecord,
     Arm,
     Case,
     Limit,
+    ModelRef,
+    NoiseMode,
     NpuOps,
     Plan,
     Repeats,
@@ -70,7 +73,7 @@ def load(path: Path) -> LoadedScenario:
     root, problems = read_tree(path)
     problems += _record_problems(root)
     problems += [*_name_problems(root, path), *_blank_problems(root), *_repetition_problems(root)]
-    problems += [*_arm_problems(root), *_limit_problems(root), *_waiver_problems(root)]
+    problems += [*_arm_problems(root), *_adapter_problems(root), *_limit_problems(root), *_waiver_problems(root)]
     problems += _calibration_problems(root)
     source, source_problems = _model_source(root)
     pictures, picture_problems = _input_images(root, path)
@@ -111,6 +114,8 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
     """
     scenario = loaded.scenario
     selected = _select_cases(scenario, cases)
+    wanted = arm.repeats or _overridden_repeats(scenario.repeats, repeats, processes)
+    _refuse_reading_again(scenario.model, wanted)
     return Plan(
         scenario=scenario.name,
         scenario_digest=loaded.digest,
@@ -124,7 +129,7 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
         height=scenario.height,
         steps=scenario.steps,
         guidance_scale=scenario.guidance_scale,
-        repeats=arm.repeats or _overridden_repeats(scenario.repeats, repeats, processes),
+        repeats=wanted,
         time_limit_seconds=scenario.time_limit_seconds,
         limits=scenario.limits,
         waivers=scenario.waivers,
@@ -485,6 +490,59 @@ def _npu_ops_problems(root: Node) -> Iterator[Problem]:
             )
 
 
+_OF_ONE_ADAPTER = {"pictures": "images"}
+"""Keys of a model that only one adapter knows."""
+
+
+def _adapter_problems(root: Node) -> Iterator[Problem]:
+    """What does not fit where the pictures come from."""
+    model = root.child("model")
+    name = (model.text("adapter") if model else None) or ModelRef.model_fields["adapter"].default
+    if model is None or name not in plugins.names("adapters"):
+        return
+    for key, owner in _OF_ONE_ADAPTER.items():
+        if model.child(key) and name != owner:
+            step = f"Write 'adapter: {owner}', or remove the key."
+            yield Problem(
+                model.place_of(key), f"model.{key}: found with the adapter {name}; allowed with {owner} only. {step}"
+            )
+    arms = [(f"arms[{index}].", node) for index, node in enumerate(_nodes(root, "arms"))]
+    adapter = plugins.load("adapters", name)
+    for label, node in [("", root), *arms]:
+        yield from _noise_problems(label, node, name, outside=is_outside(adapter))
+    if is_outside(adapter):
+        for label, node in arms:
+            yield from _outside_arm_problems(label, node, name, computes=adapter.COMPUTES)
+
+
+def _noise_problems(label: str, node: Node, adapter: str, *, outside: bool) -> Iterator[Problem]:
+    """A noise is unverified where the pictures are made outside the worker, and nowhere else."""
+    noise = node.text("noise")
+    if noise not in set(NoiseMode) or (noise == NoiseMode.UNVERIFIED) == outside:
+        return
+    where = "outside the worker" if outside else "in the worker"
+    allowed = "unverified" if outside else "portable or device"
+    yield Problem(
+        node.place_of("noise"),
+        f"{label}noise: found {quoted(noise)}; allowed with the adapter {adapter}, whose pictures are made {where}, is "
+        f"{allowed}. Remove the key.",
+    )
+
+
+def _outside_arm_problems(label: str, arm: Node, adapter: str, *, computes: bool) -> Iterator[Problem]:
+    if arm.text("npu_ops"):
+        yield Problem(
+            arm.place_of("npu_ops"),
+            f"{label}npu_ops: found with the adapter {adapter}, whose pictures are made outside the worker, where "
+            "nothing can be answered; allowed is an arm without it. Remove the key.",
+        )
+    if not computes:
+        try:
+            _refuse_other_device(adapter, arm.text("device") or "auto")
+        except UsageError as error:
+            yield Problem(arm.place_of("device"), f"{label}device: {error}")
+
+
 def _is_cpu(device: str) -> bool:
     return device.partition(":")[0] == "cpu"
 
@@ -767,15 +825,54 @@ def _filled_arm(scenario: Scenario, arm: Arm, device: str | None) -> Arm:
     if device is not None:
         _check_device(device)
     chosen = device if device is not None and arm.role is Role.CANDIDATE else arm.device
+    adapter = plugins.load("adapters", scenario.model.adapter)
+    outside = is_outside(adapter)
+    if is_outside(adapter) and not adapter.COMPUTES:
+        _refuse_other_device(scenario.model.adapter, chosen)
+        chosen = "cpu"
     return arm.model_copy(
         update={
             "device": chosen,
-            "npu_ops": (arm.npu_ops or NpuOps.HIDDEN) if _is_cpu(chosen) else None,
+            "npu_ops": (arm.npu_ops or NpuOps.HIDDEN) if _is_cpu(chosen) and not outside else None,
             "dtype": arm.dtype or scenario.model.dtype,
-            "noise": arm.noise or scenario.noise,
+            "noise": NoiseMode.UNVERIFIED if outside else arm.noise or scenario.noise,
             "switches": arm.switches or scenario.switches,
         }
     )
+
+
+def _refuse_other_device(adapter: str, device: str) -> None:
+    """Nothing is computed, so no device but the CPU that reads the files can be named.
+
+    Raises:
+        UsageError: another device is named.
+    """
+    if device not in {"auto", "cpu"}:
+        raise UsageError(
+            f"found {quoted(device)}; allowed is cpu, because with the adapter {adapter} nothing is computed. Leave "
+            "the device out, and say in the summary where the pictures were made."
+        )
+
+
+def _refuse_reading_again(model: ModelRef, repeats: Repeats) -> None:
+    """A file that is read again is no repeat: it would pass for determinism.
+
+    Raises:
+        UsageError: there are more repeats or processes than the template of the pictures tells apart.
+    """
+    adapter = plugins.load("adapters", model.adapter)
+    if not is_outside(adapter) or adapter.COMPUTES:
+        return
+    for key, name, count in (
+        ("in_process", "{repeat}", repeats.in_process),
+        ("processes", "{process}", repeats.processes),
+    ):
+        if count > 1 and name not in (model.pictures or ""):
+            raise UsageError(
+                f"repeats.{key}: found {count}; allowed is 1, because model.pictures has no {name}: one file read "
+                f"{count} times is no repeat. Write 'repeats: {{in_process: 1, processes: 1}}', or name {name} in the "
+                "template."
+            )
 
 
 def _select_cases(scenario: Scenario, wanted: Sequence[str] | None) -> list[Case]:

@@ -55,6 +55,7 @@ def compare_repeats(stored: StoredRun, *, limits: list[Limit], base: Path) -> Co
         pairs=pairs,
         missing=[key for key in run.plan.keys if key not in keys],
         differences=[*_perturbed("run", run), *_noise_differences_within(run)],
+        notes=_unverified_within(run),
         failures=run.failures,
     )
 
@@ -71,6 +72,7 @@ def compare_runs(actual: StoredRun, expected: StoredRun, *, limits: list[Limit],
     differences += _input_differences(actual.run, expected.run)
     for key in shared:
         differences += _noise_differences(key, found[key][0], wanted[key][0])
+    notes = _unverified(actual.run, expected.run)
     comparable = not differences
     return Comparison(
         scope=Scope.REFERENCE,
@@ -82,6 +84,7 @@ def compare_runs(actual: StoredRun, expected: StoredRun, *, limits: list[Limit],
         missing=missing,
         unexpected=[key for key in actual.run.plan.keys if key not in wanted and key not in missing],
         differences=differences,
+        notes=notes,
         failures=[*actual.run.failures, *expected.run.failures],
     )
 
@@ -236,7 +239,8 @@ def _input_differences(actual: Run, expected: Run) -> list[str]:
         for case in mine.cases
         if case.id in prompts and mine.input_digests.get(case.id) != theirs.input_digests.get(case.id)
     ]
-    if actual.model.digest != expected.model.digest:
+    outside = NoiseMode.UNVERIFIED in {mine.noise, theirs.noise}
+    if actual.model.digest != expected.model.digest and not outside:
         differences.append(
             f"the model differs: actual {actual.model.digest[:16]}, expected {expected.model.digest[:16]}"
         )
@@ -250,10 +254,9 @@ def _input_differences(actual: Run, expected: Run) -> list[str]:
 
 def _noise_differences(key: CaseKey, actual: Sample, expected: Sample) -> list[str]:
     differences = []
-    if actual.noise_digest != expected.noise_digest:
-        differences.append(
-            f"{key}: the noise differs (actual {actual.noise_digest[:16]}, expected {expected.noise_digest[:16]})"
-        )
+    known = actual.noise_digest is not None and expected.noise_digest is not None
+    if known and actual.noise_digest != expected.noise_digest:
+        differences.append(f"{key}: the noise differs (actual {_short(actual)}, expected {_short(expected)})")
     for word, sample in (("actual", actual), ("expected", expected)):
         if sample.hidden_draws:
             differences.append(
@@ -271,7 +274,31 @@ def _noise_differences_within(run: Run) -> list[str]:
             if sample.noise_digest != samples[0].noise_digest:
                 differences.append(
                     f"{key}: {sample.label} had other noise than {samples[0].label} "
-                    f"({sample.noise_digest[:16]} instead of {samples[0].noise_digest[:16]})"
+                    f"({_short(sample)} instead of {_short(samples[0])})"
                 )
                 break
     return differences
+
+
+def _short(sample: Sample) -> str:
+    return (sample.noise_digest or "unverified")[:16]
+
+
+def _unverified(actual: Run, expected: Run) -> list[str]:
+    """What cannot be known of pictures that were made outside the worker, for a reader of every number."""
+    sides = {"actual": actual, "expected": expected}
+    outside = [word for word, run in sides.items() if run.plan.noise is NoiseMode.UNVERIFIED]
+    if not outside:
+        return []
+    which = "both sides" if len(outside) == len(sides) else f"the {outside[0]} side"
+    words = (
+        f"noise unverified: the pictures of {which} were made outside the worker, so a difference may come from other "
+        "noise or another model"
+    )
+    return [words]
+
+
+def _unverified_within(run: Run) -> list[str]:
+    if run.plan.noise is not NoiseMode.UNVERIFIED:
+        return []
+    return ["noise unverified: the pictures were made outside the worker, so repeats that differ may have other noise"]

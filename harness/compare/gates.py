@@ -21,6 +21,7 @@ def judge(comparison: Comparison, limits: list[Limit] | None = None) -> Comparis
         update={"limits": wanted, "pairs": [_judged(pair, wanted, comparison.scope) for pair in comparison.pairs]}
     )
     outcome, message = _outcome(judged)
+    message = "; ".join([message, *judged.notes])
     return judged.model_copy(update={"outcome": outcome, "message": message})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from harness.records import NpuOps
+from harness.records import NoiseMode, NpuOps
 from harness.render import _words as words
 from harness.render._document import Cell, Table, code, digest, figure, plain, quote, table
 
@@ -108,6 +108,7 @@ def _work(run: Run, *, operators: bool) -> dict[str, Cell]:
     arm, plan = run.plan.arm, run.plan
     planned = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
     hidden = sum(bool(sample.hidden_draws) for sample in run.samples)
+    seen = "none seen" if run.samples and plan.noise is not NoiseMode.UNVERIFIED else words.NOT_MEASURED
     return {
         "Role": plain(arm.role.value),
         "Device asked for": code(arm.device),
@@ -116,9 +117,7 @@ def _work(run: Run, *, operators: bool) -> dict[str, Cell]:
         "Switches": plain(arm.switches.value.replace("_", " ") if arm.switches else _UNKNOWN),
         **({"Fused operators of torch_npu": plain(_operators(run))} if operators else {}),
         "Pictures made": figure(f"{len(run.samples)} of {planned} planned"),
-        "Draws that could not be controlled": plain(
-            f"in {words.count(hidden, 'picture')}" if hidden else "none seen" if run.samples else words.NOT_MEASURED
-        ),
+        "Draws that could not be controlled": plain(f"in {words.count(hidden, 'picture')}" if hidden else seen),
         "Failures": figure(len(run.failures)),
         "State": plain(run.state),
         "Started (UTC)": plain(run.started_utc),

@@ -107,7 +107,7 @@ class Mark:
 
     title: str
     text: str
-    kind: Literal["simulated", "cpu", "unfinished"]
+    kind: Literal["simulated", "cpu", "unfinished", "unverified"]
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,13 @@ def marks(report: Report) -> tuple[Mark, ...]:
             f"{_listed(stand_ins)} ran on a CPU, a stand-in for an accelerator. This shows nothing about an NPU or GPU."
         )
         found.append(Mark("CPU stand-in: not an accelerator", text, "cpu"))
+    outside = unverified_arms(report)
+    if outside:
+        text = (
+            f"The pictures of {_listed(outside)} were made outside the worker. With which noise, and on which device, "
+            "is not known, so a difference to anything else may come from there."
+        )
+        found.append(Mark("NOISE UNVERIFIED", text, "unverified"))
     unfinished = [run.plan.arm.name for run in report.runs if run.state == "unfinished"]
     if unfinished:
         text = f"The run of {_listed(unfinished)} was interrupted or is still going; it is not judged."
@@ -45,7 +52,18 @@ def simulated_arms(report: Report) -> list[str]:
 
 def cpu_candidates(report: Report) -> list[str]:
     """Arms that are to be validated and ran on a CPU; a CPU as a reference is what it is meant to be."""
-    return [run.plan.arm.name for run in report.runs if run.backend == "cpu" and run.plan.arm.role is Role.CANDIDATE]
+    return [
+        run.plan.arm.name
+        for run in report.runs
+        if run.backend == "cpu" and run.plan.arm.role is Role.CANDIDATE and run.plan.noise is not NoiseMode.UNVERIFIED
+    ]
+
+
+def unverified_arms(report: Report) -> list[str]:
+    """Arms, of runs and of comparisons, whose pictures were made outside the worker."""
+    runs = [run.plan.arm.name for run in report.runs if run.plan.noise is NoiseMode.UNVERIFIED]
+    sides = [side for each in report.comparisons for side in (each.actual, each.expected)]
+    return list(dict.fromkeys([*runs, *(side.arm for side in sides if side.noise is NoiseMode.UNVERIFIED)]))
 
 
 def not_shown(report: Report) -> tuple[str, ...]:
@@ -94,6 +112,12 @@ def _about_accuracy(report: Report) -> Iterator[str]:
         yield (
             f"How {_listed(device_noise)} compares with another kind of device: the noise came from the device's own "
             "generator, which no other kind repeats."
+        )
+    outside = unverified_arms(report)
+    if outside:
+        yield (
+            f"That {_listed(outside)} began with the same noise as what it is held against, or each repeat with the "
+            "same: the noise is unverified."
         )
     if any(sample.float_image is None for run in report.runs for sample in run.samples):
         yield "Differences below one level of 8 bits: the decoder's float output was not kept for every picture."

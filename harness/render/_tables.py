@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.records import EXIT_CODES, Role, Scope, Status, worst
+from harness.records import EXIT_CODES, NoiseMode, Role, Scope, Status, worst
 from harness.render import _words as words
 from harness.render._document import Cell, Table, clean, code, digest, figure, plain, table, word
 
@@ -87,6 +87,8 @@ def device_of(report: Report, side: RunRef) -> str:
     run = run_of(report, side)
     if side.simulated or (run and run.environment and run.environment.simulated):
         return words.marked(name, simulated=True)
+    if side.noise is NoiseMode.UNVERIFIED:
+        return name
     stands_in = run and run.backend == "cpu" and run.plan.arm.role is Role.CANDIDATE
     return f"{name} (CPU stand-in)" if stands_in else name
 
@@ -324,6 +326,8 @@ def _same_noise(report: Report, comparison: Comparison) -> str:
     digests = [(left.noise_digest, right.noise_digest) for _, left, right in sides_of(report, comparison)]
     if not digests:
         return "not known: no pair was made"
+    if any(None in pair for pair in digests):
+        return "unverified"
     same = sum(left == right for left, right in digests)
     total = words.count(len(digests), "pair")
     return (
@@ -424,7 +428,9 @@ def _repeat_case(repetition: Repetition, pairs: Sequence[Pair], samples: Sequenc
 
 
 def _noise(samples: Sequence[Sample]) -> Cell:
-    digests = sorted({sample.noise_digest for sample in samples})
+    digests = sorted({sample.noise_digest or "" for sample in samples})
+    if "" in digests:
+        return plain("unverified")
     if len(digests) > 1:
         return plain(f"{len(digests)} different")
     return digest(digests[0]) if digests else plain(words.NONE)

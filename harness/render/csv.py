@@ -7,6 +7,7 @@ import io
 import math
 from typing import TYPE_CHECKING
 
+from harness.records import NoiseMode
 from harness.render._document import clean
 from harness.text import csv_cell
 
@@ -28,6 +29,7 @@ COLUMNS = (
     "actual",
     "expected",
     "simulated",
+    "noise",
     "subject",
     "metric",
     "value",
@@ -36,7 +38,8 @@ COLUMNS = (
 )
 """Headings; ``actual`` and ``expected`` are samples of ``arm`` and ``against``, such as ``p0r2``.
 
-``simulated`` is ``yes`` where a stand-in library plays the device of either arm.
+``simulated`` is ``yes`` where a stand-in library plays the device of either arm, ``noise`` is ``unverified`` where the
+pictures of either were made outside the worker, and else ``logged``.
 """
 
 
@@ -68,6 +71,7 @@ def _row(comparison: Comparison, pair: Pair, measurement: Measurement) -> tuple[
         pair.actual,
         pair.expected,
         "yes" if comparison.actual.simulated or comparison.expected.simulated else "no",
+        "unverified" if NoiseMode.UNVERIFIED in {comparison.actual.noise, comparison.expected.noise} else "logged",
         measurement.subject,
         measurement.metric,
         _value(measurement),

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from harness.records import CaseKey, Environment, Failure, LoadedModel, Plan, Record
+from harness.records import CaseKey, Digest, Environment, Failure, LoadedModel, Plan, Record
 
 
 class Share(Record):
@@ -36,7 +36,9 @@ class Assignment(Record):
     device_index: int
     """Index of the device."""
     model_folder: str
-    """Private copy of the model folder."""
+    """Private copy of the model folder; the folder itself where pictures are made outside the worker."""
+    model_digest: Digest
+    """Digest of the model's identity."""
     input_images: dict[str, str]
     """Input picture by case."""
     run_folder: str

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import plugins
+from harness.contracts import is_outside
 from harness.errors import ModelError, RunError
 from harness.files import write_text
 from harness.records import ModelIdentity, json_digest
 
 if TYPE_CHECKING:
+    from harness.contracts import OutsideAdapter
     from harness.records import ModelRef
 
 _PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}
@@ -103,12 +105,16 @@ def check_folder(folder: Path, model: ModelRef) -> None:
 def prepare(source: str, model: ModelRef, destination: Path) -> PreparedModel:
     """Locate a model, copy it, check the copy and give it an identity.
 
+    What an adapter for pictures from outside the worker uses stays where it is: a script needs its neighbours.
     ``source`` is the model's source with variables expanded; ``destination`` must not exist.
 
     Raises:
         ModelError: the model must not or cannot be loaded.
     """
     folder, revision = locate(source)
+    adapter = plugins.load("adapters", model.adapter)
+    if is_outside(adapter):
+        return PreparedModel(folder=folder, identity=_outside_identity(adapter, folder, model))
     check_folder(folder, model)
     _copy(folder, destination)
     check_folder(destination, model)
@@ -121,6 +127,12 @@ def prepare(source: str, model: ModelRef, destination: Path) -> PreparedModel:
         weights_bytes=sum(path.stat().st_size for path in _files(destination) if path.suffix == _WEIGHTS),
     )
     return PreparedModel(folder=destination, identity=identity)
+
+
+def _outside_identity(adapter: OutsideAdapter, folder: Path, model: ModelRef) -> ModelIdentity:
+    digests = dict(adapter.digests(folder, model))
+    code = {name: digest for name, digest in digests.items() if name.endswith(".py")}
+    return ModelIdentity(source=model.source, digest=json_digest(digests), code=code, weights_bytes=0)
 
 
 def _built(name: str) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import plugins
-from harness.contracts import Availability
+from harness.contracts import Availability, is_outside
 from harness.errors import DeviceUnavailable, RunError
 from harness.files import write_text
 from harness.host import describe_host
@@ -76,6 +76,15 @@ def choose_device(wanted: str, work_folder: Path) -> ChosenDevice:
     reason = answers.reasons[found]
     host_digest = describe_host().digest(f"{found}:{number} {reason}")
     return ChosenDevice(backend=found, index=number, reason=reason, host_digest=host_digest)
+
+
+def named_device(word: str) -> ChosenDevice:
+    """The device that a word names, without asking for it: for pictures that are made outside the worker."""
+    name, _, index = word.partition(":")
+    plugins.load("backends", name)
+    reason = "not asked: the pictures are made outside the worker"
+    host_digest = describe_host().digest(f"{name}:{index or 0} {reason}")
+    return ChosenDevice(backend=name, index=int(index or 0), reason=reason, host_digest=host_digest)
 
 
 def ask_backends(work_folder: Path) -> dict[str, Availability]:
@@ -156,6 +165,7 @@ def make_run(order: Order, listen: Callable[[Event], None]) -> Run:
             backend=order.device.backend,
             device_index=order.device.index,
             model_folder=str(order.model.folder),
+            model_digest=order.model.identity.digest,
             input_images={case: str(path) for case, path in order.input_images.items()},
             run_folder=str(order.folder),
         )
@@ -276,7 +286,9 @@ def _process_failure(words: str, assignment: Assignment, log: Path, time_limit_s
 
 def _environment(order: Order, modules: Path) -> dict[str, str]:
     """Environment of a worker: switches that are read at start, no network, its own cache for pipeline code."""
-    backend = plugins.load("backends", order.device.backend)
+    start = dict(plugins.load("backends", order.device.backend).start_environment(order.plan.switches))
+    if is_outside(plugins.load("adapters", order.plan.model.adapter)):
+        start.pop("TORCH_DEVICE_BACKEND_AUTOLOAD", None)  # for our own import of torch; a command has its own way
     return {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
@@ -286,7 +298,7 @@ def _environment(order: Order, modules: Path) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONFAULTHANDLER": "1",
         "PYTHONUNBUFFERED": "1",
-        **backend.start_environment(order.plan.switches),
+        **start,
     }
 
 

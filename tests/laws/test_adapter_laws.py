@@ -1,6 +1,7 @@
-"""Laws that every adapter keeps, on a real model of its family; one load for all of them.
+"""Laws that every adapter keeps that makes its pictures in the worker, on a real model; one load for all of them.
 
-A new file in ``harness/adapters`` is under them with one edit: the line in ``MODELS`` that says on which model.
+A new file in ``harness/adapters`` is under them with one edit: the line in ``MODELS`` that says on which model. Those
+whose pictures come from outside have laws of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from harness import plugins
 from harness.adapters import deepgen
 from harness.adapters.deepgen import DeepGen
 from harness.backends import cpu
-from harness.contracts import Request
+from harness.contracts import Request, is_outside
 from harness.errors import ModelError, RunError
 from harness.records import ModelRef, NoiseMode, SwitchMode
 from harness.run.sources import prepare
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from harness.contracts import Device, Picture, Pipeline
 
-ADAPTERS = plugins.names("adapters")
+ADAPTERS = [name for name in plugins.names("adapters") if not is_outside(plugins.load("adapters", name))]
 MODELS = {"deepgen": "builtin:tiny-deepgen"}
 """Model that each adapter is held to the laws on."""
 STEPS = 2

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from harness import plugins
-from harness.contracts import Picture, Request
+from harness.contracts import Picture, Request, is_outside
 from harness.errors import RunError
 from harness.files import write_text
 from harness.images import array_digest, write_arrays, write_picture
@@ -43,6 +43,7 @@ from harness.run.worker import lifeline
 from harness.run.worker.draws import DrawLog, watched_draws
 from harness.run.worker.environment import describe
 from harness.run.worker.fused_operators import FusedOperators
+from harness.run.worker.outside import UnopenedDevice, require_digest, require_undisturbed
 from harness.run.worker.perturbation import Directions, perturbed
 from harness.run.worker.recorder import Recorder
 from harness.text import printable, redact
@@ -107,6 +108,7 @@ class Worker:
         self._pipe = pipe
         self._folder = Path(assignment.run_folder)
         self._operators = FusedOperators(assignment.backend, self._plan.arm.npu_ops)
+        self._outside = is_outside(plugins.load("adapters", self._plan.model.adapter))
 
     def work(self) -> None:
         """Do the assignment; an error becomes a failure, and what can still be made is made."""
@@ -124,6 +126,10 @@ class Worker:
     def open(self) -> Device:
         """Open the device and tell what the worker runs on."""
         assignment = self._assignment
+        if self._outside:
+            unopened = UnopenedDevice(assignment.backend, self._plan)
+            self._pipe.tell(Started(environment=describe(assignment.backend, unopened, None)))
+            return unopened
         self._operators.arrange()
         device = plugins.load("backends", assignment.backend).open(assignment.device_index, self._plan.switches)
         environment = describe(assignment.backend, device, self._operators.answered)
@@ -135,7 +141,10 @@ class Worker:
         """Load the model and tell what was found."""
         begin = time.perf_counter()
         adapter = plugins.load("adapters", self._plan.model.adapter)
-        pipeline = adapter.load(Path(self._assignment.model_folder), self._plan.model, device)
+        folder = Path(self._assignment.model_folder)
+        if is_outside(adapter):
+            require_digest(adapter.digests(folder, self._plan.model), self._assignment.model_digest)
+        pipeline = adapter.load(folder, self._plan.model, device)
         device.synchronize()
         loaded = LoadedModel(
             notes=list(pipeline.notes),
@@ -164,20 +173,15 @@ class Worker:
             self._pipe.tell(Sampled(key=share.key, repeat=repeat, seconds=sample.seconds["total"]))
 
     def _make(self, key: CaseKey, repeat: int, pipeline: Pipeline, device: Device, shelf: Shelf) -> Sample:
-        request = self._request(key)
+        request = self._request(key, repeat)
         recorder = Recorder(device, lambda step: self._pipe.tell(Stepped(step=step)))
         # In device mode too: the edit path draws from the global generators, which a seed argument does not reach.
         device.seed(key.seed)
         self._operators.take_calls()
-        directions = Directions(self._plan.perturbation, key.seed, self._assignment.process, repeat)
-        with (
-            watched_draws(self._plan.noise, key.seed, device) as draws,
-            recorder.stage("total"),
-            perturbed(directions, pipeline, draws),
-        ):
-            picture = pipeline.generate(request, recorder)
+        picture, draws = self._generate(request, pipeline, device, recorder)
         require_output(picture, request)
-        require_noise(draws)
+        if draws is not None:
+            require_noise(draws)
         refs = shelf.keep(f"p{self._assignment.process}r{repeat}", picture.image, _floats(picture, recorder))
         stored = {ref.name: ref for ref in refs}
         return Sample(
@@ -187,10 +191,10 @@ class Worker:
             image=stored[None],
             float_image=stored.get("float_image"),
             latents=stored.get("latents"),
-            noise_digest=draws.digest,
-            noise_path=shelf.keep_noise(draws),
-            draws=draws.draws,
-            hidden_draws=draws.hidden,
+            noise_digest=draws.digest if draws else None,
+            noise_path=shelf.keep_noise(draws) if draws else None,
+            draws=draws.draws if draws else [],
+            hidden_draws=draws.hidden if draws else [],
             per_step=recorder.per_step(),
             traces=recorder.traces(),
             npu_calls=self._operators.take_calls(),
@@ -199,7 +203,24 @@ class Worker:
             stage_memory=recorder.memory,
         )
 
-    def _request(self, key: CaseKey) -> Request:
+    def _generate(
+        self, request: Request, pipeline: Pipeline, device: Device, recorder: Recorder
+    ) -> tuple[Picture, DrawLog | None]:
+        """Make one picture, and log its draws where they are made in this process."""
+        if self._outside:
+            require_undisturbed(self._plan)
+            with recorder.stage("total"):
+                return pipeline.generate(request, recorder), None
+        directions = Directions(self._plan.perturbation, request.seed, request.process, request.repeat)
+        with (
+            watched_draws(self._plan.noise, request.seed, device) as draws,
+            recorder.stage("total"),
+            perturbed(directions, pipeline, draws),
+        ):
+            picture = pipeline.generate(request, recorder)
+        return picture, draws
+
+    def _request(self, key: CaseKey, repeat: int) -> Request:
         case = next(case for case in self._plan.cases if case.id == key.case)
         picture = self._assignment.input_images.get(case.id)
         return Request(
@@ -211,6 +232,10 @@ class Worker:
             steps=self._plan.steps,
             guidance_scale=self._plan.guidance_scale,
             seed=key.seed,
+            arm=self._plan.arm.name,
+            case=case.id,
+            process=self._assignment.process,
+            repeat=repeat,
         )
 
     def _fail(self, stage: str, error: Exception, *, key: CaseKey | None = None, repeat: int | None = None) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.records import NpuOps
 
 
-def describe(backend: str, device: Device, npu_ops: NpuOps) -> Environment:
+def describe(backend: str, device: Device, npu_ops: NpuOps | None) -> Environment:
     """Everything about machine, packages, device and settings that bears on a number."""
     return Environment(
         backend=backend,

@@ -1,0 +1,113 @@
+"""Pictures that something else made before: nothing is computed, and their noise is unverified.
+
+The source is a folder, and ``pictures`` under ``model:`` says where in it the picture of a case and seed is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from harness.adapters._templates import check_names, fields, filled
+from harness.contracts import Picture
+from harness.errors import ModelError, RunError
+from harness.images import read_picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.contracts import Device, Request, Watch
+    from harness.records import ModelRef
+
+NOISE: Literal["unverified"] = "unverified"
+COMPUTES = False
+
+DEFAULT = "{case}/{seed}.png"
+_NAMES = ("arm", "case", "process", "repeat", "seed")
+_NEEDED = ("case", "seed")
+
+
+def check(folder: Path, model: ModelRef) -> None:
+    """Look at the template and at the folder; no picture is read.
+
+    Raises:
+        UnknownName: the template has a name that stands for nothing.
+        ModelError: the template leads out of the folder or does not tell cases and seeds apart, or no file fits it.
+    """
+    template = _template(model)
+    check_names(template, _NAMES)
+    if missing := [name for name in _NEEDED if name not in fields(template)]:
+        raise ModelError(
+            f"pictures: {template!r} does not name {', '.join(missing)}, so different cases or seeds would get one "
+            f"picture. Write it like {DEFAULT!r}."
+        )
+    path = PurePosixPath(template)
+    if path.is_absolute() or ".." in path.parts:
+        raise ModelError(f"pictures: {template!r} leads out of the source; write it relative to the folder.")
+    if not _found(folder, template):
+        raise ModelError(
+            f"{folder} holds no file that fits {template!r}. Write under `model:` where the pictures are, "
+            f"for instance `pictures: '{{case}}-{{seed}}.png'`."
+        )
+
+
+def digests(folder: Path, model: ModelRef) -> dict[str, str]:
+    """SHA-256 of every file that fits the template, by its path below the folder.
+
+    Raises:
+        ModelError: as ``check``.
+    """
+    check(folder, model)
+    template = _template(model)
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _found(folder, template)}
+
+
+def load(folder: Path, model: ModelRef, device: Device) -> Pictures:
+    """Nothing is loaded; each picture is read when it is its turn."""
+    del device
+    return Pictures(folder, _template(model))
+
+
+class Pictures:
+    """A folder of pictures in the place of a pipeline."""
+
+    def __init__(self, folder: Path, template: str) -> None:
+        self.modules: dict[str, object] = {}
+        self.components: dict[str, str] = {}
+        self.substitutions: list[str] = []
+        self.notes = [
+            f"nothing was computed: the pictures were made before and read from {template}",
+            "noise unverified: nothing about a picture file tells which noise it began with",
+        ]
+        self._folder = folder
+        self._template = template
+
+    def generate(self, request: Request, watch: Watch) -> Picture:
+        """Read the picture of a request.
+
+        Raises:
+            RunError: there is no such file.
+            ImageError: it is no 8-bit RGB picture.
+        """
+        del watch
+        names = {name: str(getattr(request, name)) for name in _NAMES}
+        name = filled(self._template, names)
+        if not (self._folder / name).is_file():
+            raise RunError(
+                f"there is no picture {name} in the source folder; the template is {self._template!r}. Put the "
+                "picture there, or leave the case, seed or repeat out."
+            )
+        return Picture(image=read_picture(self._folder / name), float_image=None, float_image_dtype=None)
+
+
+def _template(model: ModelRef) -> str:
+    return model.pictures or DEFAULT
+
+
+def _found(folder: Path, template: str) -> list[str]:
+    """Paths below the folder that fit the template with anything but a separator for its names, sorted."""
+    pattern = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)))
+    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in paths if pattern.fullmatch(path))

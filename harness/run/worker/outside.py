@@ -1,0 +1,81 @@
+"""Pictures that are made outside the worker: no device is opened, and what was hashed is what is used."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from harness import plugins
+from harness.errors import RunError
+from harness.records import MemoryUse, Plan, Switch, json_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class UnopenedDevice:
+    """A device by its name alone; what it did with which noise only those who used it know."""
+
+    simulated = False
+    name = "not opened: the pictures are made outside the worker"
+
+    def __init__(self, backend: str, plan: Plan) -> None:
+        word = plan.arm.device
+        self.torch_device = backend if word == "auto" else word
+        self._start = plugins.load("backends", backend).start_environment(plan.switches)
+
+    def seed(self, seed: int) -> None:
+        """There is no generator to seed."""
+
+    def rng_state(self) -> str:
+        """There is no generator to look at."""
+        return ""
+
+    def synchronize(self) -> None:
+        """There is nothing to wait for."""
+
+    def switches(self) -> list[Switch]:
+        """The variables that were set before the start: a command inherits them, and can change them."""
+        variables = {name: os.environ.get(name) for name in self._start}
+        return [
+            Switch(name=name, requested=None, effective=value, source="default" if value is None else "scenario")
+            for name, value in variables.items()
+        ]
+
+    def memory(self, modules: Mapping[str, Any]) -> dict[str, MemoryUse]:
+        """Nothing is known."""
+        del modules
+        return {}
+
+    def reset_peak_memory(self) -> None:
+        """There is no peak."""
+
+    def facts(self) -> dict[str, str]:
+        """Nothing is known."""
+        return {}
+
+
+def require_digest(found: Mapping[str, str], expected: str) -> None:
+    """Refuse pictures or a script that changed after the run began: they are used where they are, not copied.
+
+    Raises:
+        RunError: says so.
+    """
+    if json_digest(dict(found)) != expected:
+        raise RunError(
+            "what the model's source holds changed after the run began, so its pictures would be of two kinds. Leave "
+            "it as it is while a run goes on, and run again."
+        )
+
+
+def require_undisturbed(plan: Plan) -> None:
+    """Refuse to disturb what is computed elsewhere.
+
+    Raises:
+        RunError: says which perturbation was asked for.
+    """
+    if plan.perturbation is not None:
+        raise RunError(
+            f"{plan.perturbation.kind} was asked for, and the adapter {plan.model.adapter} computes nothing in the "
+            "worker, so nothing can be moved. Measure the noise floor of a model that the worker loads."
+        )
