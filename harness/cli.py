@@ -6,6 +6,7 @@ missing, 1 an accuracy limit failed, 6 only determinism failed, 5 nothing select
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -60,6 +61,10 @@ Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed;
 Device = Annotated[str | None, typer.Option(help="auto, npu[:N], cuda[:N] or cpu, for candidate arms.")]
 Repeats = Annotated[int | None, typer.Option(help="Times in one process, instead of the scenario's.")]
 Processes = Annotated[int | None, typer.Option(help="Fresh processes, instead of the scenario's.")]
+Retries = Annotated[
+    int,
+    typer.Option(min=0, help="New processes an arm may get after failures of the machine; results are never retried."),
+]
 RunsDir = Annotated[Path, typer.Option(help="Where job folders are made.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RUNS_DIR = Path("runs")
@@ -106,13 +111,14 @@ def run(
     device: Device = None,
     repeats: Repeats = None,
     processes: Processes = None,
+    retries: Retries = 0,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Run scenarios and keep the samples; nothing is compared."""
     from harness import jobs, store
     from harness.terminal import progress, say
 
-    selection = _selection(arm, case, seed, device, repeats, processes, runs_dir)
+    selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir)
     with progress() as teller:
         folders = jobs.run(scenarios, selection, teller)
     for folder in folders:
@@ -210,6 +216,7 @@ def check(
     device: Device = None,
     repeats: Repeats = None,
     processes: Processes = None,
+    retries: Retries = 0,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: AsJson = False,
 ) -> None:
@@ -217,9 +224,10 @@ def check(
     from harness import jobs
     from harness.terminal import progress, say_json, summarise
 
-    selection = _selection(arm, case, seed, device, repeats, processes, runs_dir)
+    selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir)
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
     with progress() as teller:
-        checked = jobs.check(scenarios, selection, teller)
+        checked = jobs.check(scenarios, selection, teller, step_summary=Path(page) if page else None)
     if as_json:
         say_json([each.summary for each in checked])
     else:
@@ -375,6 +383,7 @@ def _selection(
     device: str | None,
     repeats: int | None,
     processes: int | None,
+    retries: int,
     runs_dir: Path,
 ) -> Selection:
     from harness.jobs import Selection
@@ -386,6 +395,7 @@ def _selection(
         device=device,
         repeats=repeats,
         processes=processes,
+        retries=retries,
         runs_folder=runs_dir,
     )
 

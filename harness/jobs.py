@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from harness.run.events import Event
     from harness.scenario import LoadedScenario
 
-FORMATS = ("md", "html", "json", "junit", "csv")
+FORMATS = ("md", "html", "json", "junit", "csv", "summary")
 """Formats on the command line; each is the short or full name of a renderer."""
 _RENDERERS = {"md": "markdown"}
 
@@ -73,6 +73,8 @@ class Selection:
     """Replaces the repeats in one process."""
     processes: int | None = None
     """Replaces the number of processes."""
+    retries: int = 0
+    """How often, for each arm, a new process may take over after a failure of the machine."""
     runs_folder: Path = Path("runs")
     """Where job folders are made."""
 
@@ -121,11 +123,21 @@ class Checked:
                 }
                 for each in self.report.comparisons
             ],
+            "retried": [
+                {"arm": run.plan.arm.name, "message": failure.message}
+                for run in self.report.runs
+                for failure in run.retried
+            ],
         }
 
 
-def check(paths: list[Path], selection: Selection, teller: Teller) -> list[Checked]:
-    """Run scenarios, compare, judge and report: the job for CI and for every day."""
+def check(
+    paths: list[Path], selection: Selection, teller: Teller, *, step_summary: Path | None = None
+) -> list[Checked]:
+    """Run scenarios, compare, judge and report: the job for CI and for every day.
+
+    ``step_summary`` is the page of a CI step; each scenario's summary is added to it.
+    """
     questions = [scenario.load(path) for path in paths]
     checked = []
     for question in questions:
@@ -136,6 +148,8 @@ def check(paths: list[Path], selection: Selection, teller: Teller) -> list[Check
                 store.save(comparison, folder / _file_name(comparison))
             report = _report(question.scenario, command, runs, comparisons)
             files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS))
+            if step_summary is not None:
+                _add_to_step_summary(step_summary, folder, report)
         checked.append(Checked(folder=folder, report=report, files=files))
     return checked
 
@@ -247,6 +261,24 @@ def write_report(made: Report, folder: Path, out: Path, formats: list[str]) -> l
         files.append(out / renderer.FILE_NAME)
         write_text(files[-1], renderer.render(made, folder=folder))
     return files
+
+
+_STEP_SUMMARY_BYTES = 1 << 20
+"""Size above which a CI system shows nothing of a step's summary."""
+_LINES_BYTES = 48_000
+"""What whole summaries leave free in it for the lines of scenarios whose summary has no room."""
+
+
+def _add_to_step_summary(page: Path, folder: Path, report: Report) -> None:
+    """Add the summary of a report to the page of a CI step; where it has no room, in one line how it ended."""
+    name = plugins.load("render", "summary").FILE_NAME
+    whole = (folder / store.REPORT_FOLDER / name).read_text(encoding="utf-8")
+    line = f"**{report.outcome.value.upper()}: {report.scenario.name}**, see the report in {folder.name}\n"
+    room_bytes = _STEP_SUMMARY_BYTES - (page.stat().st_size if page.exists() else 0)
+    text = whole if len(whole.encode()) < room_bytes - _LINES_BYTES else line
+    if len(text.encode()) < room_bytes:
+        with page.open("a", encoding="utf-8") as stream:
+            stream.write(f"{text}\n")
 
 
 def exit_code(statuses: list[Status]) -> int:
@@ -438,6 +470,7 @@ def _made_runs(
                             input_images=question.input_images,
                             folder=(folder / plan.arm.name).absolute(),
                             run_id=f"{folder.name}/{plan.arm.name}",
+                            retries=selection.retries,
                         ),
                         teller,
                     )
@@ -560,6 +593,7 @@ def _command(verb: str, question: LoadedScenario, selection: Selection) -> list[
         ("--device", selection.device),
         ("--repeats", selection.repeats),
         ("--processes", selection.processes),
+        ("--retries", selection.retries or None),
     ):
         words += [] if value is None else [flag, str(value)]
     return words

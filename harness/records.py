@@ -745,6 +745,8 @@ class Run(Record):
     """Every picture, sorted by case, seed, process and repeat."""
     failures: list[Failure]
     """Everything that went wrong."""
+    retried: list[Failure] = Field(default_factory=list)
+    """Failures of the machine after which a new process took over, as ``--retries`` allows; they are no failures."""
     log_tail: str
     """Last lines the first worker wrote, for the evidence section."""
 

@@ -96,10 +96,10 @@ class PlainTeller(Teller):
     def ran(self, run: Run) -> None:
         """Say what came of an arm."""
         failed = f", {len(run.failures)} failed" if run.failures else ""
-        say(
-            f"{run.plan.scenario}/{run.plan.arm.name}: {len(run.samples)} samples{failed}, {run.seconds:.1f} s",
-            error=True,
-        )
+        name = f"{run.plan.scenario}/{run.plan.arm.name}"
+        say(f"{name}: {len(run.samples)} samples{failed}, {run.seconds:.1f} s", error=True)
+        for failure in run.retried:
+            say(f"{name}: retried after: {one_line(failure.message)}", error=True)
 
 
 class LiveTeller(PlainTeller):

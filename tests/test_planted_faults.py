@@ -30,7 +30,7 @@ def test_without_a_fault_it_passes(
     assert comparison["outcome"] == "identical"
     assert comparison["repetitions"][0]["runs"] == 2
     assert len(comparison["repetitions"][0]["outcomes"]) == 1
-    for name in ("report.md", "index.html", "report.json", "junit.xml", "metrics.csv"):
+    for name in ("report.md", "index.html", "report.json", "junit.xml", "metrics.csv", "summary.md"):
         assert (only_job() / "report" / name).stat().st_size > 0
 
 

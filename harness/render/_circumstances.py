@@ -378,6 +378,11 @@ def failures_of(report: Report) -> list[tuple[str, Failure]]:
     return found
 
 
+def retried(report: Report) -> list[tuple[str, Failure]]:
+    """Failures of the machine, each with its arm, after which a new process took over."""
+    return [(run.plan.arm.name, failure) for run in report.runs for failure in run.retried]
+
+
 def failures(found: Sequence[tuple[str, Failure]]) -> Table:
     """One row for each failure."""
     rows = [

@@ -84,14 +84,17 @@ def _summary(report: Report) -> tuple[Block, ...]:
 
 def _failures(report: Report) -> Iterator[Block]:
     found = circumstances.failures_of(report)
-    if not found:
-        yield Paragraph("No failure was recorded.")
-        return
-    yield circumstances.failures(found)
+    yield circumstances.failures(found) if found else Paragraph("No failure was recorded.")
     for arm, failure in found:
         if failure.traceback.strip():
             place = f"{arm}, process {failure.process}: {failure.error}"
             yield Listing(clean(failure.traceback).strip("\n"), f"Traceback of {place}")
+    if retried := circumstances.retried(report):
+        yield Paragraph(
+            "After the following a new process took over, as --retries allowed. These are failures of the machine, not "
+            "of the work; what was made before them is judged with all the rest."
+        )
+        yield circumstances.failures(retried)
 
 
 def _repeats(report: Report) -> Iterator[Block]:

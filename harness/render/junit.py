@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from harness.records import EXIT_CODES, Status
 from harness.render import _tables as tables
 from harness.render import _words as words
+from harness.render._cases import judged_cases, verdict, whole_report
 from harness.render._document import clean
 from harness.text import one_line, xml_text
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.records import Comparison, Report
+    from harness.render._cases import JudgedCase
 
 FILE_NAME = "junit.xml"
 
 _LONGEST_MESSAGE = 500
-_ELEMENTS = {Status.ERROR: "error", Status.SKIPPED: "skipped"}
 
 
 def render(report: Report, *, folder: Path) -> str:
@@ -32,53 +32,35 @@ def render(report: Report, *, folder: Path) -> str:
     root = ET.Element("testsuites", {"name": _attribute(report.title)})
     for comparison in report.comparisons:
         root.append(_suite(report, comparison))
-    if not report.comparisons or _passes(report) != (EXIT_CODES[report.outcome] == 0):
-        root.append(_whole(report))
+    if (whole := whole_report(report)) is not None:
+        suite = ET.SubElement(root, "testsuite", {"name": _attribute(report.scenario.name)})
+        _add_case(suite, report.scenario.name, whole)
+        _add_up(suite, [suite])
     _add_up(root, list(root))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _passes(report: Report) -> bool:
-    return all(EXIT_CODES[comparison.outcome] == 0 for comparison in report.comparisons)
-
-
 def _suite(report: Report, comparison: Comparison) -> ET.Element:
-    suite = ET.Element("testsuite", {"name": _attribute(_class_name(comparison))})
+    name = _class_name(comparison)
+    suite = ET.Element("testsuite", {"name": _attribute(name)})
     _properties(suite, _circumstances(report, comparison))
-    statuses = []
     samples = tables.samples_by_key(tables.run_of(report, comparison.actual))
-    for key, part in tables.by_key(comparison).items():
-        status = tables.key_status(part, key)
-        statuses.append(status)
-        case = _case(suite, comparison, str(key))
-        case.set("time", f"{sum(sample.seconds.get('total', 0.0) for sample in samples.get(key, [])):.3f}")
-        _properties(case, _numbers(part, status))
-        _judge(case, status, tables.key_reason(part, key), _details(part))
-    _general_failures(suite, comparison)
-    said = {_verdict(status) for status in statuses} | {"error" for _ in suite.iter("error")}
-    if _verdict(comparison.outcome) not in said:
-        whole = _case(suite, comparison, "whole comparison")
-        _judge(whole, comparison.outcome, comparison.message or words.SENTENCES[comparison.outcome], "")
+    for judged in judged_cases(comparison):
+        case = _add_case(suite, name, judged)
+        if judged.key is not None:
+            made = samples.get(judged.key, [])
+            case.set("time", f"{sum(sample.seconds.get('total', 0.0) for sample in made):.3f}")
     _add_up(suite, [suite])
     return suite
 
 
-def _verdict(status: Status) -> str:
-    return "passed" if EXIT_CODES[status] == 0 else _ELEMENTS.get(status, "failure")
-
-
-def _whole(report: Report) -> ET.Element:
-    suite = ET.Element("testsuite", {"name": _attribute(report.scenario.name)})
-    case = ET.SubElement(suite, "testcase", {"classname": _attribute(report.scenario.name), "name": "whole report"})
-    _judge(case, report.outcome, words.SENTENCES[report.outcome], "")
-    _add_up(suite, [suite])
-    return suite
-
-
-def _case(suite: ET.Element, comparison: Comparison, name: str) -> ET.Element:
-    attributes = {"classname": _attribute(_class_name(comparison)), "name": _attribute(name)}
-    return ET.SubElement(suite, "testcase", attributes)
+def _add_case(suite: ET.Element, class_name: str, judged: JudgedCase) -> ET.Element:
+    attributes = {"classname": _attribute(class_name), "name": _attribute(judged.name)}
+    case = ET.SubElement(suite, "testcase", attributes)
+    _properties(case, _numbers(judged))
+    _judge(case, judged)
+    return case
 
 
 def _class_name(comparison: Comparison) -> str:
@@ -86,31 +68,17 @@ def _class_name(comparison: Comparison) -> str:
     return f"{comparison.scenario}.{'-against-'.join(sides)}.{comparison.scope.value}"
 
 
-def _general_failures(suite: ET.Element, comparison: Comparison) -> None:
-    """Failures outside any picture, such as a model that does not load, get test cases of their own."""
-    for index, failure in enumerate(comparison.failures):
-        if failure.key is None:
-            case = _case(suite, comparison, f"{failure.stage}, process {failure.process}, failure {index + 1}")
-            _judge(case, Status.ERROR, f"{failure.error}: {failure.message}", failure.traceback)
-
-
-def _judge(case: ET.Element, status: Status, reason: str, details: str) -> None:
-    name = _verdict(status)
+def _judge(case: ET.Element, judged: JudgedCase) -> None:
+    name = verdict(judged.status)
     if name == "passed":
         return
-    message = one_line(clean(f"{words.status_word(status)}: {reason}"), limit=_LONGEST_MESSAGE)
+    message = one_line(clean(f"{words.status_word(judged.status)}: {judged.reason}"), limit=_LONGEST_MESSAGE)
     attributes = {"message": _attribute(message)}
     if name != "skipped":
-        attributes["type"] = status.value
+        attributes["type"] = judged.status.value
     element = ET.SubElement(case, name, attributes)
-    if details.strip():
-        element.text = xml_text(clean(details))
-
-
-def _details(part: Comparison) -> str:
-    tracebacks = [failure.traceback for failure in part.failures]
-    messages = [verdict.message for pair in part.pairs for verdict in pair.verdicts]
-    return "\n".join([*dict.fromkeys(messages), *tracebacks])
+    if judged.details.strip():
+        element.text = xml_text(clean(judged.details))
 
 
 def _circumstances(report: Report, comparison: Comparison) -> Iterator[tuple[str, str]]:
@@ -121,20 +89,26 @@ def _circumstances(report: Report, comparison: Comparison) -> Iterator[tuple[str
         yield f"{side}.simulated", "yes" if run.simulated else "no"
         yield f"{side}.noise", run.noise.value
         yield f"{side}.switches", run.switches.value
+        if (made := tables.run_of(report, run)) is not None and made.retried:
+            reasons = dict.fromkeys(failure.message for failure in made.retried)
+            yield f"{side}.retried", one_line(f"{len(made.retried)}: {'; '.join(reasons)}", limit=_LONGEST_MESSAGE)
         if run.npu_ops is not None:
             yield f"{side}.npu_ops", run.npu_ops.value
 
 
-def _numbers(part: Comparison, status: Status) -> Iterator[tuple[str, str]]:
-    yield "status", status.value
-    for repetition in part.repetitions:
+def _numbers(judged: JudgedCase) -> Iterator[tuple[str, str]]:
+    yield "status", judged.status.value
+    yield "reason", one_line(judged.reason, limit=_LONGEST_MESSAGE)
+    if judged.part is None:
+        return
+    for repetition in judged.part.repetitions:
         yield "runs", str(repetition.runs)
         yield "processes", str(repetition.processes)
         yield "distinct_outcomes", str(len(repetition.outcomes))
         yield "bound_95", words.bound(repetition)
-    found = {(each.subject, each.metric) for pair in part.pairs for each in pair.measurements}
+    found = {(each.subject, each.metric) for pair in judged.part.pairs for each in pair.measurements}
     for subject, metric in sorted(found):
-        worst = tables.worst_pair(part.pairs, metric, subject)
+        worst = tables.worst_pair(judged.part.pairs, metric, subject)
         if worst is not None:
             yield f"worst.{subject}.{metric}", words.measured(worst[1], unit=True)
 

@@ -141,6 +141,8 @@ class Order:
     folder: Path
     """Run folder; it may hold the samples of an interrupted run of the same plan."""
     run_id: str
+    retries: int = 0
+    """How often a new process may take over after a failure of the machine; see ``is_infrastructure``."""
 
 
 def make_run(order: Order, listen: Callable[[Event], None]) -> Run:
@@ -156,7 +158,10 @@ def make_run(order: Order, listen: Callable[[Event], None]) -> Run:
 
     notes.on_change = lambda: _store(order.folder, state("unfinished"))
     _store(order.folder, state("unfinished"))
-    for process, shares in _processes(order):
+    retries = order.retries
+    processes = _processes(order, notes)
+    while processes:
+        process, shares = processes.pop(0)
         logs.append(order.folder / "logs" / f"p{process}.log")
         assignment = Assignment(
             plan=order.plan,
@@ -169,8 +174,14 @@ def make_run(order: Order, listen: Callable[[Event], None]) -> Run:
             input_images={case: str(path) for case, path in order.input_images.items()},
             run_folder=str(order.folder),
         )
-        if not _work(order, assignment, logs[-1], notes):
+        failures = _work(order, assignment, logs[-1], notes)
+        if all(failure.stage == "generate" for failure in failures):
+            continue
+        if not retries or not all(map(is_infrastructure, failures)):
             break
+        retries -= 1
+        notes.set_aside(failures)
+        processes = _processes(order, notes)
     shutil.rmtree(order.folder / WORK_FOLDER, ignore_errors=True)
     finished = state("finished")
     _store(order.folder, finished)
@@ -185,6 +196,7 @@ class _Notes:
         self.loaded: LoadedModel | None = interrupted.loaded if interrupted else None
         # A sample that failed is made again after an interruption; that it failed once stays on record.
         self.failures: list[Failure] = list(interrupted.failures) if interrupted else []
+        self.retried: list[Failure] = list(interrupted.retried) if interrupted else []
         self.on_change: Callable[[], None] = lambda: None
         self._listen = listen
 
@@ -198,6 +210,12 @@ class _Notes:
             self.failures.append(event.failure)
             self.on_change()
         self._listen(event)
+
+    def set_aside(self, failures: list[Failure]) -> None:
+        """Count the newest failures as retried: they stay on record and make no error of the run."""
+        self.retried += failures
+        del self.failures[-len(failures) :]
+        self.on_change()
 
     def _hear_environment(self, environment: Environment, process: int) -> None:
         self.environment = self.environment or environment
@@ -219,13 +237,30 @@ def _changes(before: Environment, now: Environment) -> list[str]:
     return [f"{name} was {old[name]}, is {new[name]}" for name in old if old[name] != new[name]]
 
 
-def _processes(order: Order) -> list[tuple[int, list[Share]]]:
+def is_infrastructure(failure: Failure) -> bool:
+    """Whether a failure is the machine's and may go away by itself: a new process can be worth a try.
+
+    That is a worker that was ended by a signal (the kernel's out-of-memory killer among others) or at its time limit,
+    and a device that cannot be opened when a worker starts. What a pipeline raises or returns is a result, memory that
+    it asks for and does not get included, and a switch that is not in force is a wrong setting: neither is retried.
+    """
+    if failure.stage == "process":
+        return failure.error.startswith(("killed by signal", "ended at its time limit"))
+    return failure.stage == "start" and failure.error in _DEVICE_ERRORS
+
+
+_DEVICE_ERRORS = {"DeviceUnavailable", "RuntimeError", "AcceleratorError"}
+"""What backends raise, and what torch raises in them, where a device cannot be opened."""
+
+
+def _processes(order: Order, notes: _Notes) -> list[tuple[int, list[Share]]]:
     """The processes to start: index, and what each makes. Samples that are there already count."""
     stored = stored_samples(order.folder)
     have = Counter(sample.key for sample in stored)
     repeats = order.plan.repeats
     lacking = {key: repeats.in_process * repeats.processes - have[key] for key in order.plan.keys}
-    first = max((sample.process for sample in stored), default=-1) + 1
+    used = [sample.process for sample in stored] + [failure.process for failure in notes.retried]
+    first = max(used, default=-1) + 1
     processes: list[tuple[int, list[Share]]] = []
     while any(count > 0 for count in lacking.values()):
         shares = [Share(key=key, repeats=min(repeats.in_process, count)) for key, count in lacking.items() if count > 0]
@@ -252,8 +287,8 @@ def stored_samples(folder: Path) -> list[Sample]:
     return sorted(samples, key=lambda each: (each.key.case, each.key.seed, each.process, each.repeat))
 
 
-def _work(order: Order, assignment: Assignment, log: Path, notes: _Notes) -> bool:
-    """Run one process to its end; False when the run cannot go on."""
+def _work(order: Order, assignment: Assignment, log: Path, notes: _Notes) -> list[Failure]:
+    """Run one process to its end; gives what went wrong in it."""
     work = order.folder / WORK_FOLDER
     work.mkdir(exist_ok=True)
     paper = work / f"p{assignment.process}.json"
@@ -268,7 +303,7 @@ def _work(order: Order, assignment: Assignment, log: Path, notes: _Notes) -> boo
     )
     if not end.done or end.exit_code != 0:
         notes.failures.append(_process_failure(end.words, assignment, log, order.plan.time_limit_seconds))
-    return all(failure.stage == "generate" for failure in notes.failures[before:])
+    return notes.failures[before:]
 
 
 def _process_failure(words: str, assignment: Assignment, log: Path, time_limit_seconds: float | None) -> Failure:
@@ -320,6 +355,7 @@ def _run(  # noqa: PLR0913 - the parts of a record
         loaded=notes.loaded,
         samples=stored_samples(order.folder),
         failures=notes.failures,
+        retried=notes.retried,
         log_tail=_tail(logs[0], _LOG_LINES) if logs else "",
     )
 

@@ -557,6 +557,21 @@ def error(folder: Path) -> Report:
     return report(question, [broken], [compared])
 
 
+def retried(folder: Path) -> Report:
+    """An identical report of a run in which a second process took over."""
+    found = identical(folder)
+    failure = Failure(
+        stage="process",
+        key=None,
+        process=0,
+        repeat=None,
+        error="killed by signal 9",
+        message="worker process 0 killed by signal 9 (SIGKILL) before its work was done",
+    )
+    runs = [found.runs[0].model_copy(update={"retried": [failure]}), *found.runs[1:]]
+    return found.model_copy(update={"runs": runs})
+
+
 def nothing_loaded(_folder: Path) -> Report:
     """No worker came far enough to say anything."""
     question = scenario(CASES, [CANDIDATE], [])
@@ -733,6 +748,7 @@ BUILDERS: dict[str, Callable[[Path], Report]] = {
         within_limits,
         not_comparable,
         error,
+        retried,
         nothing_loaded,
         nothing_compared,
         skipped,

@@ -38,6 +38,7 @@ def test_there_are_the_promised_formats() -> None:
         "json": "report.json",
         "junit": "junit.xml",
         "markdown": "report.md",
+        "summary": "summary.md",
     }
 
 
@@ -102,7 +103,7 @@ def test_json_reads_back_as_the_report(sample: tuple[Report, Path]) -> None:
 
 
 @pytest.mark.parametrize("status", list(Status))
-@pytest.mark.parametrize("name", ["html", "markdown", "junit"])
+@pytest.mark.parametrize("name", ["html", "markdown", "junit", "summary"])
 def test_every_status_has_its_word_on_the_page(name: str, status: Status, tmp_path: Path) -> None:
     report = sample_reports.with_outcome(tmp_path, status)
     text = readable(name, rendered(name, report, tmp_path))
@@ -199,7 +200,7 @@ def test_a_limit_shows_rule_reason_measurement_and_verdict(name: str, tmp_path: 
     assert reasons["psnr_db at least 40"] == "Calibrated from 20 runs, worst 43.1, margin 3 dB."
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "summary"])
 def test_a_metric_without_a_value_says_why(name: str, tmp_path: Path) -> None:
     text = rendered(name, sample_reports.within_limits(tmp_path), tmp_path)
     expected = "the pictures have no apples" if name == "json" else "undefined: the pictures have no apples"
@@ -237,6 +238,11 @@ def test_failures_are_shown_with_their_traceback(name: str, tmp_path: Path) -> N
     assert "NPU out of memory. Tried to allocate 2.00 GiB" in text
     assert "Traceback (most recent call last):" in text
     assert "the worker was killed" in text
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "csv"])
+def test_what_was_retried_is_shown(name: str, tmp_path: Path) -> None:
+    assert "killed by signal 9 (SIGKILL)" in rendered(name, sample_reports.retried(tmp_path), tmp_path)
 
 
 # --- hostile text ----------------------------------------------------------------------------------------------------
@@ -357,6 +363,66 @@ def test_junit_names_case_reason_and_numbers(tmp_path: Path) -> None:
     assert numbers["distinct_outcomes"] == "2"
     assert numbers["worst.image.max_abs_diff"] == "9 pixel units"
     assert cases["pizza, seed 42"].find("failure") is None
+
+
+SHAPE = {
+    # element: (attributes it must have, attributes it may have, elements inside it)
+    "testsuites": ({"name", "tests", "failures", "errors", "skipped"}, {"time"}, {"testsuite"}),
+    "testsuite": ({"name", "tests", "failures", "errors", "skipped"}, {"time"}, {"properties", "testcase"}),
+    "testcase": ({"classname", "name"}, {"time"}, {"properties", "failure", "error", "skipped"}),
+    "properties": (set(), set(), {"property"}),
+    "property": ({"name", "value"}, set(), set()),
+    "failure": ({"message", "type"}, set(), set()),
+    "error": ({"message", "type"}, set(), set()),
+    "skipped": ({"message"}, set(), set()),
+}
+"""The elements that readers of JUnit XML agree on, as far as the report uses them."""
+
+
+def shape_problems(element: ET.Element) -> list[str]:
+    must, may, inside = SHAPE[element.tag]
+    found = [f"{element.tag} lacks {name}" for name in must - set(element.attrib)]
+    found += [f"{element.tag} has {name}" for name in set(element.attrib) - must - may]
+    found += [f"{child.tag} in {element.tag}" for child in element if child.tag not in inside]
+    found += [f"{each.tag} twice in a test case" for each in element if element.tag == "testcase" and len(element) > 2]
+    if element.tag != "properties" and [child.tag for child in element].count("properties") > 1:
+        found.append(f"two lists of properties in {element.tag}")
+    return found + [each for child in element if child.tag in inside for each in shape_problems(child)]
+
+
+def test_junit_has_the_common_shape_and_every_name_once(sample: tuple[Report, Path]) -> None:
+    root = junit(*sample)
+    assert root.tag == "testsuites"
+    assert shape_problems(root) == []
+    names = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
+    assert names
+    assert len(set(names)) == len(names)
+    suites = [suite.get("name") for suite in root.iter("testsuite")]
+    assert len(set(suites)) == len(suites)
+
+
+def test_another_shape_of_junit_is_seen() -> None:
+    text = '<testsuites name="a" tests="1"><testsuite><testcase name="b"><passed/></testcase></testsuite></testsuites>'
+    found = shape_problems(ET.fromstring(text))
+    assert {"testsuites lacks failures", "testcase lacks classname", "passed in testcase"} <= set(found)
+
+
+def test_junit_has_a_test_case_for_each_case_seed_arm_and_scope(sample: tuple[Report, Path]) -> None:
+    report, folder = sample
+    names = {(case.get("classname"), case.get("name")) for case in junit(report, folder).iter("testcase")}
+    for comparison in report.comparisons:
+        arms = "-against-".join(dict.fromkeys((comparison.actual.arm, comparison.expected.arm)))
+        keys = {pair.key for pair in comparison.pairs} | {each.key for each in comparison.repetitions}
+        for key in keys:
+            assert (f"{report.scenario.name}.{arms}.{comparison.scope}", str(key)) in names
+
+
+def test_junit_gives_the_reason_of_a_pass_too(tmp_path: Path) -> None:
+    for case in junit(sample_reports.within_limits(tmp_path), tmp_path).iter("testcase"):
+        properties = {each.get("name"): each.get("value") for each in case.iter("property")}
+        assert properties["status"] in {"identical", "within_limits"}
+        assert properties["reason"]
+        assert "\n" not in (properties["reason"] or "")
 
 
 def test_junit_keeps_failures_that_belong_to_no_picture(tmp_path: Path) -> None:

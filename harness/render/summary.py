@@ -1,0 +1,97 @@
+"""The report as a short Markdown page for the summary of a CI step: totals, then failures, then what passed.
+
+CI systems refuse a summary of more than 1 MiB, so it is cut, by section and at the end of a row, and says in words how
+much was left out and where it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from harness.records import EXIT_CODES, Status
+from harness.render import _tables as tables
+from harness.render import _words as words
+from harness.render._cases import judged_cases, whole_report
+from harness.render._circumstances import retried
+from harness.render._document import clean
+from harness.render._sections import document
+from harness.render._templates import fill
+from harness.text import markdown_cell, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from harness.records import Report
+    from harness.render._cases import JudgedCase
+
+FILE_NAME = "summary.md"
+
+MOST_BYTES = 1_000_000
+"""Size in UTF-8 that a summary never exceeds: below 1 MiB, with room for what else a step says."""
+
+_LONGEST_REASON = 300
+_MOST_REASONS = 10
+_RESERVE_BYTES = 1_000
+"""Kept free in each section for its heading and for saying what was left out."""
+
+
+def render(report: Report, *, folder: Path) -> str:
+    """Text of the summary; ``folder`` is the job folder, and only its name is used."""
+    found = sorted(_rows(report), key=lambda row: words.RANKS[row[1].status])
+    failed = [_line(*row) for row in found if EXIT_CODES[row[1].status] != 0]
+    passed = [_line(*row) for row in found if EXIT_CODES[row[1].status] == 0]
+    whole = document(report)
+    text = fill(
+        "summary.md.j2",
+        document=whole,
+        title=one_line(whole.title),
+        totals=_totals(case.status for _, case in found),
+        reasons=[one_line(each, _LONGEST_REASON) for each in whole.reasons[:_MOST_REASONS]],
+        retried=[f"{arm} was retried after: {one_line(each.message)}" for arm, each in retried(report)[:_MOST_REASONS]],
+        job=folder.name,
+    )
+    for title, lines in (("Failures", failed), ("Passed", passed)):
+        text += _section(title, lines, MOST_BYTES - len(text.encode()))
+    return text
+
+
+def _rows(report: Report) -> Iterator[tuple[str, JudgedCase]]:
+    """Each test case with the name of its comparison."""
+    for comparison in report.comparisons:
+        name = tables.name_of(comparison)
+        yield from ((f"{name}, {comparison.scope.value}", case) for case in judged_cases(comparison))
+    if (whole := whole_report(report)) is not None:
+        yield report.scenario.name, whole
+
+
+def _totals(statuses: Iterable[Status]) -> str:
+    """How many test cases had which outcome, the worst first."""
+    counts = Counter(statuses)
+    passed = sum(count for status, count in counts.items() if EXIT_CODES[status] == 0)
+    parts = [f"{counts[status]} {words.status_word(status)}" for status in words.RANKS if counts[status]]
+    return f"{passed} of {words.count(counts.total(), 'check')} passed: {', '.join(parts) or 'nothing was compared'}."
+
+
+def _line(name: str, case: JudgedCase) -> str:
+    word = words.status_word(case.status)
+    word = f"**{word.upper()}**" if EXIT_CODES[case.status] != 0 else word
+    cells = [name, case.name, one_line(clean(case.reason), _LONGEST_REASON)]
+    return f"| {word} | {' | '.join(markdown_cell(cell) for cell in cells)} |\n"
+
+
+def _section(title: str, lines: list[str], room_bytes: int) -> str:
+    """A table of as many rows as there is room for, and how many were left out."""
+    if not lines:
+        return ""
+    ends = accumulate(len(line.encode()) for line in lines)
+    kept = lines[: sum(end <= room_bytes - _RESERVE_BYTES for end in ends)]
+    text = f"\n## {title}\n\n"
+    if kept:
+        text += "| Outcome | Arm and scope | Case and seed | Reason |\n| :--- | :--- | :--- | :--- |\n" + "".join(kept)
+    if left_out := len(lines) - len(kept):
+        rows = words.count(left_out, "row")
+        text += f"\n{rows} of {len(lines)} left out for want of room; junit.xml and report.md of this job have all.\n"
+    return text

@@ -1,0 +1,119 @@
+"""Failures of the machine may be retried and stay on record; results never are."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.records import Failure
+from harness.run.supervisor import is_infrastructure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.command_line import RunHarness, WriteScenario
+
+
+def stored_run(job: Path) -> dict[str, Any]:
+    run: dict[str, Any] = json.loads((job / "candidate" / "run.json").read_text(encoding="utf-8"))
+    return run
+
+
+ONCE: dict[str, tuple[str, str, dict[str, Any]]] = {
+    # what the record says of the cause: (adapter, device, what else the scenario says)
+    "killed by signal 9": ("planted-killed-once", "cpu", {}),
+    "ended at its time limit": ("planted-hang-once", "cpu", {"time_limit_seconds": 20}),
+    "the device is in use by another process": ("planted-killed-once", "planted-busy", {}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cause", ONCE)
+def test_a_failure_of_the_machine_is_retried_and_stays_on_record(
+    cause: str, run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
+) -> None:
+    adapter, device, changes = ONCE[cause]
+    path = write_scenario(model={"adapter": adapter}, repeats={"in_process": 3, "processes": 1}, **changes)
+    ended = run_harness("check", path, "--retries", "1", "--device", device)
+    assert ended.code == 0, ended.err
+    assert "retried after: " in ended.err
+    run = stored_run(only_job())
+    assert run["failures"] == []
+    assert [cause in failure["message"] for failure in run["retried"]] == [True]
+    assert len(run["samples"]) == 3
+    report = only_job() / "report"
+    for name in ("report.md", "index.html", "junit.xml", "summary.md"):
+        assert cause in (report / name).read_text(encoding="utf-8")
+    assert "--retries 1" in (report / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_nothing_is_retried_unless_it_is_asked_for_and_not_more_often(
+    run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
+) -> None:
+    assert run_harness("check", write_scenario(model={"adapter": "planted-killed-once"})).code == 3
+    assert stored_run(only_job())["retried"] == []
+
+
+@pytest.mark.slow
+def test_retries_are_counted(
+    run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
+) -> None:
+    path = write_scenario(model={"adapter": "planted-killed"}, repeats={"in_process": 3, "processes": 2})
+    assert run_harness("check", path, "--retries", "2").code == 3
+    run = stored_run(only_job())
+    assert [failure["process"] for failure in run["retried"]] == [0, 1]
+    assert [failure["process"] for failure in run["failures"]] == [2]
+    assert [(sample["process"], sample["repeat"]) for sample in run["samples"]] == [(0, 0), (1, 0), (2, 0)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("adapter", "code"),
+    [("planted-drift", 6), ("planted-crash", 3), ("planted-load-crash", 3), ("planted-nan", 3)],
+)
+def test_a_result_is_never_retried(
+    adapter: str, code: int, run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
+) -> None:
+    path = write_scenario(model={"adapter": adapter}, repeats={"in_process": 3, "processes": 1})
+    assert run_harness("check", path, "--retries", "3").code == code
+    run = stored_run(only_job())
+    assert run["retried"] == []
+    assert {sample["process"] for sample in run["samples"]} <= {0}
+
+
+@pytest.mark.slow
+def test_a_retry_does_not_wash_away_a_drift_that_would_vanish(
+    run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
+) -> None:
+    path = write_scenario(model={"adapter": "planted-drift-then-killed"}, repeats={"in_process": 5, "processes": 1})
+    ended = run_harness("check", path, "--retries", "1")
+    assert ended.code == 6, ended.err
+    run = stored_run(only_job())
+    assert len(run["retried"]) == 1
+    assert [sample["process"] for sample in run["samples"]] == [0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "retried"),
+    [
+        ("process", "killed by signal 9", True),
+        ("process", "ended at its time limit", True),
+        ("process", "ended with exit code 1 before its work was done", False),
+        ("start", "DeviceUnavailable", True),
+        ("start", "RuntimeError", True),
+        ("start", "RunError", False),  # a switch that is not in force
+        ("start", "NotCovered", False),
+        ("load", "OutOfMemoryError", False),
+        ("generate", "OutOfMemoryError", False),
+        ("generate", "RuntimeError", False),
+        ("output", "BadOutput", False),
+        ("environment", "EnvironmentChanged", False),
+    ],
+)
+def test_what_belongs_to_the_machine(stage: str, error: str, *, retried: bool) -> None:
+    failure = Failure(stage=stage, key=None, process=0, repeat=None, error=error, message="planted")
+    assert is_infrastructure(failure) is retried
