@@ -6,6 +6,7 @@ missing, 1 an accuracy limit failed, 6 only determinism failed, 5 nothing select
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import sys
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from harness.errors import HarnessError, Interrupted, RunError
+from harness.errors import HarnessError, Interrupted, RunError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from harness.jobs import Selection
     from harness.records import Comparison, Status
+    from harness.store.baselines import Baseline
 
 app = typer.Typer(
     add_completion=False,
@@ -66,8 +68,10 @@ Retries = Annotated[
     typer.Option(min=0, help="New processes an arm may get after failures of the machine; results are never retried."),
 ]
 RunsDir = Annotated[Path, typer.Option(help="Where job folders are made.")]
+BaselinesDir = Annotated[Path, typer.Option(help="Where baselines are kept.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RUNS_DIR = Path("runs")
+BASELINES_DIR = Path("baselines")
 
 
 @app.command()
@@ -84,22 +88,16 @@ def validate(scenarios: Scenarios) -> None:
 @app.command(name="list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="scenarios, runs, backends, adapters, metrics, models, kernels or formats.")
+        str,
+        typer.Argument(help="scenarios, runs, baselines, backends, adapters, metrics, models, kernels or formats."),
     ],
     runs_dir: RunsDir = RUNS_DIR,
     scenarios_dir: Annotated[Path, typer.Option(help="Folder of the scenarios.")] = Path("scenarios"),
+    baselines_dir: BaselinesDir = BASELINES_DIR,
     as_json: AsJson = False,
 ) -> None:
     """List what there is."""
-    from harness import jobs
-    from harness.terminal import say, say_json
-
-    rows = jobs.listed(what, runs_folder=runs_dir, scenarios_folder=scenarios_dir)
-    if as_json:
-        say_json(rows)
-        return
-    for row in rows:
-        say(f"{row['name']:<28} {row['about']}")
+    _list(what, runs_dir, scenarios_dir, baselines_dir, as_json=as_json)
 
 
 @app.command()
@@ -326,6 +324,141 @@ def selftest(as_json: AsJson = False) -> None:
         table_of_checks(found)
     if not all(each.ok for each in found):
         raise typer.Exit(3)
+
+
+baseline = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="References that travel: accept a run, keep it whole, carry it to another machine.",
+)
+app.add_typer(baseline, name="baseline")
+
+Names = Annotated[list[str] | None, typer.Argument(help="Baselines; all where none is named.", metavar="SCENARIO/ARM")]
+Replace = Annotated[bool, typer.Option("--replace", help="Take it in the place of another of that name.")]
+
+
+@baseline.command()
+def accept(
+    run: Annotated[Path, typer.Argument(help="Run folder, runs/JOB/ARM.")],
+    reason: Annotated[str, typer.Option(help="Why these pictures are right, or right again.")],
+    who: Annotated[str | None, typer.Option(help="Who accepts; the user of this session by default.")] = None,
+    modes: Annotated[bool, typer.Option("--modes", help="Accept every outcome of an unstable run.")] = False,
+    baselines_dir: BaselinesDir = BASELINES_DIR,
+) -> None:
+    """Make a run the baseline of its scenario and arm."""
+    from harness import jobs
+
+    made = jobs.accept_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes)
+    _say_baselines("accepted", [made])
+
+
+@baseline.command(name="list")
+def list_baselines(
+    baselines_dir: BaselinesDir = BASELINES_DIR,
+    scenarios_dir: Annotated[Path, typer.Option(help="Folder of the scenarios.")] = Path("scenarios"),
+    as_json: AsJson = False,
+) -> None:
+    """List baselines: what they hold, who accepted them and why."""
+    _list("baselines", RUNS_DIR, scenarios_dir, baselines_dir, as_json=as_json)
+
+
+@baseline.command()
+def verify(
+    names: Names = None,
+    baselines_dir: BaselinesDir = BASELINES_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Hash every file again: exit 3 when one is damaged, missing or surplus."""
+    from harness import jobs
+    from harness.terminal import say, say_json
+
+    found = jobs.verify_baselines(baselines_dir, names or [])
+    if as_json:
+        say_json([asdict(each) for each in found])
+    else:
+        for each in found:
+            for problem in each.problems:
+                say(f"{each.name}: {problem}")
+            if not each.problems:
+                say(f"{each.name}: whole, manifest digest {each.digest}")
+    if any(each.problems for each in found):
+        raise typer.Exit(3)
+
+
+@baseline.command()
+def pack(
+    name: Annotated[str, typer.Argument(help="Baseline.", metavar="SCENARIO/ARM")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    baselines_dir: BaselinesDir = BASELINES_DIR,
+) -> None:
+    """Write a baseline as one file that can be carried to another machine."""
+    from harness import jobs
+
+    _say_baselines("packed", [jobs.pack_baseline(baselines_dir, name, out)])
+
+
+@baseline.command()
+def unpack(
+    file: Annotated[Path, typer.Argument(help="File that harness baseline pack wrote.")],
+    baselines_dir: BaselinesDir = BASELINES_DIR,
+    replace: Replace = False,
+) -> None:
+    """Put a packed baseline in its place, after hashing all of it."""
+    from harness import jobs
+
+    _say_baselines("unpacked", [jobs.unpack_baseline(file, baselines_dir, replace=replace)])
+
+
+@baseline.command()
+def push(
+    target: Annotated[str, typer.Argument(help="Folder, or a URL such as s3://bucket/baselines.")],
+    names: Names = None,
+    baselines_dir: BaselinesDir = BASELINES_DIR,
+) -> None:
+    """Put packs of baselines where other machines can pull them."""
+    from harness import jobs
+
+    _say_baselines("pushed", jobs.push_baselines(baselines_dir, names or [], target))
+
+
+@baseline.command()
+def pull(
+    source: Annotated[str, typer.Argument(help="Folder, or a URL such as s3://bucket/baselines.")],
+    names: Names = None,
+    baselines_dir: BaselinesDir = BASELINES_DIR,
+    replace: Replace = False,
+) -> None:
+    """Get baselines that another machine pushed, and unpack them."""
+    from harness import jobs
+
+    _say_baselines("pulled", jobs.pull_baselines(source, names or [], baselines_dir, replace=replace))
+
+
+def _list(what: str, runs_dir: Path, scenarios_dir: Path, baselines_dir: Path, *, as_json: bool) -> None:
+    from harness import jobs
+    from harness.terminal import say, say_json
+
+    rows = jobs.listed(what, runs_folder=runs_dir, scenarios_folder=scenarios_dir, baselines_folder=baselines_dir)
+    if as_json:
+        say_json(rows)
+        return
+    for row in rows:
+        say(f"{row['name']:<28} {row['about']}")
+
+
+def _say_baselines(done: str, found: list[Baseline]) -> None:
+    """What was done with each, and the digest that people hold against each other by another channel."""
+    from harness.terminal import say
+
+    for each in found:
+        say(f"{done} {each.manifest.name}: manifest digest {each.manifest.digest}")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:  # a container may have no name for its user
+        raise UsageError("this session's user has no name; say with --who who accepts the baseline.") from error
 
 
 def main(arguments: list[str] | None = None) -> int:

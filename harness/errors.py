@@ -9,6 +9,8 @@
     │   └── UnknownName          no part is called like that
     ├── RunError              3  something failed while running
     │   ├── DeviceUnavailable    the device that was asked for is not there
+    │   ├── BaselineDamaged      a baseline or a packed one is not what was accepted
+    │   ├── NotAcceptable        a run cannot become a baseline
     │   └── NotCovered           no reference kernel computes what was asked for
     ├── BaselineMissing       4  nothing to compare with
     ├── NothingSelected       5  a selection matched nothing
@@ -73,6 +75,14 @@ class RunError(HarnessError):
 
 class DeviceUnavailable(RunError):
     """The device that was asked for cannot be used here; the message gives the reason and the next step."""
+
+
+class BaselineDamaged(RunError):
+    """A stored or packed baseline does not hold what its manifest says; the message names the files."""
+
+
+class NotAcceptable(RunError):
+    """A run cannot become a baseline; the message gives every reason."""
 
 
 class NotCovered(RunError):

@@ -41,3 +41,26 @@ def write_text(path: Path, text: str) -> None:
         UnicodeEncodeError: the text holds half a surrogate pair; nothing was written.
     """
     write_atomically(path, text.encode("utf-8"))
+
+
+def flush_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk, so that a rename in it outlives a loss of power.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_safe_path(path: str) -> bool:
+    """Whether a path from a foreign record stays below the folder it is relative to, on every system.
+
+    >>> [is_safe_path(each) for each in ("samples/cup/42/p0r0.png", "../up", "/etc/passwd", "a//b", "c:x", "")]
+    [True, False, False, False, False, False]
+    """
+    words = path.split("/")
+    return not any(word in {"", ".", ".."} for word in words) and not set(path) & set("\\:\0")

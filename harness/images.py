@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.records import ArrayRef
+
 FORMATS = ("PNG", "WEBP", "JPEG", "BMP", "TIFF")
 """Picture formats that are read."""
 
@@ -256,3 +258,19 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
     raise RecordError(
         f"{path} has no array {name!r}; it has {', '.join(names) or 'none'}. Run and record are not of the same run."
     )
+
+
+def read_kept(folder: Path, ref: ArrayRef) -> NDArray[Any]:
+    """Read an array that a run kept and hold it against the digest it was kept under.
+
+    Raises:
+        ImageError: the picture cannot be read.
+        RecordError: the array cannot be read, or is not the one that was kept.
+    """
+    array = read_picture(folder / ref.path) if ref.name is None else read_array(folder / ref.path, ref.name)
+    if (found := array_digest(array)) != ref.digest:
+        raise RecordError(
+            f"{folder / ref.path} does not hold what its record says: digest {found[:16]}…, recorded "
+            f"{ref.digest[:16]}…. The file was changed after the run; run again."
+        )
+    return array

@@ -6,6 +6,7 @@ import os
 import tempfile
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,16 @@ from harness.compare.pictures import Tally, compare_files, compare_folders
 from harness.compare.selftest import Check, checks
 from harness.diagnose.checks import diagnose
 from harness.diagnose.machine import look
-from harness.errors import NothingSelected, ScenarioError, UnknownName, UsageError
+from harness.errors import (
+    BaselineDamaged,
+    BaselineMissing,
+    NothingSelected,
+    ScenarioError,
+    UnknownName,
+    UsageError,
+)
 from harness.files import write_text
+from harness.host import commit
 from harness.images import read_picture, write_picture
 from harness.records import (
     EXIT_CODES,
@@ -43,6 +52,7 @@ from harness.run.supervisor import (
     make_run,
     named_device,
 )
+from harness.store import acceptance, baselines, packs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,6 +61,7 @@ if TYPE_CHECKING:
     from harness.records import Diagnosis, FolderDiff, PicturePair, Plan, Status
     from harness.run.events import Event
     from harness.scenario import LoadedScenario
+    from harness.store.baselines import Baseline
 
 FORMATS = ("md", "html", "json", "junit", "csv", "summary")
 """Formats on the command line; each is the short or full name of a renderer."""
@@ -329,7 +340,64 @@ class Wish:
         return scenario.of_options(values, self.input_image)
 
 
-def listed(what: str, *, runs_folder: Path, scenarios_folder: Path) -> list[dict[str, str]]:
+def accept_baseline(run_folder: Path, baselines_folder: Path, *, reason: str, who: str, modes: bool) -> Baseline:
+    """Make a run the baseline of its scenario and arm, as of now and from the commit of the working folder."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return acceptance.accept(
+        run_folder, baselines_folder, reason=reason, who=who, commit=commit(), accepted_utc=now, modes=modes
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What hashing a baseline again showed."""
+
+    name: str
+    """Scenario and arm."""
+    digest: str
+    """Digest of its manifest; empty where the manifest cannot be read."""
+    problems: list[str]
+    """What is damaged, missing or surplus; empty when it is whole."""
+
+
+def verify_baselines(baselines_folder: Path, wanted: list[str]) -> list[Verified]:
+    """Hash baselines again, all where none is named, and name what a killed process left.
+
+    Raises:
+        BaselineMissing: there is none, or not the one that was named.
+    """
+    chosen = wanted or baselines.names(baselines_folder)
+    leftovers = baselines.unfinished(baselines_folder)
+    if not chosen and not leftovers:
+        raise BaselineMissing(f"there are no baselines in {baselines_folder}; harness baseline accept makes one.")
+    verified = [_verified(baselines_folder, name) for name in chosen]
+    if not wanted:
+        words = "an accept or unpack was cut off here; the next one of this baseline cleans it up"
+        verified += [Verified(name=str(path), digest="", problems=[words]) for path in leftovers]
+    return verified
+
+
+def pack_baseline(baselines_folder: Path, name: str, out: Path) -> Baseline:
+    """Write a baseline as one portable file."""
+    return packs.pack(baselines_folder, name, out)
+
+
+def unpack_baseline(path: Path, baselines_folder: Path, *, replace: bool) -> Baseline:
+    """Put a packed baseline in its place after hashing all of it."""
+    return packs.unpack(path, baselines_folder, replace=replace)
+
+
+def push_baselines(baselines_folder: Path, wanted: list[str], target: str) -> list[Baseline]:
+    """Put packs of baselines, all where none is named, into a folder that a URL names."""
+    return packs.push(baselines_folder, wanted, target)
+
+
+def pull_baselines(source: str, wanted: list[str], baselines_folder: Path, *, replace: bool) -> list[Baseline]:
+    """Unpack baselines, all where none is named, from a folder that a URL names."""
+    return packs.pull(source, wanted, baselines_folder, replace=replace)
+
+
+def listed(what: str, *, runs_folder: Path, scenarios_folder: Path, baselines_folder: Path) -> list[dict[str, str]]:
     """Rows of ``name`` and ``about`` for a listing.
 
     Raises:
@@ -339,6 +407,7 @@ def listed(what: str, *, runs_folder: Path, scenarios_folder: Path) -> list[dict
     lists: dict[str, Callable[[], list[dict[str, str]]]] = {
         "scenarios": lambda: [_scenario_row(path) for path in store.scenario_files(scenarios_folder)],
         "runs": lambda: [_run_row(folder) for folder in store.run_folders(runs_folder)],
+        "baselines": lambda: [_baseline_row(baselines_folder, name) for name in baselines.names(baselines_folder)],
         "backends": lambda: _part_rows("backends"),
         "adapters": lambda: _part_rows("adapters"),
         "metrics": lambda: [_metric_row(name) for name in plugins.names("metrics")],
@@ -350,7 +419,8 @@ def listed(what: str, *, runs_folder: Path, scenarios_folder: Path) -> list[dict
         raise UnknownName("list", what, lists)
     rows = lists[what]()
     if not rows:
-        raise NothingSelected(f"there are no {what} in {runs_folder if what == 'runs' else scenarios_folder}.")
+        folder = {"runs": runs_folder, "baselines": baselines_folder}.get(what, scenarios_folder)
+        raise NothingSelected(f"there are no {what} in {folder}.")
     return rows
 
 
@@ -365,6 +435,28 @@ def _run_row(folder: Path) -> dict[str, str]:
     made = store.load(Run, folder / RUN_FILE)
     failed = f", {len(made.failures)} failed" if made.failures else ""
     return {"name": str(folder), "about": f"{made.state}, {len(made.samples)} samples{failed}"}
+
+
+def _baseline_row(baselines_folder: Path, name: str) -> dict[str, str]:
+    try:
+        manifest = baselines.read(baselines_folder, name).manifest
+    except BaselineDamaged as error:  # one that cannot be used is still listed
+        return {"name": name, "about": str(error)}
+    modes = max(each.modes for each in manifest.accepted)
+    several = f", up to {modes} outcomes each" if modes > 1 else ""
+    return {
+        "name": name,
+        "about": f"{len(manifest.accepted)} cases and seeds{several}, accepted {manifest.accepted_utc} by "
+        f"{manifest.who}: {manifest.why}; digest {manifest.digest[:16]}",
+    }
+
+
+def _verified(baselines_folder: Path, name: str) -> Verified:
+    try:
+        return Verified(name=name, digest=baselines.read(baselines_folder, name).manifest.digest, problems=[])
+    except BaselineDamaged:
+        folder = baselines.readable(baselines_folder, name)
+        return Verified(name=name, digest="", problems=baselines.problems(folder, name))
 
 
 def _part_rows(kind: str) -> list[dict[str, str]]:

@@ -36,6 +36,9 @@ SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
 """Name of a run's record in its folder."""
 
+MANIFEST_FILE = "manifest.json"
+"""Name of a baseline's manifest in its folder."""
+
 
 def _from_json(value: Any) -> Any:
     return {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}.get(value, value) if isinstance(value, str) else value
@@ -753,6 +756,78 @@ class Run(Record):
     def samples_of(self, key: CaseKey) -> list[Sample]:
         """Samples of one case and seed, in the order of processes and repeats."""
         return [sample for sample in self.samples if sample.key == key]
+
+
+# --- what accepting a baseline writes --------------------------------------------------------------------------------
+
+
+class StoredFile(Record):
+    """One file of a baseline."""
+
+    path: str
+    """Path below the baseline's folder, with ``/``."""
+    sha256: Digest
+    """SHA-256 of the file's bytes."""
+    bytes: int
+    """Size of the file."""
+
+
+class AcceptedCase(Record):
+    """What was accepted for one case and seed."""
+
+    key: CaseKey
+    """Case and seed."""
+    noise_digest: Digest | None
+    """SHA-256 over the digests of all draws, in their order; None where the noise is unverified."""
+    modes: int
+    """Number of distinct outcomes that were accepted."""
+    runs: int
+    """Number of samples they were seen in."""
+    processes: int
+    """Number of processes these were made in."""
+
+
+class Manifest(Record):
+    """Where a baseline comes from, who accepted it and why, and what each of its files holds."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    scenario: Id
+    """Name of the scenario."""
+    scenario_digest: Digest
+    """Digest of the scenario as it was written when the run was made."""
+    arm: Id
+    """Name of the arm."""
+    model_digest: Digest
+    """SHA-256 over the sorted names and digests of all files of the model."""
+    code_digest: Digest
+    """SHA-256 over the harness's code and the adapter's that made the run."""
+    environment: Environment
+    """What the run was made on."""
+    run: str
+    """Folder of the job and of the arm that was accepted."""
+    accepted: list[AcceptedCase]
+    """What was accepted, by case and seed."""
+    who: str
+    """Who accepted it."""
+    why: str = Field(min_length=10)
+    """Why it is right, or why it replaces the one before."""
+    accepted_utc: str
+    """When it was accepted, ISO 8601."""
+    commit: str | None
+    """Git commit of the folder in which it was accepted, with ``-dirty`` when it had changes."""
+    files: list[StoredFile]
+    """Every other file of the baseline, sorted by path."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest's file; people hold it against each other by another channel."""
+        return hashlib.sha256(to_json(self).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Scenario and arm, as on the command line."""
+        return f"{self.scenario}/{self.arm}"
 
 
 # --- what a comparison writes ----------------------------------------------------------------------------------------

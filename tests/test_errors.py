@@ -24,6 +24,8 @@ CODES = {
     "UnknownName": 2,
     "RunError": 3,
     "DeviceUnavailable": 3,
+    "BaselineDamaged": 3,
+    "NotAcceptable": 3,
     "NotCovered": 3,
     "BaselineMissing": 4,
     "NothingSelected": 5,

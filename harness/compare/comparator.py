@@ -15,8 +15,8 @@ from harness.compare.hints import hints
 from harness.compare.repetition import repetition
 from harness.compare.traces import trace_differences
 from harness.contracts import DATA_RANGE
-from harness.errors import ImageError, RecordError, UndefinedMetric
-from harness.images import array_digest, read_array, read_picture
+from harness.errors import ImageError, UndefinedMetric
+from harness.images import read_kept
 from harness.records import CaseKey, Comparison, Measurement, NoiseMode, Pair, RunRef, Scope
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.contracts import Metric, Subject
-    from harness.records import ArrayRef, Limit, Run, Sample
+    from harness.records import Limit, Run, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,16 +144,14 @@ def _repeat_pairs(stored: StoredRun, key: CaseKey) -> list[Pair]:
 
 def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, theirs: Sample) -> Pair:
     names = plugins.names("metrics")
-    pictures = _picture(actual, mine.image), _picture(expected, theirs.image)
+    pictures = read_kept(actual.folder, mine.image), read_kept(expected.folder, theirs.image)
     measurements = measure(*pictures, subject="image", metrics=names)
     if mine.float_image and theirs.float_image:
-        measurements += measure(
-            _array(actual, mine.float_image), _array(expected, theirs.float_image), subject="float_image", metrics=names
-        )
+        floats = read_kept(actual.folder, mine.float_image), read_kept(expected.folder, theirs.float_image)
+        measurements += measure(*floats, subject="float_image", metrics=names)
     if mine.latents and theirs.latents:
-        measurements += measure(
-            _array(actual, mine.latents), _array(expected, theirs.latents), subject="latents", metrics=names
-        )
+        latents = read_kept(actual.folder, mine.latents), read_kept(expected.folder, theirs.latents)
+        measurements += measure(*latents, subject="latents", metrics=names)
     return Pair(
         key=key,
         actual=mine.label,
@@ -170,24 +168,6 @@ def first_differing_step(actual: Sample, expected: Sample) -> int | None:
     """First denoising step, from 1, whose latents differ; None when all that were kept are equal."""
     steps = zip(actual.per_step, expected.per_step, strict=False)
     return next((number for number, (mine, theirs) in enumerate(steps, 1) if mine.digest != theirs.digest), None)
-
-
-def _picture(stored: StoredRun, ref: ArrayRef) -> NDArray[Any]:
-    return _checked(read_picture(stored.folder / ref.path), ref, stored.folder)
-
-
-def _array(stored: StoredRun, ref: ArrayRef) -> NDArray[Any]:
-    return _checked(read_array(stored.folder / ref.path, ref.name or ""), ref, stored.folder)
-
-
-def _checked(array: NDArray[Any], ref: ArrayRef, folder: Path) -> NDArray[Any]:
-    """Hold what was read against the digest it was stored under."""
-    if (found := array_digest(array)) != ref.digest:
-        raise RecordError(
-            f"{folder / ref.path} does not hold what its record says: digest {found[:16]}…, recorded "
-            f"{ref.digest[:16]}…. The file was changed after the run; run again."
-        )
-    return array
 
 
 def _ref(stored: StoredRun, base: Path) -> RunRef:

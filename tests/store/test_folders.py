@@ -15,12 +15,13 @@ import pytest
 from harness import jobs, store
 from harness.errors import NothingSelected, RecordError, RunError
 from harness.records import RUN_FILE, Comparison, ModelIdentity, Run, Status
+from harness.store import folders
 from tests.compare.stored_runs import job_folder, model_identity, one_case, scenario, sha
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 # --- new folders -----------------------------------------------------------------------------------------------------
@@ -68,23 +69,23 @@ def test_a_folder_held_by_another_process_is_refused_until_it_ends(tmp_path: Pat
     with held_by_another_process(tmp_path), pytest.raises(RunError, match="is in use by another process"):
         store.locked(tmp_path).__enter__()
     with store.locked(tmp_path):
-        assert store._is_locked(tmp_path)
-    assert not store._is_locked(tmp_path)
+        assert folders._is_locked(tmp_path)
+    assert not folders._is_locked(tmp_path)
 
 
 def test_the_lock_of_a_killed_process_goes_with_it(tmp_path: Path) -> None:
     with held_by_another_process(tmp_path) as process:
         process.kill()
     assert (tmp_path / ".lock").exists()
-    assert not store._is_locked(tmp_path)
+    assert not folders._is_locked(tmp_path)
     with store.locked(tmp_path):
-        assert store._is_locked(tmp_path)
+        assert folders._is_locked(tmp_path)
 
 
 def test_an_error_under_the_lock_frees_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="planted"), store.locked(tmp_path):
         raise ValueError("planted")
-    assert not store._is_locked(tmp_path)
+    assert not folders._is_locked(tmp_path)
 
 
 # --- going on --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Keeping: job folders, their records, and which of them can be gone on with; nothing is run or judged here.
+"""Job folders, their records, and which of them can be gone on with.
 
 runs/<utc>_<scenario>/
     job.json                          the question and the command
@@ -149,17 +149,26 @@ def load(kind: type[AnyRecord], path: Path) -> AnyRecord:
     return from_json(kind, text, place=path)
 
 
+def load_any_run(folder: Path) -> Run:
+    """The run of a run folder, finished or not.
+
+    Raises:
+        RecordError: the folder holds no run.
+    """
+    if not (folder / RUN_FILE).is_file():
+        inside = sorted(path.parent.name for path in folder.glob(f"*/{RUN_FILE}"))
+        hint = f"; it holds the arms {', '.join(inside)}: name one of them" if inside else ""
+        raise RecordError(f"{folder} is not a run folder: it has no {RUN_FILE}{hint}.")
+    return load(Run, folder / RUN_FILE)
+
+
 def load_run(folder: Path) -> Run:
     """The finished run of a run folder.
 
     Raises:
         RecordError: the folder holds no run, or one that was interrupted.
     """
-    if not (folder / RUN_FILE).is_file():
-        inside = sorted(path.parent.name for path in folder.glob(f"*/{RUN_FILE}"))
-        hint = f"; it holds the arms {', '.join(inside)}: name one of them" if inside else ""
-        raise RecordError(f"{folder} is not a run folder: it has no {RUN_FILE}{hint}.")
-    run = load(Run, folder / RUN_FILE)
+    run = load_any_run(folder)
     if run.state != "finished":
         raise RecordError(
             f"{folder} holds an unfinished run ({len(run.samples)} samples were stored); give the same command again "
