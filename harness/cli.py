@@ -75,6 +75,18 @@ BASELINES_DIR = Path("baselines")
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the project that is to be checked.")] = Path(),
+) -> None:
+    """Write an example scenario and files for GitHub Actions and GitLab CI; never overwrites."""
+    from harness import jobs
+    from harness.terminal import say
+
+    for path in jobs.init(folder):
+        say(str(path))
+
+
+@app.command()
 def validate(scenarios: Scenarios) -> None:
     """Check scenario files: schema, names, paths. Loads no model, writes nothing."""
     from harness import scenario

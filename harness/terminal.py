@@ -216,7 +216,7 @@ def summarise(checked: Sequence[Checked]) -> None:
     table_of(rows)
     for each in checked:
         for path in each.files:
-            if path.suffix in {".md", ".html"}:
+            if path.name in {"report.md", "index.html"}:
                 say(f"{each.report.scenario.name}: {path}")
 
 

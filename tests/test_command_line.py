@@ -107,7 +107,8 @@ def test_an_empty_selection_is_told(run_harness: RunHarness, write_scenario: Wri
 
 
 @pytest.mark.parametrize(
-    "verb", ["validate", "list", "doctor", "run", "compare", "gate", "report", "check", "diff", "generate", "selftest"]
+    "verb",
+    ["init", "validate", "list", "doctor", "run", "compare", "gate", "report", "check", "diff", "generate", "selftest"],
 )
 def test_every_verb_has_help(verb: str, run_harness: RunHarness) -> None:
     assert f"  {verb} " in run_harness("--help").out
