@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from harness.jobs import Selection
     from harness.records import Comparison, Status
+    from harness.run.sources import Permission
     from harness.store.baselines import Baseline
 
 app = typer.Typer(
@@ -69,6 +70,13 @@ Retries = Annotated[
 ]
 RunsDir = Annotated[Path, typer.Option(help="Where job folders are made.")]
 BaselinesDir = Annotated[Path, typer.Option(help="Where baselines are kept.")]
+AllowCommand = Annotated[
+    bool, typer.Option("--allow-command", help="Let the command of a scenario (adapter: command) run.")
+]
+AllowedCommands = Annotated[
+    Path | None,
+    typer.Option("--allowed-commands", metavar="FILE", help="Let those run whose digests this file of yours lists."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RUNS_DIR = Path("runs")
 BASELINES_DIR = Path("baselines")
@@ -123,12 +131,15 @@ def run(
     processes: Processes = None,
     retries: Retries = 0,
     runs_dir: RunsDir = RUNS_DIR,
+    allow_command: AllowCommand = False,
+    allowed_commands: AllowedCommands = None,
 ) -> None:
     """Run scenarios and keep the samples; nothing is compared."""
     from harness import jobs, store
     from harness.terminal import progress, say
 
-    selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir)
+    permission = _permission(every=allow_command, listed=allowed_commands)
+    selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, permission)
     with progress() as teller:
         folders = jobs.run(scenarios, selection, teller)
     for folder in folders:
@@ -228,13 +239,16 @@ def check(
     processes: Processes = None,
     retries: Retries = 0,
     runs_dir: RunsDir = RUNS_DIR,
+    allow_command: AllowCommand = False,
+    allowed_commands: AllowedCommands = None,
     as_json: AsJson = False,
 ) -> None:
     """Run, compare, judge and report: the verb for CI."""
     from harness import jobs
     from harness.terminal import progress, say_json, summarise
 
-    selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir)
+    permission = _permission(every=allow_command, listed=allowed_commands)
+    selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, permission)
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     with progress() as teller:
         checked = jobs.check(scenarios, selection, teller, step_summary=Path(page) if page else None)
@@ -530,6 +544,7 @@ def _selection(
     processes: int | None,
     retries: int,
     runs_dir: Path,
+    permission: Permission,
 ) -> Selection:
     from harness.jobs import Selection
 
@@ -542,7 +557,14 @@ def _selection(
         processes=processes,
         retries=retries,
         runs_folder=runs_dir,
+        permission=permission,
     )
+
+
+def _permission(*, every: bool, listed: Path | None) -> Permission:
+    from harness.run.sources import Permission
+
+    return Permission(every=every, listed=listed)
 
 
 def _tell(comparisons: list[Comparison], *, as_json: bool) -> NoReturn:

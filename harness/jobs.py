@@ -43,7 +43,7 @@ from harness.records import (
     Task,
     worst,
 )
-from harness.run.sources import PreparedModel, prepare
+from harness.run.sources import NO_COMMANDS, Permission, PreparedModel, prepare
 from harness.run.supervisor import (
     ChosenDevice,
     Order,
@@ -89,6 +89,8 @@ class Selection:
     """How often, for each arm, a new process may take over after a failure of the machine."""
     runs_folder: Path = Path("runs")
     """Where job folders are made."""
+    permission: Permission = NO_COMMANDS
+    """Which commands of scenarios may run."""
 
 
 class Teller:
@@ -573,7 +575,7 @@ def _made_runs(
     plans = _plans(question, selection)
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         devices = _devices(plans, Path(scratch))
-        model = prepare(question.model_source, question.scenario.model, Path(scratch) / "model")
+        model = prepare(question.model_source, question.scenario.model, Path(scratch) / "model", selection.permission)
         folder = _job_folder(question, selection, plans, devices, model, teller)
         with store.locked(folder):
             job = store.Job(state="unfinished", scenario=question.scenario, command=command)
@@ -624,7 +626,7 @@ def _devices(plans: list[Plan], scratch: Path) -> dict[str, ChosenDevice]:
     """The device of every arm; each name is asked for once, and not at all where no worker opens it."""
     outside = any(plan.noise is NoiseMode.UNVERIFIED for plan in plans)
     found = {
-        wanted: named_device(wanted) if outside and wanted != "auto" else choose_device(wanted, scratch)
+        wanted: named_device(wanted) if outside else choose_device(wanted, scratch)
         for wanted in sorted({plan.arm.device for plan in plans})
     }
     return {plan.arm.name: found[plan.arm.device] for plan in plans}
@@ -715,4 +717,6 @@ def _command(verb: str, question: LoadedScenario, selection: Selection) -> list[
         ("--retries", selection.retries or None),
     ):
         words += [] if value is None else [flag, str(value)]
+    words += ["--allow-command"] if selection.permission.every else []
+    words += ["--allowed-commands", selection.permission.listed.name] if selection.permission.listed else []
     return words

@@ -188,6 +188,21 @@ def worst(statuses: list[Status]) -> Status:
 # --- what a user writes ----------------------------------------------------------------------------------------------
 
 
+class CommandRef(Record):
+    """A command that makes one picture; it runs with the user's rights, and only where the user allowed it."""
+
+    words: list[str] = Field(min_length=1)
+    """Program and arguments; no shell reads them. In braces: ``{python}``, ``{prompt}``, ``{negative_prompt}``,
+    ``{input_image}``, ``{seed}``, ``{width}``, ``{height}``, ``{steps}``, ``{guidance_scale}``, ``{device}``,
+    ``{dtype}`` and ``{output}``."""
+    output: str | None = None
+    """Picture that the command writes by itself, relative to the source, where no word has ``{output}``."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables beside those that are set already."""
+    time_limit_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Longest time for one picture; the command is ended after that, with all it started."""
+
+
 class ModelRef(Record):
     """Which model, and how it is loaded."""
 
@@ -206,6 +221,8 @@ class ModelRef(Record):
     pictures: str | None = None
     """For ``adapter: images``: file of a picture below the source, with ``{arm}``, ``{case}``, ``{seed}``,
     ``{process}`` and ``{repeat}``; ``{case}/{seed}.png`` when left out."""
+    command: CommandRef | None = None
+    """For ``adapter: command``: what is run in the source folder for each picture."""
 
 
 class Case(Record):

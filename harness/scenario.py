@@ -490,7 +490,7 @@ def _npu_ops_problems(root: Node) -> Iterator[Problem]:
             )
 
 
-_OF_ONE_ADAPTER = {"pictures": "images"}
+_OF_ONE_ADAPTER = {"pictures": "images", "command": "command"}
 """Keys of a model that only one adapter knows."""
 
 
@@ -536,9 +536,9 @@ def _outside_arm_problems(label: str, arm: Node, adapter: str, *, computes: bool
             f"{label}npu_ops: found with the adapter {adapter}, whose pictures are made outside the worker, where "
             "nothing can be answered; allowed is an arm without it. Remove the key.",
         )
-    if not computes:
+    if not computes or arm.text("device"):  # none at all may still come from the command line
         try:
-            _refuse_other_device(adapter, arm.text("device") or "auto")
+            _refuse_other_device(adapter, arm.text("device") or "auto", computes=computes)
         except UsageError as error:
             yield Problem(arm.place_of("device"), f"{label}device: {error}")
 
@@ -827,9 +827,9 @@ def _filled_arm(scenario: Scenario, arm: Arm, device: str | None) -> Arm:
     chosen = device if device is not None and arm.role is Role.CANDIDATE else arm.device
     adapter = plugins.load("adapters", scenario.model.adapter)
     outside = is_outside(adapter)
-    if is_outside(adapter) and not adapter.COMPUTES:
-        _refuse_other_device(scenario.model.adapter, chosen)
-        chosen = "cpu"
+    if is_outside(adapter):
+        _refuse_other_device(scenario.model.adapter, chosen, computes=adapter.COMPUTES)
+        chosen = chosen if adapter.COMPUTES else "cpu"
     return arm.model_copy(
         update={
             "device": chosen,
@@ -841,13 +841,18 @@ def _filled_arm(scenario: Scenario, arm: Arm, device: str | None) -> Arm:
     )
 
 
-def _refuse_other_device(adapter: str, device: str) -> None:
-    """Nothing is computed, so no device but the CPU that reads the files can be named.
+def _refuse_other_device(adapter: str, device: str, *, computes: bool) -> None:
+    """Where the worker opens no device, the arm names the one that is told to a command, or none.
 
     Raises:
-        UsageError: another device is named.
+        UsageError: nothing is computed and a device is named, or something is and none is named.
     """
-    if device not in {"auto", "cpu"}:
+    if computes and device == "auto":
+        raise UsageError(
+            f"found 'auto'; allowed with the adapter {adapter} is {', '.join(plugins.names('backends'))}, with or "
+            "without an index: the device is told to the command and asked by nobody. Write 'device: ...' in the arm."
+        )
+    if not computes and device not in {"auto", "cpu"}:
         raise UsageError(
             f"found {quoted(device)}; allowed is cpu, because with the adapter {adapter} nothing is computed. Leave "
             "the device out, and say in the summary where the pictures were made."

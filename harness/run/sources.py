@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from harness import plugins
 from harness.contracts import is_outside
-from harness.errors import ModelError, RunError
+from harness.errors import ModelError, RunError, UsageError
 from harness.files import write_text
 from harness.records import ModelIdentity, json_digest
 
 if TYPE_CHECKING:
     from harness.contracts import OutsideAdapter
-    from harness.records import ModelRef
+    from harness.records import CommandRef, ModelRef
 
 _PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}
 _WEIGHTS = ".safetensors"
@@ -39,6 +39,46 @@ class PreparedModel:
     """Private copy; weights are links to the originals."""
     identity: ModelIdentity
     """What it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permission:
+    """Which commands of scenarios the user lets run; none, when nothing is said."""
+
+    every: bool = False
+    """Whether any may run."""
+    listed: Path | None = None
+    """File of the user's with the digest of an allowed command as the first word of each line."""
+
+    def require(self, command: CommandRef, digest: str) -> None:
+        """Refuse a command that is not allowed: a scenario in a pull request is code.
+
+        Raises:
+            UsageError: it is not allowed, with the line to list; or the list cannot be read.
+        """
+        if self.every or digest in self._digests():
+            return
+        words = " ".join(command.words)
+        raise UsageError(
+            f"the scenario would run `{words}` with your rights. Read the command and its script, then give "
+            "--allow-command, or list it in a file of your own, given by --allowed-commands FILE, with this line "
+            f"(it holds for these words and these bytes of the script):\n{digest}  {words}"
+        )
+
+    def _digests(self) -> set[str]:
+        if self.listed is None:
+            return set()
+        try:
+            lines = self.listed.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"--allowed-commands {self.listed} cannot be read: {error}. Give a text file with one command a line."
+            ) from error
+        return {line.split()[0] for line in lines if line.strip()}
+
+
+NO_COMMANDS = Permission()
+"""What holds when nothing is said."""
 
 
 def cache_folder() -> Path:
@@ -102,7 +142,7 @@ def check_folder(folder: Path, model: ModelRef) -> None:
     plugins.load("adapters", model.adapter).check(folder, model)
 
 
-def prepare(source: str, model: ModelRef, destination: Path) -> PreparedModel:
+def prepare(source: str, model: ModelRef, destination: Path, permission: Permission = NO_COMMANDS) -> PreparedModel:
     """Locate a model, copy it, check the copy and give it an identity.
 
     What an adapter for pictures from outside the worker uses stays where it is: a script needs its neighbours.
@@ -110,11 +150,15 @@ def prepare(source: str, model: ModelRef, destination: Path) -> PreparedModel:
 
     Raises:
         ModelError: the model must not or cannot be loaded.
+        UsageError: the model is a command that ``permission`` does not cover.
     """
     folder, revision = locate(source)
     adapter = plugins.load("adapters", model.adapter)
     if is_outside(adapter):
-        return PreparedModel(folder=folder, identity=_outside_identity(adapter, folder, model))
+        identity = _outside_identity(adapter, folder, model)
+        if model.command is not None:
+            permission.require(model.command, identity.digest)
+        return PreparedModel(folder=folder, identity=identity)
     check_folder(folder, model)
     _copy(folder, destination)
     check_folder(destination, model)

@@ -16,7 +16,7 @@ from harness import plugins
 from harness.contracts import OutsideAdapter, Request, is_outside
 from harness.errors import ModelError
 from harness.images import write_picture
-from harness.records import Arm, Case, ModelRef, Plan, Repeats, SwitchMode, Task
+from harness.records import Arm, Case, CommandRef, ModelRef, Plan, Repeats, SwitchMode, Task
 from harness.run.worker.outside import UnopenedDevice
 from harness.run.worker.recorder import Recorder
 from tests.command_line import environment
@@ -35,7 +35,20 @@ def pictures(folder: Path) -> ModelRef:
     return ModelRef(adapter="images", source=str(folder))
 
 
-SOURCES: dict[str, Callable[[Path], ModelRef]] = {"images": pictures}
+def script(folder: Path) -> ModelRef:
+    folder.mkdir(parents=True)
+    (folder / "inference.py").write_text(
+        "import sys\n"
+        "from PIL import Image\n"
+        "prompt, seed, output = sys.argv[1:]\n"
+        "Image.new('RGB', (96, 64), (len(prompt), ord(prompt[0]), int(seed))).save(output)\n",
+        encoding="utf-8",
+    )
+    words = ["{python}", "inference.py", "{prompt}", "{seed}", "{output}"]
+    return ModelRef(adapter="command", source=str(folder), command=CommandRef(words=words))
+
+
+SOURCES: dict[str, Callable[[Path], ModelRef]] = {"command": script, "images": pictures}
 """Fills an empty folder with a source that has the cases ``one`` and ``two`` for seed 7, 96 by 64 pixels."""
 
 adapters = pytest.mark.parametrize("name", sorted(SOURCES))

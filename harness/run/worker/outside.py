@@ -20,8 +20,7 @@ class UnopenedDevice:
     name = "not opened: the pictures are made outside the worker"
 
     def __init__(self, backend: str, plan: Plan) -> None:
-        word = plan.arm.device
-        self.torch_device = backend if word == "auto" else word
+        self.torch_device = plan.arm.device
         self._start = plugins.load("backends", backend).start_environment(plan.switches)
 
     def seed(self, seed: int) -> None:
