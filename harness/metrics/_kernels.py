@@ -25,10 +25,19 @@ if TYPE_CHECKING:
 AnyFunction = TypeVar("AnyFunction", bound="Callable[..., Any]")
 
 RING = 16
-"""Rows kept of each field: two rows of the map need twelve, and 16 makes the remainder cheap."""
+"""Rows kept of each field: four rows of the map need fourteen, and 16 makes the remainder cheap."""
 
 CELL = 4
-"""Pixels of a row that are summed together."""
+"""Rows, and pixels of a row, that are summed together."""
+
+STRIP = 768
+"""Values of a row that are worked on together; a multiple of those of a cell."""
+
+EDGE = 3 * CELL * 8
+"""Values of a row that the cells which end at its right edge cover."""
+
+ROOM = STRIP + EDGE + 30
+"""Most values of a row that a strip reads."""
 
 
 def compiled(function: AnyFunction) -> AnyFunction:
@@ -70,26 +79,32 @@ def tally(
 
 
 @compiled
-def fullest_window(marked: NDArray[np.bool_], height: int, width: int) -> tuple[int, int, int]:
-    """Most marked pixels in any window of that size inside ``bool[H, W]``, and its first place: count, top, left."""
-    columns = np.zeros(marked.shape[1], np.int32)
-    most, top, left = 0, 0, 0
-    for i in range(marked.shape[0]):
+def fullest_window(
+    pixels: NDArray[Any], tolerance: float, height: int, width: int, top: int, bottom: int
+) -> tuple[int, int, int]:
+    """Most values above ``tolerance`` of ``[H, W]`` in any window of that size, and its first place: count, top, left.
+
+    Windows that begin in rows ``top`` to ``bottom`` are looked at; there are as many windows in a row as fit.
+    """
+    columns = np.zeros(pixels.shape[1], np.int32)
+    most, place = 0, (top, 0)
+    for i in range(top, bottom + height - 1):
         for j in range(columns.size):
-            columns[j] += marked[i, j]
-        if i >= height:
+            columns[j] += pixels[i, j] > tolerance
+        if i - height >= top:
             for j in range(columns.size):
-                columns[j] -= marked[i - height, j]
-        if i < height - 1:
+                columns[j] -= pixels[i - height, j] > tolerance
+        if i < top + height - 1:
             continue
         inside = 0
-        for j in range(columns.size):
+        for j in range(width - 1):
             inside += columns[j]
-            if j >= width:
-                inside -= columns[j - width]
-            if inside > most and j >= width - 1:
-                most, top, left = inside, i - height + 1, j - width + 1
-    return most, top, left
+        for j in range(width - 1, columns.size):
+            inside += columns[j]
+            if inside > most:
+                most, place = inside, (i - height + 1, j - width + 1)
+            inside -= columns[j - width + 1]
+    return most, place[0], place[1]
 
 
 # --- structural similarity -------------------------------------------------------------------------------------------
@@ -109,42 +124,86 @@ def similarity_rows(
 ) -> None:
     """Rows ``top`` to ``bottom`` of the similarity map of ``[H, 3 W]``, summed up as they are made.
 
-    ``weights`` are those of the middle of the window and of the distances 1 to 5; ``constants`` are ``C1`` and ``C2``.
-    ``fields``, ``[4, 3 W]`` of a type that holds sums and squares exactly, is room to work in. ``cells[i]`` becomes the
-    sums over 4 pixels and 3 channels of map row ``i``, from its left edge, the last one of what is left, and behind
-    them 8 more that end at its right edge; ``totals[i]`` becomes the sum of the whole row.
+    ``top`` is a multiple of 4; so is ``bottom``, unless the map ends there, and then at least 32 rows lie between them
+    or all there are. ``weights`` are those of the middle of the window and of the distances 1 to 5; ``constants`` are
+    ``C1`` and ``C2``. ``fields``, ``[4, ROOM]`` of a type that holds sums and squares exactly, is room to work in.
+
+    A cell is 4 rows by 4 pixels by 3 channels, the last of a row or column what is left. ``cells[i, j]`` becomes the
+    sum of cell ``i`` from the top and ``j`` from the left; behind them stand 8 rows and 8 columns of cells more, which
+    end at the bottom and at the right edge. ``totals[i]`` becomes the sum of the cells of row ``i`` from the left edge.
     """
+    totals[top // CELL : -(-bottom // CELL)] = 0.0
     values = actual.shape[1] - 30
+    left = 0
+    while left < values:
+        # The last strip is wide enough for all cells that end at the right edge.
+        right = left + STRIP if values - left >= STRIP + EDGE else values
+        _strip(actual, expected, top, bottom, left, right, weights, constants, fields, cells, totals)
+        left = right
+
+
+@compiled
+def _strip(
+    actual: NDArray[Any],
+    expected: NDArray[Any],
+    top: int,
+    bottom: int,
+    left: int,
+    right: int,
+    weights: Doubles,
+    constants: tuple[float, float],
+    fields: NDArray[Any],
+    cells: Doubles,
+    totals: Doubles,
+) -> None:
+    """The columns ``left`` to ``right`` of some rows: few enough that what is kept of each row stays in the cache."""
+    rows, values, n = actual.shape[0] - 10, actual.shape[1] - 30, right - left
+    below, aside = cells.shape[0] - 8, cells.shape[1] - 8
+    bottom_edge = rows - 4 * 8 if rows > 4 * 8 else rows
     changed = np.empty(actual.shape[0], np.bool_)
     for i in range(top, bottom + 10):
-        changed[i] = _differ(actual[i], expected[i])
-    ring = np.empty((4, RING, values))
-    smooth = np.empty((4, 2, values))
-    similarity = np.empty(values)
+        changed[i] = _differ(actual[i, left : right + 30], expected[i, left : right + 30])
+    ring = np.empty((4, RING, n))
+    smooth = np.empty((4, CELL, n))
+    similarity, columns, edge_columns = np.empty(n), np.empty(n), np.empty(n)
     made = top
-    for i in range(top, bottom, 2):
-        last = min(i + 2, bottom)
-        if not changed[i : last + 10].any():
-            # Where all windows of a row are equal the expression below gives exactly 1.
-            similarity[:] = 1.0
-            for row in range(i, last):
-                totals[row] = _sum_up(similarity, cells[row])
-            continue
-        for row in range(max(made, i), last + 10):
-            if actual.itemsize == 1:
-                _fields_of_bytes(actual[row], expected[row], fields[0], fields[1], fields[2], fields[3])
-            else:
-                _fields_of_floats(actual[row], expected[row], fields[0], fields[1], fields[2], fields[3])
+    for i in range(top, bottom, CELL):
+        last = min(i + CELL, bottom)
+        different = changed[i : last + 10].any()
+        if different:
+            for row in range(max(made, i), last + 10):
+                mine, theirs = actual[row, left : right + 30], expected[row, left : right + 30]
+                if actual.itemsize == 1:
+                    _fields_of_bytes(mine, theirs, fields[0], fields[1], fields[2], fields[3])
+                else:
+                    _fields_of_floats(mine, theirs, fields[0], fields[1], fields[2], fields[3])
+                for k in range(4):
+                    _across(fields[k], weights, ring[k, row % RING])
+            made = last + 10
             for k in range(4):
-                _across(fields[k], weights, ring[k, row % RING])
-        made = last + 10
-        for k in range(4):
-            _down(ring[k], i, weights, smooth[k, 0], smooth[k, 1])
+                _down(ring[k], i, weights, smooth[k, 0], smooth[k, 1], smooth[k, 2], smooth[k, 3])
+        columns[:] = 0.0
         for row in range(i, last):
-            _similarity(
-                smooth[0, row - i], smooth[1, row - i], smooth[2, row - i], smooth[3, row - i], constants, similarity
-            )
-            totals[row] = _sum_up(similarity, cells[row])
+            if different:
+                k = row - i
+                _similarity(smooth[0, k], smooth[1, k], smooth[2, k], smooth[3, k], constants, similarity)
+            else:
+                # Where all windows of a row are equal the expression gives exactly 1.
+                similarity[:] = 1.0
+            _add(similarity, columns)
+            if row >= bottom_edge:
+                if (row - bottom_edge) % CELL == 0:
+                    edge_columns[:] = 0.0
+                _add(similarity, edge_columns)
+                if (row - bottom_edge) % CELL == CELL - 1:
+                    _sum_up(edge_columns, left, values, aside, cells[below + (row - bottom_edge) // CELL])
+        totals[i // CELL] += _sum_up(columns, left, values, aside, cells[i // CELL])
+
+
+@compiled
+def _add(row: Doubles, columns: Doubles) -> None:
+    for j in range(row.size):
+        columns[j] += row[j]
 
 
 @compiled
@@ -211,19 +270,20 @@ def _across(row: NDArray[Any], w: Doubles, smooth: Doubles) -> None:
 
 
 @compiled
-def _down(ring: Doubles, i: int, w: Doubles, smooth: Doubles, next_smooth: Doubles) -> None:
-    """Weighted mean down the columns, for two rows at once because they share ten of the twelve they need."""
+def _down(ring: Doubles, i: int, w: Doubles, s0: Doubles, s1: Doubles, s2: Doubles, s3: Doubles) -> None:
+    """Weighted mean down the columns, for four rows at once because they share most of the fourteen they need."""
     w0, w1, w2, w3, w4, w5 = w[0], w[1], w[2], w[3], w[4], w[5]
     r0, r1, r2, r3 = ring[i % RING], ring[(i + 1) % RING], ring[(i + 2) % RING], ring[(i + 3) % RING]
     r4, r5, r6, r7 = ring[(i + 4) % RING], ring[(i + 5) % RING], ring[(i + 6) % RING], ring[(i + 7) % RING]
     r8, r9, r10, r11 = ring[(i + 8) % RING], ring[(i + 9) % RING], ring[(i + 10) % RING], ring[(i + 11) % RING]
-    for j in range(smooth.size):
-        a1, a2, a3, a4, a5 = r1[j], r2[j], r3[j], r4[j], r5[j]
-        a6, a7, a8, a9, a10 = r6[j], r7[j], r8[j], r9[j], r10[j]
-        smooth[j] = w0 * a5 + w1 * (a4 + a6) + w2 * (a3 + a7) + w3 * (a2 + a8) + w4 * (a1 + a9) + w5 * (r0[j] + a10)
-        next_smooth[j] = (
-            w0 * a6 + w1 * (a5 + a7) + w2 * (a4 + a8) + w3 * (a3 + a9) + w4 * (a2 + a10) + w5 * (a1 + r11[j])
-        )
+    r12, r13 = ring[(i + 12) % RING], ring[(i + 13) % RING]
+    for j in range(s0.size):
+        a0, a1, a2, a3, a4, a5, a6 = r0[j], r1[j], r2[j], r3[j], r4[j], r5[j], r6[j]
+        a7, a8, a9, a10, a11, a12, a13 = r7[j], r8[j], r9[j], r10[j], r11[j], r12[j], r13[j]
+        s0[j] = w0 * a5 + w1 * (a4 + a6) + w2 * (a3 + a7) + w3 * (a2 + a8) + w4 * (a1 + a9) + w5 * (a0 + a10)
+        s1[j] = w0 * a6 + w1 * (a5 + a7) + w2 * (a4 + a8) + w3 * (a3 + a9) + w4 * (a2 + a10) + w5 * (a1 + a11)
+        s2[j] = w0 * a7 + w1 * (a6 + a8) + w2 * (a5 + a9) + w3 * (a4 + a10) + w4 * (a3 + a11) + w5 * (a2 + a12)
+        s3[j] = w0 * a8 + w1 * (a7 + a9) + w2 * (a6 + a10) + w3 * (a5 + a11) + w4 * (a4 + a12) + w5 * (a3 + a13)
 
 
 @compiled
@@ -247,17 +307,24 @@ def _similarity(
 
 
 @compiled
-def _sum_up(similarity: Doubles, cells: Doubles) -> float:
-    """Sums of a map row by cells, each from left to right, and the sum of those from its left edge."""
-    aligned = cells.size - 8
+def _sum_up(columns: Doubles, left: int, values: int, aside: int, cells: Doubles) -> float:
+    """Sums of the cells of a strip, each from left to right, and the sum of those that begin at the left edge.
+
+    ``aside`` of ``cells`` begin at the left edge, the others end at the right one.
+    """
+    side = 3 * CELL
     total = 0.0
-    for k in range(cells.size):
-        start = 3 * CELL * k if k < aligned else max(similarity.size - 3 * CELL * (cells.size - k), 0)
-        end = min(start + 3 * CELL, similarity.size)
+    for k in range(left // side, min(-(-(left + columns.size) // side), aside)):
         found = 0.0
-        for j in range(start, end):
-            found += similarity[j]
+        for j in range(side * k - left, min(side * (k + 1) - left, columns.size)):
+            found += columns[j]
         cells[k] = found
-        if k < aligned:
-            total += found
+        total += found
+    if left + columns.size == values:
+        for k in range(8):
+            end = columns.size - side * (7 - k)
+            found = 0.0
+            for j in range(max(end - side, 0), end):
+                found += columns[j]
+            cells[aside + k] = found
     return total

@@ -97,19 +97,19 @@ def similarity(actual: NDArray[Any], expected: NDArray[Any], data_range: float) 
         for each in (actual, expected)
     )
     rows, columns = height - 2 * RADIUS, width - 2 * RADIUS
-    aligned, across = -(-columns // STEP), TILE // STEP
-    cells, totals = np.empty((rows, aligned + across)), np.empty(rows)
+    below, aside, edge = -(-rows // STEP), -(-columns // STEP), TILE // STEP
+    cells, totals = np.zeros((below + edge, aside + edge)), np.empty(below)
     constants = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
 
     def fill(top: int, bottom: int) -> None:
-        fields = np.empty((4, mine.shape[1]), np.float32 if exact else np.float64)
+        fields = np.empty((4, _kernels.ROOM), np.float32 if exact else np.float64)
         _kernels.similarity_rows(mine, theirs, top, bottom, _WEIGHTS, constants, fields, cells, totals)
 
     in_bands(fill, rows)
     # math.fsum is exact, so its result has no order.
     mean = math.fsum(totals.tolist()) / (rows * columns * channels)
-    wide = _by_columns(cells, aligned, columns)
-    tiles = _by_rows(wide, rows) / (min(TILE, rows) * min(TILE, columns) * channels)
+    wide = _tile_sums(np.ascontiguousarray(cells.T), columns)
+    tiles = _tile_sums(np.ascontiguousarray(wide.T), rows) / (min(TILE, rows) * min(TILE, columns) * channels)
     tiles.flags.writeable = False
     return Similarity(mean=mean, tops=_starts(rows), lefts=_starts(columns), tiles=tiles)
 
@@ -120,27 +120,14 @@ def _starts(length: int) -> list[int]:
     return [*range(0, last, STEP), last]
 
 
-def _by_columns(cells: NDArray[np.float64], aligned: int, columns: int) -> NDArray[np.float64]:
-    """Sums over the columns of each tile: ``[rows, tiles]``."""
-    parts = np.ascontiguousarray(cells.T)
-    if columns <= TILE:
-        return _runs(parts[:aligned], aligned).T
-    inner = _runs(parts[: columns // STEP], TILE // STEP)
-    # The last cells end at the right edge; they make the last tile where the others do not reach it.
-    return np.vstack([inner, _runs(parts[aligned:], TILE // STEP)][: 2 if columns % STEP else 1]).T
-
-
-def _by_rows(wide: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
-    """Sums over the rows of each tile: ``[tiles down, tiles across]``."""
-    if rows <= TILE:
-        return _runs(wide, rows)
-    inner = _runs(_fours(wide[: rows // STEP * STEP]), TILE // STEP)
-    return np.vstack([inner, _runs(_fours(wide[-TILE:]), TILE // STEP)][: 2 if rows % STEP else 1])
-
-
-def _fours(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    parts = rows.reshape(-1, STEP, rows.shape[1])
-    return np.asarray(parts[:, 0] + parts[:, 1] + parts[:, 2] + parts[:, 3])
+def _tile_sums(cells: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """Sums over the cells of each tile, down the first axis of ``cells``, whose last 8 rows end at the edge."""
+    below = len(cells) - TILE // STEP
+    if length <= TILE:
+        return _runs(cells[:below], below)
+    inner = _runs(cells[: length // STEP], TILE // STEP)
+    # The last cells make the last tile where the others do not reach the edge.
+    return np.vstack([inner, _runs(cells[below:], TILE // STEP)]) if length % STEP else inner
 
 
 def _runs(parts: NDArray[np.float64], length: int) -> NDArray[np.float64]:

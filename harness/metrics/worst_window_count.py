@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from harness.contracts import Measured, Subject
 from harness.metrics._differences import differences
+from harness.metrics._pairs import in_bands
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,11 +41,17 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         UndefinedMetric: a float picture holds values that are not finite.
     """
     del data_range  # given in levels
-    marked = differences(actual, expected).pixels > TOLERANCE
-    if not marked.any():
+    found = differences(actual, expected)
+    if found.largest <= TOLERANCE:
         return Measured(value=0.0)
     from harness.metrics import _kernels
 
-    height, width = (min(WINDOW, side) for side in marked.shape)
-    count, top, left = _kernels.fullest_window(np.ascontiguousarray(marked), height, width)
+    pixels = found.pixels
+    height, width = (min(WINDOW, side) for side in pixels.shape)
+
+    def look(top: int, bottom: int) -> tuple[int, int, int]:
+        return _kernels.fullest_window(pixels, TOLERANCE, height, width, top, bottom)
+
+    bands = in_bands(look, pixels.shape[0] - height + 1)
+    count, top, left = max(bands, key=lambda band: band[0])  # of equal ones the first, which is the highest
     return Measured(value=float(count), where=f"window x={left}..{left + width - 1} y={top}..{top + height - 1}")

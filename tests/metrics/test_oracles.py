@@ -219,21 +219,48 @@ def _added(values: NDArray[np.float64]) -> float:
     return total
 
 
-@pytest.mark.parametrize(("height", "width"), [(11, 11), (12, 45), (43, 43), (46, 61), (75, 50)])
+def _added_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Neighbouring rows of a map, added to nothing one after the other."""
+    total = np.zeros(rows.shape[1:])
+    for row in rows:
+        total = total + row
+    return total
+
+
+def _group_sums(plain: NDArray[np.float64]) -> list[float]:
+    """Sums of four rows each: by strips of 256 pixels, in a strip by cells of four pixels, in a cell from the left."""
+    sums = []
+    for top in range(0, len(plain), 4):
+        columns = _added_rows(plain[top : top + 4])
+        total, left = 0.0, 0
+        while left < len(columns):
+            right = left + 256 if len(columns) - left >= 256 + 32 else len(columns)
+            strip = columns[left:right]
+            total += _added(np.array([_added(strip[k : k + 4]) for k in range(0, len(strip), 4)]))
+            left = right
+        sums.append(total)
+    return sums
+
+
+@pytest.mark.parametrize(("height", "width"), [(11, 11), (12, 45), (43, 43), (46, 61), (75, 50), (48, 620)])
 def test_the_compiled_loops_round_as_plain_arithmetic_does(height: int, width: int) -> None:
     generator = np.random.default_rng(height)
     expected = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
     actual = np.clip(expected + generator.normal(0, 3, expected.shape), 0, 255).astype(np.uint8)
     actual[height // 2 :, width // 2 :] = expected[height // 2 :, width // 2 :]
     plain = _plain_map(actual, expected)
-    rows = [_added(np.array([_added(row[k : k + 4]) for k in range(0, len(row), 4)])) for row in plain]
-    assert _value(ssim, actual, expected) == math.fsum(rows) / plain.size
-    # The mean of many rows may hide a last bit; the rows do not.
-    cells, totals = np.empty((len(plain), -(-plain.shape[1] // 4) + 8)), np.empty(len(plain))
+    groups = _group_sums(plain)
+    assert _value(ssim, actual, expected) == math.fsum(groups) / plain.size
+    # The mean of many rows may hide a last bit; the groups do not.
+    rows, columns, _ = plain.shape
+    cells, totals = np.zeros((-(-rows // 4) + 8, -(-columns // 4) + 8)), np.empty(-(-rows // 4))
     mine, theirs = (each.reshape(height, -1) for each in (actual, expected))
-    constants, room = ((0.01 * 255) ** 2, (0.03 * 255) ** 2), np.empty((4, 3 * width), np.float32)
-    _kernels.similarity_rows(mine, theirs, 0, len(plain), _windows._WEIGHTS, constants, room, cells, totals)
-    assert totals.tolist() == rows
+    constants, room = ((0.01 * 255) ** 2, (0.03 * 255) ** 2), np.empty((4, _kernels.ROOM), np.float32)
+    _kernels.similarity_rows(mine, theirs, 0, rows, _windows._WEIGHTS, constants, room, cells, totals)
+    assert totals.tolist() == groups
+    if rows > 32 and columns > 32:
+        ends = plain[rows - 32 : rows - 28, columns - 4 :]
+        assert cells[-8, -1] == _added(_added_rows(ends))
 
 
 def test_rows_that_are_equal_and_skipped_change_no_bit() -> None:
@@ -242,8 +269,7 @@ def test_rows_that_are_equal_and_skipped_change_no_bit() -> None:
     actual[70:72, 10] ^= 1
     plain = _plain_map(actual, expected)
     assert np.count_nonzero(np.all(plain == 1, axis=(1, 2))) > 100
-    rows = [_added(np.array([_added(row[k : k + 4]) for k in range(0, len(row), 4)])) for row in plain]
-    assert _value(ssim, actual, expected) == math.fsum(rows) / plain.size
+    assert _value(ssim, actual, expected) == math.fsum(_group_sums(plain)) / plain.size
 
 
 def test_the_weights_are_those_of_the_formula() -> None:
