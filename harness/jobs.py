@@ -178,6 +178,26 @@ def run(paths: list[Path], selection: Selection, teller: Teller) -> list[Path]:
     return folders
 
 
+def are_pictures(actual: Path, expected: Path) -> bool:
+    """Whether both are picture files, or folders that no run made.
+
+    Raises:
+        UsageError: one is a run and the other is not: what a picture began with is known on one side only.
+    """
+    foreign = [not (path / RUN_FILE).is_file() and not _holds_runs(path) for path in (actual, expected)]
+    if foreign[0] != foreign[1]:
+        run, pictures = (expected, actual) if foreign[0] else (actual, expected)
+        raise UsageError(
+            f"{run} is a run and {pictures} is not. Compare two runs, or two folders of pictures; pictures that "
+            "something else made become a run with the adapter 'images'."
+        )
+    return foreign[0]
+
+
+def _holds_runs(path: Path) -> bool:
+    return any(path.glob(f"*/{RUN_FILE}"))
+
+
 def compare(actual: Path, expected: Path, out: Path | None) -> tuple[Path, Comparison]:
     """Compare two run folders, or one with itself for its repeats; gives the file and the judged comparison."""
     base = out.parent if out else actual.parent

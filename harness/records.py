@@ -66,7 +66,9 @@ Day = date
 class Record(BaseModel):
     """Base of every record: frozen, no unknown fields, sentences under the fields as descriptions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, strict=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, strict=False, defer_build=True
+    )
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
@@ -934,6 +936,30 @@ class Hint(Record):
     """Place in the picture; empty where it is the whole picture."""
 
 
+class Appearance(StrEnum):
+    """How alike two 8-bit pictures look, from the most alike; never judged."""
+
+    IDENTICAL = "identical"
+    """Equal byte for byte."""
+    CODE_NOISE = "code_noise"
+    """A few values are off by a level or two."""
+    LOSSLESS = "lossless_to_the_eye"
+    """The difference cannot be seen."""
+    SAME_PICTURE = "same_picture"
+    """Flicking between the two may show a difference."""
+    SAME_COMPOSITION = "same_composition"
+    """Details differ visibly."""
+    DRIFTED = "drifted"
+    """Objects differ."""
+    DIFFERENT = "different"
+    """Another picture, or a broken one."""
+
+    @property
+    def words(self) -> str:
+        """The band in plain words."""
+        return self.value.replace("_", " ")
+
+
 class Pair(Record):
     """Two samples of one case and seed."""
 
@@ -951,6 +977,8 @@ class Pair(Record):
     """Other tensors on the way that both sides traced."""
     hints: list[Hint] = Field(default_factory=list)
     """What the difference between the 8-bit pictures looks like."""
+    appearance: Appearance | None = None
+    """How alike the 8-bit pictures look; None where a metric that decides it has no value."""
     measurements: list[Measurement]
     """All metrics of the pair."""
     verdicts: list[Verdict] = Field(default_factory=list)
@@ -1114,6 +1142,8 @@ class PicturePair(Record):
     """All metrics of the pair; empty where nothing was measured."""
     hints: list[Hint] = Field(default_factory=list)
     """What the difference looks like; never judged."""
+    appearance: Appearance | None = None
+    """How alike the pictures look; None where a metric that decides it has no value, or nothing was measured."""
     verdicts: list[Verdict] = Field(default_factory=list)
     """All limits that were given."""
     presence: Literal["both", "missing", "unexpected"] = "both"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.compare.pictures import are_identical
 from harness.jobs import Teller
-from harness.records import EXIT_CODES, Scope, Severity, Status
+from harness.records import EXIT_CODES, Appearance, Scope, Severity, Status
 from harness.run.events import Generating, Loaded, Sampled, Started, Stepped
 from harness.text import ascii_only, one_line, printable
 
@@ -280,6 +280,8 @@ def table_of_pictures(pair: PicturePair) -> None:
     for verdict in pair.verdicts:
         say(f"{verdict.status}: {verdict.limit.metric}: {one_line(verdict.message, 400)}")
     words = "are equal byte for byte" if are_identical(pair.measurements) else "differ"
+    if pair.appearance and pair.appearance is not Appearance.IDENTICAL:
+        words += f"; to the eye, by the bands of the design: {pair.appearance.words}"
     say(f"The pictures {words}.{_UNJUDGED * (pair.outcome is Status.SKIPPED)}")
     say(_UNVERIFIED)
 

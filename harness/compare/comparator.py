@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from harness import plugins
+from harness.compare.appearance import appearance
 from harness.compare.hints import hints
 from harness.compare.repetition import repetition
 from harness.compare.traces import trace_differences
@@ -108,8 +109,9 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, subject: Subject, m
 
 
 def _fixed(array: NDArray[Any]) -> NDArray[Any]:
-    """The array on ``bytes`` that nobody can change in place, so that metrics may remember what they share of a pair."""
-    if isinstance(array.base, bytes) and len(array.base) == array.nbytes and array.flags.c_contiguous:
+    """The array on ``bytes``, which nobody can change in place, so that metrics may remember what they share."""
+    base: object = array.base
+    if isinstance(base, bytes) and len(base) == array.nbytes and array.flags.c_contiguous:
         return array
     return np.ndarray(array.shape, array.dtype, array.tobytes())
 
@@ -165,6 +167,7 @@ def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, th
         first_differing_step=first_differing_step(mine, theirs),
         traces=trace_differences(mine, theirs),
         hints=hints(*pictures) if mine.image.digest != theirs.image.digest else [],
+        appearance=appearance(measurements),
         measurements=measurements,
     )
 

@@ -20,6 +20,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Self
 
 from harness import plugins
+from harness.compare.appearance import appearance
 from harness.compare.comparator import measure
 from harness.compare.gates import keeps
 from harness.compare.hints import hints
@@ -67,6 +68,7 @@ def compare_files(name: str, actual: Path, expected: Path, limits: Sequence[Limi
         height=height,
         measurements=measurements,
         hints=[] if identical else hints(mine, theirs),
+        appearance=appearance(measurements),
         verdicts=verdicts,
         outcome=worst([each.status for each in verdicts] or [unjudged]),
     )

@@ -16,6 +16,9 @@ from harness.metrics._pairs import in_bands, once_for_a_pair
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+BLOCK = 16
+"""Side in pixels of the blocks whose differences are summed."""
+
 CHANNELS = ("r", "g", "b")
 """Names of the channels, in the order of the last axis."""
 
@@ -100,6 +103,8 @@ class Differences:
     """Mean difference of each channel, with its sign."""
     pixels: NDArray[Any]
     """Largest absolute difference of the three channels: ``[H, W]``, ``uint8`` for 8-bit pictures, else float64."""
+    blocks: NDArray[Any]
+    """Sums of the absolute differences of 16 by 16 pixels, less at the right and lower edge; ``int64`` or float64."""
 
 
 @once_for_a_pair
@@ -126,12 +131,13 @@ def _counted(actual: NDArray[np.uint8], expected: NDArray[np.uint8]) -> Differen
     mine, theirs = (np.ascontiguousarray(each).reshape(height, -1) for each in (actual, expected))
     pixels = np.empty((height, width), np.uint8)
 
-    def count(top: int, bottom: int) -> NDArray[np.int64]:
+    def count(top: int, bottom: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         counts = np.zeros((len(CHANNELS), 2 * 255 + 1), np.int64)
-        _kernels.tally(mine, theirs, top, bottom, counts, pixels)
-        return counts
+        blocks = np.zeros((-(-height // BLOCK), -(-width // BLOCK)), np.int64)
+        _kernels.tally(mine, theirs, top, bottom, counts, pixels, blocks)
+        return counts, blocks
 
-    counts = np.sum(in_bands(count, height), axis=0)
+    counts, blocks = (np.sum(parts, axis=0) for parts in zip(*in_bands(count, height), strict=True))
     delta = np.arange(-255, 256)
     sizes = counts.sum(axis=0)[255:].copy()
     sizes[1:] += counts.sum(axis=0)[254::-1]
@@ -148,6 +154,7 @@ def _counted(actual: NDArray[np.uint8], expected: NDArray[np.uint8]) -> Differen
         place=(int(row), int(column), int(np.argmax(values))),
         channel_means=(red, green, blue),
         pixels=pixels,
+        blocks=blocks,
     )
 
 
@@ -159,6 +166,7 @@ def _computed(actual: NDArray[Any], expected: NDArray[Any]) -> Differences:
     pixels.flags.writeable = False
     last = _rank(sizes.size) - 1
     red, green, blue = (_mean(delta[..., each]) for each in range(len(CHANNELS)))
+    bands = np.add.reduceat(sizes.sum(axis=2), range(0, sizes.shape[0], BLOCK), axis=0)
     return Differences(
         mean_size=_mean(sizes),
         mean_square=_mean(delta * delta),
@@ -167,6 +175,7 @@ def _computed(actual: NDArray[Any], expected: NDArray[Any]) -> Differences:
         place=(int(row), int(column), int(channel)),
         channel_means=(red, green, blue),
         pixels=pixels,
+        blocks=np.add.reduceat(bands, range(0, sizes.shape[1], BLOCK), axis=1),
     )
 
 

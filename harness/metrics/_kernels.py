@@ -36,6 +36,9 @@ STRIP = 768
 EDGE = 3 * CELL * 8
 """Values of a row that the cells which end at its right edge cover."""
 
+BLOCK = 16
+"""Side in pixels of the blocks whose differences are summed."""
+
 ROOM = STRIP + EDGE + 30
 """Most values of a row that a strip reads."""
 
@@ -60,11 +63,12 @@ def tally(
     bottom: int,
     counts: NDArray[np.int64],
     largest: NDArray[np.uint8],
+    blocks: NDArray[np.int64],
 ) -> None:
     """Count the differences of rows ``top`` to ``bottom`` of ``uint8[H, 3 W]``.
 
     ``counts[channel, 255 + d]`` grows by one for each difference ``d``; ``largest[row, column]`` becomes the largest
-    absolute difference of a pixel's three.
+    absolute difference of a pixel's three; ``blocks[row // 16, column // 16]`` grows by their sum.
     """
     for i in range(top, bottom):
         mine, theirs = actual[i], expected[i]
@@ -76,6 +80,7 @@ def tally(
             counts[1, 255 + green] += 1
             counts[2, 255 + blue] += 1
             largest[i, j] = max(abs(red), abs(green), abs(blue))
+            blocks[i // BLOCK, j // BLOCK] += abs(red) + abs(green) + abs(blue)
 
 
 @compiled
@@ -171,14 +176,7 @@ def _strip(
         last = min(i + CELL, bottom)
         different = changed[i : last + 10].any()
         if different:
-            for row in range(max(made, i), last + 10):
-                mine, theirs = actual[row, left : right + 30], expected[row, left : right + 30]
-                if actual.itemsize == 1:
-                    _fields_of_bytes(mine, theirs, fields[0], fields[1], fields[2], fields[3])
-                else:
-                    _fields_of_floats(mine, theirs, fields[0], fields[1], fields[2], fields[3])
-                for k in range(4):
-                    _across(fields[k], weights, ring[k, row % RING])
+            _fill(actual, expected, max(made, i), last + 10, left, weights, fields, ring)
             made = last + 10
             for k in range(4):
                 _down(ring[k], i, weights, smooth[k, 0], smooth[k, 1], smooth[k, 2], smooth[k, 3])
@@ -192,12 +190,35 @@ def _strip(
                 similarity[:] = 1.0
             _add(similarity, columns)
             if row >= bottom_edge:
-                if (row - bottom_edge) % CELL == 0:
+                place = row - bottom_edge
+                if place % CELL == 0:
                     edge_columns[:] = 0.0
                 _add(similarity, edge_columns)
-                if (row - bottom_edge) % CELL == CELL - 1:
-                    _sum_up(edge_columns, left, values, aside, cells[below + (row - bottom_edge) // CELL])
+                _sum_up(edge_columns, left, values, aside, cells[below + place // CELL])
         totals[i // CELL] += _sum_up(columns, left, values, aside, cells[i // CELL])
+
+
+@compiled
+def _fill(
+    actual: NDArray[Any],
+    expected: NDArray[Any],
+    top: int,
+    bottom: int,
+    left: int,
+    weights: Doubles,
+    fields: NDArray[Any],
+    ring: Doubles,
+) -> None:
+    """Weighted means along the rows ``top`` to ``bottom``, from column ``left`` on, into their places in the ring."""
+    right = left + ring.shape[2] + 30
+    for row in range(top, bottom):
+        mine, theirs = actual[row, left:right], expected[row, left:right]
+        if actual.itemsize == 1:
+            _fields_of_bytes(mine, theirs, fields[0], fields[1], fields[2], fields[3])
+        else:
+            _fields_of_floats(mine, theirs, fields[0], fields[1], fields[2], fields[3])
+        for k in range(4):
+            _across(fields[k], weights, ring[k, row % RING])
 
 
 @compiled

@@ -456,6 +456,7 @@ def pair_tables(comparison: Comparison) -> list[Table]:
                 "Seed",
                 "Pair",
                 "Everything identical",
+                *(["To the eye"] if subject == "image" else []),
                 *(_heading(comparison, metric, subject) for metric in metrics),
             )
             rows = [_pair_row(pairs, metrics, subject) for pairs in groups]
@@ -522,8 +523,13 @@ def _pair_row(pairs: Sequence[Pair], metrics: Sequence[str], subject: str) -> li
         figure(pair.key.seed),
         plain(_pair_label(pairs)),
         plain("yes" if pair.identical else "no"),
+        *([_appearance_cell(pair)] if subject == "image" else []),
         *(_value_cell(pair, metric, subject) for metric in metrics),
     ]
+
+
+def _appearance_cell(pair: Pair) -> Cell:
+    return plain(pair.appearance.words if pair.appearance else words.NOT_MEASURED)
 
 
 def _value_cell(pair: Pair, metric: str, subject: str) -> Cell:
