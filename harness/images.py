@@ -78,12 +78,14 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """Decode a PNG, WebP, JPEG, BMP or TIFF file as ``uint8[H, W, 3]``, RGB, without converting anything.
 
+    The array cannot be written to.
+
     Raises:
         ImageError: there is no such file, it is no picture, damaged, larger than ``LARGEST_PICTURE``, animated, turned
             by EXIF, or not 8-bit RGB without alpha.
     """
     image = _decode(path, modes={"RGB"}, allowed="8-bit RGB without alpha", turn=False)
-    return np.array(image, dtype=np.uint8)
+    return np.ndarray((image.height, image.width, 3), np.uint8, image.tobytes())
 
 
 def read_input_picture(path: Path) -> Image.Image:

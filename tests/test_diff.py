@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import skimage.data
+import skimage.metrics
+from PIL import Image
 
 from harness.images import write_picture
 from tests.command_line import ROOT, environment
@@ -329,3 +332,66 @@ def test_it_works_where_torch_cannot_be_imported(tmp_path: Path, run_harness: Ru
     actual, expected = folders(tmp_path, ["a.png"])
     ended: Ended = run_harness("diff", actual, expected, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
     assert ended.code == 0, ended.err
+
+
+def test_compare_takes_pictures_that_no_run_made(tmp_path: Path, run_harness: RunHarness) -> None:
+    actual, _ = folders(tmp_path, ["a.png", "b/c.png", "only.png"])
+    (tmp_path / "expected" / "only.png").unlink()
+    write_picture(actual / "b" / "c.png", noise(99))
+    ended = run_harness("compare", "actual", "expected", "--out", "lines", "--json")
+    assert ended.code == 3, ended.err
+    found = json.loads(ended.out)
+    assert (found["noise"], found["identical"], found["differing"]) == ("unverified", 1, 1)
+    assert (found["missing"], found["unexpected"]) == ([], ["only.png"])
+    lines = [json.loads(line) for line in (tmp_path / "lines").read_text(encoding="utf-8").splitlines()]
+    assert [line["name"] for line in lines] == ["a.png", "b/c.png", "only.png"]
+    assert [hint["name"] for hint in lines[1]["hints"]] == ["other-picture"]
+    assert lines[1]["appearance"] == "different"
+
+
+def test_compare_refuses_a_run_beside_loose_pictures(tmp_path: Path, run_harness: RunHarness) -> None:
+    folders(tmp_path, ["a.png"])
+    (tmp_path / "actual" / "run.json").write_text("{}", encoding="utf-8")
+    for sides in (("actual", "expected"), ("expected", "actual")):
+        ended = run_harness("compare", *sides)
+        assert ended.code == 2
+        assert "actual is a run and expected is not" in ended.err
+        assert "adapter 'images'" in ended.err
+
+
+def test_foreign_pictures_get_the_numbers_of_scikit_image(tmp_path: Path, run_harness: RunHarness) -> None:
+    """PNG against JPEG of the same photographs, and one pair that began with another picture."""
+    photographs = {
+        "astronaut": skimage.data.astronaut(),
+        "coffee": skimage.data.coffee(),
+        "cat": skimage.data.chelsea(),
+    }
+    for name, picture in photographs.items():
+        for side, ending in (("actual", "jpg"), ("expected", "png")):
+            path = tmp_path / side / f"{name}.picture"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(picture).save(path, format={"jpg": "JPEG", "png": "PNG"}[ending])
+            path.rename(path.with_suffix(".png"))  # what a file is called is not what it is
+    Image.fromarray(photographs["coffee"][:300, :451]).save(tmp_path / "actual" / "cat.png")
+    ended = run_harness("compare", "actual", "expected", "--out", "lines")
+    assert ended.code == 0, ended.err
+    lines = [json.loads(line) for line in (tmp_path / "lines").read_text(encoding="utf-8").splitlines()]
+    assert [line["name"] for line in lines] == ["astronaut.png", "cat.png", "coffee.png"]
+    for line in lines:
+        found = {each["metric"]: each["value"] for each in line["measurements"]}
+        actual, expected = (np.asarray(Image.open(tmp_path / side / line["name"])) for side in ("actual", "expected"))
+        ssim = skimage.metrics.structural_similarity(
+            actual,
+            expected,
+            channel_axis=2,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        assert abs(found["ssim"] - ssim) < 1e-9
+        assert found["mse"] == skimage.metrics.mean_squared_error(actual, expected)
+        psnr_db = skimage.metrics.peak_signal_noise_ratio(expected, actual, data_range=255)
+        assert abs(found["psnr_db"] - psnr_db) < 1e-9
+        flagged = "other-picture" in [hint["name"] for hint in line["hints"]]
+        assert flagged == (line["name"] == "cat.png")

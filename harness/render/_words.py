@@ -83,6 +83,7 @@ METRICS: dict[str, str] = {
     "p99_abs_diff": "99th percentile of pixel differences",
     "signed_mean_diff": "Signed mean difference",
     "worst_window_count": "Bad pixels in the worst window",
+    "worst_block_diff": "Mean difference of the worst block",
     "relative_l2": "Relative L2",
     "cosine_distance": "Cosine distance",
 }

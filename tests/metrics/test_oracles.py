@@ -35,6 +35,7 @@ from harness.metrics import (
     signed_mean_diff,
     ssim,
     ssim_tile_min,
+    worst_block_diff,
     worst_window_count,
 )
 
@@ -344,6 +345,22 @@ def test_the_fullest_window_is_the_one_that_counting_each_finds(height: int, wid
     where = f"window x={left}..{left + sides[1] - 1} y={top}..{top + sides[0] - 1}" if counts.any() else ""
     found = worst_window_count.measure(actual, expected, data_range=255)
     assert (found.value, found.where) == (counts.max(), where)
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**32), st.sampled_from([np.uint8, np.float32]))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_the_worst_block_is_the_one_that_slicing_finds(height: int, width: int, seed: int, kind: type) -> None:
+    generator = np.random.default_rng(seed)
+    actual, expected = (generator.integers(0, 256, (height, width, 3)).astype(kind) for _ in "ae")
+    sizes = np.abs(actual.astype(float) - expected.astype(float))
+    blocks = {
+        (x, y): float(sizes[y : y + 16, x : x + 16].mean()) for y in range(0, height, 16) for x in range(0, width, 16)
+    }
+    found = worst_block_diff.measure(actual, expected, data_range=255)
+    assert found.value == pytest.approx(max(blocks.values()), rel=1e-12)
+    assert found.parts["median"] == pytest.approx(float(np.median(list(blocks.values()))), rel=1e-12)
+    x, y = max(blocks, key=lambda place: blocks[place])
+    assert found.where == f"block x={x}..{min(x + 16, width) - 1} y={y}..{min(y + 16, height) - 1}"
 
 
 # --- latents ---------------------------------------------------------------------------------------------------------
