@@ -950,7 +950,7 @@ class Appearance(StrEnum):
     SAME_COMPOSITION = "same_composition"
     """Details differ visibly."""
     DRIFTED = "drifted"
-    """Objects differ."""
+    """More than details differ: objects, or strong noise over the whole picture."""
     DIFFERENT = "different"
     """Another picture, or a broken one."""
 

@@ -280,9 +280,9 @@ def table_of_pictures(pair: PicturePair) -> None:
     for verdict in pair.verdicts:
         say(f"{verdict.status}: {verdict.limit.metric}: {one_line(verdict.message, 400)}")
     words = "are equal byte for byte" if are_identical(pair.measurements) else "differ"
-    if pair.appearance and pair.appearance is not Appearance.IDENTICAL:
-        words += f"; to the eye, by the bands of the design: {pair.appearance.words}"
     say(f"The pictures {words}.{_UNJUDGED * (pair.outcome is Status.SKIPPED)}")
+    if pair.appearance and pair.appearance is not Appearance.IDENTICAL:
+        say(f"to the eye: {pair.appearance.words}; a band for reading, which judges nothing")
     say(_UNVERIFIED)
 
 

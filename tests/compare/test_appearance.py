@@ -14,7 +14,7 @@ from harness.records import Appearance, Measurement
 from tests.compare.test_hints import garbage, levels, noisy, photograph, with_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -62,7 +62,7 @@ KEPT = {
 }
 
 
-def measured(values: dict[str, float | None], *, median: float = 0.1) -> list[Measurement]:
+def measured(values: Mapping[str, float | None], *, median: float = 0.1) -> list[Measurement]:
     higher = {"psnr_db", "ssim"}
     return [
         Measurement(

@@ -351,7 +351,8 @@ def test_the_fullest_window_is_the_one_that_counting_each_finds(height: int, wid
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_the_worst_block_is_the_one_that_slicing_finds(height: int, width: int, seed: int, kind: type) -> None:
     generator = np.random.default_rng(seed)
-    actual, expected = (generator.integers(0, 256, (height, width, 3)).astype(kind) for _ in "ae")
+    actual: NDArray[Any] = generator.integers(0, 256, (height, width, 3)).astype(kind)
+    expected: NDArray[Any] = generator.integers(0, 256, (height, width, 3)).astype(kind)
     sizes = np.abs(actual.astype(float) - expected.astype(float))
     blocks = {
         (x, y): float(sizes[y : y + 16, x : x + 16].mean()) for y in range(0, height, 16) for x in range(0, width, 16)
