@@ -140,8 +140,10 @@ def bench(session: nox.Session) -> None:
         python(session, "bench/overhead.py", *filter(None, words))
     if named in {"", "comparator"}:
         python(session, "bench/comparator.py", "--peers", str(peers(session)), *filter(None, words))
-    if named not in {"", "overhead", "comparator"}:
-        session.error(f"{named} is no benchmark; there are overhead and comparator")
+    if named in {"", "folders"}:
+        python(session, "bench/folders.py", *filter(None, words))
+    if named not in {"", "overhead", "comparator", "folders"}:
+        session.error(f"{named} is no benchmark; there are overhead, comparator and folders")
 
 
 def peers(session: nox.Session) -> Path:

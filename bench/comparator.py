@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 OUT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 OURS = "harness, all metrics"
+OURS_ALONE = "harness, all metrics, one thread"
+DECODING = "harness, decoding both files alone"
 PEER = "scikit-image, MSE + PSNR + SSIM"
 ALLOWED = 1.0
 """Most that all metrics of the harness may take, as a share of what scikit-image takes for three."""
@@ -154,6 +156,7 @@ def of_arrays(actual: Picture, expected: Picture) -> list[Contender]:
     """Who compares decoded pictures."""
     found = [
         timed(OURS, lambda: by_harness(actual, expected)),
+        timed(OURS_ALONE, lambda: with_one_thread(lambda: by_harness(actual, expected))),
         timed("harness, hints", lambda: ", ".join(hint.name for hint in hints(actual, expected)) or "no hint"),
         timed(PEER, lambda: by_skimage(actual, expected)),
         timed("OpenCV, PSNR", lambda: f"{cv2.PSNR(actual, expected):.4f} dB"),
@@ -174,7 +177,7 @@ def of_files(files: tuple[Path, Path], peers: Path | None, children: ExitStack) 
         return f"{cv2.PSNR(actual, expected):.4f} dB"
 
     found = [
-        timed("harness, decoding both files alone", lambda: f"{len(decoded())} pictures"),
+        timed(DECODING, lambda: f"{len(decoded())} pictures"),
         timed(OURS, lambda: by_harness(*decoded())),
         timed(PEER, lambda: by_skimage(*(skimage.io.imread(path) for path in files))),
         timed("OpenCV, PSNR", by_opencv),
@@ -210,6 +213,18 @@ def by_harness(actual: Picture, expected: Picture) -> str:
         each.metric: each.value for each in measure(actual, expected, subject="image", metrics=plugins.names("metrics"))
     }
     return f"{values['psnr_db']:.4f} dB, SSIM {values['ssim']:.6f}, and {len(values) - 2} more"
+
+
+def with_one_thread(compare: Callable[[], str]) -> str:
+    """The same work by the calling thread alone."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        return compare()
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def by_skimage(actual: Picture, expected: Picture) -> str:
@@ -283,10 +298,35 @@ def page(tables: dict[str, list[Row]], peers: Path | None, rounds: int) -> str:
     )
     lines = ["# What a comparison costs", "", about, ""]
     lines += [f"- {name}: {value}" for name, value in circumstances(peers).items()]
+    lines += ["", *aims(tables)]
     for title, rows in tables.items():
         lines += ["", f"## {title}", "", "| contender | median | ratio | finds |", "| --- | ---: | ---: | --- |"]
         lines += [f"| {row.name} | {row.median * 1000:.2f} ms | {row.ratio:.2f} | {row.found} |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def aims(tables: dict[str, list[Row]]) -> list[str]:
+    """What was wanted of a pair of 1024 x 1024, and what was found; every figure is a ratio of medians of this run."""
+
+    def share(title: str, slower: str, faster: str) -> float:
+        medians = {row.name: row.median for row in tables[f"1024 x 1024, {title}"]}
+        return medians[slower] / medians[faster]
+
+    rows = [
+        ("differing, as fast as scikit-image", share("differing, from arrays", PEER, OURS), "30, at least 15"),
+        ("differing, one thread", share("differing, from arrays", PEER, OURS_ALONE), "15, at least 8"),
+        ("identical", share("identical, from arrays", PEER, OURS), "at least 100"),
+        (
+            "from PNG files, of the decoding alone",
+            share("differing, from PNG files", OURS, DECODING),
+            "1.25, at most 1.5",
+        ),
+    ]
+    return [
+        "| 1024 x 1024 | times | wanted |",
+        "| --- | ---: | --- |",
+        *(f"| {what} | {times:.2f} | {wanted} |" for what, times, wanted in rows),
+    ]
 
 
 def circumstances(peers: Path | None) -> dict[str, str]:
