@@ -75,6 +75,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def kills(session: nox.Session) -> None:
+    """Kill commands at a hundred random moments and see that nothing is lost: -- COUNT SEED."""
+    count, seed = (*session.posargs, *("100", "")[len(session.posargs) :])
+    python(session, "-m", "pytest", "tests/test_kills.py", "-s", "-q", KILLS=count, KILL_SEED=seed, **ONE_THREAD)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def npu(session: nox.Session) -> None:
     """Run the NPU tests with the real torch_npu on simulated Ascend cards; needs a C compiler, and no CANN."""
     require_simulation()

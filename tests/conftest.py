@@ -14,6 +14,8 @@ from tests.command_line import Ended, RunHarness, WriteScenario, environment, jo
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.kills import Workplace
+
 
 @pytest.fixture
 def run_harness(tmp_path: Path) -> RunHarness:
@@ -63,6 +65,23 @@ def write_scenario(tmp_path: Path) -> WriteScenario:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def prepared_workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A workplace as undisturbed commands leave it; tests get copies."""
+    from tests.kills import Workplace
+
+    workplace = Workplace(tmp_path_factory.mktemp("prepared") / "work")
+    workplace.folder.mkdir()
+    workplace.prepare()
+    return workplace
+
+
+@pytest.fixture
+def workplace(prepared_workplace: Workplace, tmp_path: Path) -> Workplace:
+    """A workplace of one's own, to be spoiled."""
+    return prepared_workplace.moved(tmp_path / "work")
 
 
 @pytest.fixture

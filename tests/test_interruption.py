@@ -5,71 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.command_line import environment, job_folder
+from tests.command_line import job_folder
+from tests.processes import PATIENCE_SECONDS, started, wait_for, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.command_line import RunHarness, WriteScenario
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_SECONDS = 120
-
-
-@contextmanager
-def started(folder: Path, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """``harness`` running in the background, ended for sure when the test is over."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness", *map(str, words)],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def wait_for(condition: Any, what: str) -> None:
-    """Wait until a condition holds."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"waited {PATIENCE_SECONDS} s for {what}"
-        time.sleep(0.05)
-
 
 def samples(folder: Path) -> list[Path]:
     return sorted(folder.glob("runs/*/candidate/samples/*/*/p*.json"))
-
-
-def workers(folder: Path) -> list[int]:
-    """Worker processes that belong to runs below a folder, looked up among all processes."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-                state = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-            except OSError:
-                continue
-            if "harness.run.worker" in words and any(str(folder) in word for word in words) and state != "Z":
-                found.append(int(entry.name))
-    return found
 
 
 def slow_scenario(write_scenario: WriteScenario, in_process: int = 4) -> Path:

@@ -20,6 +20,8 @@ class Share(Record):
     """Case and seed."""
     repeats: int
     """Times."""
+    first: int = 0
+    """Index of the first of these repeats inside the process."""
 
 
 class Assignment(Record):

@@ -256,6 +256,9 @@ _DEVICE_ERRORS = {"DeviceUnavailable", "RuntimeError", "AcceleratorError"}
 def _processes(order: Order, notes: _Notes) -> list[tuple[int, list[Share]]]:
     """The processes to start: index, and what each makes. Samples that are there already count."""
     stored = stored_samples(order.folder)
+    adapter = plugins.load("adapters", order.plan.model.adapter)
+    if is_outside(adapter) and not adapter.COMPUTES:
+        return _unread(order.plan, stored)
     have = Counter(sample.key for sample in stored)
     repeats = order.plan.repeats
     lacking = {key: repeats.in_process * repeats.processes - have[key] for key in order.plan.keys}
@@ -268,6 +271,21 @@ def _processes(order: Order, notes: _Notes) -> list[tuple[int, list[Share]]]:
             lacking[share.key] -= share.repeats
         processes.append((first + len(processes), shares))
     return processes
+
+
+def _unread(plan: Plan, stored: list[Sample]) -> list[tuple[int, list[Share]]]:
+    """The pictures that were made before and are not stored yet; their indices name them, so no new one is taken."""
+    have = {(sample.process, sample.key, sample.repeat) for sample in stored}
+    lacking = {
+        process: [
+            Share(key=key, repeats=1, first=repeat)
+            for key in plan.keys
+            for repeat in range(plan.repeats.in_process)
+            if (process, key, repeat) not in have
+        ]
+        for process in range(plan.repeats.processes)
+    }
+    return [(process, shares) for process, shares in lacking.items() if shares]
 
 
 def interrupted_run(folder: Path) -> Run | None:

@@ -259,3 +259,22 @@ def test_it_runs_where_torch_cannot_be_imported_and_a_model_does_not(
     ended = check(write_scenario(name="with-a-model"))
     assert ended.returncode == 3
     assert "planted: torch is not here" in ended.stdout + ended.stderr
+
+
+@pytest.mark.usefixtures("pictures")
+def test_an_interrupted_run_takes_the_pictures_it_lacks_and_no_other(
+    run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
+) -> None:
+    path = scenario(write_scenario)
+    assert run_harness("run", path).code == 0
+    folder = only_job() / "candidate"
+    for place in ("p0r1", "p1r0"):
+        (folder / "samples" / "circle" / "42" / f"{place}.json").unlink()
+    for record in (folder / "run.json", only_job() / "job.json"):
+        record.write_text(record.read_text("utf-8").replace('"finished"', '"unfinished"'), "utf-8")
+    ended = run_harness("run", path)
+    assert ended.code == 0, ended.err
+    assert "going on with the interrupted job" in ended.err
+    run = from_json(Run, (folder / "run.json").read_text(encoding="utf-8"), place=folder)
+    assert [sample.label for sample in run.samples] == ["p0r0", "p0r1", "p1r0", "p1r1"]
+    assert run.failures == []

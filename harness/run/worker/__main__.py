@@ -161,7 +161,7 @@ class Worker:
         folder = self._folder / "samples" / share.key.case / str(share.key.seed)
         folder.mkdir(parents=True, exist_ok=True)
         shelf = Shelf(self._folder, folder)
-        for repeat in range(share.repeats):
+        for repeat in range(share.first, share.first + share.repeats):
             self._pipe.tell(Generating(key=share.key, repeat=repeat))
             try:
                 sample = self._make(share.key, repeat, pipeline, device, shelf)
