@@ -22,7 +22,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 ROOT = Path(__file__).parent
 CONSTRAINTS = "constraints/ci.txt"
 SCENARIOS = ["scenarios/tiny-t2i.yaml", "scenarios/tiny-edit.yaml"]
-CHECKED = ["harness", "tests", "bench", "noxfile.py"]
+CHECKED = ["harness", "tests", "bench", "training", "noxfile.py"]
 TORCH_NPU = ROOT / ".nox" / "torch_npu"
 """Folder of its own: beside torch, torch_npu would be loaded by every ``import torch`` of the other sessions."""
 PEERS = ROOT / ".nox" / "peers"
@@ -151,6 +151,12 @@ def bench(session: nox.Session) -> None:
         python(session, "bench/folders.py", *filter(None, words))
     if named not in {"", "overhead", "comparator", "folders"}:
         session.error(f"{named} is no benchmark; there are overhead, comparator and folders")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def train(session: nox.Session) -> None:
+    """Train the embedded model, or go on with it; ends when it is told to: python -m training finish denoiser."""
+    python(session, "-m", "training", *(session.posargs or ["all"]))
 
 
 def peers(session: nox.Session) -> Path:

@@ -1,0 +1,1 @@
+"""How the weights of the embedded model are made; the product never imports this package."""
