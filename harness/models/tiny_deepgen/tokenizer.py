@@ -45,7 +45,7 @@ clear sharp smooth holding wearing standing sitting running flying
 _WORDS_AT_START = ("Generate", "assistant", "user", "system", "Place", "Change", "Replace", "Remove", "Add", "Draw")
 
 _SPACE = "\u0120"
-_SPLIT_PATTERN = (
+SPLIT_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _CHAT_TEMPLATE = (
@@ -54,9 +54,12 @@ _CHAT_TEMPLATE = (
 )
 
 
-def write_tokenizer(folder: Path) -> None:
-    """Write the six files of a Qwen2 tokenizer into an existing folder."""
-    merges = _merges()
+def write_tokenizer(folder: Path, merges: list[tuple[str, str]] | None = None) -> None:
+    """Write the six files of a Qwen2 tokenizer into an existing folder; without ``merges`` for the whole words above.
+
+    The special tokens follow behind the 256 bytes and one token for each merge.
+    """
+    merges = _merges() if merges is None else merges
     vocabulary = _vocabulary(merges)
     added = {token: len(vocabulary) + k for k, token in enumerate(SPECIAL_TOKENS)}
     _write_json(folder / "tokenizer.json", _fast_tokenizer(vocabulary, merges, added))
@@ -97,7 +100,7 @@ def _fast_tokenizer(
     vocabulary: dict[str, int], merges: list[tuple[str, str]], added: dict[str, int]
 ) -> dict[str, object]:
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
-    split = {"type": "Split", "pattern": {"Regex": _SPLIT_PATTERN}, "behavior": "Isolated", "invert": False}
+    split = {"type": "Split", "pattern": {"Regex": SPLIT_PATTERN}, "behavior": "Isolated", "invert": False}
     return {
         "version": "1.0",
         "truncation": None,
