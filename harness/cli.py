@@ -156,6 +156,9 @@ def compare(
     ],
     expected: Annotated[Path, typer.Argument(help="What it is held against; the same run for its repeats.")],
     out: Annotated[Path | None, typer.Option(help="File to write; for runs beside the actual one by default.")] = None,
+    ratio_to: Annotated[
+        list[Path] | None, typer.Option(help="Run folder of an arm that limits with ratio_to divide by.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two stored runs, the repeats of one, or pictures that something else made, by name."""
@@ -165,7 +168,7 @@ def compare(
     if jobs.are_pictures(actual, expected):
         diff(actual, expected, out=out, as_json=as_json)
         return
-    path, comparison = jobs.compare(actual, expected, out)
+    path, comparison = jobs.compare(actual, expected, out, ratio_to or [])
     if as_json:
         say_json(comparison.model_dump(mode="json"))
     else:
@@ -211,7 +214,7 @@ def diff(
 @app.command()
 def gate(
     comparisons: Annotated[list[Path], typer.Argument(help="Comparison files.", metavar="COMPARISON...")],
-    scenario: Annotated[Path | None, typer.Option(help="Take the limits of this scenario instead.")] = None,
+    scenario: Annotated[Path | None, typer.Option(help="Take limits and waivers of this scenario instead.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge stored comparisons again; nothing is run or measured."""

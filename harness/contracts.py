@@ -67,6 +67,14 @@ class Metric(Protocol):
         ...
 
 
+class ErrorMetric(Metric, Protocol):
+    """A metric that a limit with ``ratio_to`` may judge: 0 for equal pictures, and the more the worse."""
+
+    def rounding_floor(self, step: float) -> float:
+        """Value for errors spread evenly over one rounding step: from ``-step / 2`` to ``step / 2``, on values of 1."""
+        ...
+
+
 # --- renderers -------------------------------------------------------------------------------------------------------
 
 

@@ -56,7 +56,8 @@ from harness.run.supervisor import (
 from harness.store import acceptance, baselines, packs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import date
     from typing import TextIO
 
     from harness.records import Diagnosis, FolderDiff, PicturePair, Plan, Status
@@ -134,6 +135,7 @@ class Checked:
                     "scope": each.scope,
                     "outcome": each.outcome,
                     "message": each.message,
+                    "notices": each.notices,
                 }
                 for each in self.report.comparisons
             ],
@@ -157,7 +159,7 @@ def check(
     for question in questions:
         command = _command("check", question, selection)
         with _made_runs(question, selection, command, teller) as (folder, runs):
-            comparisons = [judge(each) for each in _comparisons(folder, runs)]
+            comparisons = [judge(each, today=_today()) for each in _comparisons(folder, runs)]
             for comparison in comparisons:
                 store.save(comparison, folder / _file_name(comparison))
             report = _report(question.scenario, command, runs, comparisons)
@@ -198,16 +200,21 @@ def _holds_runs(path: Path) -> bool:
     return any(path.glob(f"*/{RUN_FILE}"))
 
 
-def compare(actual: Path, expected: Path, out: Path | None) -> tuple[Path, Comparison]:
-    """Compare two run folders, or one with itself for its repeats; gives the file and the judged comparison."""
+def compare(actual: Path, expected: Path, out: Path | None, ratio_to: Sequence[Path] = ()) -> tuple[Path, Comparison]:
+    """Compare two run folders, or one with itself for its repeats; gives the file and the judged comparison.
+
+    ``ratio_to`` are run folders of arms that limits with ``ratio_to`` divide by.
+    """
     base = out.parent if out else actual.parent
     mine = StoredRun(run=store.load_run(actual), folder=actual.resolve())
     if actual.resolve() == expected.resolve():
         comparison = compare_repeats(mine, limits=mine.run.plan.limits, base=base.resolve())
     else:
         theirs = StoredRun(run=store.load_run(expected), folder=expected.resolve())
-        comparison = compare_runs(mine, theirs, limits=mine.run.plan.limits, base=base.resolve())
-    judged = judge(comparison)
+        others = [StoredRun(run=store.load_run(each), folder=each.resolve()) for each in ratio_to]
+        limits = mine.run.plan.limits
+        comparison = compare_runs(mine, theirs, limits=limits, base=base.resolve(), others=others)
+    judged = judge(comparison, today=_today())
     return store.save(judged, out or base / _file_name(judged)), judged
 
 
@@ -268,9 +275,10 @@ def diff(  # noqa: PLR0913 - what the verb can be told
 
 
 def gate(paths: list[Path], scenario_path: Path | None) -> list[Comparison]:
-    """Judge stored comparisons again, with the limits they carry or those of a scenario; measures nothing."""
-    limits: list[Limit] | None = scenario.load(scenario_path).scenario.limits if scenario_path else None
-    return [judge(store.load_comparison(path), limits) for path in paths]
+    """Judge stored comparisons again, with the limits and waivers they carry or a scenario's; measures nothing."""
+    asked = scenario.load(scenario_path).scenario if scenario_path else None
+    limits, waivers = (asked.limits, asked.waivers) if asked else (None, None)
+    return [judge(store.load_comparison(path), limits, waivers, today=_today()) for path in paths]
 
 
 def report(paths: list[Path], formats: list[str], out: Path) -> list[Path]:
@@ -695,10 +703,28 @@ def _comparisons(folder: Path, runs: list[Run]) -> list[Comparison]:
     candidates = [each for each in stored if each.run.plan.arm.role is Role.CANDIDATE]
     references = [each for each in stored if each.run.plan.arm.role is Role.REFERENCE]
     return repeats + [
-        compare_runs(candidate, reference, limits=candidate.run.plan.limits, base=folder)
+        compare_runs(
+            candidate,
+            reference,
+            limits=candidate.run.plan.limits,
+            base=folder,
+            others=_others(candidate.run.plan.limits, reference, references),
+        )
         for candidate in candidates
         for reference in references
     ]
+
+
+def _others(limits: list[Limit], reference: StoredRun, references: list[StoredRun]) -> list[StoredRun]:
+    """Arms that a limit against a reference divides by."""
+    name = reference.run.plan.arm.name
+    wanted = {limit.ratio_to for limit in limits if limit.arm == name}
+    return [each for each in references if each.run.plan.arm.name in wanted]
+
+
+def _today() -> date:
+    """The day that decides which waivers hold; it changes at midnight UTC, everywhere at once."""
+    return datetime.now(UTC).date()
 
 
 def _file_name(comparison: Comparison) -> str:

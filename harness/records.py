@@ -28,6 +28,7 @@ from pydantic import (
 from harness.errors import RecordError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -161,9 +162,9 @@ EXIT_CODES: dict[Status, int] = {
     Status.DRIFT: 1,
     Status.UNSTABLE: 6,
     Status.SKIPPED: 5,
+    Status.WAIVED: 0,
     Status.IDENTICAL: 0,
     Status.WITHIN_LIMITS: 0,
-    Status.WAIVED: 0,
 }
 """Exit code of each status, worst first: the order in which the codes win."""
 
@@ -354,6 +355,12 @@ class Limit(Record):
         subject = {"image": "", "float_image": " of the float output", "latents": " of the latents"}[self.subject]
         ratio = f"dual_ratio to {self.ratio_to} of " if self.ratio_to else ""
         return f"{ratio}{self.metric}{subject} {words} {value:g}"
+
+    @property
+    def holds_for(self) -> str:
+        """Where the limit holds in words, such as ``device npu, arm cpu``; empty when it holds everywhere."""
+        places = (("device", self.device), ("arm", self.arm))
+        return ", ".join(f"{word} {name}" for word, name in places if name)
 
 
 class Waiver(Record):
@@ -875,6 +882,8 @@ class RunRef(Record):
     """Which determinism switches were set."""
     npu_ops: NpuOps | None = None
     """How calls to fused operators of torch_npu were answered."""
+    backend: str = ""
+    """Name of the backend; empty where it is the first word of ``device``."""
 
 
 class Measurement(Record):
@@ -900,8 +909,36 @@ class Measurement(Record):
     """Why there is no value."""
 
 
+class PairRatio(Record):
+    """One case and seed of a dual benchmark."""
+
+    key: CaseKey
+    """Case and seed."""
+    error: Number
+    """Value of the metric for the actual side."""
+    other: Number
+    """Value of the metric for the other arm."""
+    ratio: Number
+    """``error / max(other, floor)``."""
+
+
+class DualRatio(Record):
+    """How far the actual side is from a reference, measured by how far another arm is from the same reference."""
+
+    error: Number
+    """Root mean square over the pairs of the metric's value for the actual side."""
+    other: Number
+    """Root mean square over the same pairs of the metric's value for the other arm."""
+    floor: Number
+    """Least that is divided by: the metric's value for the rounding errors of the type alone."""
+    ratio: Number
+    """``error / max(other, floor)``, which the limit judges."""
+    pairs: list[PairRatio]
+    """The same for each pair, the worst ratio first; shown, not judged."""
+
+
 class Verdict(Record):
-    """One limit held against one measurement."""
+    """One limit held against one measurement, or against the ratio of many."""
 
     limit: Limit
     """The limit."""
@@ -911,6 +948,10 @@ class Verdict(Record):
     """The word."""
     message: str
     """Observed, allowed, where."""
+    dual: DualRatio | None = None
+    """Numerator and denominator, for a limit with ``ratio_to``."""
+    waiver: Waiver | None = None
+    """What excuses the broken limit, where the status is ``waived``."""
 
 
 class TraceDifference(Record):
@@ -1029,7 +1070,7 @@ class Comparison(Record):
     expected: RunRef
     """What it is held against; the same run for repeats."""
     limits: list[Limit]
-    """Limits of this scope."""
+    """Limits of this scope; once judged, those that judge these arms and this device."""
     repetitions: list[Repetition] = Field(default_factory=list)
     """Determinism by case and seed; for repeats only."""
     pairs: list[Pair]
@@ -1044,10 +1085,31 @@ class Comparison(Record):
     """What a reader must know beside every number, such as a noise that is unverified; part of the message."""
     failures: list[Failure] = Field(default_factory=list)
     """Failures of either side."""
+    yardsticks: list[Comparison] = Field(default_factory=list)
+    """Other arms against the same expected side, measured and not judged: what limits with ``ratio_to`` divide by."""
+    verdicts: list[Verdict] = Field(default_factory=list)
+    """Limits that judge all pairs together: those with ``ratio_to``."""
+    waivers: list[Waiver] = Field(default_factory=list)
+    """Waivers for these arms and cases, expired ones too."""
+    judged_on: Day | None = None
+    """Day that decided which waivers hold; None where there are none."""
+    notices: list[str] = Field(default_factory=list)
+    """What the judgement noticed and did not judge, such as values far better than their limit."""
     outcome: Status = Status.SKIPPED
     """The word for the whole comparison."""
     message: str = ""
     """The outcome in one sentence."""
+
+
+def unused_waivers(comparisons: Iterable[Comparison]) -> list[Waiver]:
+    """Waivers that still hold and excused nothing in any of the comparisons they are for."""
+    excused: list[Waiver] = []
+    idle: list[Waiver] = []
+    for comparison in comparisons:
+        verdicts = [*comparison.verdicts, *(verdict for pair in comparison.pairs for verdict in pair.verdicts)]
+        excused += [verdict.waiver for verdict in verdicts if verdict.waiver]
+        idle += [each for each in comparison.waivers if comparison.judged_on and comparison.judged_on <= each.expires]
+    return [waiver for index, waiver in enumerate(idle) if waiver not in excused and waiver not in idle[:index]]
 
 
 class Report(Record):

@@ -582,10 +582,20 @@ def _limit_problems(root: Node) -> Iterator[Problem]:
                 f"reference, arm: {limit.arm} and at_most, with its reason.",
             )
         try:
-            subjects = plugins.load("metrics", limit.metric).SUBJECTS
+            metric = plugins.load("metrics", limit.metric)
         except UnknownName as error:
             yield Problem(node.place_of("metric"), f"{label}.metric: {error}")
             continue
+        subjects = metric.SUBJECTS
+        if limit.ratio_to is not None and not hasattr(metric, "rounding_floor"):
+            known = [
+                name for name in plugins.names("metrics") if hasattr(plugins.load("metrics", name), "rounding_floor")
+            ]
+            yield Problem(
+                node.place_of("metric"),
+                f"{label}.metric: found {quoted(limit.metric)}, of which no ratio has a meaning; allowed with ratio_to "
+                f"is an error that is 0 for equal pictures: {', '.join(known)}. Choose one, or remove ratio_to.",
+            )
         if limit.subject not in subjects:
             yield Problem(
                 node.place_of("subject"),

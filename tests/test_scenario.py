@@ -339,6 +339,15 @@ FAULTS = {
         "at_most: 4", "at_most: 4\n    arm: gpu", "20:15", ("a ratio alone",), DUAL
     ),
     "ratio with a bound that caps nothing": Fault("at_most: 4", "at_least: 4", "19:15", ("a ratio alone",), DUAL),
+    "ratio of a likeness": Fault(
+        "metric: mse",
+        "metric: psnr_db",
+        "17:13",
+        ("limits[1].metric: found 'psnr_db'", "of which no ratio has a meaning", "cosine_distance"),
+        DUAL.replace(
+            "metric: mse\n    scope: reference\n    arm: cpu", "metric: psnr_db\n    scope: reference\n    arm: cpu"
+        ),
+    ),
     "ratio of repeats": Fault(
         "scope: reference\n    arm", "scope: repeat\n    arm", "19:15", ("with scope: repeat",), DUAL
     ),

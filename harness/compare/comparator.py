@@ -21,6 +21,7 @@ from harness.images import read_kept
 from harness.records import CaseKey, Comparison, Measurement, NoiseMode, Pair, RunRef, Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -58,11 +59,17 @@ def compare_repeats(stored: StoredRun, *, limits: list[Limit], base: Path) -> Co
         differences=[*_perturbed("run", run), *_noise_differences_within(run)],
         notes=_unverified_within(run),
         failures=run.failures,
+        waivers=[waiver for waiver in run.plan.waivers if waiver.scope is Scope.REPEAT],
     )
 
 
-def compare_runs(actual: StoredRun, expected: StoredRun, *, limits: list[Limit], base: Path) -> Comparison:
-    """Hold a candidate against a reference, case by case and seed by seed, each by its first sample."""
+def compare_runs(
+    actual: StoredRun, expected: StoredRun, *, limits: list[Limit], base: Path, others: Sequence[StoredRun] = ()
+) -> Comparison:
+    """Hold a candidate against a reference, case by case and seed by seed, each by its first sample.
+
+    ``others`` are runs of arms that a limit with ``ratio_to`` divides by; they are held against the same reference.
+    """
     wanted, found = (
         {key: samples for key in each.run.plan.keys if (samples := each.run.samples_of(key))}
         for each in (expected, actual)
@@ -87,6 +94,8 @@ def compare_runs(actual: StoredRun, expected: StoredRun, *, limits: list[Limit],
         differences=differences,
         notes=notes,
         failures=[*actual.run.failures, *expected.run.failures],
+        yardsticks=[compare_runs(other, expected, limits=[], base=base) for other in others],
+        waivers=[waiver for waiver in actual.run.plan.waivers if waiver.scope is Scope.REFERENCE],
     )
 
 
@@ -192,6 +201,7 @@ def _ref(stored: StoredRun, base: Path) -> RunRef:
         noise=run.plan.noise,
         switches=run.plan.switches,
         npu_ops=environment.npu_ops if environment else None,
+        backend=run.backend,
     )
 
 

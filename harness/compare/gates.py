@@ -3,36 +3,160 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
+from harness.compare.dual import NoRatio, dual_ratio
 from harness.records import Comparison, Limit, Pair, Scope, Status, Verdict, worst
 
 if TYPE_CHECKING:
-    from harness.records import Measurement
+    from collections.abc import Callable
+    from datetime import date
+
+    from harness.records import DualRatio, Measurement, Waiver
 
 
-def judge(comparison: Comparison, limits: list[Limit] | None = None) -> Comparison:
+def judge(
+    comparison: Comparison,
+    limits: list[Limit] | None = None,
+    waivers: list[Waiver] | None = None,
+    *,
+    today: date,
+) -> Comparison:
     """The comparison with a verdict for every limit and pair, and one word for the whole.
 
-    ``limits`` replaces the limits the comparison was stored with.
+    ``limits`` and ``waivers`` replace those the comparison was stored with. ``today`` decides which waivers still hold.
     """
-    wanted = comparison.limits if limits is None else [each for each in limits if each.scope is comparison.scope]
+    wanted = in_force(comparison.limits if limits is None else limits, comparison)
+    excuses = _excuses(comparison.waivers if waivers is None else waivers, comparison)
+    excuse = partial(_excused, waivers=excuses, today=today)
     judged = comparison.model_copy(
-        update={"limits": wanted, "pairs": [_judged(pair, wanted, comparison.scope) for pair in comparison.pairs]}
+        update={
+            "limits": wanted,
+            "waivers": excuses,
+            "judged_on": today if excuses else None,
+            "pairs": [_judged(pair, wanted, comparison.scope, excuse) for pair in comparison.pairs],
+            "verdicts": [
+                excuse(_dual_verdict(limit, comparison), None)
+                for limit in wanted
+                if limit.ratio_to is not None and comparison.pairs
+            ],
+        }
     )
     outcome, message = _outcome(judged)
     message = "; ".join([message, *judged.notes])
-    return judged.model_copy(update={"outcome": outcome, "message": message})
+    return judged.model_copy(update={"outcome": outcome, "message": message, "notices": _notices(judged)})
 
 
-def _judged(pair: Pair, limits: list[Limit], scope: Scope) -> Pair:
-    return pair.model_copy(update={"verdicts": [_verdict(limit, pair, scope) for limit in limits]})
+# --- which limits and waivers ----------------------------------------------------------------------------------------
+
+
+def in_force(limits: list[Limit], comparison: Comparison) -> list[Limit]:
+    """The limits that judge a comparison: for each metric and subject the best match, in the order ``Limit`` states."""
+    ranked = [(limit, rank) for limit in limits if (rank := _match(limit, comparison)) is not None]
+    best: dict[tuple[str | None, ...], tuple[bool, int]] = {}
+    for limit, rank in ranked:
+        best[_kind(limit)] = max(rank, best.get(_kind(limit), rank))
+    return [limit for limit, rank in ranked if rank == best[_kind(limit)]]
+
+
+def _kind(limit: Limit) -> tuple[str | None, ...]:
+    return limit.metric, limit.subject, limit.ratio_to
+
+
+def _match(limit: Limit, comparison: Comparison) -> tuple[bool, int] | None:
+    """How closely a limit names the arm and the device of a comparison; None where it is for others."""
+    if limit.scope is not comparison.scope or limit.arm not in {None, comparison.expected.arm}:
+        return None
+    wanted, _, product = (limit.device or "").lower().partition(":")
+    side = comparison.actual
+    backend = side.backend or side.device.partition(":")[0]
+    if limit.device is not None and (wanted != backend.lower() or not side.device_name.lower().startswith(product)):
+        return None
+    return limit.arm is not None, 0 if limit.device is None else 1 + len(product)
+
+
+def _excuses(waivers: list[Waiver], comparison: Comparison) -> list[Waiver]:
+    """The waivers that are for the arms and cases of a comparison, expired ones too."""
+    arms = {None, comparison.actual.arm, comparison.expected.arm}
+    cases = {None, *(pair.key.case for pair in comparison.pairs)}
+    return [each for each in waivers if each.scope is comparison.scope and each.arm in arms and each.case in cases]
+
+
+def _excused(verdict: Verdict, case: str | None, waivers: list[Waiver], today: date) -> Verdict:
+    """The verdict, waived where a waiver that still holds covers a broken limit; ``case`` is None for all cases."""
+    covering = [each for each in waivers if each.metric in {None, verdict.limit.metric} and each.case in {None, case}]
+    if not covering or verdict.status not in {Status.DRIFT, Status.UNSTABLE}:
+        return verdict
+    waiver = max(covering, key=lambda each: each.expires)
+    if waiver.expires < today:
+        words = f"A waiver by {waiver.owner} expired on {waiver.expires}."
+        return verdict.model_copy(update={"message": f"{verdict.message} {words}"})
+    words = f"Waived by {waiver.owner} until {waiver.expires}: {waiver.reason}"
+    return verdict.model_copy(
+        update={"status": Status.WAIVED, "message": f"{verdict.message} {words}", "waiver": waiver}
+    )
+
+
+def _notices(judged: Comparison) -> list[str]:
+    """What a reader wants to know beside the verdicts."""
+    expired = [each for each in judged.waivers if judged.judged_on and each.expires < judged.judged_on]
+    return [
+        *(words for limit in judged.limits if (words := _too_good(limit, judged))),
+        *(f"The waiver of {each.rule} by {each.owner} expired on {each.expires}." for each in expired),
+    ]
+
+
+def _too_good(limit: Limit, judged: Comparison) -> str:
+    """A sentence where every value is better than the worst that the limit was taken from, by more than its margin."""
+    found, evidence = _goodness(limit, judged), limit.evidence
+    if not found or evidence is None:
+        return ""
+    higher = found[0][1]
+    beaten = [
+        value > evidence.worst + evidence.margin if higher else value < evidence.worst - evidence.margin
+        for value, _ in found
+    ]
+    if not all(beaten):
+        return ""
+    now = (min if higher else max)(value for value, _ in found)
+    return (
+        f"{limit.rule}: clearly better than when the limit was measured; the worst is {now:.6g}, it was "
+        f"{evidence.worst:.6g} on {evidence.device} on {evidence.date}, with a margin of {evidence.margin:.6g}. "
+        "Calibrate again: so wide a limit hides faults."
+    )
+
+
+def _goodness(limit: Limit, judged: Comparison) -> list[tuple[float, bool]]:
+    """Every value that the limit judged, and whether higher is better; empty where one is missing."""
+    if limit.ratio_to is not None:
+        ratios = [verdict.measured for verdict in judged.verdicts if verdict.limit == limit]
+        return [(ratio, False) for ratio in ratios if ratio is not None]
+    values = []
+    for pair in judged.pairs:
+        found = _measurement(limit, pair)
+        if found is None or found.value is None:
+            return []
+        higher = found.better == "higher"
+        values.append((found.value if higher else abs(found.value), higher))
+    return values
+
+
+# --- one limit -------------------------------------------------------------------------------------------------------
+
+
+def _judged(pair: Pair, limits: list[Limit], scope: Scope, excuse: Callable[[Verdict, str], Verdict]) -> Pair:
+    verdicts = [_verdict(limit, pair, scope) for limit in limits if limit.ratio_to is None]
+    return pair.model_copy(update={"verdicts": [excuse(verdict, pair.key.case) for verdict in verdicts]})
+
+
+def _measurement(limit: Limit, pair: Pair) -> Measurement | None:
+    wanted = limit.metric, limit.subject
+    return next((each for each in pair.measurements if (each.metric, each.subject) == wanted), None)
 
 
 def _verdict(limit: Limit, pair: Pair, scope: Scope) -> Verdict:
-    measurement = next(
-        (each for each in pair.measurements if each.metric == limit.metric and each.subject == limit.subject), None
-    )
+    measurement = _measurement(limit, pair)
     if measurement is None or measurement.value is None:
         why = measurement.problem if measurement else "it was not measured"
         return Verdict(
@@ -49,6 +173,37 @@ def _verdict(limit: Limit, pair: Pair, scope: Scope) -> Verdict:
         status=passed if keeps(measurement, limit) else failed,
         message=_words(limit, pair, measurement),
     )
+
+
+def _dual_verdict(limit: Limit, comparison: Comparison) -> Verdict:
+    """The verdict on the ratio of two arms' errors, over all pairs together."""
+    try:
+        dual = dual_ratio(comparison, limit)
+    except NoRatio as error:
+        return Verdict(
+            limit=limit, measured=None, status=error.status, message=f"{error}; allowed: {limit.rule}{_overlay(limit)}."
+        )
+    passed = Status.IDENTICAL if all(pair.identical for pair in comparison.pairs) else Status.WITHIN_LIMITS
+    return Verdict(
+        limit=limit,
+        measured=dual.ratio,
+        status=passed if holds(limit, dual.ratio) else Status.DRIFT,
+        message=_dual_words(limit, comparison, dual),
+        dual=dual,
+    )
+
+
+def _dual_words(limit: Limit, comparison: Comparison, dual: DualRatio) -> str:
+    floor = f", taken as the floor {dual.floor:.3g}" if dual.other < dual.floor else ""
+    return (
+        f"{comparison.actual.arm} {dual.error:.6g} over {limit.ratio_to} {dual.other:.6g}{floor}, both against "
+        f"{comparison.expected.arm}: dual_ratio {dual.ratio:.6g}, root mean square over {len(dual.pairs)} pairs, worst "
+        f"{dual.pairs[0].key} with {dual.pairs[0].ratio:.6g}; allowed: {limit.rule}{_overlay(limit)}."
+    )
+
+
+def _overlay(limit: Limit) -> str:
+    return f" (the limit for {limit.holds_for})" if limit.holds_for else ""
 
 
 def keeps(measurement: Measurement, limit: Limit) -> bool:
@@ -77,7 +232,8 @@ def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
     unit = f" {measurement.unit}" if measurement.unit else ""
     where = f" at {measurement.where}" if measurement.where else ""
     value = "no value" if measurement.value is None else f"{measurement.value:.6g}{unit}"
-    return f"{pair.key}, {pair.actual} against {pair.expected}: {value}{where}; allowed: {limit.rule}{unit}."
+    allowed = f"{limit.rule}{unit}{_overlay(limit)}"
+    return f"{pair.key}, {pair.actual} against {pair.expected}: {value}{where}; allowed: {allowed}."
 
 
 def _outcome(comparison: Comparison) -> tuple[Status, str]:
@@ -106,14 +262,15 @@ def _repeat_outcome(comparison: Comparison) -> tuple[Status, str]:
     unstable = [each for each in repetitions if each.status is Status.UNSTABLE]
     broken = _broken(comparison)
     if not unstable:
-        if broken:
-            return _broken_limits(comparison, broken)
+        if complaint := _complaint(comparison):
+            return complaint
         status = worst([each.status for each in repetitions])
         return status, repetitions[0].pattern if status is Status.SKIPPED else _all_same(comparison)
     differing = [pair for pair in comparison.pairs if not pair.identical]
     unjudged = [pair for pair in differing if not _is_judged(pair)]
     if differing and not broken and not unjudged:
-        return Status.WITHIN_LIMITS, f"not bit-identical, within the limits: {unstable[0].key}: {unstable[0].pattern}"
+        kept = Status.WITHIN_LIMITS, f"not bit-identical, within the limits: {unstable[0].key}: {unstable[0].pattern}"
+        return _complaint(comparison) or kept
     no_limit = "; no limit judges what differs" if unjudged and not broken and comparison.limits else ""
     return worst([Status.UNSTABLE, *(verdict.status for verdict in broken)]), (
         f"{len(unstable)} of {len(repetitions)} cases are not repeatable; "
@@ -143,8 +300,8 @@ def _counted(numbers: set[int], one: str, many: str) -> str:
 
 
 def _verdict_outcome(comparison: Comparison) -> tuple[Status, str]:
-    if broken := _broken(comparison):
-        return _broken_limits(comparison, broken)
+    if complaint := _complaint(comparison):
+        return complaint
     if all(pair.identical for pair in comparison.pairs):
         return Status.IDENTICAL, f"all {len(comparison.pairs)} pairs are equal byte for byte"
     verdicts = _verdicts(comparison)
@@ -154,16 +311,27 @@ def _verdict_outcome(comparison: Comparison) -> tuple[Status, str]:
 
 
 def _verdicts(comparison: Comparison) -> list[Verdict]:
-    return [verdict for pair in comparison.pairs for verdict in pair.verdicts]
+    return [*comparison.verdicts, *(verdict for pair in comparison.pairs for verdict in pair.verdicts)]
 
 
 def _broken(comparison: Comparison) -> list[Verdict]:
-    """Limits that are not kept, or that had nothing to judge; equal bytes excuse neither."""
-    kept = {Status.IDENTICAL, Status.WITHIN_LIMITS}
-    return [verdict for verdict in _verdicts(comparison) if verdict.status not in kept]
+    """Limits that are not kept, or that had nothing to judge; equal bytes excuse neither, a waiver only the first."""
+    passed = {Status.IDENTICAL, Status.WITHIN_LIMITS, Status.WAIVED}
+    return [verdict for verdict in _verdicts(comparison) if verdict.status not in passed]
 
 
-def _broken_limits(comparison: Comparison, broken: list[Verdict]) -> tuple[Status, str]:
-    status = worst([verdict.status for verdict in broken])
-    worst_one = next(verdict for verdict in broken if verdict.status is status)
-    return status, f"{len(broken)} of {len(_verdicts(comparison))} limits are broken; {worst_one.message}"
+def _waived(comparison: Comparison) -> list[Verdict]:
+    return [verdict for verdict in _verdicts(comparison) if verdict.status is Status.WAIVED]
+
+
+def _complaint(comparison: Comparison) -> tuple[Status, str] | None:
+    """What is to be said of limits that are not kept; None where all are."""
+    broken, waived, total = _broken(comparison), _waived(comparison), len(_verdicts(comparison))
+    if broken:
+        status = worst([verdict.status for verdict in broken])
+        worst_one = next(verdict for verdict in broken if verdict.status is status)
+        more = f" and {len(waived)} more waived" if waived else ""
+        return status, f"{len(broken)} of {total} limits are broken{more}; {worst_one.message}"
+    if waived:
+        return Status.WAIVED, f"{len(waived)} of {total} limits are broken and waived; {waived[0].message}"
+    return None

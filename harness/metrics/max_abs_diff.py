@@ -36,3 +36,8 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     row, column, channel = found.place
     where = f"x={column} y={row} channel={CHANNELS[channel]}" if found.largest else ""
     return Measured(value=found.largest, where=where)
+
+
+def rounding_floor(step: float) -> float:
+    """Largest of errors from ``-step / 2`` to ``step / 2``."""
+    return step / 2

@@ -30,3 +30,8 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     """
     del data_range  # given in the picture's own units
     return Measured(value=differences(actual, expected).mean_size)
+
+
+def rounding_floor(step: float) -> float:
+    """Mean size of errors from ``-step / 2`` to ``step / 2``: ``step / 4``."""
+    return step / 4

@@ -34,3 +34,8 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     """
     del data_range  # given in the picture's own units
     return Measured(value=differences(actual, expected).p99)
+
+
+def rounding_floor(step: float) -> float:
+    """What 99 % of errors from ``-step / 2`` to ``step / 2`` keep."""
+    return 0.99 * step / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
@@ -39,3 +40,8 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     if not (scale := length(theirs)):
         raise UndefinedMetric("no value, because every value of the expected side is zero.")
     return Measured(value=difference / scale)
+
+
+def rounding_floor(step: float) -> float:
+    """Root mean square of errors from ``-step / 2`` to ``step / 2`` on values of 1: ``step / sqrt(12)``."""
+    return step / math.sqrt(12)

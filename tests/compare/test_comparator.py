@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from harness import plugins
 from harness.compare.comparator import compare_repeats, compare_runs, first_differing_step, measure
-from harness.compare.gates import judge
 from harness.errors import ImageError, RecordError
 from harness.images import write_arrays, write_picture
 from harness.records import Arm, Case, CaseKey, NoiseMode, Perturbation, PerturbationKind, Scope, Status, SwitchMode
@@ -23,6 +22,7 @@ from tests.compare.stored_runs import (
     Made,
     failure,
     float_image_of,
+    judge,
     latents_of,
     letter,
     limit,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.compare.comparator import compare_repeats, compare_runs
-from harness.compare.gates import holds, judge
+from harness.compare.gates import holds
 from harness.records import EXIT_CODES, Limit, Measurement, Pair, Scope, Status
 from tests.compare.stored_runs import (
     CAT,
@@ -20,6 +20,7 @@ from tests.compare.stored_runs import (
     REASON,
     Made,
     failure,
+    judge,
     limit,
     one_case,
     processes,

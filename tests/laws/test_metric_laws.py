@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.contracts import ErrorMetric
+
 METRICS = plugins.names("metrics")
 LOADED = {name: plugins.load("metrics", name) for name in METRICS}
 CASES: list[tuple[str, Subject]] = [(name, subject) for name in METRICS for subject in LOADED[name].SUBJECTS]
@@ -124,6 +126,26 @@ def test_a_metric_says_what_it_is(name: str) -> None:
     assert not math.isnan(metric.IDENTICAL)
     assert re.fullmatch(rf"{name}:\S+", metric.SPEC)
     assert (metric.__doc__ or "").strip()
+
+
+ERRORS = [name for name in METRICS if hasattr(LOADED[name], "rounding_floor")]
+
+
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("step", [2.0**-8, 2.0**-11])
+def test_the_floor_of_a_ratio_is_what_rounding_errors_alone_give(name: str, step: float) -> None:
+    generator = np.random.default_rng(7)
+    ones = np.ones((64, 64, 3), np.float32)
+    rounded = (ones + generator.uniform(-step / 2, step / 2, ones.shape)).astype(np.float32)
+    found = LOADED[name].measure(rounded, ones, data_range=2.0).value
+    floor = cast("ErrorMetric", LOADED[name]).rounding_floor(step)
+    assert found == pytest.approx(floor, rel=0.02)
+
+
+def test_what_may_be_divided_is_zero_for_equal_pictures_and_has_no_sign() -> None:
+    assert ERRORS
+    assert {(LOADED[name].BETTER, LOADED[name].IDENTICAL) for name in ERRORS} == {("lower", 0.0)}
+    assert not set(ERRORS) & DIRECTED
 
 
 def test_no_two_metrics_have_the_same_spec() -> None:

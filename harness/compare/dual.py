@@ -1,0 +1,112 @@
+"""The dual benchmark: an error is judged by the error that another device makes against the same reference.
+
+The rule, stated once: ``ratio = rms(errors) / max(rms(errors of the other arm), floor)``, with the root mean square
+over all cases and seeds. A diffusion model amplifies some cases far more than others, so the ratio of one pair says
+little; over all pairs the same hard cases stand above and below the line. Ratios of pairs are kept for the reader. The
+floor is what the metric gives for the rounding errors of the other arm's type alone: an arm that is equal to the
+reference byte for byte would otherwise make every ratio infinite. The idea is that of the dual benchmark of Ascend's
+msprobe, which divides errors of NPU against CPU by those of GPU against CPU and has floors too.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+from harness import plugins
+from harness.records import DualRatio, PairRatio, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.contracts import ErrorMetric
+    from harness.records import CaseKey, Comparison, Limit
+
+_FLOAT_STEPS = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
+"""Distance from 1 to the next smaller number."""
+_LEVEL = 1.0
+"""Distance between two values of an 8-bit picture."""
+
+
+class NoRatio(Exception):
+    """There is nothing to divide, or nothing to divide by; ``status`` is the word for it."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def dual_ratio(comparison: Comparison, limit: Limit) -> DualRatio:
+    """What a limit with ``ratio_to`` judges.
+
+    Raises:
+        NoRatio: the other arm was not compared with the reference, failed, began elsewhere, or a value is missing.
+    """
+    other = _yardstick(comparison, limit)
+    mine, theirs = _values(comparison, limit), _values(other, limit)
+    lacking = [str(key) for key in mine if key not in theirs]
+    if lacking or not mine:
+        what = f"lacks {', '.join(lacking)}" if lacking else "has nothing to be held against"
+        raise NoRatio(Status.ERROR, f"{limit.ratio_to} {what}")
+    floor = rounding_floor(limit, other.actual.dtype)
+    pairs = [
+        PairRatio(key=key, error=error, other=theirs[key], ratio=error / max(theirs[key], floor))
+        for key, error in mine.items()
+    ]
+    error, others = (_root_mean_square(values) for values in (list(mine.values()), [theirs[key] for key in mine]))
+    return DualRatio(
+        error=error,
+        other=others,
+        floor=floor,
+        ratio=error / max(others, floor),
+        pairs=sorted(pairs, key=lambda pair: -pair.ratio),
+    )
+
+
+def rounding_floor(limit: Limit, dtype: str) -> float:
+    """Value of the limit's metric for rounding errors alone: of levels for a picture, else of the other arm's type."""
+    step = _LEVEL if limit.subject == "image" else _FLOAT_STEPS.get(dtype, _FLOAT_STEPS["float32"])
+    metric = cast("ErrorMetric", plugins.load("metrics", limit.metric))  # scenarios with another one are refused
+    return metric.rounding_floor(step)
+
+
+def _yardstick(comparison: Comparison, limit: Limit) -> Comparison:
+    """The other arm against the same reference."""
+    found = next((each for each in comparison.yardsticks if each.actual.arm == limit.ratio_to), None)
+    if found is None:
+        raise NoRatio(
+            Status.ERROR,
+            f"{limit.ratio_to} was not held against {comparison.expected.arm}; run that arm in the same job, or give "
+            "its run folder to harness compare with --ratio-to",
+        )
+    if found.failures:
+        first = found.failures[0]
+        raise NoRatio(Status.ERROR, f"{limit.ratio_to} or its reference failed: {first.error}: {first.message}")
+    if found.differences:
+        raise NoRatio(
+            Status.NOT_COMPARABLE,
+            f"{limit.ratio_to} cannot be compared with {found.expected.arm}: {'; '.join(found.differences)}",
+        )
+    return found
+
+
+def _values(comparison: Comparison, limit: Limit) -> dict[CaseKey, float]:
+    """Value of the limit's metric by case and seed; of several pairs the worst."""
+    values: dict[CaseKey, float] = {}
+    for pair in comparison.pairs:
+        found = next((each for each in pair.measurements if (each.metric, each.subject) == _kind(limit)), None)
+        if found is None or found.value is None or math.isnan(found.value):
+            why = found.problem if found and found.problem else "it was not measured, or is no number"
+            where = f"{pair.key} of {comparison.actual.arm}"
+            raise NoRatio(Status.ERROR, f"{limit.metric} has no value for {where}: {why}")
+        values[pair.key] = max(found.value, values.get(pair.key, 0.0))
+    return values
+
+
+def _kind(limit: Limit) -> tuple[str, str]:
+    return limit.metric, limit.subject
+
+
+def _root_mean_square(values: Sequence[float]) -> float:
+    """Root of the mean of squares, which ``hypot`` adds up without overflow."""
+    return math.hypot(*values) / math.sqrt(len(values))
