@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.compare.pictures import are_identical
 from harness.jobs import Teller
-from harness.records import EXIT_CODES, Appearance, Scope, Severity, Status
+from harness.records import EXIT_CODES, Appearance, Scope, Severity, Status, unused_waivers
 from harness.run.events import Generating, Loaded, Sampled, Started, Stepped
 from harness.text import ascii_only, one_line, printable
 
@@ -243,8 +243,14 @@ def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
     _print(table)
     for name, comparison in ranked:
         say(f"{name}/{comparison.actual.arm}: {one_line(comparison.message, 400)}")
+        ratios = [each.message for each in comparison.verdicts if each.message not in comparison.message]
+        for note in [*ratios, *(f"note: {notice}" for notice in comparison.notices)]:
+            say(f"{name}/{comparison.actual.arm}: {one_line(note, 400)}")
         if comparison.actual.simulated or comparison.expected.simulated:
             say(f"{name}/{comparison.actual.arm}: SIMULATED DEVICE, no evidence about real hardware")
+    for name in dict.fromkeys(name for name, _ in rows):
+        for waiver in unused_waivers(comparison for of, comparison in rows if of == name):
+            say(f"{name}: note: the waiver of {waiver.rule} by {waiver.owner} is unused; remove it")
 
 
 def table_of_findings(diagnosis: Diagnosis) -> None:

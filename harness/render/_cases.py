@@ -48,11 +48,12 @@ def verdict(status: Status) -> Verdict:
 
 
 def judged_cases(comparison: Comparison) -> list[JudgedCase]:
-    """Every case and seed of a comparison, then what failed outside any of them.
+    """Every case and seed of a comparison, then ratios over all of them, then what failed outside any of them.
 
     Where these do not tell the outcome of the comparison, the comparison as a whole stands at the end and does.
     """
     found = [_judged(part, key) for key, part in tables.by_key(comparison).items()]
+    found += [JudgedCase(name=each.limit.rule, status=each.status, reason=each.message) for each in comparison.verdicts]
     found += [
         JudgedCase(
             name=f"{failure.stage}, process {failure.process}, failure {index}",

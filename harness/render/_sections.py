@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.records import EXIT_CODES, Scope
 from harness.render import _circumstances as circumstances
+from harness.render import _judgements as judgements
 from harness.render import _references as references
 from harness.render import _tables as tables
 from harness.render import _words as words
@@ -60,7 +61,7 @@ def _sections(report: Report) -> Iterator[Section]:
         yield failures
     yield Section("repeats", "Repeats", tuple(_repeats(report)))
     yield Section("reference", "Against reference", tuple(_reference(report)))
-    yield Section("limits", "Limits", _limits(report))
+    yield Section("limits", "Limits and waivers", tuple(_limits(report)))
     yield Section("definitions", "Definitions", (_or(tables.definitions(report), "Nothing was measured."),))
     if not failed:
         yield failures
@@ -154,8 +155,12 @@ def _judged(comparison: Comparison) -> Iterator[Block]:
     if comparison.unexpected:
         yield Paragraph("There and not expected:")
         yield Bullets(tuple(map(str, comparison.unexpected)))
+    if comparison.notices:
+        yield Bullets(tuple(map(clean, comparison.notices)))
     if comparison.limits:
         yield tables.verdicts(comparison)
+    yield from judgements.waived(comparison)
+    yield from judgements.ratios(comparison)
     if not comparison.pairs and not comparison.differences:
         yield Paragraph("No pair was measured.")
 
@@ -165,8 +170,9 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def _limits(report: Report) -> tuple[Block, ...]:
-    return (_or(tables.limits(report), "The scenario sets no limits, so differences are reported and not judged."),)
+def _limits(report: Report) -> Iterator[Block]:
+    yield _or(tables.limits(report), "The scenario sets no limits, so differences are reported and not judged.")
+    yield _or(judgements.waivers(report), "No limit is waived.")
 
 
 def _work(report: Report) -> Iterator[Block]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         Verdict,
     )
 
+_KEPT = {Status.IDENTICAL, Status.WITHIN_LIMITS}
+
 _MOST_OPEN_ROWS = 12
 """A table of pairs with more rows than these starts folded."""
 
@@ -562,10 +564,25 @@ def definitions(report: Report) -> Table:
 def limits(report: Report) -> Table:
     """Every limit of the scenario with the reason for its number."""
     rows = [
-        [code(limit.rule), plain("repeats" if limit.scope is Scope.REPEAT else "reference"), plain(limit.reason)]
+        [code(rule(limit)), plain("repeats" if limit.scope is Scope.REPEAT else "reference"), plain(_reason(limit))]
         for limit in report.scenario.limits
     ]
     return table(("Limit", "Judges", "Reason for the number"), rows)
+
+
+def rule(limit: Limit) -> str:
+    """A limit in words, with the arm and the device it is for."""
+    return f"{limit.rule} ({limit.holds_for})" if limit.holds_for else limit.rule
+
+
+def _reason(limit: Limit) -> str:
+    if (found := limit.evidence) is None:
+        return limit.reason
+    amount = words.count(found.samples, "value")
+    return (
+        f"{limit.reason} Measured on {found.date} on {found.device}: the worst of {amount} was "
+        f"{words.number(found.worst)}; margin {words.number(found.margin)}; rule: {found.rule}."
+    )
 
 
 def verdicts(comparison: Comparison) -> Table:
@@ -578,17 +595,31 @@ def verdicts(comparison: Comparison) -> Table:
 
 
 def _verdict_row(comparison: Comparison, limit: Limit) -> list[Cell]:
+    ratio = next((verdict for verdict in comparison.verdicts if verdict.limit == limit), None)
+    if ratio is not None:
+        return _ratio_row(ratio)
     found = [(pair, verdict) for pair in comparison.pairs for verdict in pair.verdicts if verdict.limit == limit]
     if not found:
-        return [code(limit.rule), plain("not judged"), *[plain(words.NONE)] * 2, plain("0 of 0 pairs")]
+        return [code(rule(limit)), plain("not judged"), *[plain(words.NONE)] * 2, plain("0 of 0 pairs")]
     pair, verdict = min(found, key=lambda each: _verdict_order(each[1]))
-    kept = sum(EXIT_CODES[each.status] == 0 for _, each in found)
+    kept = sum(each.status in _KEPT for _, each in found)
     return [
-        code(limit.rule),
+        code(rule(limit)),
         word(worst([each.status for _, each in found])),
         figure(_measured(pair, verdict)),
         plain(_place(pair)),
         plain(f"{kept} of {words.count(len(found), 'pair')}"),
+    ]
+
+
+def _ratio_row(verdict: Verdict) -> list[Cell]:
+    dual = verdict.dual
+    return [
+        code(rule(verdict.limit)),
+        word(verdict.status),
+        figure(words.number(dual.ratio)) if dual else plain(f"undefined: {verdict.message}"),
+        plain(f"root mean square over {words.count(len(dual.pairs), 'pair')}" if dual else words.NONE),
+        plain(f"{int(verdict.status in _KEPT)} of 1 ratio"),
     ]
 
 
@@ -626,7 +657,9 @@ def key_status(part: Comparison, key: CaseKey) -> Status:
         return Status.NOT_COMPARABLE
     if key in part.missing:
         return Status.MISSING_BASELINE if part.outcome is Status.MISSING_BASELINE else Status.ERROR
-    found = [repetition.status for repetition in part.repetitions]
+    # Repeats that differ where limits allow it, or a waiver, are no complaint when the whole is none.
+    excused = part.outcome if EXIT_CODES[part.outcome] == 0 else Status.UNSTABLE
+    found = [excused if each.status is Status.UNSTABLE else each.status for each in part.repetitions]
     for pair in part.pairs:
         found += [verdict.status for verdict in pair.verdicts]
         found += [] if pair.verdicts else [Status.IDENTICAL if pair.identical else Status.SKIPPED]

@@ -7,7 +7,7 @@ import io
 import math
 from typing import TYPE_CHECKING
 
-from harness.records import NoiseMode
+from harness.records import NoiseMode, worst
 from harness.render._document import clean
 from harness.text import csv_cell
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.records import Comparison, Measurement, Pair, Report
+    from harness.records import Comparison, DualRatio, Measurement, Pair, Report, Verdict
 
 FILE_NAME = "metrics.csv"
 
@@ -35,11 +35,14 @@ COLUMNS = (
     "value",
     "unit",
     "spec",
+    "verdict",
 )
 """Headings; ``actual`` and ``expected`` are samples of ``arm`` and ``against``, such as ``p0r2``.
 
 ``simulated`` is ``yes`` where a stand-in library plays the device of either arm, ``noise`` is ``unverified`` where the
-pictures of either were made outside the worker, and else ``logged``.
+pictures of either were made outside the worker, and else ``logged``. ``verdict`` is the word of the limits on the
+value, empty where none judges it. A ratio of two arms' errors is a row with the metric ``dual_ratio``: one for all
+pairs, without a case, and one for each.
 """
 
 
@@ -58,6 +61,9 @@ def _rows(report: Report) -> Iterator[tuple[str, ...]]:
         for pair in comparison.pairs:
             for measurement in pair.measurements:
                 yield _row(comparison, pair, measurement)
+        for verdict in comparison.verdicts:
+            if verdict.dual is not None:
+                yield from _ratios(comparison, verdict, verdict.dual)
 
 
 def _row(comparison: Comparison, pair: Pair, measurement: Measurement) -> tuple[str, ...]:
@@ -70,14 +76,41 @@ def _row(comparison: Comparison, pair: Pair, measurement: Measurement) -> tuple[
         str(pair.key.seed),
         pair.actual,
         pair.expected,
-        "yes" if comparison.actual.simulated or comparison.expected.simulated else "no",
-        "unverified" if NoiseMode.UNVERIFIED in {comparison.actual.noise, comparison.expected.noise} else "logged",
+        _simulated(comparison),
+        _noise(comparison),
         measurement.subject,
         measurement.metric,
         _value(measurement),
         measurement.unit,
         measurement.spec,
+        _word(pair, measurement),
     )
+
+
+def _ratios(comparison: Comparison, verdict: Verdict, dual: DualRatio) -> Iterator[tuple[str, ...]]:
+    limit = verdict.limit
+    spec = f"dual_ratio:{limit.metric}:rms-over-pairs:over-{limit.ratio_to}:floor-{dual.floor!r}"
+    sides = (comparison.scenario, comparison.actual.arm, comparison.expected.arm, comparison.scope.value)
+    sources = (comparison, *comparison.yardsticks)
+    common = (_simulated(*sources), _noise(*sources), limit.subject, "dual_ratio")
+    yield (*sides, "", "", "", "", *common, repr(dual.ratio), "", spec, verdict.status.value)
+    for pair in dual.pairs:
+        yield (*sides, pair.key.case, str(pair.key.seed), "", "", *common, repr(pair.ratio), "", spec, "")
+
+
+def _simulated(*comparisons: Comparison) -> str:
+    return "yes" if any(each.actual.simulated or each.expected.simulated for each in comparisons) else "no"
+
+
+def _noise(*comparisons: Comparison) -> str:
+    sides = {side.noise for each in comparisons for side in (each.actual, each.expected)}
+    return "unverified" if NoiseMode.UNVERIFIED in sides else "logged"
+
+
+def _word(pair: Pair, measurement: Measurement) -> str:
+    wanted = measurement.metric, measurement.subject
+    found = [each.status for each in pair.verdicts if (each.limit.metric, each.limit.subject) == wanted]
+    return worst(found).value if found else ""
 
 
 def _value(measurement: Measurement) -> str:

@@ -94,6 +94,10 @@ def _circumstances(report: Report, comparison: Comparison) -> Iterator[tuple[str
             yield f"{side}.retried", one_line(f"{len(made.retried)}: {'; '.join(reasons)}", limit=_LONGEST_MESSAGE)
         if run.npu_ops is not None:
             yield f"{side}.npu_ops", run.npu_ops.value
+    for each in comparison.verdicts:
+        yield f"dual_ratio.{each.limit.subject}.{each.limit.metric}", each.message
+    for notice in comparison.notices:
+        yield "notice", notice
 
 
 def _numbers(judged: JudgedCase) -> Iterator[tuple[str, str]]:
@@ -106,6 +110,9 @@ def _numbers(judged: JudgedCase) -> Iterator[tuple[str, str]]:
         yield "processes", str(repetition.processes)
         yield "distinct_outcomes", str(len(repetition.outcomes))
         yield "bound_95", words.bound(repetition)
+    waived = [each.message for pair in judged.part.pairs for each in pair.verdicts if each.waiver]
+    for message in dict.fromkeys(waived):
+        yield "waived", message
     found = {(each.subject, each.metric) for pair in judged.part.pairs for each in pair.measurements}
     for subject, metric in sorted(found):
         worst = tables.worst_pair(judged.part.pairs, metric, subject)
