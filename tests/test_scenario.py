@@ -342,7 +342,7 @@ FAULTS = {
     "ratio of a likeness": Fault(
         "metric: mse",
         "metric: psnr_db",
-        "17:13",
+        "16:13",
         ("limits[1].metric: found 'psnr_db'", "of which no ratio has a meaning", "cosine_distance"),
         DUAL[: DUAL.index("waivers")].replace(
             "metric: mse\n    scope: reference\n    arm: cpu", "metric: psnr_db\n    scope: reference\n    arm: cpu"

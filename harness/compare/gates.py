@@ -197,7 +197,8 @@ def _dual_words(limit: Limit, comparison: Comparison, dual: DualRatio) -> str:
     floor = f", taken as the floor {dual.floor:.3g}" if dual.other < dual.floor else ""
     return (
         f"{comparison.actual.arm} {dual.error:.6g} over {limit.ratio_to} {dual.other:.6g}{floor}, both against "
-        f"{comparison.expected.arm}: dual_ratio {dual.ratio:.6g}, root mean square over {len(dual.pairs)} pairs, worst "
+        f"{comparison.expected.arm}: dual_ratio {dual.ratio:.6g}, root mean square over "
+        f"{_counted({len(dual.pairs)}, 'pair', 'pairs')}, worst "
         f"{dual.pairs[0].key} with {dual.pairs[0].ratio:.6g}; allowed: {limit.rule}{_overlay(limit)}."
     )
 
