@@ -15,12 +15,11 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from harness import jobs
 from harness.errors import HarnessError
 from harness.images import read_kept, write_picture
 from harness.records import RUN_FILE, Report, Run, Sample, from_json
 from harness.store import packs
-from harness.store.baselines import names
+from harness.store.baselines import names, problems, readable, unfinished
 from harness.store.folders import JOB_FILE, Job, load
 from tests.processes import PATIENCE_SECONDS, started, workers
 
@@ -133,7 +132,8 @@ class Workplace:
         for path in sorted((self.folder / "runs").glob(f"*/*/{RUN_FILE}")):
             assert load(Run, path).state == "finished", f"{path} was not gone on with"
         if verb == "accept":
-            assert [each.problems for each in jobs.verify_baselines(self.folder / "baselines", [])] == [[]]
+            self.give("baseline", "verify")
+            assert unfinished(self.folder / "baselines") == []
         if verb == "pack":
             assert [path.name for path in self.pack.parent.iterdir()] == [self.pack.name]
 
@@ -221,9 +221,11 @@ class Workplace:
         if NAME not in names(store):
             yield f"the baseline {NAME} is lost"
             return
-        for each in jobs.verify_baselines(store, []):
-            if each.problems and not (Path(each.name).is_dir() and Path(each.name).suffix in {".part", ".old"}):
-                yield f"the baseline {each.name} is damaged: {each.problems}"
+        if found := problems(readable(store, NAME), NAME):
+            yield f"the baseline {NAME} is damaged: {found}"
+        for path in store.glob("*/.*/"):
+            if path not in unfinished(store):
+                yield f"{path} is left over, and no verify names it"
 
     def _damaged_pack(self) -> Iterator[str]:
         """The pack is the old one or the new one."""

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import jobs
 from harness.images import read_kept
+from harness.records import MANIFEST_FILE
+from harness.store.baselines import problems, sha256_of
 from harness.store.folders import load_run
 from tests.command_line import Ended, environment
 from tests.kills import FORMATS, NAME, PLACES
@@ -134,14 +135,15 @@ def test_a_baseline_survives_an_accept_without_room(tight: Tight, workplace: Wor
     store = tight.folder / "baselines"
     words = ("baseline", "accept", workplace.run_folder, "--reason", "There is room for it.", "--baselines-dir", store)
     assert tight.give(workplace, *words).code == 0
-    before = jobs.verify_baselines(store, [])
+    digest = sha256_of(store / NAME / MANIFEST_FILE)
     tight.fill()
     ended = tight.give(workplace, *words)
     assert ended.code == 3
     assert "the system refused: [Errno" in ended.err
     assert tight.refusal in ended.err
-    assert jobs.verify_baselines(store, []) == before
-    assert [each.problems for each in before] == [[]]
+    assert sha256_of(store / NAME / MANIFEST_FILE) == digest
+    assert problems(store / NAME, NAME) == []
+    assert left_over(store) == []
     tight.make_room()
     assert tight.give(workplace, *words).code == 0
 
