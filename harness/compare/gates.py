@@ -100,10 +100,12 @@ def _excused(verdict: Verdict, case: str | None, waivers: list[Waiver], today: d
 
 def _notices(judged: Comparison) -> list[str]:
     """What a reader wants to know beside the verdicts."""
+    divided_by = [each for each in judged.yardsticks if any(each.actual.arm == of.ratio_to for of in judged.limits)]
     expired = [each for each in judged.waivers if judged.judged_on and each.expires < judged.judged_on]
     return [
         *(words for limit in judged.limits if (words := _too_good(limit, judged))),
         *(f"The waiver of {each.rule} by {each.owner} expired on {each.expires}." for each in expired),
+        *(f"{each.actual.arm}: {note}" for each in divided_by for note in each.notes),
     ]
 
 

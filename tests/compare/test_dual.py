@@ -123,6 +123,14 @@ def test_an_arm_with_another_noise_or_other_steps_is_not_comparable(tmp_path: Pa
     assert "steps: actual 4, expected 3" in judged.message
 
 
+def test_what_is_unknown_of_the_other_arm_is_said_beside_its_ratio(tmp_path: Path) -> None:
+    made = compared(tmp_path, "B", "B")
+    unsure = made.yardsticks[0].model_copy(update={"notes": ["noise unverified"]})
+    made = made.model_copy(update={"yardsticks": [unsure]})
+    assert judge(made, [cap(20), ratio(1)]).notices == ["gpu: noise unverified"]
+    assert judge(made, [cap(20)]).notices == []
+
+
 def test_a_value_that_is_missing_on_either_side_is_an_error(tmp_path: Path) -> None:
     made = compared(tmp_path, "B", "C")
     bare = [pair.model_copy(update={"measurements": []}) for pair in made.pairs]
