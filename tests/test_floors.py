@@ -152,7 +152,7 @@ def test_the_reader_sees_the_house() -> None:
         ("harness.jobs", "harness.compare.comparator"),
         ("harness.contracts", "harness.records"),  # under TYPE_CHECKING
         ("harness.metrics.ssim", "harness.metrics._windows"),
-        ("harness.adapters.deepgen", "torch"),
+        ("harness.adapters._pipelines", "torch"),
     } <= seen
     assert {floor(name) for name in modules(ROOT)} == {DOOR, JOBS, ACTS, PARTS, WORDS}
     assert not any("checkpoint" in name for name in modules(ROOT))

@@ -62,6 +62,16 @@ def test_a_script(run_harness: RunHarness, write_scenario: WriteScenario, tmp_pa
     assert run_harness("check", path).code == 2
 
 
+def test_a_pipeline_of_diffusers(run_harness: RunHarness, write_scenario: WriteScenario, tmp_path: Path) -> None:
+    pytest.importorskip("diffusers")
+    from tests.adapters.tiny_pipelines import saved
+
+    path = written(write_scenario, examples()["diffusers"])
+    ended = run_harness("check", path, PIPELINE=str(saved("sd3", tmp_path / "sd3")))
+    assert ended.code == 0, ended.err
+    assert run_harness("check", path).code == 2, "the variable is not set"
+
+
 def written(write: WriteScenario, example: dict[str, Any]) -> Path:
     """The example as a scenario, its own words alone under ``model``."""
     model = {"trust_remote_code": False, **example.pop("model")}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.adapters import deepgen
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.contracts import Device, Picture, Request, Watch
+    from harness.contracts import Device, Picture, Pipeline, Request, Watch
     from harness.records import ModelRef
 
 check = deepgen.check
@@ -18,8 +18,11 @@ check = deepgen.check
 class Wrapped:
     """Delegates to the real pipeline and counts the pictures of this process from 1."""
 
+    adapter: Any = deepgen
+    """What loads the real pipeline."""
+
     def __init__(self, folder: Path, model: ModelRef, device: Device) -> None:
-        self._pipeline = deepgen.load(folder, model, device)
+        self._pipeline: Pipeline = self.adapter.load(folder, model, device)
         self.modules = self._pipeline.modules
         self.components = self._pipeline.components
         self.substitutions = self._pipeline.substitutions

@@ -1,0 +1,187 @@
+"""Any diffusers pipeline, called by the signature of its own ``__call__``.
+
+What a scenario asks and the pipeline cannot take is refused; what every scenario has and this pipeline has no word for,
+such as a guidance scale, is named in the record.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import TYPE_CHECKING, Any
+
+from harness.adapters import _pipelines
+from harness.errors import ModelError, RunError
+from harness.images import read_input_picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.contracts import Device, Picture, Request, Watch
+    from harness.records import ModelRef
+
+_SETTINGS = ("height", "width", "num_inference_steps", "guidance_scale")
+_DENOISERS = ("transformer", "unet")
+_LATENTS = "latents"
+
+
+def check(folder: Path, model: ModelRef) -> None:
+    """Look at a model folder without loading it.
+
+    Raises:
+        ModelError: ``model_index.json`` is no JSON object, a component that it names has no folder, or a model no
+            safetensors.
+    """
+    del model
+    missing = [name for name in _components(folder) if not (folder / name).is_dir()]
+    missing += [f"{name}/*.safetensors" for name in _components(folder) if _lacks_weights(folder / name)]
+    if missing:
+        raise ModelError(
+            f"{folder} lacks {', '.join(missing)}, which its model_index.json names. Fetch the whole repository, for "
+            "instance with source: hf:REPO@REV."
+        )
+
+
+def load(folder: Path, model: ModelRef, device: Device) -> Diffusers:
+    """Load the pipeline onto the device through ``DiffusionPipeline.from_pretrained``.
+
+    Raises:
+        RunError: the pipeline takes no prompt, or no generator, so its noise cannot be repeated.
+    """
+    return Diffusers(_pipelines.loaded(folder, model, device), model, device)
+
+
+class Diffusers:
+    """A loaded pipeline of diffusers."""
+
+    def __init__(self, pipe: Any, model: ModelRef, device: Device) -> None:
+        self._pipe = pipe
+        self._device = device
+        self._parameters = inspect.signature(pipe.__call__).parameters
+        if missing := [name for name in ("prompt", "generator") if name not in self._parameters]:
+            raise RunError(
+                f"{self._name} does not take {', '.join(missing)} (only {', '.join(self._parameters)}), so it cannot "
+                "be told what to make, or its pictures cannot be repeated."
+            )
+        self.modules = {name: part for name, part in pipe.components.items() if hasattr(part, "named_parameters")}
+        self.components = {stage: name for name in reversed(self.modules) for stage in _stages(name)}
+        self.substitutions = self._substitutions(model)
+        self.notes = [f"pipeline: {self._name}({', '.join(self._parameters)})"]
+        if (scheduler := getattr(pipe, "scheduler", None)) is not None:
+            self.notes.append(_pipelines.scheduler_note(scheduler))
+        if (strength := self._parameters.get("strength")) is not None:
+            self.notes.append(f"strength: {strength.default}, the pipeline's own; it makes that share of the steps")
+
+    @property
+    def _name(self) -> str:
+        return type(self._pipe).__name__
+
+    def generate(self, request: Request, watch: Watch) -> Picture:
+        """Make one picture as a user of the pipeline does; stages are seen by wrapping what it calls.
+
+        Raises:
+            RunError: the request asks what the pipeline cannot take, or what it returns is no RGB picture.
+        """
+        arguments = self._arguments(request)
+        with _pipelines.Taps(watch) as taps:
+            for name, module in self.modules.items():
+                self._tap(taps, name, module)
+            arguments |= self._steps(taps, watch)
+            made = self._pipe(**arguments)
+        return _pipelines.picture(made.images[0], taps.decoded)
+
+    def _tap(self, taps: _pipelines.Taps, name: str, module: Any) -> None:
+        if name.startswith("text_encoder"):
+            taps.text(module, *_stages(name))
+        elif name.startswith("image_encoder"):
+            taps.stage(module, "forward", "image_encoding")
+        elif name.startswith(_DENOISERS):
+            taps.denoiser(module)
+        elif name == "vae":
+            taps.decoder(module)
+            taps.stage(module, "encode", "vae_encode")
+
+    def _steps(self, taps: _pipelines.Taps, watch: Watch) -> dict[str, Any]:
+        """The callback that tells the latents after each step; the scheduler is tapped where there is none."""
+        offered = getattr(self._pipe, "_callback_tensor_inputs", [])
+        if "callback_on_step_end" not in self._parameters or _LATENTS not in offered:
+            taps.scheduler(getattr(self._pipe, "scheduler", None))
+            return {}
+
+        def told(_pipe: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            watch.step(tensors[_LATENTS])
+            return tensors
+
+        return {"callback_on_step_end": told}
+
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        self._refuse(request)
+        settings: dict[str, Any] = {
+            "height": request.height,
+            "width": request.width,
+            "num_inference_steps": request.steps,
+            "guidance_scale": request.guidance_scale,
+        }
+        arguments = {name: value for name, value in settings.items() if name in self._parameters}
+        arguments |= {"prompt": request.prompt, "generator": _pipelines.seeded(request.seed, self._device)}
+        if request.negative_prompt is not None:
+            arguments["negative_prompt"] = request.negative_prompt
+        if request.input_image is not None:
+            arguments["image"] = read_input_picture(request.input_image)
+        return arguments
+
+    def _refuse(self, request: Request) -> None:
+        asked = {"negative_prompt": request.negative_prompt, "image": request.input_image}
+        refused = [name for name, value in asked.items() if value is not None and name not in self._parameters]
+        if refused:
+            raise RunError(
+                f"{self._name} does not take {', '.join(refused)}; it takes {', '.join(self._parameters)}. Leave it "
+                "out of the case, or give a model whose pipeline takes it."
+            )
+        true_scale = self._parameters.get("true_cfg_scale")
+        default = true_scale.default if true_scale else None
+        if request.negative_prompt is not None and isinstance(default, int | float) and default <= 1:
+            raise RunError(
+                f"{self._name} ignores a negative prompt unless true_cfg_scale is above 1, and its default is "
+                f"{default:g}; a scenario has no word for it. Leave the negative prompt out."
+            )
+
+    def _substitutions(self, model: ModelRef) -> list[str]:
+        own = [name for name in _SETTINGS if name not in self._parameters]
+        words = [f"{self._name} does not take {', '.join(own)}, so it uses its own"] if own else []
+        if model.attention != "sdpa":
+            words.append(
+                f"attention: {model.attention} was asked for; the adapter diffusers leaves every component the "
+                "attention that it chooses itself"
+            )
+        return words
+
+
+def _stages(component: str) -> tuple[str, ...]:
+    """Stages in which a component works; a second text encoder has a stage of its own.
+
+    >>> _stages("text_encoder_2"), _stages("unet"), _stages("tokenizer")
+    (('text_encoding_2',), ('denoising',), ())
+    """
+    if component.startswith("text_encoder"):
+        return (component.replace("encoder", "encoding", 1),)
+    if component.startswith("image_encoder"):
+        return ("image_encoding",)
+    if component.startswith(_DENOISERS):
+        return ("denoising",)
+    return ("vae_encode", "vae_decode") if component == "vae" else ()
+
+
+def _components(folder: Path) -> list[str]:
+    """Names of the components that a pipeline is made of; optional ones that are left out are null."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        entries = dict(index)
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{folder}/model_index.json cannot be read: {error}. Fetch the folder again.") from error
+    return sorted(name for name, entry in entries.items() if isinstance(entry, list) and entry[:1] != [None])
+
+
+def _lacks_weights(component: Path) -> bool:
+    """Whether a component is a model, by its ``config.json``, and has no weights that are loaded."""
+    return (component / "config.json").is_file() and not list(component.glob("*.safetensors"))

@@ -1,0 +1,309 @@
+"""Any pipeline of diffusers: four real ones in small, through real workers, and an adapter's laws in this process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.adapters import diffusers as adapter
+from harness.backends import cpu
+from harness.contracts import Request
+from harness.errors import ModelError, RunError
+from harness.records import ModelRef, NoiseMode, SwitchMode
+from harness.run.sources import prepare
+from harness.run.worker.draws import DrawLog, watched_draws
+from harness.run.worker.recorder import Recorder
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+
+from tests.adapters.tiny_pipelines import PIPELINES, saved  # noqa: E402 - it imports torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from harness.adapters.diffusers import Diffusers
+    from harness.contracts import Picture
+    from tests.command_line import RunHarness, WriteScenario
+
+# diffusers' own schedulers hand tensors to numpy in a way that numpy 2 warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+STEPS = 2
+DENOISERS = {"sd15": "unet", "sdxl": "unet", "sd3": "transformer", "flux": "transformer"}
+ENCODERS = {"sd15": 1, "sdxl": 2, "sd3": 3, "flux": 2}
+LIMITS = [
+    {"metric": "identical", "scope": "repeat", "equals": 1, "reason": "The test says so, and nothing else."},
+    {"metric": "psnr_db", "scope": "reference", "at_least": 20, "reason": "Only for this test."},
+]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a pipeline, made when it is first asked for."""
+    place = tmp_path_factory.mktemp("pipelines")
+    return lambda name: place / name if (place / name).is_dir() else saved(name, place / name)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small tensors gain nothing from threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# --- through the command line ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_pipeline_repeats_itself_and_is_measured_against_float32(
+    name: str,
+    folders: Callable[[str], Path],
+    run_harness: RunHarness,
+    write_scenario: WriteScenario,
+    only_job: Callable[[], Path],
+) -> None:
+    once = {"in_process": 1, "processes": 1}
+    arms = [
+        {"name": "bfloat16", "device": "cpu"},
+        {"name": "float32", "device": "cpu", "role": "reference", "dtype": "float32", "repeats": once},
+    ]
+    model = {"adapter": "diffusers", "source": str(folders(name)), "trust_remote_code": False}
+    ended = run_harness("check", write_scenario(model=model, arms=arms, limits=LIMITS))
+    assert ended.code == 0, ended.err
+    (repetition,) = comparison(only_job(), "repeat-bfloat16")["repetitions"]
+    assert (repetition["runs"], len(repetition["outcomes"])) == (2, 1)
+    found = comparison(only_job(), "reference-bfloat16-against-float32")
+    assert (found["outcome"], found["differences"], found["notes"]) == ("within_limits", [], [])
+    (pair,) = found["pairs"]
+    measured = {(each["metric"], each["subject"]): each["value"] for each in pair["measurements"]}
+    assert 20 < measured["psnr_db", "image"] < 100
+    assert 0 < measured["relative_l2", "latents"] < 0.5
+    assert measured["max_abs_diff", "float_image"] > 0
+    assert pair["first_differing_step"] == 1
+    run = json.loads((only_job() / "bfloat16" / "run.json").read_text(encoding="utf-8"))
+    assert run["samples"][0]["hidden_draws"] == []
+    assert len(run["samples"][0]["per_step"]) == STEPS
+    assert run["loaded"]["components"]["denoising"] == DENOISERS[name]
+
+
+@pytest.mark.slow
+def test_a_planted_fault_behind_a_pipeline_is_seen(
+    folders: Callable[[str], Path],
+    run_harness: RunHarness,
+    write_scenario: WriteScenario,
+    only_job: Callable[[], Path],
+) -> None:
+    model = {"adapter": "planted-diffusers-drift", "source": str(folders("sd3")), "trust_remote_code": False}
+    ended = run_harness("check", write_scenario(model=model))
+    assert ended.code == 6, ended.err
+    assert comparison(only_job(), "repeat-candidate")["outcome"] == "unstable"
+
+
+@pytest.mark.slow
+def test_what_a_pipeline_cannot_take_is_a_failure_in_words(
+    folders: Callable[[str], Path],
+    run_harness: RunHarness,
+    write_scenario: WriteScenario,
+    tmp_path: Path,
+    only_job: Callable[[], Path],
+) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "input.png")
+    model = {"adapter": "diffusers", "source": str(folders("sd15")), "trust_remote_code": False}
+    cases = [{"id": "edit", "prompt": "a cup", "input_image": "input.png"}]
+    ended = run_harness("check", write_scenario(model=model, task="image_editing", cases=cases))
+    assert ended.code == 3
+    message = comparison(only_job(), "repeat-candidate")["message"]
+    assert "StableDiffusionPipeline does not take image; it takes prompt, height, width" in message
+
+
+def comparison(job: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((job / f"comparison-{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+# --- laws ------------------------------------------------------------------------------------------------------------
+
+
+DEVICE = cpu.open(0, SwitchMode.AS_SHIPPED)
+
+
+def loaded(folder: Path, dtype: Any = "float32", **changes: Any) -> Diffusers:
+    model = ModelRef(adapter="diffusers", source=str(folder), dtype=dtype, **changes)
+    return adapter.load(folder, model, DEVICE)
+
+
+def request(**changes: Any) -> Request:
+    wanted: dict[str, Any] = {
+        "prompt": "a blue circle",
+        "negative_prompt": None,
+        "input_image": None,
+        "width": 64,
+        "height": 64,
+        "steps": STEPS,
+        "guidance_scale": 4.0,
+        "seed": 42,
+        **changes,
+    }
+    return Request(**wanted)
+
+
+def make(
+    pipeline: Diffusers, wanted: Request, mode: NoiseMode = NoiseMode.PORTABLE
+) -> tuple[Picture, Recorder, DrawLog]:
+    recorder = Recorder(DEVICE, lambda _: None)
+    DEVICE.seed(wanted.seed)
+    with watched_draws(mode, wanted.seed, DEVICE) as draws:
+        picture = pipeline.generate(wanted, recorder)
+    return picture, recorder, draws
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_pipeline_keeps_the_laws(name: str, folders: Callable[[str], Path]) -> None:
+    pipeline = loaded(folders(name), "bfloat16")
+    first, recorder, draws = make(pipeline, request(width=96))
+    again, _, same = make(pipeline, request(width=96))
+    other, _, _ = make(pipeline, request(width=96, seed=7))
+    assert first.float_image is not None
+    assert again.float_image is not None
+    assert first.image.shape == first.float_image.shape == (64, 96, 3)
+    assert first.image.tobytes() == again.image.tobytes() != other.image.tobytes()
+    assert first.float_image.tobytes() == again.float_image.tobytes()
+    assert (draws.digest, draws.hidden) == (same.digest, [])
+    assert len({step.digest for step in recorder.per_step()}) == STEPS
+    encoders = {f"text_encoding{which}" for which in ("", "_2", "_3")[: ENCODERS[name]]}
+    assert set(recorder.seconds) == encoders | {"denoising", "vae_decode"}
+    assert set(pipeline.components.values()) == set(pipeline.modules)
+    assert not any("forward" in vars(module) or "decode" in vars(module) for module in pipeline.modules.values())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_float_picture_becomes_the_8_bit_one_by_the_pipelines_own_formula(
+    dtype: str, folders: Callable[[str], Path]
+) -> None:
+    picture, _, _ = make(loaded(folders("sd3"), dtype), request())
+    assert picture.float_image_dtype == dtype
+    computed = torch.from_numpy(picture.float_image).to(getattr(torch, dtype))
+    levels = ((computed * 0.5 + 0.5).clamp(0, 1).float() * 255).round()
+    assert np.array_equal(levels.to(torch.uint8).numpy(), picture.image)
+    assert len(np.unique(picture.image)) > 16, "a flat picture would prove nothing"
+
+
+@pytest.mark.parametrize("mode", [NoiseMode.PORTABLE, NoiseMode.DEVICE])
+def test_a_scheduler_that_draws_at_every_step_is_logged_and_repeats_itself(
+    mode: NoiseMode, folders: Callable[[str], Path]
+) -> None:
+    pipeline = loaded(folders("sd15"))
+    (first, _, draws), (second, _, again) = make(pipeline, request(), mode), make(pipeline, request(), mode)
+    assert len(draws.draws) == 1 + STEPS, "the first latents, and one draw at each ancestral step"
+    assert len({draw.digest for draw in draws.draws}) == 1 + STEPS
+    assert draws.hidden == []
+    assert draws.digest == again.digest
+    assert first.image.tobytes() == second.image.tobytes()
+
+
+def test_the_noise_of_both_modes_differs(folders: Callable[[str], Path]) -> None:
+    pipeline = loaded(folders("sd15"))
+    logs = [make(pipeline, request(), mode)[2] for mode in (NoiseMode.PORTABLE, NoiseMode.DEVICE)]
+    assert logs[0].digest != logs[1].digest
+
+
+def test_without_a_callback_the_scheduler_tells_the_steps(folders: Callable[[str], Path]) -> None:
+    pipeline = loaded(folders("sdxl"))
+    _, told, _ = make(pipeline, request())
+    without = {name: each for name, each in pipeline._parameters.items() if name != "callback_on_step_end"}
+    pipeline._parameters = MappingProxyType(without)
+    _, tapped, _ = make(pipeline, request())
+    assert [step.digest for step in tapped.per_step()] == [step.digest for step in told.per_step()]
+    assert "step" not in vars(pipeline._pipe.scheduler)
+
+
+def test_a_picture_to_begin_with_reaches_the_pipeline_and_its_draws_are_logged(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    pipeline = loaded(folders("image to image"))
+    pictures = []
+    for number, level in enumerate((0, 200)):
+        Image.new("RGB", (64, 64), (level, 90, 20)).save(tmp_path / f"{number}.png")
+        picture, recorder, draws = make(pipeline, request(input_image=tmp_path / f"{number}.png", steps=4))
+        pictures.append(picture.image.tobytes())
+        assert "vae_encode" in recorder.seconds
+        assert (len(draws.draws), draws.hidden) == (2, []), "the posterior sample and the noise"
+    assert pictures[0] != pictures[1]
+    assert pipeline.substitutions == ["StableDiffusionImg2ImgPipeline does not take height, width, so it uses its own"]
+    assert any(note.startswith("strength: 0.8") for note in pipeline.notes)
+    with pytest.raises(ValueError, match="Input is in incorrect format"):
+        make(pipeline, request())  # the pipeline's own words, which become those of the failure
+
+
+def test_a_negative_prompt_reaches_the_pipeline_or_is_refused(folders: Callable[[str], Path]) -> None:
+    pipeline = loaded(folders("sd3"))
+    texts = [make(pipeline, request(negative_prompt=text))[0].image.tobytes() for text in (None, "a red square")]
+    assert texts[0] != texts[1]
+    with pytest.raises(RunError, match=r"FluxPipeline ignores a negative prompt unless true_cfg_scale is above 1"):
+        make(loaded(folders("flux")), request(negative_prompt="a red square"))
+
+
+def test_another_attention_is_named_where_it_is_not_used(folders: Callable[[str], Path]) -> None:
+    (words,) = loaded(folders("sd15"), attention="eager").substitutions
+    assert words.startswith("attention: eager was asked for")
+
+
+class Unconditional:
+    """A pipeline that is told no prompt."""
+
+    components: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+    def __call__(self, batch_size: int = 1, generator: Any = None) -> None:
+        """Make anything."""
+
+
+def test_a_pipeline_without_a_prompt_is_refused() -> None:
+    with pytest.raises(RunError, match=r"Unconditional does not take prompt \(only batch_size, generator\)"):
+        adapter.Diffusers(Unconditional(), ModelRef(source="here"), DEVICE)
+
+
+# --- folders that cannot be a model ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("part", "words"), [("unet", "unet, "), ("tokenizer", "tokenizer"), ("scheduler", "sched")])
+def test_a_folder_without_a_component_is_refused(
+    part: str, words: str, folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model = ModelRef(adapter="diffusers", source="here")
+    shutil.copytree(folders("sd15"), tmp_path / "model")
+    adapter.check(tmp_path / "model", model)
+    shutil.rmtree(tmp_path / "model" / part)
+    with pytest.raises(ModelError, match=f"lacks {words.rstrip(', ')}"):
+        adapter.check(tmp_path / "model", model)
+
+
+def test_a_model_without_weights_is_refused(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    shutil.copytree(folders("sd15"), tmp_path / "model")
+    (tmp_path / "model" / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"lacks vae/\*\.safetensors"):
+        adapter.check(tmp_path / "model", ModelRef(adapter="diffusers", source="here"))
+
+
+def test_a_broken_index_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("[1", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"model_index\.json cannot be read"):
+        adapter.check(tmp_path, ModelRef(adapter="diffusers", source="here"))
+
+
+def test_code_of_a_folder_needs_trust(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    shutil.copytree(folders("sd15"), tmp_path / "model")
+    (tmp_path / "model" / "pipeline.py").write_text("raise SystemExit\n", encoding="utf-8")
+    model = ModelRef(adapter="diffusers", source=str(tmp_path / "model"))
+    with pytest.raises(ModelError, match="brings its own code"):
+        prepare(model.source, model, tmp_path / "copy")

@@ -1,0 +1,199 @@
+"""Real diffusers pipelines made from configurations, with small random weights and tokenizers of a few words."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+diffusers: Any = import_module("diffusers")  # its constructors are not annotated
+transformers: Any = import_module("transformers")
+tokenizers: Any = import_module("tokenizers")
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def _clip_tokenizer(folder: Path) -> Any:
+    """A CLIP tokenizer that knows single letters."""
+    words = ["<|startoftext|>", "<|endoftext|>", *_LETTERS, *(f"{letter}</w>" for letter in _LETTERS)]
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return transformers.CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77)
+
+
+def _clip(*, projected: bool = False) -> Any:
+    config = transformers.CLIPTextConfig(
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+        vocab_size=54,
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        projection_dim=32,
+        hidden_act="gelu",
+    )
+    return (transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel)(config)
+
+
+def _t5_tokenizer() -> Any:
+    words = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), ("▁", -3.0), *((letter, -4.0) for letter in _LETTERS)]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.Unigram(words, unk_id=2))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    return transformers.T5TokenizerFast(tokenizer_object=tokenizer, extra_ids=0, model_max_length=77)
+
+
+def _t5(width: int) -> Any:
+    config = transformers.T5Config(
+        vocab_size=30, d_model=width, d_kv=8, d_ff=37, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu"
+    )
+    return transformers.T5EncoderModel(config)
+
+
+def _vae(latent_channels: int = 4, **changes: Any) -> Any:
+    torch.manual_seed(1)
+    return diffusers.AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        latent_channels=latent_channels,
+        block_out_channels=(32, 64),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        layers_per_block=1,
+        norm_num_groups=32,
+        sample_size=64,
+        **changes,
+    )
+
+
+def _unet(**changes: Any) -> Any:
+    return diffusers.UNet2DConditionModel(
+        sample_size=32,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        **changes,
+    )
+
+
+def sd15(folder: Path, scheduler: str = "EulerAncestralDiscreteScheduler", **settings: Any) -> None:
+    """Stable Diffusion 1.5; its scheduler draws noise at every step."""
+    pipe = diffusers.StableDiffusionPipeline(
+        vae=_vae(),
+        text_encoder=_clip(),
+        tokenizer=_clip_tokenizer(folder.with_name(f"{folder.name}-clip")),
+        unet=_unet(cross_attention_dim=32, attention_head_dim=4),
+        scheduler=getattr(diffusers, scheduler)(beta_schedule="scaled_linear", steps_offset=1, **settings),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.save_pretrained(folder)
+
+
+def sd15_image_to_image(folder: Path) -> None:
+    """Stable Diffusion 1.5 that begins with a picture."""
+    sd15(folder, "DDIMScheduler", clip_sample=False)
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": "StableDiffusionImg2ImgPipeline"}))
+
+
+def sdxl(folder: Path) -> None:
+    """Stable Diffusion XL: two text encoders."""
+    unet = _unet(
+        cross_attention_dim=64,
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 2),
+        projection_class_embeddings_input_dim=80,
+    )
+    pipe = diffusers.StableDiffusionXLPipeline(
+        vae=_vae(),
+        text_encoder=_clip(),
+        text_encoder_2=_clip(projected=True),
+        tokenizer=_clip_tokenizer(folder.with_name(f"{folder.name}-clip")),
+        tokenizer_2=_clip_tokenizer(folder.with_name(f"{folder.name}-clip-2")),
+        unet=unet,
+        scheduler=diffusers.EulerDiscreteScheduler(beta_schedule="scaled_linear"),
+        add_watermarker=False,
+    )
+    pipe.save_pretrained(folder)
+
+
+def sd3(folder: Path) -> None:
+    """Stable Diffusion 3: two CLIP encoders, T5 and a transformer."""
+    transformer = diffusers.SD3Transformer2DModel(
+        sample_size=32,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=64,
+        caption_projection_dim=32,
+        pooled_projection_dim=64,
+        pos_embed_max_size=64,
+    )
+    pipe = diffusers.StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06, scaling_factor=1.5),
+        text_encoder=_clip(projected=True),
+        tokenizer=_clip_tokenizer(folder.with_name(f"{folder.name}-clip")),
+        text_encoder_2=_clip(projected=True),
+        tokenizer_2=_clip_tokenizer(folder.with_name(f"{folder.name}-clip-2")),
+        text_encoder_3=_t5(64),
+        tokenizer_3=_t5_tokenizer(),
+    )
+    pipe.save_pretrained(folder)
+
+
+def flux(folder: Path) -> None:
+    """Flux: packed latents, and a guidance scale that is given to the model."""
+    transformer = diffusers.FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        axes_dims_rope=(4, 4, 8),
+        guidance_embeds=True,
+    )
+    pipe = diffusers.FluxPipeline(
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06, scaling_factor=1.5),
+        text_encoder=_clip(),
+        tokenizer=_clip_tokenizer(folder.with_name(f"{folder.name}-clip")),
+        text_encoder_2=_t5(32),
+        tokenizer_2=_t5_tokenizer(),
+    )
+    pipe.save_pretrained(folder)
+
+
+PIPELINES: dict[str, Callable[[Path], None]] = {"sd15": sd15, "sdxl": sdxl, "sd3": sd3, "flux": flux}
+"""Saves a text-to-image pipeline into a folder that is not there yet."""
+
+
+def saved(name: str, folder: Path) -> Path:
+    """The folder of a pipeline, made with weights that are the same every time."""
+    torch.manual_seed(0)
+    PIPELINES.get(name, sd15_image_to_image)(folder)
+    return folder
