@@ -62,11 +62,11 @@ class LanguageStage:
     """Half of the steps read prompts, half read edits with their picture."""
 
     name = "language"
-    steps: int | None = 5_000
-    tail_steps = 1_500
+    steps: int | None = 6_000
+    tail_steps = 2_000
     average_decay = 0.998
 
-    def __init__(self, pipe: Any, batch: int = 64) -> None:
+    def __init__(self, pipe: Any, batch: int = 32) -> None:
         torch.manual_seed(1)
         self._pipe, self._batch = pipe, batch
         device = pipe.lmm.device
