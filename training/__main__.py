@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -40,12 +41,12 @@ def train_all(state: State = STATE, threads: Threads = 1, device: Device = "cpu"
 @app.command()
 def stage(name: str, state: State = STATE, threads: Threads = 1, device: Device = "cpu") -> None:
     """Train one stage, or go on with it; wait where another process trains it."""
+    register_process(state)
+    os.nice(19)
     import torch
 
     from training.stages import make_stage
 
-    register_process(state)
-    os.nice(19)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     while True:
@@ -97,9 +98,11 @@ def register_process(state: Path) -> None:
     """Add this process to the list of those that train, one id a line, and take the ended ones off."""
     state.mkdir(parents=True, exist_ok=True)
     path = state / "pids"
-    known = path.read_text(encoding="utf-8").split() if path.exists() else []
-    alive = [pid for pid in known if Path(f"/proc/{pid}").exists() and pid != str(os.getpid())]
-    write_text(path, "\n".join([*alive, str(os.getpid())]) + "\n")
+    with (state / "pids.lock").open("w") as lock:  # two stages start at the same moment
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = path.read_text(encoding="utf-8").split() if path.exists() else []
+        alive = [pid for pid in known if Path(f"/proc/{pid}").exists() and pid != str(os.getpid())]
+        write_text(path, "\n".join([*alive, str(os.getpid())]) + "\n")
 
 
 def _start(name: str, words: list[str], threads: int) -> subprocess.Popen[bytes]:
