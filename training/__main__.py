@@ -35,7 +35,7 @@ def train_all(state: State = STATE, threads: Threads = 1, device: Device = "cpu"
     codes = [child.wait() for child in side_by_side]
     if any(codes):
         raise typer.Exit(1)
-    raise typer.Exit(_start(STAGES[-1], words, threads * len(SIDE_BY_SIDE)).wait())
+    raise typer.Exit(_start(STAGES[-1], words, threads).wait())
 
 
 @app.command()
