@@ -96,14 +96,23 @@ def init(
 
 
 @app.command()
-def validate(scenarios: Scenarios) -> None:
-    """Check scenario files: schema, names, paths. Loads no model, writes nothing."""
-    from harness import scenario
+def validate(
+    scenarios: Scenarios,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a limit that should be measured again.")] = False,
+) -> None:
+    """Check scenario files: schema, names, paths, evidence of limits. Loads no model, writes nothing."""
+    from harness import jobs, scenario
     from harness.terminal import say
 
+    doubts = 0
     for path in scenarios:
         found = scenario.load(path).scenario
         say(f"{path}: ok, {len(found.cases)} cases, {len(found.seeds)} seeds, {len(found.arms)} arms")
+        for words in jobs.doubtful_limits(found):
+            doubts += 1
+            say(f"{path}: warning: {words}")
+    if strict and doubts:
+        raise typer.Exit(1)
 
 
 @app.command(name="list")
@@ -266,6 +275,34 @@ def check(
     else:
         summarise(checked)
     _leave([comparison.outcome for each in checked for comparison in each.report.comparisons])
+
+
+@app.command()
+def calibrate(
+    scenario: Annotated[Path, typer.Argument(help="Scenario file with a key calibration.")],
+    arm: Annotated[str | None, typer.Option(help="Reference arm, where there are several.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put the limits into the scenario file.")] = False,
+    out: Annotated[Path | None, typer.Option(help="File for what was found, as JSON; also in the job folder.")] = None,
+    runs_dir: RunsDir = RUNS_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how far a reference is from itself, and propose limits: exit 1 when a planted fault would pass."""
+    from harness import jobs, store
+    from harness.terminal import progress, say, say_json, table_of_calibration
+
+    with progress() as teller:
+        found = jobs.calibrate(scenario, arm, write=write, runs_folder=runs_dir, teller=teller)
+    if out is not None:
+        store.save(found.calibration, out)
+    if as_json:
+        say_json(found.calibration.model_dump(mode="json"))
+    else:
+        table_of_calibration(found.calibration)
+        say(str(found.folder))
+        if found.written:
+            say(f"{scenario}: the limits are written")
+    if found.calibration.missed:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
     from harness.records import MemoryUse, ModelRef, Report, Switch, SwitchMode
 
-Subject = Literal["image", "float_image", "latents"]
-"""What a metric is measured on: the 8-bit picture (range 255), the decoder's float output (range 2, from -1 to 1), or
-the latents after the last step (any shape, no range)."""
+Subject = Literal["image", "float_image", "latents", "conversion"]
+"""What a metric is measured on: the 8-bit picture (range 255), the decoder's float output (range 2, from -1 to 1), the
+latents after the last step (any shape, no range), or what the conversion of the float output to 8 bits added (in
+levels, no range)."""
 
 DATA_RANGE: Mapping[Subject, float] = {"image": 255.0, "float_image": 2.0}
-"""Distance between the smallest and the largest value a subject can have, in its own unit; latents have none."""
+"""Distance between the smallest and the largest value a subject can have, in its own unit; the others have none."""
 
 
 # --- metrics ---------------------------------------------------------------------------------------------------------
@@ -59,7 +60,8 @@ class Metric(Protocol):
     def measure(self, actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
         """Compare two arrays of equal shape and dtype, pictures ``[H, W, 3]`` or latents; never changes them.
 
-        ``data_range`` is NaN for latents. Arrays on ``bytes``, which nobody can change, may be remembered by identity.
+        ``data_range`` is NaN for latents and conversions. Arrays on ``bytes``, which nobody can change, may be
+        remembered by identity.
 
         Raises:
             UndefinedMetric: the definition gives no value for these pictures.

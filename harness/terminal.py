@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from harness.compare.selftest import Check
     from harness.jobs import Checked
-    from harness.records import Comparison, Diagnosis, FolderDiff, Measurement, PicturePair, Plan, Run
+    from harness.records import Calibration, Comparison, Diagnosis, FolderDiff, Measurement, PicturePair, Plan, Run
     from harness.run.events import Event
     from harness.run.supervisor import ChosenDevice
 
@@ -357,6 +357,35 @@ def table_of_checks(checks: Sequence[Check]) -> None:
     wrong = [each.name for each in checks if not each.ok]
     names = f"; wrong: {'; '.join(wrong)}" if wrong else ""
     say(f"{len(checks) - len(wrong)} of {len(checks)} answers are right{names}")
+
+
+def table_of_calibration(found: Calibration) -> None:
+    """What correct results were apart, the limits that follow, and what those say about planted faults."""
+    from rich.text import Text
+
+    table = _table("source", "metric", "of", "rms", "worst")
+    wanted = {(limit.metric, limit.subject) for limit in found.limits}
+    for floor in found.floors:
+        if (floor.metric, floor.subject) in wanted:
+            numbers = [f"{value:.4g}{' dB' * (floor.unit == 'dB')}" for value in (floor.rms, floor.worst)]
+            cells = (floor.source.value, floor.metric, floor.subject, *numbers)
+            table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells))
+    _print(table)
+    for limit in found.limits:
+        say(f"{limit.rule}: {limit.reason.removeprefix('Measured by harness calibrate: ')}")
+    for each in found.detections:
+        if each.missed:
+            words = f"PASSES on {len(each.missed)} of {each.planted} pictures, first {each.missed[0]}"
+        else:
+            words = f"seen on all {each.planted} pictures, by {'; '.join(each.caught_by)}"
+        say(f"planted {each.fault}: {words}")
+    if found.missed:
+        say(
+            f"The proposal is refused: {', '.join(found.missed)} would pass. Hold the candidate against a more precise "
+            "reference, or run the candidate in a more precise type."
+        )
+    if found.simulated:
+        say("SIMULATED DEVICE, no evidence about real hardware")
 
 
 def _table(*headings: str) -> Table:

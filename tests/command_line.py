@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +32,22 @@ def environment(**variables: str) -> dict[str, str]:
     """Environment for a command under test: offline, with the planted parts before what is on the path already."""
     path = os.pathsep.join(filter(None, [str(PLANTED), str(ROOT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": path, **variables}
+
+
+def run_command(folder: Path, *words: str | Path, **variables: str) -> Ended:
+    """Run ``harness`` in a fresh process, with ``folder`` as its working folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", *map(str, words)],
+        cwd=folder,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=300,
+        check=False,
+    )
+    return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
 class WriteScenario(Protocol):

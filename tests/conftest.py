@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.command_line import Ended, RunHarness, WriteScenario, environment, job_folder
+from tests.command_line import Ended, RunHarness, WriteScenario, job_folder, run_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,18 +20,7 @@ def run_harness(tmp_path: Path) -> RunHarness:
     """The command line in a fresh process, with ``tmp_path`` as its working folder."""
 
     def run(*words: str | Path, **variables: str) -> Ended:
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", *map(str, words)],
-            cwd=tmp_path,
-            env=environment(**variables),
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=300,
-            check=False,
-        )
-        return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+        return run_command(tmp_path, *words, **variables)
 
     return run
 

@@ -108,7 +108,21 @@ def test_an_empty_selection_is_told(run_harness: RunHarness, write_scenario: Wri
 
 @pytest.mark.parametrize(
     "verb",
-    ["init", "validate", "list", "doctor", "run", "compare", "gate", "report", "check", "diff", "generate", "selftest"],
+    [
+        "init",
+        "validate",
+        "list",
+        "doctor",
+        "run",
+        "compare",
+        "calibrate",
+        "gate",
+        "report",
+        "check",
+        "diff",
+        "generate",
+        "selftest",
+    ],
 )
 def test_every_verb_has_help(verb: str, run_harness: RunHarness) -> None:
     assert f"  {verb} " in run_harness("--help").out

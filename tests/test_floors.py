@@ -23,7 +23,7 @@ DOOR, JOBS, ACTS, PARTS, WORDS = 4, 3, 2, 1, 0
 FLOORS = {
     **dict.fromkeys(["cli", "__main__", "terminal"], DOOR),
     **dict.fromkeys(["jobs"], JOBS),
-    **dict.fromkeys(["run", "compare", "diagnose", "store"], ACTS),
+    **dict.fromkeys(["run", "compare", "diagnose", "store", "calibrate"], ACTS),
     **dict.fromkeys(["backends", "adapters", "metrics", "render", "models", "kernels"], PARTS),
 }
 HEAVY = {"torch", "torch_npu", "diffusers", "transformers", "safetensors.torch"}

@@ -14,9 +14,9 @@ from harness import plugins
 from harness.compare.appearance import appearance
 from harness.compare.hints import hints
 from harness.compare.repetition import repetition
-from harness.compare.traces import trace_differences
+from harness.compare.traces import step_differences, trace_differences
 from harness.contracts import DATA_RANGE
-from harness.errors import ImageError, UndefinedMetric
+from harness.errors import ImageError, RunError, UndefinedMetric
 from harness.images import read_kept
 from harness.records import CaseKey, Comparison, Measurement, NoiseMode, Pair, RunRef, Scope
 
@@ -99,6 +99,38 @@ def compare_runs(
     )
 
 
+def compare_samples(actual: StoredRun, expected: StoredRun) -> list[Pair]:
+    """Hold every sample of a run against the first one of each case and seed of another; for calibration only.
+
+    Disturbed runs are welcome. A sample is not held against itself, so a run with itself gives its repeats.
+
+    Raises:
+        RunError: inputs or noise differ, so that the pairs would say nothing about rounding.
+    """
+    differences = _input_differences(actual.run, expected.run)
+    for sample, first in _against_first(actual, expected):
+        differences += _noise_differences(sample.key, sample, first)
+    if differences:
+        raise RunError(f"{actual.run.id} cannot be held against {expected.run.id}: {'; '.join(differences[:3])}.")
+    return [_pair(mine.key, actual, mine, expected, theirs) for mine, theirs in _against_first(actual, expected)]
+
+
+def sample_steps(actual: StoredRun, expected: StoredRun) -> list[list[float]]:
+    """Relative difference after each denoising step, for the pairs of ``compare_samples``."""
+    return [step_differences(*pair) for pair in _against_first(actual, expected)]
+
+
+def _against_first(actual: StoredRun, expected: StoredRun) -> list[tuple[Sample, Sample]]:
+    """Every sample of a run, and the first of its case and seed in the other, unless it is the very same."""
+    return [
+        (sample, first)
+        for key in expected.run.plan.keys
+        for first in expected.run.samples_of(key)[:1]
+        for sample in actual.run.samples_of(key)
+        if (actual.folder, sample.label) != (expected.folder, first.label)
+    ]
+
+
 def measure(actual: NDArray[Any], expected: NDArray[Any], *, subject: Subject, metrics: list[str]) -> list[Measurement]:
     """All metrics that are defined on a subject, for two arrays of equal shape and dtype.
 
@@ -165,6 +197,8 @@ def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, th
     if mine.float_image and theirs.float_image:
         floats = read_kept(actual.folder, mine.float_image), read_kept(expected.folder, theirs.float_image)
         measurements += measure(*floats, subject="float_image", metrics=names)
+        conversions = [conversion(*each) for each in zip(pictures, floats, strict=True)]
+        measurements += measure(*conversions, subject="conversion", metrics=names)
     if mine.latents and theirs.latents:
         latents = read_kept(actual.folder, mine.latents), read_kept(expected.folder, theirs.latents)
         measurements += measure(*latents, subject="latents", metrics=names)
@@ -179,6 +213,19 @@ def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, th
         appearance=appearance(measurements),
         measurements=measurements,
     )
+
+
+def conversion(picture: NDArray[Any], float_image: NDArray[Any]) -> NDArray[np.float32]:
+    """What the step from the float output to 8 bits added, float32[H, W, 3] in levels.
+
+    Rounding adds -0.5 to 0.5, zero on the mean; cutting off decimals adds -1 to 0. How far the picture itself is from
+    another one plays no part, so a biased conversion shows in half precision as well.
+
+    >>> conversion(np.array([[[128, 127, 255]]], np.uint8), np.array([[[0.0, 0.0, 2.0]]], np.float32)).tolist()
+    [[[0.5, -0.5, 0.0]]]
+    """
+    levels = np.clip((float_image.astype(np.float64) + 1) * 127.5, 0, 255)
+    return (picture - levels).astype(np.float32)
 
 
 def first_differing_step(actual: Sample, expected: Sample) -> int | None:

@@ -210,9 +210,14 @@ def _overlay(limit: Limit) -> str:
 
 
 def keeps(measurement: Measurement, limit: Limit) -> bool:
-    """Whether a measurement keeps a limit; a distance with a sign is as bad as it is far from zero."""
+    """Whether a measurement keeps a limit.
+
+    A distance with a sign is as bad as it is far from zero; only ``at_least`` looks at the sign, so that ``at_least
+    -0.1`` bounds a shift to the negative side.
+    """
     value = math.nan if measurement.value is None else measurement.value
-    return holds(limit, abs(value) if measurement.better == "lower" else value)
+    sized = measurement.better == "lower" and limit.at_least is None
+    return holds(limit, abs(value) if sized else value)
 
 
 def holds(limit: Limit, value: float) -> bool:

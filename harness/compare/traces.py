@@ -23,6 +23,15 @@ def trace_differences(actual: Sample, expected: Sample) -> list[TraceDifference]
     ]
 
 
+def step_differences(actual: Sample, expected: Sample) -> list[float]:
+    """Relative difference of the latents after each denoising step both samples have, estimated from the sketches.
+
+    Sums of sketches are float32, so what is below about 1e-7 cannot be told from nothing.
+    """
+    steps = zip(actual.per_step, expected.per_step, strict=False)
+    return [math.nan if (found := _relative_difference([a], [b])) is None else found for a, b in steps]
+
+
 def _difference(name: str, actual: list[Step], expected: list[Step]) -> TraceDifference:
     alike = [step.shape for step in actual] == [step.shape for step in expected]
     return TraceDifference(

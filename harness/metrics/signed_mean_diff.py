@@ -15,7 +15,7 @@ BETTER: Literal["higher", "lower"] = "lower"
 """Of the magnitude: nearer to zero is better, and limits judge the distance from zero."""
 IDENTICAL = 0.0
 SPEC = "signed_mean_diff:actual-minus-expected:largest-channel-mean"
-SUBJECTS: tuple[Subject, ...] = ("image", "float_image")
+SUBJECTS: tuple[Subject, ...] = ("image", "float_image", "conversion")
 
 
 def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
@@ -23,7 +23,8 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
 
     ``parts`` holds all three as ``r``, ``g`` and ``b``, in the picture's own units. Rounding leaves it near 0, cutting
     off decimals instead of rounding gives -0.5, a wrong colour conversion shows as one channel. Of equal magnitudes
-    the first channel's counts. Swapping the pictures only turns the sign.
+    the first channel's counts. Swapping the pictures only turns the sign. On ``conversion`` it is the bias of the step
+    to 8 bits alone, however far the pictures are apart.
 
     >>> import numpy as np
     >>> found = measure(np.array([[[9, 5, 5]]], np.uint8), np.array([[[10, 5, 5]]], np.uint8), data_range=255)

@@ -449,7 +449,12 @@ def pair_tables(comparison: Comparison) -> list[Table]:
     groups = sorted(_grouped(comparison.pairs).values(), key=lambda pairs: _pair_order(pairs[0]))
     found = _metrics([comparison])
     tables = []
-    subjects = {"image": "8-bit picture", "float_image": "float decoder output", "latents": "final latents"}
+    subjects = {
+        "image": "8-bit picture",
+        "float_image": "float decoder output",
+        "latents": "final latents",
+        "conversion": "conversion to 8 bits",
+    }
     for subject, about in subjects.items():
         metrics = [metric for metric, of in found if of == subject]
         if metrics:

@@ -89,7 +89,12 @@ METRICS: dict[str, str] = {
 }
 """Names of known metrics, in the order they are shown; any other metric follows under its own name."""
 
-_SUBJECTS = {"image": "", "float_image": ", float output", "latents": ", final latents"}
+_SUBJECTS = {
+    "image": "",
+    "float_image": ", float output",
+    "latents": ", final latents",
+    "conversion": ", conversion to 8 bits",
+}
 """What follows a metric's name, by what it was measured on."""
 
 _DIGITS = 6

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.compare.comparator import compare_repeats, compare_runs
-from harness.compare.gates import holds
+from harness.compare.gates import holds, keeps
 from harness.records import EXIT_CODES, Limit, Measurement, Pair, Scope, Status
 from tests.compare.stored_runs import (
     CAT,
@@ -68,6 +68,28 @@ def measuring(comparison: Comparison, value: float | None, problem: str = "") ->
     )
     pairs = [pair.model_copy(update={"measurements": [measurement]}) for pair in comparison.pairs]
     return comparison.model_copy(update={"pairs": pairs})
+
+
+# --- a sign ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "kept"),
+    [
+        (-0.3, {"at_most": 0.2}, False),
+        (0.3, {"at_most": 0.2}, False),
+        (-0.3, {"at_most": 0.4}, True),
+        (-0.3, {"at_least": -0.2}, False),
+        (0.3, {"at_least": -0.2}, True),
+    ],
+)
+def test_the_size_of_a_distance_is_judged_and_by_at_least_its_sign(
+    value: float, bound: dict[str, float], *, kept: bool
+) -> None:
+    shift = Measurement(
+        metric="signed_mean_diff", subject="image", value=value, unit="", better="lower", spec="signed_mean_diff:1"
+    )
+    assert keeps(shift, against("signed_mean_diff", **bound)) is kept
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def _drawn(subject: Subject, height: int, width: int, seed: int, values: str) ->
     edges = np.array([0, 1, 127, 128, 254, 255], np.uint8)
     if subject == "latents":  # of one value, but not zero: that has no direction and is no yardstick
         edges = np.array([-1, 1, 1e-38, -4, np.nextafter(np.float32(1), 0)], np.float32)
-    if subject == "float_image":
+    if subject in {"float_image", "conversion"}:
         edges = np.array([-1, 1, 0, -0.0, 1e-45, -1e-38, np.nextafter(np.float32(1), 0)], np.float32)
     shape = (height, width, 3)
     return generator.choice(edges, shape) if values == "edges" else np.full(shape, generator.choice(edges))

@@ -12,6 +12,7 @@ import skimage.data
 from PIL import Image
 
 from harness import plugins
+from harness.compare.comparator import conversion, measure
 from harness.contracts import DATA_RANGE
 from harness.errors import ImageError, UndefinedMetric
 from harness.images import read_picture
@@ -162,6 +163,23 @@ def test_cut_off_instead_of_rounded() -> None:
     assert values["psnr_db"] > 50
     assert values["max_abs_diff"] == 1
     assert values["signed_mean_diff"] == pytest.approx(-0.5, abs=0.02)
+
+
+def test_cut_off_where_half_precision_moves_whole_levels() -> None:
+    """The mean of the pictures moves by itself, so only what the conversion added tells that it was biased."""
+    generator = np.random.default_rng(0)
+    exact = generator.uniform(-0.9, 0.9, (128, 128, 3)).astype(np.float32)
+    coarse = (exact + 0.03 + generator.normal(0, 0.02, exact.shape)).astype(np.float32)
+    expected, rounded, cut = (
+        f((each + 1) * 127.5).astype(np.uint8) for f, each in ((np.rint, exact), (np.rint, coarse), (np.floor, coarse))
+    )
+    assert min(abs(_measured(each, expected)["signed_mean_diff"]) for each in (rounded, cut)) > 3
+    reference = conversion(expected, exact)
+    bias = [
+        measure(conversion(each, coarse), reference, subject="conversion", metrics=["signed_mean_diff"])[0].value
+        for each in (rounded, cut)
+    ]
+    assert bias == pytest.approx([0, -0.5], abs=0.02)
 
 
 def test_the_negative() -> None:

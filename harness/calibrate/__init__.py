@@ -1,0 +1,1 @@
+"""From differences between correct results to limits: runs nothing, judges nothing, reads no files."""

@@ -1,0 +1,65 @@
+"""How far correct results are apart, by source, metric and subject."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from harness.calibrate.scale import Scale
+from harness.records import Floor, StepFloor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from harness.records import CaseKey, FloorSource, Measurement, Pair
+
+
+def floors(pairs: Mapping[FloorSource, Sequence[Pair]]) -> list[Floor]:
+    """A floor for every source, metric and subject that was measured; metrics without a value in a pair have none."""
+    found = []
+    for source, made in pairs.items():
+        for first in made[0].measurements if made else []:
+            values = [(pair.key, _same(first, pair)) for pair in made]
+            if first.metric != "identical" and all(value is not None for _, value in values):
+                found.append(_floor(source, first, [(key, value) for key, value in values if value is not None]))
+    return found
+
+
+def _same(asked: Measurement, pair: Pair) -> float | None:
+    """The value of the same metric in another pair."""
+    return next(
+        (each.value for each in pair.measurements if (each.metric, each.subject) == (asked.metric, asked.subject)), None
+    )
+
+
+def _floor(source: FloorSource, asked: Measurement, values: Sequence[tuple[CaseKey, float]]) -> Floor:
+    scale = Scale(asked.unit, asked.better)
+    errors: dict[CaseKey, list[float]] = {}
+    for key, value in values:
+        errors.setdefault(key, []).append(scale.error(value))
+    key, worst = max(values, key=lambda each: scale.error(each[1]))
+    return Floor(
+        source=source,
+        metric=asked.metric,
+        subject=asked.subject,
+        unit=asked.unit,
+        better=asked.better,
+        values=len(values),
+        rms=scale.value(max(_rms(each) for each in errors.values())),
+        worst=worst,
+        least=min(value for _, value in values),
+        most=max(value for _, value in values),
+        key=key,
+    )
+
+
+def _rms(values: Sequence[float]) -> float:
+    return math.sqrt(math.fsum(value * value for value in values) / len(values))
+
+
+def step_floors(differences: Mapping[FloorSource, Iterable[Sequence[float]]]) -> list[StepFloor]:
+    """The largest difference after each denoising step, for every source that has any."""
+    return [
+        StepFloor(source=source, relative_l2=[max(step) for step in zip(*each, strict=True)])
+        for source, each in differences.items()
+    ]
