@@ -70,6 +70,7 @@ Retries = Annotated[
     typer.Option(min=0, help="New processes an arm may get after failures of the machine; results are never retried."),
 ]
 RunsDir = Annotated[Path, typer.Option(help="Where job folders are made.")]
+ScenariosDir = Annotated[Path, typer.Option(help="Folder of the scenarios.")]
 BaselinesDir = Annotated[Path, typer.Option(help="Where baselines are kept.")]
 AllowCommand = Annotated[
     bool, typer.Option("--allow-command", help="Let the command of a scenario (adapter: command) run.")
@@ -81,6 +82,7 @@ AllowedCommands = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RUNS_DIR = Path("runs")
 BASELINES_DIR = Path("baselines")
+SCENARIOS_DIR = Path("scenarios")
 
 
 @app.command()
@@ -122,7 +124,7 @@ def list_(
         typer.Argument(help="scenarios, runs, baselines, backends, adapters, metrics, models, kernels or formats."),
     ],
     runs_dir: RunsDir = RUNS_DIR,
-    scenarios_dir: Annotated[Path, typer.Option(help="Folder of the scenarios.")] = Path("scenarios"),
+    scenarios_dir: ScenariosDir = SCENARIOS_DIR,
     baselines_dir: BaselinesDir = BASELINES_DIR,
     as_json: AsJson = False,
 ) -> None:
@@ -143,13 +145,14 @@ def run(
     runs_dir: RunsDir = RUNS_DIR,
     allow_command: AllowCommand = False,
     allowed_commands: AllowedCommands = None,
+    baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
     """Run scenarios and keep the samples; nothing is compared."""
     from harness import jobs, store
     from harness.terminal import progress, say
 
     permission = _permission(every=allow_command, listed=allowed_commands)
-    selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, permission)
+    selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
     with progress() as teller:
         folders = jobs.run(scenarios, selection, teller)
     for folder in folders:
@@ -259,6 +262,7 @@ def check(
     runs_dir: RunsDir = RUNS_DIR,
     allow_command: AllowCommand = False,
     allowed_commands: AllowedCommands = None,
+    baselines_dir: BaselinesDir = BASELINES_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Run, compare, judge and report: the verb for CI."""
@@ -266,7 +270,7 @@ def check(
     from harness.terminal import progress, say_json, summarise
 
     permission = _permission(every=allow_command, listed=allowed_commands)
-    selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, permission)
+    selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     with progress() as teller:
         checked = jobs.check(scenarios, selection, teller, step_summary=Path(page) if page else None)
@@ -369,18 +373,31 @@ def generate(
 def doctor(
     device: Annotated[str, typer.Option(help="Device to be used: npu, cuda, cpu, or auto for what is there.")] = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning that changes numbers.")] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="SCENARIO", help="Also whether its baselines are there and comparable.")
+    ] = None,
+    baselines_dir: BaselinesDir = BASELINES_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is wrong with this machine, and what to do: exit 3 when the device cannot be used."""
+    """Say what is wrong with this machine, and what to do: exit 3 when the device cannot be used.
+
+    With --baseline also 3 for a damaged baseline, 7 for one that is not comparable and 4 for a missing one.
+    """
     from harness import jobs
+    from harness.records import Status
     from harness.terminal import say_json, table_of_findings
 
-    diagnosis = jobs.doctor(device)
+    states = jobs.examine_baselines(baseline, baselines_dir) if baseline else []
+    machine = jobs.doctor(device)
+    diagnosis = machine.model_copy(update={"findings": [*(each.finding for each in states), *machine.findings]})
     if as_json:
         say_json(diagnosis.model_dump(mode="json"))
     else:
         table_of_findings(diagnosis)
-    raise typer.Exit(diagnosis.exit_code(strict=strict))
+    code = machine.exit_code(strict=strict)
+    if code != RunError.exit_code and any(each.status is not Status.IDENTICAL for each in states):
+        code = jobs.exit_code([each.status for each in states])
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -427,7 +444,7 @@ def accept(
 @baseline.command(name="list")
 def list_baselines(
     baselines_dir: BaselinesDir = BASELINES_DIR,
-    scenarios_dir: Annotated[Path, typer.Option(help="Folder of the scenarios.")] = Path("scenarios"),
+    scenarios_dir: ScenariosDir = SCENARIOS_DIR,
     as_json: AsJson = False,
 ) -> None:
     """List baselines: what they hold, who accepted them and why."""
@@ -438,13 +455,14 @@ def list_baselines(
 def verify(
     names: Names = None,
     baselines_dir: BaselinesDir = BASELINES_DIR,
+    scenarios_dir: ScenariosDir = SCENARIOS_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Hash every file again: exit 3 when one is damaged, missing or surplus."""
     from harness import jobs
     from harness.terminal import say, say_json
 
-    found = jobs.verify_baselines(baselines_dir, names or [])
+    found = jobs.verify_baselines(baselines_dir, names or [], scenarios_dir)
     if as_json:
         say_json([asdict(each) for each in found])
     else:
@@ -453,6 +471,8 @@ def verify(
                 say(f"{each.name}: {problem}")
             if not each.problems:
                 say(f"{each.name}: whole, manifest digest {each.digest}")
+            for note in each.notes:
+                say(f"{each.name}: {note}")
     if any(each.problems for each in found):
         raise typer.Exit(3)
 
@@ -592,6 +612,7 @@ def _selection(
     processes: int | None,
     retries: int,
     runs_dir: Path,
+    baselines_dir: Path,
     permission: Permission,
 ) -> Selection:
     from harness.jobs import Selection
@@ -606,6 +627,7 @@ def _selection(
         retries=retries,
         runs_folder=runs_dir,
         permission=permission,
+        baselines_folder=baselines_dir,
     )
 
 

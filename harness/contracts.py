@@ -237,6 +237,10 @@ class Watch(Protocol):
         """Time a named stage, for instance ``text_encoding``, ``image_encoding``, ``denoising``, ``vae_decode``."""
         ...
 
+    def schedule(self, timesteps: Any, sigmas: Any) -> None:
+        """Report the scheduler's table (torch tensors, ``sigmas`` None where there are none) before the first step."""
+        ...
+
     def step(self, latents: Any) -> None:
         """Report the latents (a torch tensor) after one denoising step."""
         ...

@@ -7,6 +7,7 @@ import tempfile
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,15 @@ from typing import TYPE_CHECKING
 from harness import plugins, scenario, store
 from harness.calibrate.floors import floors, step_floors
 from harness.calibrate.rule import DISTURBANCES, NEAR_FACTOR, Measured, lower_dtypes, proposed, too_near
-from harness.compare.comparator import StoredRun, compare_repeats, compare_runs, compare_samples, sample_steps
+from harness.compare.comparability import baseline_notes, input_differences, plan_differences
+from harness.compare.comparator import (
+    StoredRun,
+    compare_repeats,
+    compare_runs,
+    compare_samples,
+    missing_baseline,
+    sample_steps,
+)
 from harness.compare.gates import judge
 from harness.compare.pictures import Tally, compare_files, compare_folders
 from harness.compare.planted import detections
@@ -31,15 +40,18 @@ from harness.errors import (
     UsageError,
 )
 from harness.files import write_atomically, write_text
-from harness.host import commit
+from harness.host import commit, describe_host
 from harness.images import read_picture, write_picture
 from harness.records import (
     EXIT_CODES,
+    MANIFEST_FILE,
     RUN_FILE,
     Calibration,
     Comparison,
+    Finding,
     FloorSource,
     Limit,
+    Manifest,
     NoiseMode,
     Perturbation,
     PerturbationKind,
@@ -49,9 +61,12 @@ from harness.records import (
     Run,
     Scenario,
     Scope,
+    Severity,
+    Status,
     Task,
     worst,
 )
+from harness.run.events import GivenNoise
 from harness.run.sources import NO_COMMANDS, Permission, PreparedModel, prepare
 from harness.run.supervisor import (
     ChosenDevice,
@@ -70,7 +85,7 @@ if TYPE_CHECKING:
     from datetime import date
     from typing import TextIO
 
-    from harness.records import Arm, Diagnosis, FolderDiff, PicturePair, Plan, Status
+    from harness.records import Arm, CaseKey, Diagnosis, FolderDiff, PicturePair, Plan
     from harness.run.events import Event
     from harness.scenario import LoadedScenario
     from harness.store.baselines import Baseline
@@ -104,6 +119,8 @@ class Selection:
     """Where job folders are made."""
     permission: Permission = NO_COMMANDS
     """Which commands of scenarios may run."""
+    baselines_folder: Path = Path("baselines")
+    """Where baselines are read."""
 
 
 class Teller:
@@ -111,6 +128,9 @@ class Teller:
 
     def planned(self, plan: Plan, device: ChosenDevice) -> None:
         """An arm is about to run."""
+
+    def noticed(self, words: str) -> None:
+        """Something ought to be known before the work begins."""
 
     def resumed(self, folder: Path) -> None:
         """An interrupted job is gone on with."""
@@ -170,11 +190,12 @@ def check(
     checked = []
     for question in questions:
         command = _command("check", question, selection)
-        with _made_runs(question, selection, command, teller) as (folder, runs):
-            comparisons = [judge(each, today=_today()) for each in _comparisons(folder, runs)]
+        with _made_runs(question, selection, command, teller) as (folder, runs, references):
+            comparisons = [judge(each, today=_today()) for each in _comparisons(folder, runs, references)]
             for comparison in comparisons:
                 store.save(comparison, folder / _file_name(comparison))
-            report = _report(question.scenario, command, runs, comparisons)
+            taken = [each.run for each in references.stored(folder)]
+            report = _report(question.scenario, command, [*runs, *taken], comparisons)
             files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS))
             if step_summary is not None:
                 _add_to_step_summary(step_summary, folder, report)
@@ -187,7 +208,7 @@ def run(paths: list[Path], selection: Selection, teller: Teller) -> list[Path]:
     questions = [scenario.load(path) for path in paths]
     folders = []
     for question in questions:
-        with _made_runs(question, selection, _command("run", question, selection), teller) as (folder, runs):
+        with _made_runs(question, selection, _command("run", question, selection), teller) as (folder, runs, _):
             folders += [folder / each.plan.arm.name for each in runs]
     return folders
 
@@ -215,17 +236,17 @@ def _holds_runs(path: Path) -> bool:
 def compare(actual: Path, expected: Path, out: Path | None, ratio_to: Sequence[Path] = ()) -> tuple[Path, Comparison]:
     """Compare two run folders, or one with itself for its repeats; gives the file and the judged comparison.
 
-    ``ratio_to`` are run folders of arms that limits with ``ratio_to`` divide by.
+    A baseline's folder is hashed before it is believed. ``ratio_to`` are run folders of arms that limits with
+    ``ratio_to`` divide by.
     """
     base = out.parent if out else actual.parent
-    mine = StoredRun(run=store.load_run(actual), folder=actual.resolve())
+    mine = _stored(actual)
     if actual.resolve() == expected.resolve():
         comparison = compare_repeats(mine, limits=mine.run.plan.limits, base=base.resolve())
     else:
-        theirs = StoredRun(run=store.load_run(expected), folder=expected.resolve())
-        others = [StoredRun(run=store.load_run(each), folder=each.resolve()) for each in ratio_to]
+        others = [_stored(each) for each in ratio_to]
         limits = mine.run.plan.limits
-        comparison = compare_runs(mine, theirs, limits=limits, base=base.resolve(), others=others)
+        comparison = compare_runs(mine, _stored(expected), limits=limits, base=base.resolve(), others=others)
     judged = judge(comparison, today=_today())
     return store.save(judged, out or base / _file_name(judged)), judged
 
@@ -314,7 +335,7 @@ def calibrate(path: Path, arm_name: str | None, *, write: bool, runs_folder: Pat
     selection = Selection(arms=[arm.name], runs_folder=runs_folder)
     plans = _calibration_plans(scenario.for_calibration(question), arm)
     command = _command("calibrate", question, selection)
-    with _made_runs(question, selection, command, teller, list(plans.values())) as (folder, runs):
+    with _made_runs(question, selection, command, teller, list(plans.values())) as (folder, runs, _):
         stored = {
             source: StoredRun(run=_whole(run), folder=folder / run.plan.arm.name)
             for source, run in zip(plans, runs, strict=True)
@@ -363,7 +384,7 @@ def report(paths: list[Path], formats: list[str], out: Path) -> list[Path]:
     folder = folders.pop()
     comparisons = [store.load_comparison(path) for path in paths]
     job = store.load(store.Job, folder / store.JOB_FILE)
-    wanted = {ref.path for each in comparisons for ref in (each.actual, each.expected)}
+    wanted = {ref.path for each in comparisons for ref in (each.actual, each.expected) if ref.path}
     runs = [store.load_run(folder / path) for path in _in_order(wanted, job.scenario)]
     return write_report(_report(job.scenario, job.command, runs, comparisons), folder, out, formats)
 
@@ -463,9 +484,13 @@ class Verified:
     """Digest of its manifest; empty where the manifest cannot be read."""
     problems: list[str]
     """What is damaged, missing or surplus; empty when it is whole."""
+    notes: list[str]
+    """What is worth knowing and breaks nothing."""
 
 
-def verify_baselines(baselines_folder: Path, wanted: list[str]) -> list[Verified]:
+def verify_baselines(
+    baselines_folder: Path, wanted: list[str], scenarios_folder: Path = Path("scenarios")
+) -> list[Verified]:
     """Hash baselines again, all where none is named, and name what a killed process left.
 
     Raises:
@@ -475,10 +500,10 @@ def verify_baselines(baselines_folder: Path, wanted: list[str]) -> list[Verified
     leftovers = baselines.unfinished(baselines_folder)
     if not chosen and not leftovers:
         raise BaselineMissing(f"there are no baselines in {baselines_folder}; harness baseline accept makes one.")
-    verified = [_verified(baselines_folder, name) for name in chosen]
+    verified = [_verified(baselines_folder, name, scenarios_folder) for name in chosen]
     if not wanted:
         words = "an accept or unpack was cut off here; the next one of this baseline cleans it up"
-        verified += [Verified(name=str(path), digest="", problems=[words]) for path in leftovers]
+        verified += [Verified(name=str(path), digest="", problems=[words], notes=[]) for path in leftovers]
     return verified
 
 
@@ -512,7 +537,9 @@ def listed(what: str, *, runs_folder: Path, scenarios_folder: Path, baselines_fo
     lists: dict[str, Callable[[], list[dict[str, str]]]] = {
         "scenarios": lambda: [_scenario_row(path) for path in store.scenario_files(scenarios_folder)],
         "runs": lambda: [_run_row(folder) for folder in store.run_folders(runs_folder)],
-        "baselines": lambda: [_baseline_row(baselines_folder, name) for name in baselines.names(baselines_folder)],
+        "baselines": lambda: [
+            _baseline_row(baselines_folder, name, scenarios_folder) for name in baselines.names(baselines_folder)
+        ],
         "backends": lambda: _part_rows("backends"),
         "adapters": lambda: _part_rows("adapters"),
         "metrics": lambda: [_metric_row(name) for name in plugins.names("metrics")],
@@ -542,26 +569,44 @@ def _run_row(folder: Path) -> dict[str, str]:
     return {"name": str(folder), "about": f"{made.state}, {len(made.samples)} samples{failed}"}
 
 
-def _baseline_row(baselines_folder: Path, name: str) -> dict[str, str]:
+def _baseline_row(baselines_folder: Path, name: str, scenarios_folder: Path) -> dict[str, str]:
     try:
         manifest = baselines.read(baselines_folder, name).manifest
     except BaselineDamaged as error:  # one that cannot be used is still listed
         return {"name": name, "about": str(error)}
+    notes = _orphan_notes(name, scenarios_folder)
     modes = max(each.modes for each in manifest.accepted)
     several = f", up to {modes} outcomes each" if modes > 1 else ""
     return {
         "name": name,
         "about": f"{len(manifest.accepted)} cases and seeds{several}, accepted {manifest.accepted_utc} by "
-        f"{manifest.who}: {manifest.why}; digest {manifest.digest[:16]}",
+        f"{manifest.who}: {'; '.join([manifest.why, f'digest {manifest.digest[:16]}', *notes])}",
     }
 
 
-def _verified(baselines_folder: Path, name: str) -> Verified:
+def _verified(baselines_folder: Path, name: str, scenarios_folder: Path) -> Verified:
+    notes = _orphan_notes(name, scenarios_folder)
     try:
-        return Verified(name=name, digest=baselines.read(baselines_folder, name).manifest.digest, problems=[])
+        manifest = baselines.read(baselines_folder, name).manifest
+        return Verified(name=name, digest=manifest.digest, problems=[], notes=notes)
     except BaselineDamaged:
         folder = baselines.readable(baselines_folder, name)
-        return Verified(name=name, digest="", problems=baselines.problems(folder, name))
+        return Verified(name=name, digest="", problems=baselines.problems(folder, name), notes=notes)
+
+
+def _orphan_notes(name: str, scenarios_folder: Path) -> list[str]:
+    """A word for a baseline that no scenario asks for; a scenario that cannot be used here might."""
+    wanted, _, arm = name.partition("/")
+    path = scenarios_folder / f"{wanted}.yaml"
+    if not scenarios_folder.is_dir():
+        return []
+    try:
+        arms = scenario.load(path).scenario.arms if path.exists() else []
+    except ScenarioError:
+        return []
+    if any(each.name == arm and each.baseline for each in arms):
+        return []
+    return [f"unused: no scenario in {scenarios_folder} has an arm {arm} with baseline: true for it"]
 
 
 def _part_rows(kind: str) -> list[dict[str, str]]:
@@ -635,6 +680,68 @@ def doctor(wanted: str) -> Diagnosis:
     with tempfile.TemporaryDirectory(prefix="harness-doctor-") as scratch:
         backends = ask_backends(Path(scratch))
     return diagnose(look(Path("/"), os.environ, backends, wanted))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineState:
+    """Whether a scenario could be held against one of its baselines."""
+
+    status: Status
+    """Identical where nothing stands against it, else missing_baseline, not_comparable, or error for damage."""
+    finding: Finding
+    """The same in words."""
+
+
+def examine_baselines(path: Path, baselines_folder: Path) -> list[BaselineState]:
+    """Say of each baseline of a scenario whether it is there, whole and comparable; hashes the model and runs nothing.
+
+    The scheduler's table is known only when a picture is made.
+
+    Raises:
+        NothingSelected: the scenario reads none.
+        UsageError: two of its baselines differ in their noise.
+    """
+    question = scenario.load(path)
+    live, kept = _chosen_arms(question, Selection(), "check")
+    if not kept:
+        raise NothingSelected(f"{path} has no arm with 'baseline: true', so it reads no baseline.")
+    plans = _plans(question, Selection(), live)
+    with tempfile.TemporaryDirectory(prefix="harness-doctor-") as scratch:
+        model = prepare(question.model_source, question.scenario.model, Path(scratch) / "model").identity.digest
+    states = [_baseline_state(question, arm, plans, model, baselines_folder) for arm in kept]
+    if all(each.status is not Status.ERROR for each in states):
+        _references(baselines_folder, question, kept, plans)
+    return states
+
+
+def _baseline_state(
+    question: LoadedScenario, arm: Arm, plans: list[Plan], model_digest: str, baselines_folder: Path
+) -> BaselineState:
+    name = f"baseline {question.scenario.name}/{arm.name}"
+    blocked = partial(Finding, name=name, severity=Severity.BLOCKED)
+    try:
+        references = _references(baselines_folder, question, [arm], plans)
+    except BaselineDamaged as error:
+        return BaselineState(status=Status.ERROR, finding=blocked(observed=str(error)))
+    if references.missing:
+        return BaselineState(status=Status.MISSING_BASELINE, finding=blocked(observed=references.missing[arm.name]))
+    kept = references.found[arm.name]
+    found = [
+        f"{plan.arm.name}: {words}"
+        for plan in plans
+        for words in plan_differences(references.with_noise(plan, model_digest), model_digest, kept.run)
+    ]
+    if found:
+        step = "Change the scenario back, or make the baseline again and accept it."
+        return BaselineState(status=Status.NOT_COMPARABLE, finding=blocked(observed="; ".join(found), next_step=step))
+    notes = baseline_notes(plans[0], kept.manifest, describe_host().packages)
+    finding = Finding(
+        name=name,
+        severity=Severity.WARNING if notes else Severity.OK,
+        changes_numbers=bool(notes),
+        observed="; ".join([f"whole and comparable, manifest digest {kept.manifest.digest}", *notes]),
+    )
+    return BaselineState(status=Status.IDENTICAL, finding=finding)
 
 
 def selftest() -> list[Check]:
@@ -786,6 +893,17 @@ def _growing(path: Path) -> Iterator[TextIO]:
     part.replace(path)
 
 
+def _stored(folder: Path) -> StoredRun:
+    """A run folder, a baseline's folder or a job's copy of one."""
+    place = folder.resolve()
+    if (place / MANIFEST_FILE).exists():
+        kept = baselines.read(place.parents[1], f"{place.parent.name}/{place.name}")
+        return StoredRun(run=kept.run, folder=kept.folder, manifest=kept.manifest)
+    copied = place / baselines.TAKEN_FILE
+    manifest = store.load(Manifest, copied) if copied.exists() else None
+    return StoredRun(run=store.load_run(folder), folder=place, manifest=manifest)
+
+
 @contextmanager
 def _made_runs(
     question: LoadedScenario,
@@ -793,21 +911,27 @@ def _made_runs(
     command: list[str],
     teller: Teller,
     plans: list[Plan] | None = None,
-) -> Iterator[tuple[Path, list[Run]]]:
+) -> Iterator[tuple[Path, list[Run], References]]:
     """Make all runs of a scenario in a job folder; what is wrong with the question shows before the folder is made.
 
     ``plans`` replaces the plans of the selected arms.
 
     The folder stays locked while the caller works on it, and the job is finished when the caller is.
     """
-    plans = plans or _plans(question, selection)
+    arms, kept = _chosen_arms(question, selection, command[1]) if plans is None else ([], [])
+    plans = plans or _plans(question, selection, arms)
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         devices = _devices(plans, Path(scratch))
         model = prepare(question.model_source, question.scenario.model, Path(scratch) / "model", selection.permission)
-        folder = _job_folder(question, selection, plans, devices, model, teller)
+        references = _references(selection.baselines_folder, question, kept, plans)
+        plans = [references.with_noise(plan, model.identity.digest) for plan in plans]
+        for words in references.missing.values():
+            teller.noticed(words)
+        folder = _job_folder(question, selection, plans, references, devices, model, teller)
         with store.locked(folder):
             job = store.Job(state="unfinished", scenario=question.scenario, command=command)
             store.save(job, folder / store.JOB_FILE)
+            references.take(folder)
             yield (
                 folder,
                 [
@@ -819,22 +943,135 @@ def _made_runs(
                             input_images=question.input_images,
                             folder=(folder / plan.arm.name).absolute(),
                             run_id=f"{folder.name}/{plan.arm.name}",
+                            noise=references.given_noise(plan, folder),
                             retries=selection.retries,
                         ),
                         teller,
                     )
                     for plan in plans
                 ],
+                references,
             )
             store.save(job.model_copy(update={"state": "finished"}), folder / store.JOB_FILE)
 
 
-def _plans(question: LoadedScenario, selection: Selection) -> list[Plan]:
-    """A plan for every selected arm."""
+def _chosen_arms(question: LoadedScenario, selection: Selection, verb: str) -> tuple[list[Arm], list[Arm]]:
+    """Arms that are run, and arms that are read from the baseline store.
+
+    ``check`` never runs a baseline's arm: to name one chooses it among several. ``run`` makes the one that is named.
+    """
     arms = question.scenario.arms
     for name in selection.arms:
         if name not in {arm.name for arm in arms}:
             raise UnknownName(f"arm of {question.scenario.name}", name, [arm.name for arm in arms])
+    named = [arm for arm in arms if arm.name in selection.arms]
+    live = [arm for arm in arms if not arm.baseline]
+    if verb == "run":
+        made = named or live
+        return made, [arm for arm in arms if arm.baseline and arm not in made]
+    return (
+        [arm for arm in named if not arm.baseline] or live,
+        [arm for arm in named if arm.baseline] or [arm for arm in arms if arm.baseline],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """What the baseline store holds for a scenario."""
+
+    found: dict[str, Baseline] = field(default_factory=dict)
+    """Whole baselines that hold every selected case and seed, by arm."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Why there is none, and what makes it, by arm."""
+    keys: list[CaseKey] = field(default_factory=list)
+    """Selected cases and seeds."""
+    arms: dict[str, Arm] = field(default_factory=dict)
+    """Arms as the scenario writes them, by name."""
+
+    def with_noise(self, plan: Plan, model_digest: str) -> Plan:
+        """The plan with the noise of a baseline, where it would have portable noise and the two can be compared."""
+        if plan.noise is not NoiseMode.PORTABLE:
+            return plan
+        for baseline in self.found.values():
+            if _has_noise(baseline) and not input_differences(plan, model_digest, baseline.run):
+                return plan.model_copy(update={"noise_from": baseline.manifest.digest})
+        return plan
+
+    def given_noise(self, plan: Plan, folder: Path) -> list[GivenNoise]:
+        """Noise for a plan that takes it from a baseline, as files of the job's copy."""
+        for arm, baseline in self.found.items():
+            if baseline.manifest.digest == plan.noise_from:
+                firsts = [baseline.run.samples_of(key)[0] for key in self.keys]
+                return [
+                    GivenNoise(
+                        key=each.key, path=str((folder / arm / (each.noise_path or "")).absolute()), draws=each.draws
+                    )
+                    for each in firsts
+                ]
+        return []
+
+    def take(self, folder: Path) -> None:
+        """Copy the baselines into a job's folder."""
+        for arm, baseline in self.found.items():
+            baselines.take(baseline, self.keys, folder / arm)
+
+    def stored(self, folder: Path) -> list[StoredRun]:
+        """The job's copies."""
+        return [
+            StoredRun(run=baselines.selected(each.run, self.keys), folder=folder / arm, manifest=each.manifest)
+            for arm, each in self.found.items()
+        ]
+
+
+def _references(baselines_folder: Path, question: LoadedScenario, arms: list[Arm], plans: list[Plan]) -> References:
+    """What the store holds for these arms.
+
+    Raises:
+        BaselineDamaged: a baseline is not what was accepted.
+        UsageError: two baselines differ in their noise, so one run cannot be held against both.
+    """
+    found, missing = {}, {}
+    for arm in arms:
+        name = f"{question.scenario.name}/{arm.name}"
+        steps = (
+            f"on the machine it belongs to: harness run {question.path.name} --arm {arm.name}; then harness baseline "
+            f"accept runs/JOB/{arm.name} --reason TEXT; and harness baseline pack and unpack carry it here"
+        )
+        try:
+            baseline = baselines.read(baselines_folder, name)
+        except BaselineMissing:
+            missing[arm.name] = f"there is no baseline {name} in {baselines_folder}. Make it {steps}"
+            continue
+        lacking = [str(key) for key in plans[0].keys if not baseline.run.samples_of(key)]
+        if lacking:
+            missing[arm.name] = f"the baseline {name} does not hold {', '.join(lacking)}. Make it again {steps}"
+        else:
+            found[arm.name] = baseline
+    _refuse_two_noises(found, plans[0].keys)
+    return References(found=found, missing=missing, keys=plans[0].keys, arms={arm.name: arm for arm in arms})
+
+
+def _refuse_two_noises(found: dict[str, Baseline], keys: list[CaseKey]) -> None:
+    noises = {
+        arm: [baseline.run.samples_of(key)[0].noise_digest for key in keys]
+        for arm, baseline in found.items()
+        if _has_noise(baseline)
+    }
+    (first, *others) = noises or [""]
+    for other in others:
+        if noises[other] != noises[first]:
+            raise UsageError(
+                f"the baselines of {first} and {other} had different noise, so no run can be held against both; name "
+                f"one of them: --arm {first}."
+            )
+
+
+def _has_noise(baseline: Baseline) -> bool:
+    return all(sample.noise_digest is not None for sample in baseline.run.samples)
+
+
+def _plans(question: LoadedScenario, selection: Selection, arms: list[Arm]) -> list[Plan]:
+    """A plan for every arm that is run."""
     return [
         scenario.plan(
             question,
@@ -846,7 +1083,6 @@ def _plans(question: LoadedScenario, selection: Selection) -> list[Plan]:
             device=selection.device,
         )
         for arm in arms
-        if not selection.arms or arm.name in selection.arms
     ]
 
 
@@ -864,6 +1100,7 @@ def _job_folder(  # noqa: PLR0913, PLR0917 - all that a fingerprint is made of
     question: LoadedScenario,
     selection: Selection,
     plans: list[Plan],
+    references: References,
     devices: Mapping[str, ChosenDevice],
     model: PreparedModel,
     teller: Teller,
@@ -878,6 +1115,7 @@ def _job_folder(  # noqa: PLR0913, PLR0917 - all that a fingerprint is made of
         )
         for plan in plans
     }
+    wanted |= {each.run.plan.arm.name: store.fingerprint(each.run) for each in references.stored(Path())}
     if (old := store.resumable_job_folder(selection.runs_folder, wanted)) is not None:
         teller.resumed(old)
         return old
@@ -896,13 +1134,13 @@ def _made_run(order: Order, teller: Teller) -> Run:
     return made
 
 
-def _comparisons(folder: Path, runs: list[Run]) -> list[Comparison]:
-    """Every arm with itself, then every candidate with every reference."""
+def _comparisons(folder: Path, runs: list[Run], kept: References) -> list[Comparison]:
+    """Every arm with itself, then every candidate with every reference, run here or kept in the store."""
     stored = [StoredRun(run=each, folder=folder / each.plan.arm.name) for each in runs]
     repeats = [compare_repeats(each, limits=each.run.plan.limits, base=folder) for each in stored]
     candidates = [each for each in stored if each.run.plan.arm.role is Role.CANDIDATE]
-    references = [each for each in stored if each.run.plan.arm.role is Role.REFERENCE]
-    return repeats + [
+    references = [each for each in stored if each.run.plan.arm.role is Role.REFERENCE] + kept.stored(folder)
+    compared = [
         compare_runs(
             candidate,
             reference,
@@ -913,6 +1151,12 @@ def _comparisons(folder: Path, runs: list[Run]) -> list[Comparison]:
         for candidate in candidates
         for reference in references
     ]
+    missing = [
+        missing_baseline(candidate, kept.arms[arm], why, limits=candidate.run.plan.limits, base=folder)
+        for candidate in candidates
+        for arm, why in kept.missing.items()
+    ]
+    return [*repeats, *compared, *missing]
 
 
 def _others(limits: list[Limit], reference: StoredRun, references: list[StoredRun]) -> list[StoredRun]:

@@ -97,6 +97,8 @@ class NoiseMode(StrEnum):
     """Drawn by the harness, the same numbers on every device, and injected."""
     DEVICE = "device"
     """Drawn by the device's own generator, as users get it."""
+    BASELINE = "baseline"
+    """Taken from a baseline and injected; a scenario asks for it by an arm with ``baseline: true``."""
     UNVERIFIED = "unverified"
     """Not known: the pictures are made outside the worker, by a command or before the run."""
 
@@ -270,6 +272,15 @@ class Arm(Record):
     or hide torch_npu so that libraries take their plain branches; hidden when nothing is said."""
     repeats: Repeats | None = None
     """Overrides the scenario's repeats, for instance for a reference that takes hours."""
+    baseline: bool = False
+    """For a reference: read from the baseline store instead of being run here; ``harness run SCENARIO --arm NAME``
+    makes it, on the machine it belongs to, and ``harness baseline accept`` puts it there."""
+
+    @model_validator(mode="after")
+    def _baselines_are_references(self) -> Arm:
+        if self.baseline and self.role is not Role.REFERENCE:
+            raise ValueError("baseline is for references; this arm is a candidate: add 'role: reference'")
+        return self
 
     @model_validator(mode="after")
     def _npu_ops_on_the_cpu(self) -> Arm:
@@ -533,6 +544,8 @@ class Plan(Record):
     """Longest time a worker process may take in all."""
     limits: list[Limit]
     """What the measurements must keep."""
+    noise_from: Digest | None = None
+    """Digest of the manifest of the baseline whose noise is injected; None where the arm has its own."""
     perturbation: Perturbation | None = None
     """Disturbance on purpose, for calibration; a run with one is never compared as a plain run."""
     waivers: list[Waiver] = Field(default_factory=list)
@@ -546,7 +559,7 @@ class Plan(Record):
     @property
     def noise(self) -> NoiseMode:
         """Where random draws come from."""
-        return self.arm.noise or NoiseMode.PORTABLE
+        return NoiseMode.BASELINE if self.noise_from else self.arm.noise or NoiseMode.PORTABLE
 
     @property
     def switches(self) -> SwitchMode:
@@ -586,7 +599,7 @@ class Draw(Record):
     function: str
     """What was called, such as ``randn``."""
     source: NoiseMode
-    """Whether the numbers were injected or came from the device."""
+    """Whose numbers they are: the harness's, or a device's, this one's or the baseline's."""
     digest: Digest
     """SHA-256 of the drawn values, as float32 before any rounding to the type that was asked for."""
 
@@ -600,6 +613,21 @@ class Step(Record):
     """Norm, mean, smallest and largest value, then 16 projections on fixed random signs over the root of the size."""
     shape: list[int] = Field(default_factory=list)
     """Shape of the tensor."""
+
+
+class Schedule(Record):
+    """The scheduler's table for one picture, as it stood before the first step."""
+
+    timesteps: list[Number]
+    """What the model is told at each step."""
+    sigmas: list[Number] = Field(default_factory=list)
+    """Noise level at each step, and often one for the end; empty where the scheduler has none."""
+
+    def __str__(self) -> str:
+        """Number of steps, first and last value in words."""
+        if not self.timesteps:
+            return "no timesteps"
+        return f"{len(self.timesteps)} timesteps from {self.timesteps[0]:g} to {self.timesteps[-1]:g}"
 
 
 class MemoryUse(Record):
@@ -637,6 +665,8 @@ class Sample(Record):
     """All logged draws."""
     hidden_draws: list[str]
     """Signs of draws that could not be logged or controlled; empty when the noise is fully known."""
+    schedule: Schedule | None = None
+    """The scheduler's table; None where the adapter tells of none."""
     per_step: list[Step]
     """Latents after each denoising step."""
     traces: dict[str, list[Step]] = Field(default_factory=dict)
@@ -890,6 +920,8 @@ class RunRef(Record):
     """How calls to fused operators of torch_npu were answered."""
     backend: str = ""
     """Name of the backend; empty where it is the first word of ``device``."""
+    baseline: Digest | None = None
+    """Digest of the manifest, where the run is an accepted baseline."""
 
 
 class Measurement(Record):
@@ -1016,6 +1048,8 @@ class Pair(Record):
     """Sample on the actual side, such as ``p0r2``."""
     expected: str
     """Sample on the expected side."""
+    accepted: str = ""
+    """Which of the accepted outcomes it is held against, such as ``2 of 3``; empty where there is only one."""
     identical: bool
     """Whether picture, float output and latents are equal byte for byte."""
     first_differing_step: int | None
@@ -1085,6 +1119,8 @@ class Comparison(Record):
     """Expected cases and seeds that the actual side does not have."""
     unexpected: list[CaseKey] = Field(default_factory=list)
     """Cases and seeds that the expected side does not have."""
+    missing_baseline: str = ""
+    """Why there is no baseline to compare with, and what makes it; empty where there is one or none is asked for."""
     differences: list[str] = Field(default_factory=list)
     """Why the two sides cannot be compared, such as another noise; empty when they can."""
     notes: list[str] = Field(default_factory=list)

@@ -454,6 +454,7 @@ def _repeated(nodes: Iterable[Node]) -> Iterator[tuple[Node, Node]]:
 
 def _arm_problems(root: Node) -> Iterator[Problem]:
     yield from _npu_ops_problems(root)
+    yield from _baseline_problems(root)
     arms = list(_valid(root, "arms", Arm))
     for label, node, arm in arms:
         try:
@@ -476,6 +477,18 @@ def _arm_problems(root: Node) -> Iterator[Problem]:
             f"{label}: found a reference, and no limit with scope: reference that would judge by it; allowed is a "
             "reference with at least one such limit. Add the limit, with its reason, or remove the arm.",
         )
+
+
+def _baseline_problems(root: Node) -> Iterator[Problem]:
+    """What is validated is run; only what it is held against may be read from the store."""
+    for index, node in enumerate(_nodes(root, "arms")):
+        wanted = node.child("baseline")
+        if wanted is not None and wanted.value is True and node.text("role") != Role.REFERENCE:
+            yield Problem(
+                node.place_of("baseline"),
+                f"arms[{index}].baseline: found in a candidate; allowed is an arm with role: reference, because a "
+                "candidate is run. Write 'role: reference', or remove baseline.",
+            )
 
 
 def _npu_ops_problems(root: Node) -> Iterator[Problem]:
@@ -518,6 +531,13 @@ def _adapter_problems(root: Node) -> Iterator[Problem]:
 def _noise_problems(label: str, node: Node, adapter: str, *, outside: bool) -> Iterator[Problem]:
     """A noise is unverified where the pictures are made outside the worker, and nowhere else."""
     noise = node.text("noise")
+    if noise == NoiseMode.BASELINE:
+        yield Problem(
+            node.place_of("noise"),
+            f"{label}noise: found 'baseline'; allowed is portable or device. The noise of a baseline is taken where a "
+            "reference arm has 'baseline: true'. Remove the key.",
+        )
+        return
     if noise not in set(NoiseMode) or (noise == NoiseMode.UNVERIFIED) == outside:
         return
     where = "outside the worker" if outside else "in the worker"

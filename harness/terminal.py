@@ -89,6 +89,10 @@ class PlainTeller(Teller):
             error=True,
         )
 
+    def noticed(self, words: str) -> None:
+        """Say it before the work begins."""
+        say(f"note: {words}", error=True)
+
     def resumed(self, folder: Path) -> None:
         """Say which interrupted job is gone on with."""
         say(f"going on with the interrupted job in {folder}", error=True)

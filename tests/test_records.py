@@ -30,6 +30,7 @@ from harness.records import (
     Measurement,
     Record,
     Repetition,
+    Role,
     Scope,
     Status,
     Verdict,
@@ -124,9 +125,13 @@ def records(kind: type[Record]) -> st.SearchStrategy[Any]:
                 **parts[1],
             )
         )
-    if kind is Arm:  # fused operators are answered for CPU arms only
+    if kind is Arm:  # fused operators are answered for CPU arms only, and baselines are references
         return st.fixed_dictionaries(fields).map(
-            lambda values: Arm(**values | ({"device": "cpu"} if values["npu_ops"] else {}))
+            lambda values: Arm(
+                **values
+                | ({"device": "cpu"} if values["npu_ops"] else {})
+                | ({"role": Role.REFERENCE} if values["baseline"] else {})
+            )
         )
     return st.fixed_dictionaries(fields).map(lambda values: kind(**values))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -105,6 +106,20 @@ class Taps:
             return forward
 
         self._wrap(module, "forward", wrapper)
+
+    def schedule(self, scheduler: Any) -> None:
+        """The table that it makes before the first step is reported."""
+
+        def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(original)  # diffusers looks at its signature
+            def set_timesteps(*words: Any, **options: Any) -> Any:
+                result = original(*words, **options)
+                self._watch.schedule(scheduler.timesteps, getattr(scheduler, "sigmas", None))
+                return result
+
+            return set_timesteps
+
+        self._wrap(scheduler, "set_timesteps", wrapper)
 
     def scheduler(self, scheduler: Any) -> None:
         """What each of its steps gives is reported."""

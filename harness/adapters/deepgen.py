@@ -112,6 +112,7 @@ class DeepGen:
         language = getattr(pipe, "lmm", None)
         with _pipelines.Taps(watch) as taps:
             taps.denoiser(pipe.transformer)
+            taps.schedule(pipe.scheduler)
             taps.scheduler(pipe.scheduler)
             taps.decoder(pipe.vae)
             taps.stage(pipe.vae, "encode", "vae_encode")

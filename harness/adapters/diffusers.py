@@ -86,6 +86,7 @@ class Diffusers:
         with _pipelines.Taps(watch) as taps:
             for name, module in self.modules.items():
                 self._tap(taps, name, module)
+            taps.schedule(getattr(self._pipe, "scheduler", None))
             arguments |= self._steps(taps, watch)
             made = self._pipe(**arguments)
         return _pipelines.picture(made.images[0], taps.decoded)

@@ -6,11 +6,12 @@ import math
 import os
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness import plugins
+from harness.compare import comparability
 from harness.compare.appearance import appearance
 from harness.compare.hints import hints
 from harness.compare.repetition import repetition
@@ -18,7 +19,7 @@ from harness.compare.traces import step_differences, trace_differences
 from harness.contracts import DATA_RANGE
 from harness.errors import ImageError, RunError, UndefinedMetric
 from harness.images import read_kept
-from harness.records import CaseKey, Comparison, Measurement, NoiseMode, Pair, RunRef, Scope
+from harness.records import CaseKey, Comparison, Measurement, NoiseMode, Pair, RunRef, Scope, SwitchMode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.contracts import Metric, Subject
-    from harness.records import Limit, Run, Sample
+    from harness.records import Arm, Limit, Manifest, Run, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class StoredRun:
 
     run: Run
     folder: Path
+    manifest: Manifest | None = None
+    """Where the run is an accepted baseline, what was accepted."""
 
 
 def compare_repeats(stored: StoredRun, *, limits: list[Limit], base: Path) -> Comparison:
@@ -56,8 +59,8 @@ def compare_repeats(stored: StoredRun, *, limits: list[Limit], base: Path) -> Co
         repetitions=[repetition(key, run.samples_of(key)) for key in keys],
         pairs=pairs,
         missing=[key for key in run.plan.keys if key not in keys],
-        differences=[*_perturbed("run", run), *_noise_differences_within(run)],
-        notes=_unverified_within(run),
+        differences=comparability.differences_within(run),
+        notes=comparability.unverified_within(run),
         failures=run.failures,
         waivers=[waiver for waiver in run.plan.waivers if waiver.scope is Scope.REPEAT],
     )
@@ -68,6 +71,7 @@ def compare_runs(
 ) -> Comparison:
     """Hold a candidate against a reference, case by case and seed by seed, each by its first sample.
 
+    Of a baseline with several accepted outcomes the one that is nearest to the candidate's picture is taken.
     ``others`` are runs of arms that a limit with ``ratio_to`` divides by; they are held against the same reference.
     """
     wanted, found = (
@@ -76,19 +80,18 @@ def compare_runs(
     )
     shared = [key for key in wanted if key in found]
     missing = [key for key in expected.run.plan.keys if key not in found]
-    differences = [*_perturbed("actual side", actual.run), *_perturbed("expected side", expected.run)]
-    differences += _input_differences(actual.run, expected.run)
-    for key in shared:
-        differences += _noise_differences(key, found[key][0], wanted[key][0])
-    notes = _unverified(actual.run, expected.run)
-    comparable = not differences
+    differences = comparability.differences(actual.run, expected.run, shared)
+    notes = comparability.unverified(actual.run, expected.run)
+    if expected.manifest is not None:
+        now = actual.run.environment
+        notes += comparability.baseline_notes(actual.run.plan, expected.manifest, now.packages if now else {}, now)
     return Comparison(
         scope=Scope.REFERENCE,
         scenario=actual.run.plan.scenario,
         actual=_ref(actual, base),
         expected=_ref(expected, base),
         limits=[limit for limit in limits if limit.scope is Scope.REFERENCE],
-        pairs=[_pair(key, actual, found[key][0], expected, wanted[key][0]) for key in shared] if comparable else [],
+        pairs=[] if differences else [_nearest(key, actual, found[key][0], expected) for key in shared],
         missing=missing,
         unexpected=[key for key in actual.run.plan.keys if key not in wanted and key not in missing],
         differences=differences,
@@ -107,9 +110,9 @@ def compare_samples(actual: StoredRun, expected: StoredRun) -> list[Pair]:
     Raises:
         RunError: inputs or noise differ, so that the pairs would say nothing about rounding.
     """
-    differences = _input_differences(actual.run, expected.run)
+    differences = comparability.plan_differences(actual.run.plan, actual.run.model.digest, expected.run)
     for sample, first in _against_first(actual, expected):
-        differences += _noise_differences(sample.key, sample, first)
+        differences += comparability.noise_differences(sample.key, sample, first)
     if differences:
         raise RunError(f"{actual.run.id} cannot be held against {expected.run.id}: {'; '.join(differences[:3])}.")
     return [_pair(mine.key, actual, mine, expected, theirs) for mine, theirs in _against_first(actual, expected)]
@@ -190,6 +193,50 @@ def _repeat_pairs(stored: StoredRun, key: CaseKey) -> list[Pair]:
     return [_pair(key, stored, other, stored, first) for other in others]
 
 
+def _nearest(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun) -> Pair:
+    """The pair with the first sample, or of a baseline with the accepted outcome that is nearest to the picture."""
+    outcomes = expected.run.samples_of(key)
+    if expected.manifest is None or len(outcomes) == 1:
+        return _pair(key, actual, mine, expected, outcomes[0])
+    order = [each.outcome for each in outcomes]
+    if mine.outcome in order:
+        chosen = order.index(mine.outcome)
+    else:
+        picture = read_kept(actual.folder, mine.image)
+        pictures = [read_kept(expected.folder, each.image) for each in outcomes]
+        distances = [measure(picture, other, subject="image", metrics=["mse"])[0].value for other in pictures]
+        chosen = min(range(len(outcomes)), key=lambda number: distances[number] or 0.0)
+    pair = _pair(key, actual, mine, expected, outcomes[chosen])
+    return pair.model_copy(update={"accepted": f"{chosen + 1} of {len(outcomes)}"})
+
+
+def missing_baseline(actual: StoredRun, expected: Arm, why: str, *, limits: list[Limit], base: Path) -> Comparison:
+    """What stands in the place of a comparison with a baseline that is not there."""
+    plan = actual.run.plan
+    nothing = RunRef(
+        id=f"{plan.scenario}/{expected.name}",
+        path="",
+        arm=expected.name,
+        device=expected.device,
+        device_name="not made here",
+        simulated=False,
+        dtype=expected.dtype or plan.model.dtype,
+        noise=expected.noise or NoiseMode.PORTABLE,
+        switches=expected.switches or SwitchMode.DETERMINISTIC,
+    )
+    return Comparison(
+        scope=Scope.REFERENCE,
+        scenario=plan.scenario,
+        actual=_ref(actual, base),
+        expected=nothing,
+        limits=[limit for limit in limits if limit.scope is Scope.REFERENCE],
+        pairs=[],
+        missing=plan.keys,
+        missing_baseline=why,
+        failures=actual.run.failures,
+    )
+
+
 def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, theirs: Sample) -> Pair:
     names = plugins.names("metrics")
     pictures = read_kept(actual.folder, mine.image), read_kept(expected.folder, theirs.image)
@@ -249,101 +296,5 @@ def _ref(stored: StoredRun, base: Path) -> RunRef:
         switches=run.plan.switches,
         npu_ops=environment.npu_ops if environment else None,
         backend=run.backend,
+        baseline=stored.manifest.digest if stored.manifest else None,
     )
-
-
-# --- comparability ---------------------------------------------------------------------------------------------------
-
-
-def _perturbed(word: str, run: Run) -> list[str]:
-    if run.plan.perturbation is None:
-        return []
-    return [f"the {word} was disturbed on purpose ({run.plan.perturbation.kind}); only harness calibrate reads it"]
-
-
-_Field = Literal["width", "height", "steps", "guidance_scale"]
-_MUST_AGREE: tuple[_Field, ...] = ("width", "height", "steps", "guidance_scale")
-
-
-def _input_differences(actual: Run, expected: Run) -> list[str]:
-    """What differs in what went into the model, in words."""
-    mine, theirs = actual.plan, expected.plan
-    differences = [
-        f"{name}: actual {getattr(mine, name)}, expected {getattr(theirs, name)}"
-        for name in _MUST_AGREE
-        if getattr(mine, name) != getattr(theirs, name)
-    ]
-    prompts = {case.id: (case.prompt, case.negative_prompt) for case in theirs.cases}
-    differences += [
-        f"the prompt of case {case.id} differs"
-        for case in mine.cases
-        if case.id in prompts and (case.prompt, case.negative_prompt) != prompts[case.id]
-    ]
-    differences += [
-        f"the input picture of case {case.id} differs"
-        for case in mine.cases
-        if case.id in prompts and mine.input_digests.get(case.id) != theirs.input_digests.get(case.id)
-    ]
-    outside = NoiseMode.UNVERIFIED in {mine.noise, theirs.noise}
-    if actual.model.digest != expected.model.digest and not outside:
-        differences.append(
-            f"the model differs: actual {actual.model.digest[:16]}, expected {expected.model.digest[:16]}"
-        )
-    for word, run in (("actual", actual), ("expected", expected)):
-        if run.plan.noise is NoiseMode.DEVICE:
-            differences.append(
-                f"the {word} side drew its noise on its own device; set noise: portable so that both sides get the same"
-            )
-    return differences
-
-
-def _noise_differences(key: CaseKey, actual: Sample, expected: Sample) -> list[str]:
-    differences = []
-    known = actual.noise_digest is not None and expected.noise_digest is not None
-    if known and actual.noise_digest != expected.noise_digest:
-        differences.append(f"{key}: the noise differs (actual {_short(actual)}, expected {_short(expected)})")
-    for word, sample in (("actual", actual), ("expected", expected)):
-        if sample.hidden_draws:
-            differences.append(
-                f"{key}: the {word} side drew noise that is not known ({'; '.join(sample.hidden_draws)})"
-            )
-    return differences
-
-
-def _noise_differences_within(run: Run) -> list[str]:
-    """Repeats whose noise differs are no repeats."""
-    differences = []
-    for key in run.plan.keys:
-        samples = run.samples_of(key)
-        for sample in samples[1:]:
-            if sample.noise_digest != samples[0].noise_digest:
-                differences.append(
-                    f"{key}: {sample.label} had other noise than {samples[0].label} "
-                    f"({_short(sample)} instead of {_short(samples[0])})"
-                )
-                break
-    return differences
-
-
-def _short(sample: Sample) -> str:
-    return (sample.noise_digest or "unverified")[:16]
-
-
-def _unverified(actual: Run, expected: Run) -> list[str]:
-    """What cannot be known of pictures that were made outside the worker, for a reader of every number."""
-    sides = {"actual": actual, "expected": expected}
-    outside = [word for word, run in sides.items() if run.plan.noise is NoiseMode.UNVERIFIED]
-    if not outside:
-        return []
-    which = "both sides" if len(outside) == len(sides) else f"the {outside[0]} side"
-    words = (
-        f"noise unverified: the pictures of {which} were made outside the worker, so a difference may come from other "
-        "noise or another model"
-    )
-    return [words]
-
-
-def _unverified_within(run: Run) -> list[str]:
-    if run.plan.noise is not NoiseMode.UNVERIFIED:
-        return []
-    return ["noise unverified: the pictures were made outside the worker, so repeats that differ may have other noise"]

@@ -241,7 +241,8 @@ def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
     where = f" at {measurement.where}" if measurement.where else ""
     value = "no value" if measurement.value is None else f"{measurement.value:.6g}{unit}"
     allowed = f"{limit.rule}{unit}{_overlay(limit)}"
-    return f"{pair.key}, {pair.actual} against {pair.expected}: {value}{where}; allowed: {allowed}."
+    expected = f"{pair.expected}, accepted outcome {pair.accepted}" if pair.accepted else pair.expected
+    return f"{pair.key}, {pair.actual} against {expected}: {value}{where}; allowed: {allowed}."
 
 
 def _outcome(comparison: Comparison) -> tuple[Status, str]:
@@ -250,10 +251,8 @@ def _outcome(comparison: Comparison) -> tuple[Status, str]:
         first = comparison.failures[0]
         more = f" (and {len(comparison.failures) - 1} more)" if len(comparison.failures) > 1 else ""
         return Status.ERROR, f"{first.stage} failed: {first.error}: {first.message}{more}"
-    if comparison.missing or comparison.unexpected:
-        lacking = ", ".join(map(str, comparison.missing)) or "none"
-        surplus = ", ".join(map(str, comparison.unexpected)) or "none"
-        return Status.ERROR, f"the two sides hold different cases: missing {lacking}; unexpected {surplus}"
+    if comparison.missing_baseline or comparison.missing or comparison.unexpected:
+        return _absent_outcome(comparison)
     if comparison.differences:
         return Status.NOT_COMPARABLE, "; ".join(comparison.differences)
     if comparison.scope is Scope.REPEAT:
@@ -261,6 +260,14 @@ def _outcome(comparison: Comparison) -> tuple[Status, str]:
     if not comparison.pairs:
         return Status.ERROR, "there was nothing to compare"
     return _verdict_outcome(comparison)
+
+
+def _absent_outcome(comparison: Comparison) -> tuple[Status, str]:
+    if comparison.missing_baseline:
+        return Status.MISSING_BASELINE, comparison.missing_baseline
+    lacking = ", ".join(map(str, comparison.missing)) or "none"
+    surplus = ", ".join(map(str, comparison.unexpected)) or "none"
+    return Status.ERROR, f"the two sides hold different cases: missing {lacking}; unexpected {surplus}"
 
 
 def _repeat_outcome(comparison: Comparison) -> tuple[Status, str]:

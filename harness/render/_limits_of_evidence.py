@@ -95,6 +95,12 @@ def _about_repeats(report: Report) -> Iterator[str]:
         yield "Whether determinism switches would help: no arm had them set."
 
 
+def _carried(report: Report) -> set[str]:
+    """Baselines whose noise was given to another arm."""
+    given = {run.plan.noise_from for run in report.runs} - {None}
+    return {each.expected.arm for each in of_scope(report, Scope.REFERENCE) if each.expected.baseline in given}
+
+
 def _about_accuracy(report: Report) -> Iterator[str]:
     comparisons = of_scope(report, Scope.REFERENCE)
     if not comparisons:
@@ -107,7 +113,8 @@ def _about_accuracy(report: Report) -> Iterator[str]:
             yield f"The accuracy of {names}: no pair was measured."
         elif not comparison.limits:
             yield f"Whether {names} is accurate enough: no limit was set, so differences are reported and not judged."
-    device_noise = [run.plan.arm.name for run in report.runs if run.plan.arm.noise is NoiseMode.DEVICE]
+    device_noise = [run.plan.arm.name for run in report.runs if run.plan.noise is NoiseMode.DEVICE]
+    device_noise = [name for name in device_noise if name not in _carried(report)]
     if device_noise:
         yield (
             f"How {_listed(device_noise)} compares with another kind of device: the noise came from the device's own "

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from harness.records import CaseKey, Digest, Environment, Failure, LoadedModel, Plan, Record
+from harness.records import CaseKey, Digest, Draw, Environment, Failure, LoadedModel, Plan, Record
 
 
 class Share(Record):
@@ -22,6 +22,17 @@ class Share(Record):
     """Times."""
     first: int = 0
     """Index of the first of these repeats inside the process."""
+
+
+class GivenNoise(Record):
+    """Noise that a baseline had and that is injected again."""
+
+    key: CaseKey
+    """Case and seed."""
+    path: str
+    """File with the drawn values, ``noise.0`` onwards."""
+    draws: list[Draw]
+    """The draws, in their order."""
 
 
 class Assignment(Record):
@@ -43,6 +54,8 @@ class Assignment(Record):
     """Digest of the model's identity."""
     input_images: dict[str, str]
     """Input picture by case."""
+    noise: list[GivenNoise] = Field(default_factory=list)
+    """Noise of a baseline by case and seed; empty where the arm has its own."""
     run_folder: str
     """Where samples are written."""
 

@@ -26,9 +26,10 @@ from harness.run.events import Assignment, Availabilities, Event, Failed, Loaded
 from harness.text import printable, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from harness.records import Environment, LoadedModel, Plan
+    from harness.run.events import GivenNoise
     from harness.run.sources import PreparedModel
 
 WORK_FOLDER = ".work"
@@ -141,6 +142,8 @@ class Order:
     folder: Path
     """Run folder; it may hold the samples of an interrupted run of the same plan."""
     run_id: str
+    noise: Sequence[GivenNoise] = ()
+    """Noise of a baseline, for each case and seed of a plan that takes its noise from one."""
     retries: int = 0
     """How often a new process may take over after a failure of the machine; see ``is_infrastructure``."""
 
@@ -172,6 +175,7 @@ def make_run(order: Order, listen: Callable[[Event], None]) -> Run:
             model_folder=str(order.model.folder),
             model_digest=order.model.identity.digest,
             input_images={case: str(path) for case, path in order.input_images.items()},
+            noise=list(order.noise),
             run_folder=str(order.folder),
         )
         failures = _work(order, assignment, logs[-1], notes)

@@ -11,22 +11,24 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BaselineDamaged, BaselineMissing, RecordError, UsageError
 from harness.files import is_safe_path, write_atomically, write_text
-from harness.records import MANIFEST_FILE, RUN_FILE, Manifest, Run, Sample
+from harness.records import MANIFEST_FILE, RUN_FILE, Manifest, Repeats, Run, Sample
 from harness.store import replacing
 from harness.store.folders import load, save
 from harness.store.replacing import leftovers, owner
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from pathlib import Path
 
     from harness.records import CaseKey
 
 HASH_FILE = "manifest.sha256"
+TAKEN_FILE = "baseline.json"
+"""The manifest in a job's copy of a baseline, which may hold only some of its cases and seeds."""
 _SHOWN = 5
 
 
@@ -93,22 +95,21 @@ def read(baselines_folder: Path, name: str) -> Baseline:
 def problems(folder: Path, name: str) -> list[str]:
     """What is wrong with a baseline's folder, a sentence for each file; empty when it holds what was accepted."""
     try:
+        stated, hashed = (folder / HASH_FILE).read_bytes(), _hash_line(folder)
+        if stated != hashed.encode():
+            words = f"SHA-256 {hashed[:16]}…, {HASH_FILE} says {stated[:16]!r}"
+            return [f"{MANIFEST_FILE} is damaged or was edited: {words}"]
         manifest = load(Manifest, folder / MANIFEST_FILE)
-        stated = (folder / HASH_FILE).read_text(encoding="ascii")
+    except OSError as error:
+        return [f"{Path(error.filename).name} cannot be read: {error.strerror}"]
     except RecordError as error:
         return [str(error)]
-    except (OSError, UnicodeDecodeError) as error:
-        return [f"{HASH_FILE} cannot be read: {error}"]
-    if stated != _hash_line(folder):
-        return [f"{MANIFEST_FILE} is damaged or was edited: SHA-256 {_hash_line(folder)[:16]}…, not {stated[:16]}…"]
-    found = list(_manifest_problems(manifest, name))
+    wrong = list(_manifest_problems(manifest, name))
     listed = {each.path for each in manifest.files}
-    found += [f"{path} is surplus: the manifest does not list it" for path in sorted(_files(folder) - listed)]
-    for each in manifest.files:
-        found += (
-            _file_problems(folder / each.path, each.path, each.sha256, each.bytes) if is_safe_path(each.path) else []
-        )
-    return found or list(_run_problems(folder, manifest, listed))
+    wrong += [f"{path} is surplus: the manifest does not list it" for path in sorted(_files(folder) - listed)]
+    for each in (each for each in manifest.files if is_safe_path(each.path)):
+        wrong += _file_problems(folder / each.path, each.path, each.sha256, each.bytes)
+    return wrong or list(_run_problems(folder, manifest, listed))
 
 
 def _manifest_problems(manifest: Manifest, name: str) -> Iterator[str]:
@@ -198,13 +199,27 @@ def _copy(source: Path, folder: Path, path: str) -> None:
     write_atomically(folder / path, data)
 
 
+def take(baseline: Baseline, keys: Collection[CaseKey], folder: Path) -> Run:
+    """Copy some cases and seeds of a baseline into a job's folder, so that the job is whole without the store.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    run = selected(baseline.run, keys)
+    folder.mkdir(exist_ok=True)
+    save(baseline.manifest, folder / TAKEN_FILE)
+    write_run(run, baseline.folder, folder)
+    return run
+
+
 def selected(run: Run, keys: Collection[CaseKey]) -> Run:
-    """The run of some of its cases and seeds, as if no others had been planned."""
+    """The run of some of its cases and seeds, as if no others had been planned, and each once."""
     cases, seeds = {key.case for key in keys}, {key.seed for key in keys}
     plan = run.plan.model_copy(
         update={
             "cases": [case for case in run.plan.cases if case.id in cases],
             "seeds": [seed for seed in run.plan.seeds if seed in seeds],
+            "repeats": Repeats(in_process=1, processes=1),
         }
     )
     return run.model_copy(update={"plan": plan, "samples": [each for each in run.samples if each.key in set(keys)]})

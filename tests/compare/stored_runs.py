@@ -31,6 +31,7 @@ from harness.records import (
     Run,
     Sample,
     Scenario,
+    Schedule,
     Scope,
     Step,
     SwitchMode,
@@ -78,6 +79,8 @@ class Made:
     hidden_draws: tuple[str, ...] = ()
     steps: str = "xyA"
     """A letter for the latents after each denoising step."""
+    schedule: Schedule | None = None
+    """The scheduler's table."""
     side: int = SIDE
 
 
@@ -261,6 +264,7 @@ def _sample(folder: Path, key: CaseKey, place: tuple[int, int], made: Made) -> S
         noise_path=f"{stem}.safetensors",
         draws=[],
         hidden_draws=list(made.hidden_draws),
+        schedule=made.schedule,
         per_step=[Step(digest=sha(f"step {name}"), sketch=[0.0]) for name in made.steps],
         seconds={"total": 0.5},
         memory={},

@@ -246,7 +246,7 @@ CHANGED_PLANS: dict[str, tuple[dict[str, Any], str]] = {
     "prompt": ({"cases": [Case(id="cup", prompt="a blue cup")]}, "the prompt of case cup differs"),
     "negative prompt": (
         {"cases": [Case(id="cup", prompt="a red cup", negative_prompt="blurry")]},
-        "the prompt of case cup differs",
+        "the negative prompt of case cup differs",
     ),
     "input picture": ({"input_digests": {"cup": sha("changed")}}, "the input picture of case cup differs"),
     "no input picture": ({"input_digests": {}}, "the input picture of case cup differs"),

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from harness.backends import cpu
+from harness.errors import RunError
 from harness.noise import noise_digest, portable_noise
 from harness.records import NoiseMode, SwitchMode
-from harness.run.worker.draws import DrawLog, watched_draws
+from harness.run.worker.draws import DrawLog, Given, watched_draws
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
@@ -431,3 +432,55 @@ def test_a_watch_inside_a_watch_has_its_own_streams_and_leaves_the_outer_one_in_
     assert within.tolist() == portable_noise(SEED + 1, 0, [2]).tolist()
     assert (len(outer.draws), len(inner.draws)) == (2, 1)
     assert torch_as_it_is() == before
+
+
+# --- noise of a baseline ---------------------------------------------------------------------------------------------
+
+
+def drawn_before(draw: Callable[[], Any], device: Device, mode: NoiseMode) -> tuple[Any, Given]:
+    """What a draw gave, and the log of it as a baseline keeps it."""
+    result, log = drawn_by(draw, device, mode)
+    return result, [(each, log.values[f"noise.{number}"]) for number, each in enumerate(log.draws)]
+
+
+def two_draws() -> Any:
+    return torch.cat([torch.randn(2, 3).flatten(), torch.empty(4).normal_(mean=5.0, std=2.0)])
+
+
+@pytest.mark.parametrize("mode", [PORTABLE, DEVICE])
+def test_the_noise_of_a_baseline_is_given_again_bit_for_bit(mode: NoiseMode, device: Device) -> None:
+    torch.manual_seed(7)
+    before, given = drawn_before(two_draws, device, mode)
+    states = every_state()
+    with watched_draws(NoiseMode.BASELINE, SEED + 1, device, given) as log:
+        again = two_draws()
+    assert torch.equal(before, again)
+    assert [draw.digest for draw in log.draws] == [draw.digest for draw, _ in given]
+    assert [draw.source for draw in log.draws] == [mode, mode], "it stays known whose numbers these are"
+    assert every_state() == states, "no generator moves"
+    assert log.hidden == []
+
+
+def test_the_noise_of_a_baseline_is_rounded_to_the_type_that_is_asked_for(device: Device) -> None:
+    before, given = drawn_before(lambda: torch.randn(8), device, DEVICE)
+    with watched_draws(NoiseMode.BASELINE, SEED, device, given) as log:
+        again = torch.randn(8, dtype=torch.bfloat16)
+    assert torch.equal(again, before.to(torch.bfloat16))
+    assert log.draws[0].digest == given[0][0].digest
+
+
+def test_a_draw_that_the_baseline_does_not_have_is_an_error(device: Device) -> None:
+    _, given = drawn_before(lambda: torch.randn(2, 3), device, PORTABLE)
+    with watched_draws(NoiseMode.BASELINE, SEED, device, given):
+        torch.randn(2, 3)
+        with pytest.raises(RunError, match="draws noise 2 times, and the baseline holds 1 draws"):
+            torch.randn(2, 3)
+
+
+def test_a_draw_of_another_shape_is_an_error(device: Device) -> None:
+    _, given = drawn_before(lambda: torch.randn(2, 3), device, PORTABLE)
+    with (
+        watched_draws(NoiseMode.BASELINE, SEED, device, given),
+        pytest.raises(RunError, match=r"draw 0 asks for noise of the shape \[3, 2\], and the baseline holds \[2, 3\]"),
+    ):
+        torch.randn(3, 2)

@@ -15,13 +15,16 @@ from harness import plugins
 from harness.contracts import Picture, Request, is_outside
 from harness.errors import RunError
 from harness.files import write_text
-from harness.images import array_digest, write_arrays, write_picture
+from harness.images import array_digest, read_array, write_arrays, write_picture
+from harness.noise import noise_digest
 from harness.records import (
     ArrayRef,
     CaseKey,
+    Draw,
     Environment,
     Failure,
     LoadedModel,
+    NoiseMode,
     Sample,
     from_json,
     to_json,
@@ -40,7 +43,7 @@ from harness.run.events import (
     Stepped,
 )
 from harness.run.worker import lifeline
-from harness.run.worker.draws import DrawLog, watched_draws
+from harness.run.worker.draws import DrawLog, Given, watched_draws
 from harness.run.worker.environment import describe
 from harness.run.worker.fused_operators import FusedOperators
 from harness.run.worker.outside import UnopenedDevice, require_digest, require_undisturbed
@@ -195,6 +198,7 @@ class Worker:
             noise_path=shelf.keep_noise(draws) if draws else None,
             draws=draws.draws if draws else [],
             hidden_draws=draws.hidden if draws else [],
+            schedule=recorder.table,
             per_step=recorder.per_step(),
             traces=recorder.traces(),
             npu_calls=self._operators.take_calls(),
@@ -213,12 +217,26 @@ class Worker:
                 return pipeline.generate(request, recorder), None
         directions = Directions(self._plan.perturbation, request.seed, request.process, request.repeat)
         with (
-            watched_draws(self._plan.noise, request.seed, device) as draws,
+            watched_draws(self._plan.noise, request.seed, device, self._given(request)) as draws,
             recorder.stage("total"),
             perturbed(directions, pipeline, draws),
         ):
             picture = pipeline.generate(request, recorder)
         return picture, draws
+
+    def _given(self, request: Request) -> Given | None:
+        """The baseline's noise for a request; None where the arm has its own.
+
+        Raises:
+            RunError: the noise is not that of the baseline's record, or there is none for this case and seed.
+        """
+        if self._plan.noise is not NoiseMode.BASELINE:
+            return None
+        wanted = CaseKey(case=request.case, seed=request.seed)
+        found = next((each for each in self._assignment.noise if each.key == wanted), None)
+        if found is None:
+            raise RunError(f"the baseline holds no noise for {wanted}; make and accept it again.")
+        return [(draw, _drawn(found.path, number, draw)) for number, draw in enumerate(found.draws)]
 
     def _request(self, key: CaseKey, repeat: int) -> Request:
         case = next(case for case in self._plan.cases if case.id == key.case)
@@ -250,6 +268,13 @@ class Worker:
             traceback=redact(printable(trace)),
         )
         self._pipe.tell(Failed(failure=failure))
+
+
+def _drawn(path: str, number: int, draw: Draw) -> NDArray[np.float32]:
+    values = read_array(Path(path), f"noise.{number}")
+    if noise_digest(values) != draw.digest:
+        raise RunError(f"{path}: noise.{number} is not what the baseline's record says; the file was changed.")
+    return values
 
 
 class BadOutput(RunError):

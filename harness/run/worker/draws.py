@@ -1,4 +1,4 @@
-"""Every random draw of a pipeline is logged, and with portable noise replaced by the harness's own numbers."""
+"""Every random draw of a pipeline is logged, and replaced by the harness's numbers or by those of a baseline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import RunError
 from harness.noise import noise_digest, portable_noise
 from harness.records import Draw, NoiseMode
 
@@ -43,12 +44,17 @@ _UNCONTROLLED_METHODS = (
 )
 
 
+Given = list[tuple[Draw, "NDArray[np.float32]"]]
+"""Draws of a baseline with their values, in their order."""
+
+
 class DrawLog:
     """The draws of one sample, in their order."""
 
-    def __init__(self, mode: NoiseMode, seed: int, rng_state: Callable[[], str]) -> None:
+    def __init__(self, mode: NoiseMode, seed: int, rng_state: Callable[[], str], given: Given | None = None) -> None:
         self.mode = mode
         self.seed = seed
+        self.given = given
         self.draws: list[Draw] = []
         self.values: dict[str, NDArray[np.float32]] = {}
         self.hidden: list[str] = []
@@ -62,19 +68,37 @@ class DrawLog:
         """SHA-256 over the digests of all draws in their order."""
         return hashlib.sha256(" ".join(draw.digest for draw in self.draws).encode()).hexdigest()
 
-    def next_portable(self, shape: list[int]) -> NDArray[np.float32]:
-        """Portable noise of the next stream."""
-        return portable_noise(self.seed, len(self.draws), shape)
+    def next_injected(self, shape: list[int]) -> tuple[NDArray[np.float32], NoiseMode]:
+        """What the next draw gets, and whose numbers these are: the baseline's, or portable noise of the next stream.
 
-    def add(self, function: str, dtype: str, values: NDArray[np.float32]) -> None:
-        """Log a draw; ``values`` are float32 before any rounding."""
+        Raises:
+            RunError: the baseline's pipeline made no such draw.
+        """
+        number = len(self.draws)
+        if self.given is None:
+            return portable_noise(self.seed, number, shape), NoiseMode.PORTABLE
+        if number >= len(self.given):
+            raise RunError(
+                f"the pipeline draws noise {number + 1} times, and the baseline holds {len(self.given)} draws of this "
+                "case and seed; the two pipelines are not the same. Make the baseline again with this one."
+            )
+        draw, values = self.given[number]
+        if list(values.shape) != shape:
+            raise RunError(
+                f"draw {number} asks for noise of the shape {shape}, and the baseline holds {list(values.shape)}; the "
+                "two pipelines are not the same. Make the baseline again with this one."
+            )
+        return values, draw.source
+
+    def add(self, function: str, dtype: str, values: NDArray[np.float32], source: NoiseMode | None = None) -> None:
+        """Log a draw; ``values`` are float32 before any rounding, and the device's own where no source is given."""
         self.values[f"noise.{len(self.draws)}"] = values
         self.draws.append(
             Draw(
                 shape=list(values.shape),
                 dtype=dtype,
                 function=function,
-                source=self.mode,
+                source=source or NoiseMode.DEVICE,
                 digest=noise_digest(values),
             )
         )
@@ -98,15 +122,15 @@ class DrawLog:
 
 
 @contextmanager
-def watched_draws(mode: NoiseMode, seed: int, device: Device) -> Iterator[DrawLog]:
-    """Watch, and for portable noise replace, the random functions of torch while one picture is made.
+def watched_draws(mode: NoiseMode, seed: int, device: Device, given: Given | None = None) -> Iterator[DrawLog]:
+    """Watch, and for portable or given noise replace, the random functions of torch while one picture is made.
 
     ``torch.randn``, ``torch.randn_like`` and ``Tensor.normal_`` are controlled; diffusers draws through the first.
     Other random functions, and global generators that moved between known draws, are named in ``hidden``. What can
     not be seen: a function that was taken out of torch before (``from torch import randn``) and draws from a generator
     of its own, and generators of other libraries that are not their global ones.
     """
-    log = DrawLog(mode, seed, device.rng_state)
+    log = DrawLog(mode, seed, device.rng_state, given)
     with ExitStack() as undo:
         for owner, name, wrapper in _wrappers():
             _replace(undo, owner, name, wrapper, log)
@@ -203,15 +227,17 @@ def _logged(log: DrawLog, function: str, draw: Callable[[], Any]) -> Any:
 def _injected(  # noqa: PLR0913 - the parts of a draw
     log: DrawLog, function: str, target: Any, draw: Callable[[], Any], *, mean: float = 0.0, std: float = 1.0
 ) -> Any:
-    """Fill a tensor, which has the place, type and layout that torch gives it, with portable noise."""
+    """Fill a tensor, which has the place, type and layout that torch gives it, with noise that is not drawn here."""
     import torch
 
     if target.device.type == "meta" or target.is_complex():
         return _logged(log, function, draw)
-    values = log.next_portable(list(target.shape))
-    log.add(function, _dtype_name(target.dtype), values)
+    values, source = log.next_injected(list(target.shape))
+    log.add(function, _dtype_name(target.dtype), values, source)
     noise = torch.from_numpy(values.copy())
-    return target.copy_(log.changed(target.copy_(noise if (mean, std) == (0.0, 1.0) else noise * std + mean)))
+    # What a device drew was logged with its mean and deviation; portable noise has none yet.
+    scaled = noise if source is NoiseMode.DEVICE or (mean, std) == (0.0, 1.0) else noise * std + mean
+    return target.copy_(log.changed(target.copy_(scaled)))
 
 
 def _dtype_name(dtype: Any) -> str:

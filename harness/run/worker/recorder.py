@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.records import MemoryUse, Step
+from harness.records import MemoryUse, Schedule, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +28,7 @@ class Recorder:
     def __init__(self, device: Device, on_step: Callable[[int], None]) -> None:
         self.seconds: dict[str, float] = {}
         self.memory: dict[str, MemoryUse] = {}
+        self.table: Schedule | None = None
         self._device = device
         self._on_step = on_step
         self._latents: list[Any] = []
@@ -78,6 +79,11 @@ class Recorder:
                 if chosen.any():
                     traced.setdefault(which, []).append(_step(values[chosen]))
         return traced
+
+    def schedule(self, timesteps: Any, sigmas: Any) -> None:
+        """Keep the scheduler's table; the last one that is told counts."""
+        levels = [] if sigmas is None else sigmas.tolist()
+        self.table = Schedule(timesteps=timesteps.tolist(), sigmas=levels)
 
     def step(self, latents: Any) -> None:
         """Keep the latents of a step on the device; they are read after the call so as not to hold it up."""

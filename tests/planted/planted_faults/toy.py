@@ -41,3 +41,6 @@ class Toy:
 
     def before(self) -> None:
         """Go wrong before the picture is made."""
+
+
+load = Toy

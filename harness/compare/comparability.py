@@ -1,0 +1,174 @@
+"""Whether two runs began with the same: what differs is said in words, and no accuracy number is made of it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from harness.records import NoiseMode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.records import CaseKey, Environment, Manifest, Plan, Run, Sample, Schedule
+
+_Field = Literal["width", "height", "steps", "guidance_scale"]
+_MUST_AGREE: tuple[_Field, ...] = ("width", "height", "steps", "guidance_scale")
+
+SCHEDULE_TOLERANCE = 1e-5
+"""Largest difference in a scheduler's table, over the table's largest value: mathematical libraries of two machines
+differ by about 1e-7 of it, another shift or another number of steps by far more than 1e-3."""
+
+
+def differences(actual: Run, expected: Run, shared: list[CaseKey]) -> list[str]:
+    """Everything that keeps two runs from being compared, in words; ``shared`` are the cases and seeds of both."""
+    found = [*_perturbed("actual side", actual), *_perturbed("expected side", expected)]
+    found += plan_differences(actual.plan, actual.model.digest, expected)
+    for key in shared:
+        mine, theirs = actual.samples_of(key)[0], expected.samples_of(key)[0]
+        found += [*noise_differences(key, mine, theirs), *_schedule_differences(key, mine.schedule, theirs.schedule)]
+    return found
+
+
+def plan_differences(plan: Plan, model_digest: str, expected: Run) -> list[str]:
+    """What keeps a plan from being compared with a run, in words; known before anything is run."""
+    return input_differences(plan, model_digest, expected) + _device_noise(plan, expected.plan)
+
+
+def input_differences(plan: Plan, model_digest: str, expected: Run) -> list[str]:
+    """What differs in what goes into the model beside the noise, in words."""
+    theirs = expected.plan
+    found = [
+        f"{name}: actual {getattr(plan, name)}, expected {getattr(theirs, name)}"
+        for name in _MUST_AGREE
+        if getattr(plan, name) != getattr(theirs, name)
+    ]
+    cases = {case.id: case for case in theirs.cases}
+    for case in (each for each in plan.cases if each.id in cases):
+        if case.prompt != cases[case.id].prompt:
+            found.append(f"the prompt of case {case.id} differs")
+        if case.negative_prompt != cases[case.id].negative_prompt:
+            found.append(f"the negative prompt of case {case.id} differs")
+        if plan.input_digests.get(case.id) != theirs.input_digests.get(case.id):
+            found.append(f"the input picture of case {case.id} differs")
+    outside = NoiseMode.UNVERIFIED in {plan.noise, theirs.noise}
+    if model_digest != expected.model.digest and not outside:
+        found.append(f"the model differs: actual {model_digest[:16]}, expected {expected.model.digest[:16]}")
+    return found
+
+
+def differences_within(run: Run) -> list[str]:
+    """Why the repeats of a run are none: it was disturbed, or their noise differs."""
+    found = _perturbed("run", run)
+    for key in run.plan.keys:
+        samples = run.samples_of(key)
+        for sample in samples[1:]:
+            if sample.noise_digest != samples[0].noise_digest:
+                found.append(
+                    f"{key}: {sample.label} had other noise than {samples[0].label} "
+                    f"({_short(sample)} instead of {_short(samples[0])})"
+                )
+                break
+    return found
+
+
+def _perturbed(word: str, run: Run) -> list[str]:
+    if run.plan.perturbation is None:
+        return []
+    return [f"the {word} was disturbed on purpose ({run.plan.perturbation.kind}); only harness calibrate reads it"]
+
+
+def _device_noise(actual: Plan, expected: Plan) -> list[str]:
+    """A device's own noise is comparable only where the other side was given it from a baseline."""
+    sides = {"actual": actual, "expected": expected}
+    if NoiseMode.BASELINE in {plan.noise for plan in sides.values()}:
+        return []
+    return [
+        f"the {word} side drew its noise on its own device; set noise: portable so that both sides get the same"
+        for word, plan in sides.items()
+        if plan.noise is NoiseMode.DEVICE
+    ]
+
+
+def noise_differences(key: CaseKey, actual: Sample, expected: Sample) -> list[str]:
+    """What differs in the noise of two samples, or is not known of it, in words."""
+    found = []
+    known = actual.noise_digest is not None and expected.noise_digest is not None
+    if known and actual.noise_digest != expected.noise_digest:
+        found.append(f"{key}: the noise differs (actual {_short(actual)}, expected {_short(expected)})")
+    for word, sample in (("actual", actual), ("expected", expected)):
+        if sample.hidden_draws:
+            found.append(f"{key}: the {word} side drew noise that is not known ({'; '.join(sample.hidden_draws)})")
+    return found
+
+
+def _schedule_differences(key: CaseKey, actual: Schedule | None, expected: Schedule | None) -> list[str]:
+    if actual is None or expected is None:
+        return []  # an adapter that tells of no table, or a record from before it was kept
+    tables = ((actual.timesteps, expected.timesteps), (actual.sigmas, expected.sigmas))
+    if all(_agree(mine, theirs) for mine, theirs in tables):
+        return []
+    what = "timesteps" if not _agree(*tables[0]) else "noise levels"
+    return [f"{key}: the scheduler's table differs in its {what} (actual {actual}, expected {expected})"]
+
+
+def _agree(mine: list[float], theirs: list[float]) -> bool:
+    if len(mine) != len(theirs):
+        return False
+    scale = max(map(abs, theirs), default=0.0)
+    return all(
+        math.isclose(one, other, rel_tol=0, abs_tol=SCHEDULE_TOLERANCE * scale)
+        for one, other in zip(mine, theirs, strict=True)
+    )
+
+
+def _short(sample: Sample) -> str:
+    return (sample.noise_digest or "unverified")[:16]
+
+
+# --- what a reader ought to know -------------------------------------------------------------------------------------
+
+
+def unverified(actual: Run, expected: Run) -> list[str]:
+    """What cannot be known of pictures that were made outside the worker, for a reader of every number."""
+    sides = {"actual": actual, "expected": expected}
+    outside = [word for word, run in sides.items() if run.plan.noise is NoiseMode.UNVERIFIED]
+    if not outside:
+        return []
+    which = "both sides" if len(outside) == len(sides) else f"the {outside[0]} side"
+    words = (
+        f"noise unverified: the pictures of {which} were made outside the worker, so a difference may come from other "
+        "noise or another model"
+    )
+    return [words]
+
+
+def unverified_within(run: Run) -> list[str]:
+    """The same for the repeats of one run."""
+    if run.plan.noise is not NoiseMode.UNVERIFIED:
+        return []
+    return ["noise unverified: the pictures were made outside the worker, so repeats that differ may have other noise"]
+
+
+def baseline_notes(
+    plan: Plan, manifest: Manifest, packages: Mapping[str, str], now: Environment | None = None
+) -> list[str]:
+    """In what a baseline differs from what it is held against, in words; ``now`` is None before anything is run."""
+    found = []
+    if plan.scenario_digest != manifest.scenario_digest:
+        found.append(
+            f"the scenario was edited since the baseline {manifest.name} was accepted, in what does not bear on the "
+            "pictures"
+        )
+    then = manifest.environment
+    changed = _changed(then.packages, packages)
+    if now is not None and now.backend == then.backend:
+        changed += _changed({"device": then.device_name, **then.facts}, {"device": now.device_name, **now.facts})
+    if changed:
+        found.append(f"the baseline {manifest.name} was made in another environment: {'; '.join(changed)}")
+    return found
+
+
+def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    both = (name for name in then if name in now and then[name] != now[name])
+    return [f"{name} {then[name]}, now {now[name]}" for name in both]
