@@ -1,4 +1,4 @@
-"""What a part must offer: the six kinds of part, and the plain values that cross their borders.
+"""What a part must offer: the seven kinds of part, and the plain values that cross their borders.
 
 A part is a module in the folder of its kind (or an entry point of another package); the module itself fulfils the
 protocol, so a part needs no base class and no registration. Nothing here imports torch.
@@ -74,6 +74,36 @@ class ErrorMetric(Metric, Protocol):
 
     def rounding_floor(self, step: float) -> float:
         """Value for errors spread evenly over one rounding step: from ``-step / 2`` to ``step / 2``, on values of 1."""
+        ...
+
+
+# --- scores ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What a score found in one picture."""
+
+    value: float
+    """0 for wrong, 1 for right; a score that knows degrees may give what lies between."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Named numbers from 0 to 1 behind the value, such as one per rule."""
+    words: str = ""
+    """Why the value is not 1, such as which rule the picture breaks."""
+
+
+class Score(Protocol):
+    """What one picture is worth by what it was asked to show: ``harness/scores/NAME.py``; no reference is needed."""
+
+    SPEC: str
+    """Identifier of the exact definition; it changes whenever a value could."""
+
+    def score(self, image: NDArray[np.uint8], *, prompt: str, input_image: NDArray[np.uint8] | None) -> Scored:
+        """Score a picture ``uint8[H, W, 3]``; ``input_image`` is the picture that was edited, where one was.
+
+        Raises:
+            UndefinedScore: the definition gives no value for this picture or prompt; never 0 in its place.
+        """
         ...
 
 
@@ -331,6 +361,7 @@ class Kernel(Protocol):
 
 KINDS: Mapping[str, str] = {
     "metrics": "metric",
+    "scores": "score",
     "backends": "backend",
     "adapters": "adapter",
     "render": "report format",

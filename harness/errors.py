@@ -16,8 +16,8 @@
     ├── NothingSelected       5  a selection matched nothing
     └── Interrupted         130  Ctrl-C, SIGTERM or SIGHUP
 
-``UndefinedMetric`` stands apart: it is raised by a metric that has no value for a pair of pictures and becomes part
-of a verdict, so it never reaches the door.
+``UndefinedMetric`` and ``UndefinedScore`` stand apart: they are raised where a pair of pictures or a picture has no
+value and become part of a record, so they never reach the door.
 """
 
 from __future__ import annotations
@@ -109,3 +109,7 @@ class Interrupted(HarnessError):
 
 class UndefinedMetric(Exception):
     """A metric has no value for this pair of pictures, for instance SSIM below its window."""
+
+
+class UndefinedScore(Exception):
+    """A score has no value for this picture, for instance because it does not know what the prompt speaks of."""

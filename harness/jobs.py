@@ -543,6 +543,7 @@ def listed(what: str, *, runs_folder: Path, scenarios_folder: Path, baselines_fo
         "backends": lambda: _part_rows("backends"),
         "adapters": lambda: _part_rows("adapters"),
         "metrics": lambda: [_metric_row(name) for name in plugins.names("metrics")],
+        "scores": lambda: _part_rows("scores"),
         "models": lambda: _part_rows("models"),
         "kernels": lambda: _part_rows("kernels"),
         "formats": lambda: _part_rows("render"),

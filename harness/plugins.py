@@ -1,7 +1,8 @@
 """The folder is the registry: parts are found by looking, and loaded by name when they are asked for.
 
-Other packages add parts through Python entry points in the groups ``harness.metrics``, ``harness.backends``,
-``harness.adapters``, ``harness.render``, ``harness.models`` and ``harness.kernels``; the entry point names a module.
+Other packages add parts through Python entry points in the groups ``harness.metrics``, ``harness.scores``,
+``harness.backends``, ``harness.adapters``, ``harness.render``, ``harness.models`` and ``harness.kernels``; the entry
+point names a module.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from harness.errors import RunError, UnknownName
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from harness.contracts import Adapter, Backend, EmbeddedModel, Kernel, Metric, Renderer
+    from harness.contracts import Adapter, Backend, EmbeddedModel, Kernel, Metric, Renderer, Score
 
 
 def names(kind: str) -> list[str]:
@@ -33,6 +34,8 @@ def names(kind: str) -> list[str]:
 
 @overload
 def load(kind: Literal["metrics"], name: str) -> Metric: ...
+@overload
+def load(kind: Literal["scores"], name: str) -> Score: ...
 @overload
 def load(kind: Literal["backends"], name: str) -> Backend: ...
 @overload

@@ -24,7 +24,7 @@ FLOORS = {
     **dict.fromkeys(["cli", "__main__", "terminal"], DOOR),
     **dict.fromkeys(["jobs"], JOBS),
     **dict.fromkeys(["run", "compare", "diagnose", "store", "calibrate"], ACTS),
-    **dict.fromkeys(["backends", "adapters", "metrics", "render", "models", "kernels"], PARTS),
+    **dict.fromkeys(["backends", "adapters", "metrics", "scores", "render", "models", "kernels"], PARTS),
 }
 HEAVY = {"torch", "torch_npu", "diffusers", "transformers", "safetensors.torch"}
 MAY_BE_HEAVY = ("harness.run.worker", "harness.backends", "harness.adapters", "harness.kernels")

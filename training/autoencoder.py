@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
+from harness.scores.shapes_prompt_score.drawing import draw_scene
+from harness.scores.shapes_prompt_score.world import GROUNDS, SIDE
 from training.batches import generator_of, pixels, random_of
-from training.drawing import draw_scene
 from training.model import AUTOENCODER
-from training.world import EDIT_WEIGHTS, GROUNDS, SIDE, TEXT_WEIGHTS, draw_mixed
+from training.world import EDIT_WEIGHTS, TEXT_WEIGHTS, draw_mixed
 
 if TYPE_CHECKING:
     from random import Random

@@ -12,16 +12,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from harness.scores.shapes_prompt_score.drawing import draw_scene
+from harness.scores.shapes_prompt_score.world import COLOURS, GROUNDS, LETTERS, SHAPES
 from training.batches import pixels, random_of
-from training.drawing import draw_scene
 from training.model import CONDITIONING_WIDTH, META_QUERIES, hidden_states
 from training.world import (
-    COLOURS,
     EDIT_KINDS,
     EDIT_WEIGHTS,
-    GROUNDS,
-    LETTERS,
-    SHAPES,
     TEXT_KINDS,
     TEXT_WEIGHTS,
     draw_example,
@@ -31,7 +28,8 @@ from training.world import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from training.world import Example, Scene
+    from harness.scores.shapes_prompt_score.world import Scene
+    from training.world import Example
 
 MOST_THINGS = 4
 MOST_LETTERS = 3

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from harness.scores import shapes_prompt_score
+from harness.scores.shapes_prompt_score.drawing import draw_scene
+from harness.scores.shapes_prompt_score.world import SIDE
 from training.batches import random_of
-from training.drawing import draw_scene
-from training.reader import is_right, rules
-from training.world import EDIT_KINDS, SIDE, TEXT_KINDS, draw_example
+from training.world import EDIT_KINDS, TEXT_KINDS, draw_example
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.contracts import Scored
     from training.world import Example
 
     Picture = NDArray[np.uint8]
@@ -76,6 +78,12 @@ def held_out_examples(kind: str, count: int) -> list[Example]:
     return [draw_example(kind, rng, held_out=True) for _ in range(count)]
 
 
+def scored(picture: Picture, example: Example) -> Scored:
+    """The product's own score of a picture ``uint8[128, 128, 3]`` of an example."""
+    source = None if example.source is None else draw_scene(example.source)
+    return shapes_prompt_score.score(picture, prompt=example.prompt, input_image=source)
+
+
 def table(scores: Sequence[Score]) -> str:
     """Scores as a Markdown table, in per cent with standard errors, and their means."""
     lines = [
@@ -99,12 +107,12 @@ def table(scores: Sequence[Score]) -> str:
 def _score(pipe: Any, kind: str, count: int, seeds: range) -> Score:
     examples = held_out_examples(kind, count)
     pictures = [[_drawn(pipe, example, example.prompt, seed) for seed in seeds] for example in examples]
-    judged = [[rules(picture, example) for picture in row] for row, example in zip(pictures, examples, strict=True)]
-    shares = np.array([np.mean([all(kept.values()) for kept in row]) for row in judged])
-    flat = [kept for row in judged for kept in row]
+    judged = [[scored(picture, example) for picture in row] for row, example in zip(pictures, examples, strict=True)]
+    shares = np.array([np.mean([each.value for each in row]) for row in judged])
+    flat = [each.parts for row in judged for each in row]
     others = [*examples[1:], examples[0]]
-    swapped = [is_right(picture, other) for row, other in zip(pictures, others, strict=True) for picture in row]
-    ignored = [is_right(_drawn(pipe, example, "", 0), example) for example in examples[:CONTROL_PROMPTS]]
+    swapped = [scored(picture, other).value for row, other in zip(pictures, others, strict=True) for picture in row]
+    ignored = [scored(_drawn(pipe, example, "", 0), example).value for example in examples[:CONTROL_PROMPTS]]
     names = sorted({rule for kept in flat for rule in kept})
     return Score(
         kind=kind,

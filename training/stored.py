@@ -15,8 +15,8 @@ from safetensors.torch import save
 from torch.nn import functional
 
 from harness.files import write_atomically
+from harness.scores.shapes_prompt_score.drawing import draw_scene
 from training.batches import pixels, random_of
-from training.drawing import draw_scene
 from training.language import conditioning_states
 from training.world import EDIT_WEIGHTS, TEXT_WEIGHTS, draw_mixed
 

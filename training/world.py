@@ -10,11 +10,24 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.scores.shapes_prompt_score.world import (
+    COLOUR_HINTS,
+    COLOURS,
+    GROUNDS,
+    LETTERS,
+    NUMBERS,
+    PLURALS,
+    SHAPE_HINTS,
+    SHAPES,
+    Scene,
+    Sign,
+    Thing,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-SIDE = 128
 HELD_OUT_ONE_IN = 8
 
 FRAMES_NAMED = 0.5
@@ -22,21 +35,6 @@ QUOTED = 0.5
 WHITE_SOURCES = 0.75
 """Shares of signs whose frame has a named colour, of letters in quotes, of edited pictures on a white ground."""
 
-COLOURS = {
-    "red": (220, 40, 40),
-    "green": (40, 160, 60),
-    "blue": (40, 80, 220),
-    "yellow": (245, 215, 50),
-    "orange": (245, 135, 25),
-    "purple": (140, 50, 180),
-    "black": (25, 25, 25),
-    "pink": (245, 150, 195),
-}
-GROUNDS = {**COLOURS, "white": (245, 245, 245), "grey": (160, 160, 160)}
-SHAPES = ("circle", "square", "triangle", "star", "ring", "cross", "heart")
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-PLURALS = {shape: f"{shape}s" for shape in SHAPES} | {"cross": "crosses"}
-NUMBERS = {2: "two", 3: "three", 4: "four"}
 RELATIONS = {
     "left of": ((36, 64), (92, 64)),
     "right of": ((92, 64), (36, 64)),
@@ -44,56 +42,6 @@ RELATIONS = {
     "below": ((64, 92), (64, 36)),
 }
 """Centres of the first and the second thing."""
-
-COLOUR_HINTS = {
-    "blue": ("the sky", "the sea"),
-    "green": ("grass", "a leaf"),
-    "red": ("blood", "a ripe tomato"),
-    "yellow": ("a banana", "a lemon"),
-    "black": ("coal", "the night"),
-    "orange": ("a carrot", "a pumpkin"),
-    "purple": ("a grape", "a plum"),
-    "pink": ("a flamingo", "bubble gum"),
-}
-SHAPE_HINTS = {
-    "triangle": ("a shape with three sides", "a shape with three corners"),
-    "square": ("a shape with four equal sides", "a shape with four right angles"),
-    "circle": ("a shape like a ball", "a perfectly round disc"),
-    "ring": ("a shape like a donut", "a round band with a hole"),
-    "heart": ("the symbol of love", "the shape on a valentine card"),
-    "cross": ("a plus sign", "the sign of a hospital"),
-    "star": ("a shape with five points", "a thing that twinkles at night"),
-}
-"""What reasoning prompts say instead of the word."""
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One shape; centre and radius in pixels of a 128x128 picture."""
-
-    colour: str
-    shape: str
-    x: float
-    y: float
-    radius: float
-
-
-@dataclass(frozen=True)
-class Sign:
-    """One to three capital letters in a frame, whose colour the prompt may leave open."""
-
-    letters: str
-    frame: str
-    frame_named: bool
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a picture shows."""
-
-    ground: str
-    things: tuple[Thing, ...] = ()
-    sign: Sign | None = None
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ from safetensors import safe_open
 
 from harness.adapters import deepgen
 from harness.records import ModelRef
+from harness.scores.shapes_prompt_score.drawing import draw_scene
+from harness.scores.shapes_prompt_score.world import Scene, Sign, Thing
 from training.batches import pixels
-from training.drawing import draw_scene
 from training.export import write_checkpoint
 from training.language import FIELDS, conditioning_states, labels_of
 from training.score import held_out_examples, score_checkpoint, table
 from training.stored import Store
 from training.vocabulary import train_tokenizer
-from training.world import Example, Scene, Sign, Thing, draw_example
+from training.world import Example, draw_example
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from itertools import combinations
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from training.drawing import draw_scene
+from harness.scores.shapes_prompt_score.drawing import draw_scene
 from training.world import (
     EDIT_KINDS,
     EDIT_WEIGHTS,
     TEXT_KINDS,
     TEXT_WEIGHTS,
     Example,
-    Scene,
     draw_example,
     draw_mixed,
     is_held_out,
 )
+
+if TYPE_CHECKING:
+    from harness.scores.shapes_prompt_score.world import Scene
 
 KINDS = (*TEXT_KINDS, *EDIT_KINDS)
 

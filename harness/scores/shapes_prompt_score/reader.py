@@ -1,8 +1,8 @@
 """Reads pictures of the small world by rules, and says which rule a picture breaks.
 
-The rules are those of GenEval, for shapes: which objects, how many, in which colour, where. A picture is right when it
-keeps every rule that its prompt sets; an edit is right when the result is the whole scene asked for, so what was not to
-change counts as much as what was.
+The rules say which objects, how many, in which colour, where. A picture is right when it keeps every rule that its
+prompt sets; an edit is right when the result is the whole scene asked for, so what was not to change counts as much as
+what was.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from training.drawing import CELL_SIZE, CELL_TOP, CELLS, draw_scene, glyph
-from training.world import GROUNDS, LETTERS, SHAPES, SIDE, Scene, Thing
+from harness.errors import UndefinedScore
+from harness.scores.shapes_prompt_score.drawing import CELL_SIZE, CELL_TOP, CELLS, draw_scene, glyph
+from harness.scores.shapes_prompt_score.world import GROUNDS, LETTERS, SHAPES, SIDE, Scene, Thing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from training.world import Example, Sign
+    from harness.scores.shapes_prompt_score.world import Sign
 
     Picture = NDArray[np.uint8]
     Mask = NDArray[np.bool_]
@@ -44,6 +45,28 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a prompt asks for."""
+
+    ground: str
+    looks: tuple[tuple[str, str], ...] = ()
+    """Colour and shape of each thing."""
+    sign: Sign | None = None
+    relation: str | None = None
+    """How the first of two things stands to the second; None where the prompt leaves it open."""
+    places: tuple[tuple[float, float], ...] = ()
+    """For an edit, where each thing must stay: x and y in pixels; empty for a picture from a prompt alone."""
+
+    @property
+    def words(self) -> str:
+        """What is asked for, in words."""
+        if self.sign is not None:
+            return f"{f'{self.sign.frame} ' * self.sign.frame_named}sign {self.sign.letters} on {self.ground}"
+        relation = f", the first {self.relation} the second" if self.relation else ""
+        return f"{_listed(self.looks)} on {self.ground}{relation}"
+
+
+@dataclass(frozen=True)
 class Found:
     """A thing in a picture."""
 
@@ -51,6 +74,11 @@ class Found:
     shape: str
     x: float
     y: float
+
+    @property
+    def look(self) -> tuple[str, str]:
+        """Colour and shape."""
+        return self.colour, self.shape
 
 
 @dataclass(frozen=True)
@@ -62,39 +90,42 @@ class Seen:
     letters: str
     frame: str
 
+    def words(self, asked: Asked) -> str:
+        """What is seen, in words; a sign where one was asked for."""
+        if asked.sign is not None:
+            return f"{self.frame} sign {self.letters} on {self.ground}"
+        return f"{_listed([thing.look for thing in self.things])} on {self.ground}"
 
-def rules(picture: Picture, example: Example) -> dict[str, bool]:
-    """Every rule that the example sets, and whether the picture ``uint8[128, 128, 3]`` keeps it."""
-    seen, scene = see(picture), example.scene
-    if scene.sign is not None:
-        return _sign_rules(seen, scene.sign) | {"ground": seen.ground == scene.ground}
+
+def rules(seen: Seen, asked: Asked) -> dict[str, bool]:
+    """Every rule that a prompt sets, and whether the picture keeps it."""
+    if asked.sign is not None:
+        return _sign_rules(seen, asked.sign) | {"ground": seen.ground == asked.ground}
+    looks = [thing.look for thing in seen.things]
     kept = {
-        "count": len(seen.things) == len(scene.things),
-        "colours": _same(seen, scene, lambda thing: (thing.colour,)),
-        "shapes": _same(seen, scene, lambda thing: (thing.shape,)),
-        "objects": _same(seen, scene, lambda thing: (thing.colour, thing.shape)),
-        "ground": seen.ground == scene.ground,
+        "count": len(looks) == len(asked.looks),
+        "colours": _same([colour for colour, _ in looks], [colour for colour, _ in asked.looks]),
+        "shapes": _same([shape for _, shape in looks], [shape for _, shape in asked.looks]),
+        "objects": _same(looks, asked.looks),
+        "ground": seen.ground == asked.ground,
     }
-    if example.kind == "position":
-        kept["place"] = kept["objects"] and _related(seen, scene, str(example.relation))
-    if example.source is not None:
-        kept["place"] = kept["objects"] and all(_nearest(seen, thing) < LARGEST_SHIFT for thing in scene.things)
+    if asked.relation is not None:
+        kept["place"] = kept["objects"] and _related(seen, asked.looks, asked.relation)
+    if asked.places:
+        where = zip(asked.looks, asked.places, strict=True)
+        kept["place"] = kept["objects"] and all(_nearest(seen, *each) < LARGEST_SHIFT for each in where)
     return kept
-
-
-def is_right(picture: Picture, example: Example) -> bool:
-    """Whether the picture keeps every rule of the example."""
-    return all(rules(picture, example).values())
 
 
 def see(picture: Picture) -> Seen:
     """Read a picture ``uint8[128, 128, 3]``.
 
     Raises:
-        ValueError: the picture has another size.
+        UndefinedScore: the picture has another size.
     """
     if picture.shape != (SIDE, SIDE, 3):
-        raise ValueError(f"the picture is {picture.shape}; only {(SIDE, SIDE, 3)} is read.")
+        height, width, *_ = picture.shape
+        raise UndefinedScore(f"the picture is {width}x{height}; the small world is read at {SIDE}x{SIDE} only.")
     edge = np.ones((SIDE, SIDE), dtype=bool)
     edge[BORDER:-BORDER, BORDER:-BORDER] = False
     ground = np.median(picture[edge], axis=0)
@@ -171,13 +202,13 @@ def _sign_rules(seen: Seen, sign: Sign) -> dict[str, bool]:
     return kept | {"frame": seen.frame == sign.frame} if sign.frame_named else kept
 
 
-def _same(seen: Seen, scene: Scene, words: Callable[[Found | Thing], tuple[str, ...]]) -> bool:
-    return Counter(map(words, seen.things)) == Counter(map(words, scene.things))
+def _same(found: Sequence[object], asked: Sequence[object]) -> bool:
+    return Counter(found) == Counter(asked)
 
 
-def _related(seen: Seen, scene: Scene, relation: str) -> bool:
+def _related(seen: Seen, looks: Sequence[tuple[str, str]], relation: str) -> bool:
     """Whether the first thing asked for stands in the relation to the second; both are there."""
-    first, second = (next(found for found in seen.things if _alike(found, thing)) for thing in scene.things)
+    first, second = (next(found for found in seen.things if found.look == look) for look in looks)
     across, down = second.x - first.x, second.y - first.y
     return {
         "left of": across > abs(down),
@@ -187,13 +218,15 @@ def _related(seen: Seen, scene: Scene, relation: str) -> bool:
     }[relation]
 
 
-def _nearest(seen: Seen, thing: Thing) -> float:
-    """Distance from a thing asked for to the nearest one like it, which is there."""
-    return min(float(np.hypot(found.x - thing.x, found.y - thing.y)) for found in seen.things if _alike(found, thing))
+def _nearest(seen: Seen, look: tuple[str, str], place: tuple[float, float]) -> float:
+    """Distance in pixels from a place to the nearest thing of a look, which is there."""
+    x, y = place
+    return min(float(np.hypot(found.x - x, found.y - y)) for found in seen.things if found.look == look)
 
 
-def _alike(found: Found, thing: Thing) -> bool:
-    return (found.colour, found.shape) == (thing.colour, thing.shape)
+def _listed(looks: Iterable[tuple[str, str]]) -> str:
+    """Things in words, sorted so that two lists can be held against each other."""
+    return ", ".join(" ".join(look) for look in sorted(looks)) or "nothing"
 
 
 def _nearest_colours(levels: NDArray[np.generic]) -> NDArray[np.intp]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from training.world import COLOURS, GROUNDS, SIDE
+from harness.scores.shapes_prompt_score.world import COLOURS, GROUNDS, SIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.world import Scene, Thing
+    from harness.scores.shapes_prompt_score.world import Scene, Thing
 
 Point = tuple[float, float]
 
