@@ -1,4 +1,4 @@
-"""Limits that were measured on a CPU alone hold for a healthy card, and every fault of an operator breaks one."""
+"""Limits that were measured on a CPU alone hold for a healthy card, and faults of operators break one."""
 
 from __future__ import annotations
 
