@@ -22,6 +22,9 @@ nox.options.sessions = ["tests", "lint", "types"]
 ROOT = Path(__file__).parent
 CONSTRAINTS = "constraints/ci.txt"
 SCENARIOS = ["scenarios/tiny-t2i.yaml", "scenarios/tiny-edit.yaml"]
+BASELINE_SCENARIO = ROOT / "scenarios" / "tiny-baseline.yaml"
+STORY = ROOT / ".nox" / "story"
+"""Where the sessions compare and gate keep runs and baselines until the next time."""
 CHECKED = ["harness", "tests", "bench", "training", "noxfile.py"]
 TORCH_NPU = ROOT / ".nox" / "torch_npu"
 """Folder of its own: beside torch, torch_npu would be loaded by every ``import torch`` of the other sessions."""
@@ -66,6 +69,41 @@ def determinism(session: nox.Session) -> None:
         session.posargs if any(word.endswith(".yaml") for word in session.posargs) else [*SCENARIOS, *session.posargs]
     )
     python(session, "-m", "harness", "check", *words)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def compare(session: nox.Session) -> None:
+    """Accept a baseline in float32 on the CPU and hold a candidate in bfloat16 against it: -- --device npu."""
+    told(session, STORY)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def gate(session: nox.Session) -> None:
+    """Tell the story of compare, then plant a fault: that must end in exit code 1, and nothing else is a success."""
+    told(session, STORY)
+    planted = STORY / "planted" / BASELINE_SCENARIO.name
+    planted.parent.mkdir()
+    text = BASELINE_SCENARIO.read_text(encoding="utf-8").replace("adapter: deepgen", "adapter: planted-darker")
+    planted.write_text(text, encoding="utf-8")
+    places = ["--runs-dir", f"{STORY}/planted/runs", "--baselines-dir", f"{STORY}/baselines"]
+    path = {"PYTHONPATH": os.pathsep.join([f"{ROOT}/tests/planted", str(ROOT)])}
+    ends_in(session, 1, "-m", "harness", "check", str(planted), *session.posargs, *places, **path)
+    stored = map(str, (STORY / "planted" / "runs").glob("*/comparison-*.json"))
+    ends_in(session, 1, "-m", "harness", "gate", *stored)
+
+
+def told(session: nox.Session, folder: Path) -> None:
+    """Run the reference, accept it as a baseline, and check the candidate against it, in a folder made anew."""
+    if "isolated" in shared:
+        refuse_accelerators(Path("/dev"))
+    shutil.rmtree(folder, ignore_errors=True)
+    runs, baselines, scenario = f"{folder}/runs", f"{folder}/baselines", str(BASELINE_SCENARIO)
+    python(session, "-m", "harness", "run", scenario, "--arm", "cpu-fp32", "--runs-dir", runs)
+    (made,) = Path(runs).glob("*/cpu-fp32")
+    why = ["--reason", "Float32 on the CPU is what the embedded model is held against.", "--who", "nox"]
+    python(session, "-m", "harness", "baseline", "accept", str(made), *why, "--baselines-dir", baselines)
+    places = ["--runs-dir", runs, "--baselines-dir", baselines]
+    python(session, "-m", "harness", "check", scenario, *session.posargs, *places)
 
 
 @nox.session(venv_backend="none", requires=["environment"])
@@ -174,13 +212,19 @@ def peers(session: nox.Session) -> Path:
 
 def python(session: nox.Session, *words: str, **more: str) -> None:
     """Run the shared python; leave with its exit code when that is not 0: the harness's codes mean something."""
+    ends_in(session, 0, *words, **more)
+
+
+def ends_in(session: nox.Session, expected: int, /, *words: str, **more: str) -> None:
+    """Run the shared python; leave with its exit code, or 1 where that is 0, when another one was expected."""
     session.log("python " + " ".join(words))
     variables = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", **more}
     if "isolated" in shared:
         variables["PATH"] = f"{shared['isolated']}/bin:{os.environ['PATH']}"
     code = subprocess.run([shared["python"], *words], cwd=ROOT, env=variables, check=False).returncode
-    if code:
-        raise SystemExit(code)
+    if code != expected:
+        sys.stderr.write(f"exit code {code}, expected {expected}\n")
+        raise SystemExit(code or 1)
 
 
 def refuse_accelerators(devices: Path) -> None:

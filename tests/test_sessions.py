@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -79,6 +80,18 @@ def test_the_model_side_leaves_the_torch_of_an_npu_host_alone() -> None:
     (torch,) = (each for each in project["optional-dependencies"]["run"] if each.startswith("torch"))
     assert Requirement(torch).specifier.contains("2.9.0+cpu")
     assert not any(each.startswith("torch") for each in project["dependencies"])
+
+
+@pytest.mark.parametrize(("ends", "expected", "left"), [(0, 1, 1), (3, 1, 3), (3, 0, 3)])
+def test_a_command_with_another_exit_code_than_expected_ends_the_session(
+    ends: int, expected: int, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(noxfile.shared, "python", sys.executable)
+    session: Any = SimpleNamespace(log=sys.stderr.write)
+    noxfile.ends_in(session, ends, "-c", f"raise SystemExit({ends})")
+    with pytest.raises(SystemExit) as leaving:
+        noxfile.ends_in(session, expected, "-c", f"raise SystemExit({ends})")
+    assert leaving.value.code == left
 
 
 # --- the NPU tests ---------------------------------------------------------------------------------------------------

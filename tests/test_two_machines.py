@@ -1,0 +1,134 @@
+"""One machine poses as two: a baseline is made in one folder, packed, and judged by in another, as if far away."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from harness.records import Report, from_json
+from tests.command_line import ROOT, Ended, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+SCENARIO: dict[str, Any] = YAML(typ="safe").load((ROOT / "scenarios" / "tiny-baseline.yaml").read_text("utf-8"))
+"""Its limits were calibrated for this size and number of steps."""
+FILE = "tiny-baseline.yaml"
+NAME = "tiny-baseline/cpu-fp32"
+SELECTED = ("--seed", "42", "--device", "cpu")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A folder that shares nothing with another one."""
+
+    folder: Path
+
+    def write(self, **changes: Any) -> None:
+        """Put the scenario there; keywords replace its fields."""
+        with (self.folder / FILE).open("w", encoding="utf-8") as stream:
+            YAML(typ="safe").dump({**SCENARIO, **changes}, stream)
+
+    def give(self, *words: str | Path) -> Ended:
+        """Give a command there."""
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *map(str, words)],
+            cwd=self.folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+def machine(folder: Path) -> Machine:
+    folder.mkdir()
+    made = Machine(folder)
+    made.write()
+    return made
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The baseline as the first machine packs it."""
+    first = machine(tmp_path_factory.mktemp("first") / "work")
+    made = first.give("run", FILE, "--arm", "cpu-fp32")
+    assert made.code == 0, made.err
+    accepted = first.give("baseline", "accept", made.out.strip(), "--reason", "Float32 on the CPU is the reference.")
+    assert accepted.code == 0, accepted.err
+    packed = first.give("baseline", "pack", NAME, "--out", "packed.zip")
+    assert packed.code == 0, packed.err
+    assert accepted.out.split()[-1] == packed.out.split()[-1], "both print the digest of the manifest"
+    return first.folder / "packed.zip"
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Machine:
+    return machine(tmp_path / "second")
+
+
+def report_in(folder: Path) -> Report:
+    return from_json(Report, (folder / "report.json").read_text(encoding="utf-8"), place="report.json")
+
+
+def unpacked(second: Machine, pack: Path) -> None:
+    (second.folder / "carried.zip").write_bytes(pack.read_bytes())
+    ended = second.give("baseline", "unpack", "carried.zip")
+    assert ended.code == 0, ended.err
+
+
+def test_a_baseline_is_carried_over_and_the_candidate_is_judged_by_it(second: Machine, pack: Path) -> None:
+    assert second.give("check", FILE, *SELECTED).code == 4, "there is no baseline yet"
+    unpacked(second, pack)
+    assert second.give("doctor", "--baseline", FILE, "--device", "cpu").code == 0
+    checked = second.give("check", FILE, *SELECTED)
+    assert checked.code == 0, checked.out + checked.err
+    job = max((second.folder / "runs").iterdir())
+    comparisons = sorted(job.glob("comparison-*.json"))
+    assert [path.name for path in comparisons] == [
+        "comparison-reference-candidate-against-cpu-fp32.json",
+        "comparison-repeat-candidate.json",
+    ]
+    assert second.give("gate", *comparisons).code == 0
+    written = second.give("report", *comparisons, "--out", "again", "--format", "html,md,json,junit,csv,summary")
+    assert written.code == 0, written.err
+    again, first = (report_in(folder) for folder in (second.folder / "again", job / "report"))
+    assert again.outcome == first.outcome == "within_limits"
+    assert sorted(again.comparisons, key=str) == sorted(first.comparisons, key=str)
+
+
+FAULTS: dict[str, tuple[int, str, dict[str, Any]]] = {
+    # what is wrong on the second machine: (exit code, word, how the scenario says so)
+    "darker pictures": (1, "drift", {"model": {**SCENARIO["model"], "adapter": "planted-darker"}}),
+    "a picture that changes": (
+        6,
+        "unstable",
+        {"model": {**SCENARIO["model"], "adapter": "planted-drift"}, "repeats": {"in_process": 3, "processes": 1}},
+    ),
+    "noise of its own": (
+        7,
+        "not_comparable",
+        {"arms": [{"name": "candidate", "noise": "device"}, SCENARIO["arms"][1]]},
+    ),
+    "other steps": (7, "not_comparable", {"steps": 4}),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_on_the_second_machine_ends_in_its_own_exit_code(fault: str, second: Machine, pack: Path) -> None:
+    code, word, changes = FAULTS[fault]
+    unpacked(second, pack)
+    second.write(**changes)
+    ended = second.give("check", FILE, *SELECTED)
+    assert ended.code == code, ended.out + ended.err
+    assert word in ended.out
+    assert second.give("gate", *max((second.folder / "runs").iterdir()).glob("comparison-*.json")).code == code
