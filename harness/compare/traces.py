@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from harness.records import Step, TraceDifference
+from harness.records import TraceDifference
+from harness.sketches import relative_difference
 
 if TYPE_CHECKING:
-    from harness.records import Sample
-
-_PROJECTIONS = slice(4, None)
-"""Where a sketch's projections are; before them stand norm, mean, smallest and largest value."""
+    from harness.records import Sample, Step
 
 
 def trace_differences(actual: Sample, expected: Sample) -> list[TraceDifference]:
@@ -29,30 +27,12 @@ def step_differences(actual: Sample, expected: Sample) -> list[float]:
     Sums of sketches are float32, so what is below about 1e-7 cannot be told from nothing.
     """
     steps = zip(actual.per_step, expected.per_step, strict=False)
-    return [math.nan if (found := _relative_difference([a], [b])) is None else found for a, b in steps]
+    return [math.nan if (found := relative_difference([a], [b])) is None else found for a, b in steps]
 
 
 def _difference(name: str, actual: list[Step], expected: list[Step]) -> TraceDifference:
-    alike = [step.shape for step in actual] == [step.shape for step in expected]
     return TraceDifference(
         name=name,
         identical=[step.digest for step in actual] == [step.digest for step in expected],
-        relative_difference=_relative_difference(actual, expected) if alike else None,
+        relative_difference=relative_difference(actual, expected),
     )
-
-
-def _relative_difference(actual: list[Step], expected: list[Step]) -> float | None:
-    """Norm of the difference over the norm of the expected side, over all calls together.
-
-    A projection on random signs over the root of the size has the mean square ``norm ** 2 / size``, so the mean square
-    of 16 differences of projections estimates the norm of the difference, within about 20 %
-    (Johnson-Lindenstrauss; Achlioptas 2003).
-    """
-    squares, norms = 0.0, 0.0
-    for mine, theirs in zip(actual, expected, strict=True):
-        apart = [one - other for one, other in zip(mine.sketch[_PROJECTIONS], theirs.sketch[_PROJECTIONS], strict=True)]
-        # Products, not powers: a power of a float that grows too large raises instead of becoming infinite.
-        squares += math.prod(theirs.shape) * sum(each * each for each in apart) / len(apart)
-        norms += theirs.sketch[0] * theirs.sketch[0]
-    relative = math.sqrt(squares / norms) if norms else None
-    return relative if relative is not None and math.isfinite(relative) else None

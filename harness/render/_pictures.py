@@ -1,36 +1,43 @@
-"""Pictures for the page: each distinct one once, embedded while the budget lasts, linked beyond it.
+"""Pictures for the page: embedded whole while the budget lasts, then as thumbnails with a link, then as links alone.
 
 A picture is only embedded when the file below the job folder holds exactly what its record names.
 """
 
 from __future__ import annotations
 
+import io
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote as quote_url
 
 from harness.errors import ImageError
-from harness.records import Status, worst
 from harness.render import _circumstances as circumstances
-from harness.render import _tables as tables
+from harness.render import _maps as maps
 from harness.render import _words as words
-from harness.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.records import ArrayRef, CaseKey, Report, Run, Sample
+    from harness.records import ArrayRef, Run, Sample
 
 BUDGET = 8_000_000
-"""Most bytes of the page that pictures may take; what comes after it is linked."""
+"""Most bytes of the page that whole pictures and maps may take."""
 
-_BRIGHTEST = 255
+THUMBNAIL_BUDGET = 600_000
+"""Most bytes of the page that thumbnails may take."""
+
+THUMBNAIL_SIDE = 96
+"""Pixels along the longer side of a thumbnail."""
+
 _MOST_LABELS = 8
+_LOSSLESS = {"lossless": True, "quality": 50, "method": 2}
+"""Smaller than PNG, and quick; for a picture without loss ``quality`` is the effort."""
+_LOSSY = {"quality": 75, "method": 4}
 
 
 @dataclass(frozen=True)
@@ -38,41 +45,24 @@ class Picture:
     """One picture of the page, or the reason why it is not there."""
 
     title: str
-    lines: tuple[str, ...]
+    lines: tuple[str, ...] = ()
     """Who made it, in words."""
     source: str = ""
-    """Data URI; empty when the picture is not embedded."""
+    """Data URI; empty when nothing is embedded."""
     link: str = ""
     """Address beside the report; empty when there is no file."""
     problem: str = ""
     """Why nothing is embedded."""
     width: int = 0
     height: int = 0
-    difference: bool = False
+    thumbnail: bool = False
+    """Whether what is embedded is smaller than the picture."""
+    digest: str = ""
+    """Which stored picture it is; empty for maps and cuttings."""
 
 
 @dataclass(frozen=True)
-class Group:
-    """All distinct pictures of one case and seed."""
-
-    title: str
-    prompt: str
-    status: Status
-    pictures: tuple[Picture, ...]
-
-
-@dataclass
-class _Page:
-    """What has been used up so far while the page is put together."""
-
-    folder: Path
-    left: int
-    arrays: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
-    """Pictures of the current group that are on the page, by digest."""
-
-
-@dataclass(frozen=True)
-class _Made:
+class Made:
     """One distinct picture and everyone who made it."""
 
     run: Run
@@ -81,66 +71,90 @@ class _Made:
     """Samples that made it and number of all samples, by arm."""
 
 
-_Difference = tuple[str, str, str]
-"""Digests of two pictures to hold against each other, and a title."""
+@dataclass
+class Album:
+    """What is embedded, and what is left of the budgets."""
+
+    folder: Path
+    left: int = BUDGET
+    left_for_thumbnails: int = THUMBNAIL_BUDGET
+    _arrays: dict[str, NDArray[np.uint8] | str] = field(default_factory=dict)
+    """Pictures of the current case, or why they cannot be shown, by digest."""
+
+    def turn(self) -> None:
+        """Forget the pictures that were read: another case begins."""
+        self._arrays.clear()
+
+    def read(self, run: Run, image: ArrayRef) -> NDArray[np.uint8] | str:
+        """A stored picture, or the reason why it cannot be shown."""
+        if image.digest not in self._arrays:
+            self._arrays[image.digest] = _read(self.folder, run, image)
+        return self._arrays[image.digest]
+
+    @property
+    def open(self) -> bool:
+        """Whether anything more can be embedded."""
+        return self.left > 0 or self.left_for_thumbnails > 0
+
+    def embed(self, titled: Sequence[tuple[str, NDArray[np.uint8]]]) -> list[Picture] | None:
+        """All these pictures whole; None, and nothing whole for anyone after it, when the budget does not suffice."""
+        if not self.left:
+            return None
+        found = [_picture(title, array, _webp(array, **_LOSSLESS)) for title, array in titled]
+        size = sum(len(picture.source) for picture in found)
+        if size > self.left:
+            self.left = 0
+            return None
+        self.left -= size
+        return found
+
+    def thumbnail(self, title: str, small: NDArray[np.uint8], *, exact: bool = False) -> Picture | None:
+        """A small picture to be recognized by, or with ``exact`` to be read; None when their budget is used up."""
+        if not self.left_for_thumbnails:
+            return None
+        found = _picture(title, small, _webp(small, **_LOSSLESS if exact else _LOSSY))
+        self.left_for_thumbnails = max(self.left_for_thumbnails - len(found.source), 0)
+        return replace(found, thumbnail=True)
+
+    def place(self, title: str, run: Run, image: ArrayRef, *, whole: bool) -> Picture:
+        """A stored picture as it is shown: whole where that is wanted and the budget allows it."""
+        if problem := _no_file(self.folder, run, image):
+            return Picture(title, problem=problem)
+        link = link_to(run, image)
+        # Reading and checking takes far longer than writing a link, and there may be thousands.
+        array = self.read(run, image) if (whole and self.left) or self.left_for_thumbnails else None
+        if isinstance(array, str):
+            return Picture(title, problem=array)
+        if array is not None and whole and (found := self.embed([(title, array)])):
+            return replace(found[0], link=link, digest=image.digest)
+        if array is not None and (small := self.thumbnail(title, maps.small(array, THUMBNAIL_SIDE))):
+            return replace(small, link=link, digest=image.digest)
+        problem = "linked: the page's budget for pictures is used up"
+        return Picture(title, link=link, problem=problem, digest=image.digest)
 
 
-def groups(report: Report, folder: Path, budget: int = BUDGET) -> list[Group]:
-    """Pictures of every case and seed, the worst first, so that the budget goes where it is needed."""
-    prompts = {case.id: printable(case.prompt) for run in report.runs for case in run.plan.cases}
-    page = _Page(folder, budget)
-    samples = [(run, tables.samples_by_key(run)) for run in report.runs]
-    differences = _differences(report)
-    found = []
-    for status, key in _statuses(report, dict.fromkeys(key for _, by_key in samples for key in by_key)):
-        made = _distinct([(run, by_key.get(key, [])) for run, by_key in samples])
-        pictures = _pictures(made, differences.get(key, []), page)
-        found.append(Group(str(key), prompts.get(key.case, ""), status, tuple(pictures)))
-    return found
-
-
-def _statuses(report: Report, keys: Iterable[CaseKey]) -> list[tuple[Status, CaseKey]]:
-    """Each case and seed with its worst word, the worst first."""
-    parts = [(comparison, tables.by_key(comparison)) for comparison in report.comparisons]
-    found = []
-    for key in keys:
-        # Sides that cannot be compared have no pairs, and so no keys of their own; what they say holds for every key.
-        about = [each.get(key, whole) for whole, each in parts if key in each or whole.differences]
-        found.append((worst([tables.key_status(part, key) for part in about]) if about else Status.SKIPPED, key))
-    return sorted(found, key=lambda each: (words.RANKS[each[0]], each[1].case, each[1].seed))
-
-
-def _pictures(made: dict[str, _Made], differences: Iterable[_Difference], page: _Page) -> Iterator[Picture]:
-    page.arrays.clear()
-    for each in made.values():
-        yield _stored(each, page)
-    for left, right, title in differences:
-        if left in page.arrays and right in page.arrays:
-            yield _difference(page.arrays[left], page.arrays[right], title, page)
-
-
-def _distinct(samples: Iterable[tuple[Run, list[Sample]]]) -> dict[str, _Made]:
-    found: dict[str, _Made] = {}
+def distinct(samples: Iterable[tuple[Run, list[Sample]]]) -> dict[str, Made]:
+    """Each distinct picture of a case and seed by its digest, with everyone who made it."""
+    found: dict[str, Made] = {}
     for run, made_by_run in samples:
         for sample in made_by_run:
-            made = found.setdefault(sample.image.digest, _Made(run, sample, {}))
+            made = found.setdefault(sample.image.digest, Made(run, sample, {}))
             made.makers.setdefault(circumstances.name_of(run), ([], len(made_by_run)))[0].append(sample)
     return found
 
 
-def _stored(made: _Made, page: _Page) -> Picture:
-    image = made.sample.image
+def stored(made: Made, album: Album, *, whole: bool) -> Picture:
+    """A distinct picture with the names of those who made it."""
     title = " and ".join(made.makers)
     lines = [_maker(arm, samples, total) for arm, (samples, total) in made.makers.items()]
     if len(lines) == 1:
         lines = [lines[0].removeprefix(f"{title}: ")]
-    height, width = (*image.shape, 0, 0)[:2]
-    link = f"../{quote_url(f'{made.run.plan.arm.name}/{image.path}')}"
-    source, problem = _embedded(made.run, image, page)
-    if source or not problem:
-        return Picture(title, tuple(lines), source, link, "", width, height)
-    shown = link if problem.startswith("linked") else ""
-    return Picture(title, tuple(lines), "", shown, problem, width, height)
+    return replace(album.place(title, made.run, made.sample.image, whole=whole), lines=tuple(lines))
+
+
+def link_to(run: Run, image: ArrayRef) -> str:
+    """Address of a picture's file for a page one folder below the job folder."""
+    return f"../{quote_url(f'{run.plan.arm.name}/{image.path}')}"
 
 
 def _maker(arm: str, samples: list[Sample], total: int) -> str:
@@ -151,66 +165,37 @@ def _maker(arm: str, samples: list[Sample], total: int) -> str:
     return f"{arm}: {len(samples)} of {words.count(total, 'run')} ({shown}){unlike}"
 
 
-def _embedded(run: Run, image: ArrayRef, page: _Page) -> tuple[str, str]:
-    """Data URI of a stored picture, or an empty one and the reason."""
+def _read(folder: Path, run: Run, image: ArrayRef) -> NDArray[np.uint8] | str:
     from harness.images import array_digest, read_picture
 
-    path = page.folder / run.plan.arm.name / image.path
-    if not path.resolve().is_relative_to(page.folder.resolve()):
-        return "", "not shown: the record names a file outside the job folder"
-    if not path.is_file():
-        return "", "not shown: the file is no longer in the job folder"
-    if _in_base64(path.stat().st_size) > page.left:
-        return "", "linked: the page's budget for pictures is used up"
+    if problem := _no_file(folder, run, image):
+        return problem
     try:
-        array = read_picture(path)
+        array = read_picture(folder / run.plan.arm.name / image.path)
     except ImageError:
-        return "", "not shown: the file cannot be read as a picture"
+        return "not shown: the file cannot be read as a picture"
     if array_digest(array) != image.digest:
-        return "", "not shown: the file does not hold the picture that the record names"
-    page.arrays[image.digest] = array
-    return _data_uri(path.read_bytes(), page), ""
+        return "not shown: the file does not hold the picture that the record names"
+    return array
 
 
-def _differences(report: Report) -> dict[CaseKey, list[_Difference]]:
-    """For each case and seed, the pictures that were compared and are not the same; each two pictures once."""
-    found: dict[CaseKey, dict[frozenset[str], _Difference]] = {}
-    for comparison in report.comparisons:
-        arms = tables.arm_of(comparison.actual), tables.arm_of(comparison.expected)
-        for pair, left, right in tables.sides_of(report, comparison):
-            both = frozenset((left.image.digest, right.image.digest))
-            if len(both) > 1:
-                title = f"{arms[0]} {left.label} against {arms[1]} {right.label}"
-                found.setdefault(pair.key, {}).setdefault(both, (left.image.digest, right.image.digest, title))
-    return {key: list(each.values()) for key, each in found.items()}
+def _no_file(folder: Path, run: Run, image: ArrayRef) -> str:
+    path = folder / run.plan.arm.name / image.path
+    if not path.resolve().is_relative_to(folder.resolve()):
+        return "not shown: the record names a file outside the job folder"
+    return "" if path.is_file() else "not shown: the file is no longer in the job folder"
 
 
-def _difference(actual: NDArray[np.uint8], expected: NDArray[np.uint8], title: str, page: _Page) -> Picture:
-    """The largest absolute difference of the three channels, amplified so that the largest of all is white."""
-    import io
+def _picture(title: str, array: NDArray[np.uint8], webp: bytes) -> Picture:
+    height, width, _ = array.shape
+    source = "data:image/webp;base64," + b64encode(webp).decode("ascii")
+    return Picture(title, source=source, width=width, height=height)
 
+
+def _webp(array: NDArray[np.uint8], **options: int) -> bytes:
     import numpy as np
     from PIL import Image
 
-    if actual.shape != expected.shape:
-        return Picture(f"Difference: {title}", (), problem="not drawn: the two pictures have different sizes")
-    difference = np.abs(actual.astype(np.int16) - expected.astype(np.int16)).max(axis=2)
-    largest = int(difference.max())
-    factor = _BRIGHTEST // max(largest, 1)
     encoded = io.BytesIO()
-    Image.fromarray((difference * factor).astype(np.uint8)).save(encoded, format="PNG", compress_level=9)
-    lines = (f"absolute difference, amplified {factor} times; the largest is {largest} of {_BRIGHTEST}",)
-    height, width = difference.shape
-    if _in_base64(len(encoded.getvalue())) > page.left:
-        return Picture(f"Difference: {title}", lines, problem="not drawn: the page's budget for pictures is used up")
-    source = _data_uri(encoded.getvalue(), page)
-    return Picture(f"Difference: {title}", lines, source, width=width, height=height, difference=True)
-
-
-def _data_uri(png: bytes, page: _Page) -> str:
-    page.left -= _in_base64(len(png))
-    return "data:image/png;base64," + b64encode(png).decode("ascii")
-
-
-def _in_base64(count: int) -> int:
-    return (count + 2) // 3 * 4
+    Image.fromarray(np.ascontiguousarray(array)).save(encoded, format="WEBP", **options)
+    return encoded.getvalue()

@@ -1,12 +1,17 @@
-"""The report as one page that opens offline: no scripts, nothing fetched, pictures embedded."""
+"""The report as one page that opens offline: nothing fetched, pictures embedded, all of it to be read without a script.
+
+The one script turns the static views of a pair into a viewer; the page's policy names its digest and allows no other.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
-from harness.render import _pictures
 from harness.render._sections import document
 from harness.render._templates import fill
+from harness.render._viewer import viewer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,4 +23,11 @@ FILE_NAME = "index.html"
 
 def render(report: Report, *, folder: Path) -> str:
     """The page; pictures are read below ``folder``, and links assume that the page lies one folder below it."""
-    return fill("index.html.j2", document=document(report), groups=_pictures.groups(report, folder))
+    # The policy's digest is over every character between the script's tags.
+    digest = hashlib.sha256(fill("viewer.js").encode()).digest()
+    return fill(
+        "index.html.j2",
+        document=document(report),
+        viewer=viewer(report, folder),
+        script_digest=b64encode(digest).decode("ascii"),
+    )

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
 SIZE = 96
 STEPS = 20
+FIRST_DIFFERING_STEP = 7
 REPEATS = Repeats(in_process=3, processes=2)
 PIZZA = CaseKey(case="pizza", seed=42)
 GLOVE = CaseKey(case="glove", seed=42)
@@ -217,6 +218,17 @@ def plan(question: Scenario, of: Arm) -> Plan:
     )
 
 
+def steps(key: CaseKey, digest: str) -> list[Step]:
+    """Latents that are equal before step 7 and then depend on the picture, the further the more."""
+    found = []
+    for step in range(1, STEPS + 1):
+        apart = 0.0 if step < FIRST_DIFFERING_STEP else 1e-5 * 1.6**step * (int(digest[:4], 16) / 65536 - 0.5)
+        sketch = [64.0, 0.0, -3.0, 3.0, *(1 + apart * (-1) ** index for index in range(16))]
+        name = str(key) if step < FIRST_DIFFERING_STEP else digest
+        found.append(Step(digest=sha(f"{name} {step}"), sketch=sketch, shape=[1, 16, 12, 12]))
+    return found
+
+
 def sample(folder: Path, of: Arm, key: CaseKey, place: tuple[int, int], array: NDArray[np.uint8]) -> Sample:
     process, repeat = place
     digest = array_digest(array)
@@ -240,7 +252,7 @@ def sample(folder: Path, of: Arm, key: CaseKey, place: tuple[int, int], array: N
                 Draw(shape=[1, 16, 12, 12], dtype="bfloat16", function="randn", source=NoiseMode.PORTABLE, digest=noise)
             ],
             "hidden_draws": [],
-            "per_step": [Step(digest=sha(f"{digest} {step}"), sketch=[0.5, 0.25]) for step in range(2)],
+            "per_step": steps(key, digest),
             "seconds": {
                 "text_encoding": 0.21 + repeat / 100,
                 "denoising": 5.19 + repeat / 10,
@@ -353,7 +365,7 @@ def pair(left: Sample, right: Sample, arrays: Pictures) -> Pair:
         actual=left.label,
         expected=right.label,
         identical=same,
-        first_differing_step=None if same else 7,
+        first_differing_step=None if same else FIRST_DIFFERING_STEP,
         measurements=measurements(one, other) + measurements(one, other, "float_image"),
     )
 

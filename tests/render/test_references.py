@@ -8,7 +8,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.records import Comparison, NpuOps, Pair, Report, Role, Run, Scope
-from harness.render import _pictures, _references
+from harness.render import _references
+from harness.render._viewer import viewer
 from tests.render import sample_reports
 from tests.render.readers import readable, rendered, rows
 from tests.render.sample_reports import CPU, NPU, Host, trace, traced
@@ -372,9 +373,10 @@ def test_a_simulated_device_cannot_be_overlooked(tmp_path: Path) -> None:
     page = text("html", report, tmp_path)
     for heading in ("Repeats of npu (SIMULATED)", "npu (SIMULATED) against cpu-plain"):
         assert heading in page
-    captions = next(group for group in _pictures.groups(report, tmp_path) if group.title == "pizza, seed 42").pictures
-    assert captions[0].title == "npu (SIMULATED)"
-    assert captions[-1].title == "Difference: npu (SIMULATED) p0r0 against cpu-kernels p0r0"
+    case = next(each for each in viewer(report, tmp_path).cases if each.title == "pizza, seed 42")
+    assert case.pictures[0].title == "npu (SIMULATED)"
+    assert case.pairs[0].title == "npu (SIMULATED) p0r0 against cpu-kernels p0r0"
+    assert case.pairs[0].actual.title == "Actual: npu (SIMULATED) p0r0"
     assert page.count("none of this is about a real card") == 2
     assert csv_marks(report, tmp_path) == {"yes"}
 

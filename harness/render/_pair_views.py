@@ -1,0 +1,219 @@
+"""All there is to see of two pictures that differ: both, the difference, its worst place, its channels, its course."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.records import Status, worst
+from harness.render import _charts as charts
+from harness.render import _maps as maps
+from harness.render import _tables as tables
+from harness.render import _words as words
+from harness.render._pictures import THUMBNAIL_SIDE, Album, Picture, link_to
+from harness.sketches import relative_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from harness.records import Comparison, Pair, Run, Sample, Step
+    from harness.render._charts import Chart
+
+_MARGIN = 8
+"""Pixels around the worst place that are shown with it."""
+_CHANNELS = ("red", "green", "blue")
+
+
+@dataclass(frozen=True)
+class Two:
+    """Two samples with different pictures that were held against each other."""
+
+    comparison: Comparison
+    pair: Pair
+    actual: tuple[Run, Sample]
+    expected: tuple[Run, Sample]
+
+    @property
+    def status(self) -> Status:
+        """The worst word of the pair's limits; skipped where none judged it."""
+        return worst([verdict.status for verdict in self.pair.verdicts]) if self.pair.verdicts else Status.SKIPPED
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Arm and sample on the actual and on the expected side."""
+        actual, expected = tables.arm_of(self.comparison.actual), tables.arm_of(self.comparison.expected)
+        return f"{actual} {self.pair.actual}", f"{expected} {self.pair.expected}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """A colour scale: its colours in order, and the words at its ends."""
+
+    colours: tuple[str, ...]
+    low: str
+    high: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairView:
+    """Two pictures that differ, as the page shows them."""
+
+    id: str
+    title: str
+    status: Status
+    actual: Picture
+    expected: Picture
+    sentence: str = ""
+    """What the difference amounts to."""
+    whole: bool = False
+    """Whether all views are on the page; otherwise there are thumbnails or links."""
+    difference: Picture | None = None
+    heat: Scale | None = None
+    place: str = ""
+    """The worst place and the metric that names it."""
+    box: str = ""
+    """Where it lies in the whole picture, as a style sheet writes it."""
+    tile: tuple[Picture, ...] = ()
+    """The worst place in actual, expected and difference."""
+    channels: tuple[Picture, ...] = ()
+    """Signed difference of each channel."""
+    signed: Scale | None = None
+    histogram: Chart | None = None
+    curve: Chart | None = None
+    course: str = ""
+    """What the latents say about where the difference comes from."""
+
+
+def pair_view(two: Two, name: str, album: Album, *, whole: bool) -> PairView:
+    """All views of a pair where that is wanted and the budget allows it; else thumbnails or links."""
+    sides = [album.read(run, sample.image) for run, sample in (two.actual, two.expected)] if album.open else []
+    match sides:
+        case [np.ndarray() as actual, np.ndarray() as expected] if actual.shape == expected.shape:
+            delta = maps.differences(actual, expected)
+            found = _whole(two, name, album, (actual, expected, delta)) if whole else None
+            return found or _reduced(two, name, album, delta)
+        case [np.ndarray(), np.ndarray()]:
+            view = _stored(two, name, album, whole=whole)
+            return replace(view, sentence="No difference is drawn: the two pictures have different sizes.")
+        case _:
+            return _stored(two, name, album, whole=whole)
+
+
+def _stored(two: Two, name: str, album: Album, *, whole: bool = False) -> PairView:
+    (mine, actual), (theirs, expected) = two.actual, two.expected
+    left, right = two.names
+    return PairView(
+        id=name,
+        title=f"{left} against {right}",
+        status=two.status,
+        actual=album.place(f"Actual: {left}", mine, actual.image, whole=whole),
+        expected=album.place(f"Expected: {right}", theirs, expected.image, whole=whole),
+    )
+
+
+def _reduced(two: Two, name: str, album: Album, delta: NDArray[np.int16]) -> PairView:
+    """Thumbnails, and where they are used up links; what needs no picture is there all the same."""
+    view = replace(_stored(two, name, album), **_numbers(two, delta))
+    heat, top = maps.heat(delta, THUMBNAIL_SIDE)
+    small = album.thumbnail("Difference", heat, exact=True)
+    return replace(view, difference=small, heat=_heat_scale(top)) if small else view
+
+
+def _whole(
+    two: Two, name: str, album: Album, arrays: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int16]]
+) -> PairView | None:
+    actual, expected, delta = arrays
+    heat, top = maps.heat(delta)
+    signed, signed_top, side = maps.signed(delta)
+    named = maps.worst_place(two.pair.measurements, actual.shape)
+    box = named[1].grown(_MARGIN, actual.shape) if named else None
+    left, right = two.names
+    three = [(f"Actual: {left}", actual), (f"Expected: {right}", expected), ("Difference", heat)]
+    tiles = [(title, box.cut(array)) for title, array in three] if box else []
+    found = album.embed([*three, *zip(_CHANNELS, signed, strict=True), *tiles])
+    if found is None:
+        return None
+    return PairView(
+        id=name,
+        title=f"{left} against {right}",
+        status=two.status,
+        whole=True,
+        actual=_filed(found[0], *two.actual),
+        expected=_filed(found[1], *two.expected),
+        difference=found[2],
+        heat=_heat_scale(top),
+        channels=tuple(found[3:6]),
+        signed=_signed_scale(signed_top, side),
+        tile=tuple(found[6:]),
+        place=_place(*named) if named else "",
+        box=_style(box, actual.shape) if box else "",
+        **_numbers(two, delta),
+    )
+
+
+def _filed(picture: Picture, run: Run, sample: Sample) -> Picture:
+    return replace(picture, link=link_to(run, sample.image), digest=sample.image.digest)
+
+
+def _numbers(two: Two, delta: NDArray[np.int16]) -> dict[str, Any]:
+    """What is said and drawn without a picture."""
+    counts = maps.counts(delta)
+    largest, share = len(counts) - 1, words.percent(counts[0] / sum(counts))
+    course, curve = _course(two.actual[1].per_step, two.expected[1].per_step)
+    return {
+        "sentence": f"The largest difference is {largest} of {maps.LEVELS} levels; {share} of values are equal.",
+        "histogram": charts.histogram(counts),
+        "course": course,
+        "curve": curve,
+    }
+
+
+def _course(actual: Sequence[Step], expected: Sequence[Step]) -> tuple[str, Chart | None]:
+    """What the latents of every step say about where the difference comes from, in words and as a curve."""
+    if not actual or len(actual) != len(expected):
+        return "Latents by step: not recorded alike on both sides.", None
+    equal = [mine.digest == theirs.digest for mine, theirs in zip(actual, expected, strict=True)]
+    if all(equal):
+        return "The latents are equal after every step: the difference begins in the decoder.", None
+    values = [
+        0.0 if same else relative_difference([mine], [theirs])
+        for same, mine, theirs in zip(equal, actual, expected, strict=True)
+    ]
+    first = equal.index(False) + 1
+    curve = charts.curve(values)
+    # Sums of sketches are float32, so what is below about 1e-7 cannot be told from nothing.
+    told = "The curve is an estimate, within about 20 % and not below 1e-07."
+    how = "Their sketches do not tell by how much." if curve is None else told
+    return f"The latents first differ after step {first}. {how}", curve
+
+
+def _heat_scale(top: int) -> Scale:
+    note = "largest of the three channels; black: equal"
+    return Scale(colours=tuple(maps.heat_stops(top)), low="1", high=words.count(top, "level"), note=note)
+
+
+def _signed_scale(top: float, side: int) -> Scale:
+    of = "each point is a pixel" if side == 1 else f"each point is the mean of {side} × {side} pixels"  # noqa: RUF001
+    ends = f"−{top:g}", f"+{words.number(top)} {'level' if top == 1 else 'levels'}"  # noqa: RUF001
+    return Scale(colours=tuple(maps.signed_stops()), low=ends[0], high=ends[1], note=f"actual minus expected; {of}")
+
+
+def _place(metric: str, box: maps.Box) -> str:
+    margin = f"shown with {_MARGIN} pixels around it"
+    return f"x={box.left}..{box.right} y={box.top}..{box.bottom}, by {words.metric_name(metric)}; {margin}"
+
+
+def _style(box: maps.Box, shape: Sequence[int]) -> str:
+    height, width, *_ = shape
+    sizes = {
+        "left": box.left / width,
+        "top": box.top / height,
+        "width": (box.right + 1 - box.left) / width,
+        "height": (box.bottom + 1 - box.top) / height,
+    }
+    return ";".join(f"{name}:{100 * share:.3f}%" for name, share in sizes.items())

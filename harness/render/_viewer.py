@@ -1,0 +1,175 @@
+"""The case viewer: for every case and seed its distinct pictures, and for every pair that differs all views of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.records import EXIT_CODES, Status, worst
+from harness.render import _pictures as pictures
+from harness.render import _tables as tables
+from harness.render import _words as words
+from harness.render._pair_views import PairView, Two, pair_view
+from harness.render._pictures import Album, Picture
+from harness.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from harness.records import CaseKey, Comparison, Pair, Report
+
+MOST_PASSING = 60
+"""How many cases that pass show whole pictures; all that fail do, while the budget lasts."""
+
+_NOT_FAILING = {0, EXIT_CODES[Status.SKIPPED]}
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Which outcome each sample of one arm has: labels of samples and numbers of outcomes, from 1."""
+
+    arm: str
+    outcomes: int
+    cells: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """Everything there is to see of one case and seed."""
+
+    id: str
+    title: str
+    prompt: str
+    status: Status
+    failing: bool
+    strips: tuple[Strip, ...]
+    pictures: tuple[Picture, ...]
+    """Each distinct picture once."""
+    pairs: tuple[PairView, ...]
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """All cases, the worst first, and what the page could not hold."""
+
+    cases: tuple[CaseView, ...]
+    left_out: str
+
+
+def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, most_passing: int = MOST_PASSING) -> Viewer:
+    """All cases and seeds of a report, the worst first, so that the budget goes where it is needed."""
+    prompts = {case.id: printable(case.prompt) for run in report.runs for case in run.plan.cases}
+    samples = [(run, tables.samples_by_key(run)) for run in report.runs]
+    keys = dict.fromkeys(key for _, by_key in samples for key in by_key)
+    album, twos, parts = Album(folder, budget), _twos(report), _parts(report)
+    cases: list[CaseView] = []
+    for number, (status, key) in enumerate(_ordered(report, keys, parts), 1):
+        album.turn()
+        failing = EXIT_CODES[status] not in _NOT_FAILING
+        whole = failing or number <= most_passing
+        pairs = tuple(
+            pair_view(each, f"case-{number}-pair-{index}", album, whole=whole)
+            for index, each in enumerate(twos.get(key, []), 1)
+        )
+        made = pictures.distinct([(run, by_key.get(key, [])) for run, by_key in samples]).values()
+        # A pair shows its two pictures; the row above it only says who made which.
+        alone = whole and not pairs
+        cases.append(
+            CaseView(
+                f"case-{number}",
+                str(key),
+                prompts.get(key.case, ""),
+                status,
+                failing,
+                tuple(_strips(part for _, part in parts.get(key, []))),
+                tuple(pictures.stored(each, album, whole=alone) for each in made),
+                pairs,
+            )
+        )
+    return Viewer(tuple(cases), _left_out(cases, budget))
+
+
+def _left_out(cases: Iterable[CaseView], budget: int) -> str:
+    """What the page does not show whole, in a sentence; empty when it shows everything."""
+    shown = [picture for case in cases for picture in _pictures_of(case) if picture.digest]
+    whole = {picture.digest for picture in shown if picture.source and not picture.thumbnail}
+    small = {picture.digest for picture in shown if picture.source} - whole
+    linked = {picture.digest for picture in shown} - whole - small
+    found = [f"{words.count(len(small), 'picture')} as thumbnails"] if small else []
+    found += [f"{words.count(len(linked), 'picture')} as links alone"] if linked else []
+    if not found:
+        return ""
+    return (
+        f"Whole pictures take at most {budget / 1e6:g} MB of this page, the worst cases first. Beside them it has "
+        f"{' and '.join(found)}; each leads to its file in the job folder."
+    )
+
+
+def _pictures_of(case: CaseView) -> Iterator[Picture]:
+    yield from case.pictures
+    for pair in case.pairs:
+        yield from (pair.actual, pair.expected)
+
+
+# --- order -----------------------------------------------------------------------------------------------------------
+
+_Parts = dict["CaseKey", list[tuple["Comparison", "Comparison"]]]
+"""For each case and seed the comparisons that speak of it, whole and the part about it."""
+
+
+def _parts(report: Report) -> _Parts:
+    found: _Parts = {}
+    for comparison in report.comparisons:
+        for key, part in tables.by_key(comparison).items():
+            found.setdefault(key, []).append((comparison, part))
+    return found
+
+
+def _ordered(report: Report, keys: Iterable[CaseKey], parts: _Parts) -> list[tuple[Status, CaseKey]]:
+    """Each case and seed with its worst word; the worst word first, then the lowest PSNR."""
+    # Sides that cannot be compared have no pairs, and so no keys of their own; what they say holds for every key.
+    everywhere = [each for each in report.comparisons if each.differences]
+    found = []
+    for key in keys:
+        own = parts.get(key, [])
+        about = [part for _, part in own]
+        about += [each for each in everywhere if all(each is not whole for whole, _ in own)]
+        status = worst([tables.key_status(part, key) for part in about]) if about else Status.SKIPPED
+        psnr = min((_psnr(pair) for part in about for pair in part.pairs), default=math.inf)
+        found.append((words.RANKS[status], psnr, key.case, key.seed, status, key))
+    return [(status, key) for *_, status, key in sorted(found, key=lambda each: each[:4])]
+
+
+def _psnr(pair: Pair) -> float:
+    values = [each.value for each in pair.measurements if (each.metric, each.subject) == ("psnr_db", "image")]
+    return min((value for value in values if value is not None), default=math.inf)
+
+
+def _twos(report: Report) -> dict[CaseKey, list[Two]]:
+    """For each case and seed, what was compared and has two pictures; each two pictures once, the worst first."""
+    found: dict[CaseKey, dict[frozenset[str], Two]] = {}
+    for comparison in report.comparisons:
+        runs = tables.run_of(report, comparison.actual), tables.run_of(report, comparison.expected)
+        for pair, left, right in tables.sides_of(report, comparison):
+            both = frozenset((left.image.digest, right.image.digest))
+            if len(both) > 1 and runs[0] and runs[1]:
+                two = Two(comparison, pair, (runs[0], left), (runs[1], right))
+                found.setdefault(pair.key, {}).setdefault(both, two)
+    return {
+        key: sorted(twos.values(), key=lambda two: (words.RANKS[two.status], _psnr(two.pair)))
+        for key, twos in found.items()
+    }
+
+
+def _strips(parts: Iterable[Comparison]) -> Iterator[Strip]:
+    """Where repeats have several outcomes: which sample has which, in the order in which they were made."""
+    for part in parts:
+        for repetition in part.repetitions:
+            if len(repetition.outcomes) > 1:
+                number = {
+                    label: index for index, outcome in enumerate(repetition.outcomes, 1) for label in outcome.samples
+                }
+                cells = sorted(number.items(), key=lambda each: tuple(map(int, each[0][1:].split("r"))))
+                yield Strip(tables.arm_of(part.actual), len(repetition.outcomes), tuple(cells))
