@@ -248,7 +248,9 @@ def compare(actual: Path, expected: Path, out: Path | None, ratio_to: Sequence[P
         limits = mine.run.plan.limits
         comparison = compare_runs(mine, _stored(expected), limits=limits, base=base.resolve(), others=others)
     judged = judge(comparison, today=_today())
-    return store.save(judged, out or base / _file_name(judged)), judged
+    # What lies elsewhere may have an arm of the same name as one of this job, whose comparison is kept.
+    elsewhere = "" if expected.resolve().parent == actual.resolve().parent else expected.resolve().parent.name
+    return store.save(judged, out or base / _file_name(judged, elsewhere)), judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1172,10 +1174,11 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-def _file_name(comparison: Comparison) -> str:
+def _file_name(comparison: Comparison, elsewhere: str = "") -> str:
+    """Name of a comparison's file; ``elsewhere`` is the folder of an expected run that is not of the same job."""
     arms = comparison.actual.arm
     if comparison.scope is Scope.REFERENCE:
-        arms += f"-against-{comparison.expected.arm}"
+        arms += f"-against-{'.'.join(filter(None, (elsewhere, comparison.expected.arm)))}"
     return f"comparison-{comparison.scope}-{arms}.json"
 
 

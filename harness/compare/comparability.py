@@ -157,8 +157,8 @@ def baseline_notes(
     found = []
     if plan.scenario_digest != manifest.scenario_digest:
         found.append(
-            f"the scenario was edited since the baseline {manifest.name} was accepted, in what does not bear on the "
-            "pictures"
+            f"the scenario was edited since the baseline {manifest.name} was accepted; what a comparison rests on is "
+            "the same"
         )
     then = manifest.environment
     changed = _changed(then.packages, packages)

@@ -346,7 +346,7 @@ def _complaint(comparison: Comparison) -> tuple[Status, str] | None:
         status = worst([verdict.status for verdict in broken])
         worst_one = next(verdict for verdict in broken if verdict.status is status)
         more = f" and {len(waived)} more waived" if waived else ""
-        return status, f"{len(broken)} of {total} limits are broken{more}; {worst_one.message}"
+        return status, f"limits are broken in {len(broken)} of {total} verdicts{more}; {worst_one.message}"
     if waived:
-        return Status.WAIVED, f"{len(waived)} of {total} limits are broken and waived; {waived[0].message}"
+        return Status.WAIVED, f"limits are broken and waived in {len(waived)} of {total} verdicts; {waived[0].message}"
     return None

@@ -53,7 +53,7 @@ def test_a_candidate_ten_times_worse_breaks_the_ratio_although_it_keeps_the_cap(
         "npu 90 over gpu 9, both against cpu: dual_ratio 10, root mean square over 2 pairs, worst cup, seed 42 "
         "with 10; allowed: dual_ratio to gpu of max_abs_diff at most 2 (the limit for arm cpu)."
     )
-    assert judged.message.startswith("1 of 3 limits are broken; npu 90 over gpu 9")
+    assert judged.message.startswith("limits are broken in 1 of 3 verdicts; npu 90 over gpu 9")
 
 
 def test_a_candidate_as_near_as_the_other_arm_keeps_the_ratio(tmp_path: Path) -> None:

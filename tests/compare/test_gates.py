@@ -165,7 +165,7 @@ def test_a_broken_limit_reaches_the_message_of_the_comparison(drifted: Compariso
     kept, broken = against("max_abs_diff", at_most=9), against("max_abs_diff", at_most=8)
     judged = judge(drifted, [kept, broken])
     assert judged.outcome is Status.DRIFT
-    assert judged.message.startswith("1 of 2 limits are broken; cup, seed 42")
+    assert judged.message.startswith("limits are broken in 1 of 2 verdicts; cup, seed 42")
     assert "9 pixel units at x=8 y=4 channel=r; allowed: max_abs_diff at most 8" in judged.message
 
 
@@ -206,7 +206,7 @@ def test_a_metric_that_was_not_measured_is_an_error(drifted: Comparison) -> None
 def test_an_error_is_told_before_a_broken_limit(drifted: Comparison) -> None:
     judged = judge(drifted, [against("max_abs_diff", at_most=8), against("lpips", at_most=0.1)])
     assert judged.outcome is Status.ERROR
-    assert "2 of 2 limits are broken; lpips has no value" in judged.message
+    assert "limits are broken in 2 of 2 verdicts; lpips has no value" in judged.message
 
 
 @pytest.mark.parametrize("scope", list(Scope))

@@ -155,7 +155,7 @@ def test_a_waiver_excuses_a_broken_limit_and_hides_no_number(drifted: Comparison
         assert (verdict.status, verdict.measured, verdict.waiver) == (Status.WAIVED, 9, waiver(**covers))
         assert "9 pixel units" in verdict.message
         assert verdict.message.endswith(f"Waived by Ann until 2026-06-15: {REASON}")
-    assert judged.message.startswith("2 of 2 limits are broken and waived; cup, seed 42")
+    assert judged.message.startswith("limits are broken and waived in 2 of 2 verdicts; cup, seed 42")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_waiver_for_a_case_leaves_the_other_case_broken(drifted: Comparison) -
         "cup": Status.WAIVED,
         "cat": Status.DRIFT,
     }
-    assert judged.message.startswith("1 of 2 limits are broken and 1 more waived; cat, seed 42")
+    assert judged.message.startswith("limits are broken in 1 of 2 verdicts and 1 more waived; cat, seed 42")
 
 
 def test_a_waiver_holds_on_its_last_day_and_no_longer(drifted: Comparison) -> None:
