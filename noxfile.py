@@ -34,6 +34,8 @@ PEER_PACKAGES = ("torchmetrics==1.9.0", "lightning-utilities==0.15.3")
 PEER_MODULES = ("pixelmatch@7.2.0", "pngjs@7.0.0", "odiff-bin@4.5.0")
 ONE_THREAD = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 """For each test process: threads that wait for each other on busy cores take ten times as long."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+NO_BROWSER = f"there is no {', '.join(BROWSERS)}; install one (on Debian: apt-get install chromium), or set CHROMIUM"
 DEVICE_FILES = {"davinci[0-9]*": "Ascend NPU", "nvidia[0-9]*": "NVIDIA GPU", "kfd": "AMD GPU"}
 
 shared: dict[str, str] = {}
@@ -108,8 +110,19 @@ def told(session: nox.Session, folder: Path) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
-    """Run all tests, and the examples in docstrings, on all cores."""
-    python(session, "-m", "pytest", "--numprocesses=auto", "--dist=worksteal", *session.posargs, **ONE_THREAD)
+    """Run all tests, and the examples in docstrings, on all cores; those of tests/browser where there is a browser."""
+    if not (chromium := browser_program()):
+        session.warn(f"tests/browser is skipped: {NO_BROWSER}")
+    python(
+        session,
+        "-m",
+        "pytest",
+        "--numprocesses=auto",
+        "--dist=worksteal",
+        *session.posargs,
+        CHROMIUM=chromium,
+        **ONE_THREAD,
+    )
 
 
 @nox.session(venv_backend="none", requires=["environment"])
@@ -161,6 +174,21 @@ def torch_npu() -> Path:
             raise SystemExit(code)
         stamp.write_text(pin, encoding="utf-8")
     return TORCH_NPU
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def browser(session: nox.Session) -> None:
+    """Look at reports with Chromium: views, keys, widths, and that nothing is fetched; -- -k slider for some."""
+    if not (chromium := browser_program()):
+        sys.stderr.write(f"The browser tests cannot run here: {NO_BROWSER}.\n")
+        raise SystemExit(3)
+    python(session, "-m", "pytest", "tests/browser", *session.posargs, CHROMIUM=chromium)
+
+
+def browser_program() -> str:
+    """Path of a Chromium, which speaks over pipes and so needs no driver and no package; empty where there is none."""
+    names = [os.environ["CHROMIUM"]] if os.environ.get("CHROMIUM") else BROWSERS
+    return next(filter(None, map(shutil.which, names)), "")
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -94,6 +94,34 @@ def test_a_command_with_another_exit_code_than_expected_ends_the_session(
     assert leaving.value.code == left
 
 
+# --- the browser tests -----------------------------------------------------------------------------------------------
+
+
+def test_without_a_browser_its_tests_end_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHROMIUM", str(tmp_path / "missing"))
+    ended = nox("-s", "browser")
+    assert ended.code == 3
+    assert "The browser tests cannot run here: there is no chromium" in ended.err
+
+
+def test_without_a_browser_the_other_tests_run_and_the_reason_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHROMIUM", str(tmp_path / "missing"))
+    ended = nox("-s", "tests", "--", "--collect-only", "-q", "--numprocesses=0", "tests/browser", "tests/test_files.py")
+    assert ended.code == 0, ended.out
+    assert "tests/browser is skipped: there is no chromium" in ended.err
+    assert "tests/test_files.py" in ended.out
+    assert "tests/browser" not in ended.out
+
+
+def test_the_variable_names_the_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "my-browser"
+    program.touch(mode=0o755)
+    monkeypatch.setenv("CHROMIUM", str(program))
+    assert noxfile.browser_program() == str(program)
+
+
 # --- the NPU tests ---------------------------------------------------------------------------------------------------
 
 

@@ -59,7 +59,8 @@ const go = (by) => {
   at = next;
   status.textContent = `Failing case ${at + 1} of ${cases.length}.`;
   cases[at].focus({ preventScroll: true });
-  cases[at].scrollIntoView();
+  // At once: a key that is pressed next acts on what is on the screen.
+  cases[at].scrollIntoView({ behavior: "instant" });
 };
 
 const slide = (pair, percent) => {

@@ -1,0 +1,292 @@
+"""The report as Chromium shows it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.render import sample_reports
+from tests.render.readers import rendered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.browser.chromium import Chromium
+
+SAMPLES = list(sample_reports.BUILDERS)
+WIDTHS = (390, 1280)
+VIEWS = {
+    "1": ("all", {"actual", "expected", "difference"}),
+    "2": ("actual", {"actual"}),
+    "3": ("expected", {"expected"}),
+    "4": ("difference", {"difference"}),
+    "5": ("slider", {"actual", "expected", "slide"}),
+    "6": ("channels", {"channels"}),
+    "b": ("blink", {"actual", "expected", "blinking"}),
+    "z": ("tile", {"tile"}),
+}
+"""For each key the view and the parts of a pair that it shows."""
+PARTS = ["actual", "expected", "difference", "slide", "blinking", "channels", "tile"]
+
+SHOWN = """
+(parts => {
+  const pair = document.querySelector(".pair");
+  return parts.filter(part => pair.querySelector("." + part)?.getClientRects().length);
+})(%s)
+"""
+CUT = """
+[...document.querySelectorAll("body *")].filter(each => {
+  const style = getComputedStyle(each);
+  const cuts = style.overflowX === "hidden" || style.overflowX === "clip";
+  const text = [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+  const wide = each.getClientRects().length && each.getBoundingClientRect().right > innerWidth + 1;
+  const scrolls = each.closest(".scroll, pre");
+  return (wide && !scrolls) || (cuts && text && each.scrollWidth > each.clientWidth + 1);
+}).map(each => each.outerHTML.slice(0, 80))
+"""
+"""Elements that reach beyond the window, or whose text is cut off."""
+UNDECODED = """
+Promise.all([...document.images].map(each => {
+  each.loading = "eager";
+  return each.decode().then(() => [], () => [each.alt]);
+})).then(found => found.flat())
+"""
+"""Pictures that are none."""
+
+
+def written(builder: str, folder: Path) -> Path:
+    """The page of a sample report, where a job folder has it."""
+    page = folder / "report" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text(rendered("html", sample_reports.BUILDERS[builder](folder), folder), encoding="utf-8")
+    return page
+
+
+@pytest.fixture
+def unstable(tmp_path: Path) -> Path:
+    """A page with one failing case that has a pair, and one that passes."""
+    return written("unstable", tmp_path)
+
+
+def shown(browser: Chromium) -> set[str]:
+    return set(browser.value(SHOWN % json.dumps(PARTS)))
+
+
+def view(browser: Chromium) -> str:
+    found: str = browser.value("document.querySelector('.pair').dataset.view")
+    return found
+
+
+def pressed(browser: Chromium) -> list[str]:
+    found: list[str] = browser.value(
+        "[...document.querySelectorAll('.pair button[aria-pressed=true]')].map(each => each.dataset.view)"
+    )
+    return found
+
+
+def status(browser: Chromium) -> str:
+    found: str = browser.value("document.querySelector('.keys [role=status]').textContent")
+    return found
+
+
+def complaints(browser: Chromium, page: Path) -> list[str]:
+    """Everything the browser logged, and every address but the page's own that it asked for."""
+    asked = [each["request"]["url"] for each in browser.events("Network.requestWillBeSent")]
+    found = [url for url in asked if url != page.as_uri() and not url.startswith("data:")]
+    found += [each["entry"]["text"] for each in browser.events("Log.entryAdded")]
+    found += [str(each["exceptionDetails"]) for each in browser.events("Runtime.exceptionThrown")]
+    return found + [str(each["args"]) for each in browser.events("Runtime.consoleAPICalled")]
+
+
+# --- views -----------------------------------------------------------------------------------------------------------
+
+
+def test_keys_and_buttons_show_their_view_and_nothing_else(browser: Chromium, unstable: Path) -> None:
+    browser.open(unstable)
+    browser.press("n")
+    for key, (name, parts) in VIEWS.items():
+        browser.press("4" if key != "4" else "1")
+        browser.press(key)
+        assert (view(browser), pressed(browser), shown(browser)) == (name, [name], parts)
+        browser.press("4" if key != "4" else "1")
+        browser.value(f"document.querySelector('.pair button[data-view={name}]').click()")
+        assert (view(browser), pressed(browser), shown(browser)) == (name, [name], parts)
+    assert complaints(browser, unstable) == []
+
+
+def test_the_key_that_opened_the_worst_place_closes_it(browser: Chromium, unstable: Path) -> None:
+    browser.open(unstable)
+    browser.press("n")
+    browser.press("z")
+    browser.press("z")
+    assert view(browser) == "all"
+
+
+def test_keys_with_a_modifier_belong_to_the_browser(browser: Chromium, unstable: Path) -> None:
+    browser.open(unstable)
+    browser.press("n")
+    browser.value("document.dispatchEvent(new KeyboardEvent('keydown', {key: '4', ctrlKey: true}))")
+    assert view(browser) == "all"
+    browser.value("document.dispatchEvent(new KeyboardEvent('keydown', {key: '4'}))")
+    assert view(browser) == "difference"
+
+
+def test_the_slider_follows_the_mouse_and_the_arrow_keys(browser: Chromium, unstable: Path) -> None:
+    browser.open(unstable)
+    browser.press("n")
+    browser.press("5")
+    browser.value("document.querySelector('.stage').scrollIntoView({behavior: 'instant', block: 'center'})")
+    box = browser.value(
+        "(({left, top, width, height}) => [left, top, width, height])"
+        "(document.querySelector('.pair .framed').getBoundingClientRect())"
+    )
+    left, top, width, height = box
+    clip = "getComputedStyle(document.querySelector('.pair .expected')).clipPath"
+    assert browser.value(clip) == "inset(0px 0px 0px 50%)"
+    browser.drag((left + width * 0.5, top + height / 2), (left + width * 0.2, top + height / 2))
+    assert browser.value(clip) == "inset(0px 0px 0px 20%)"
+    browser.value("document.querySelector('.slide input').focus()")
+    browser.press("ArrowRight")
+    assert browser.value(clip) == "inset(0px 0px 0px 21%)"
+    both = browser.value(
+        "['.actual', '.expected'].map(name => {"
+        "const box = document.querySelector(`.pair ${name} img`).getBoundingClientRect();"
+        "return [box.left, box.top, box.width]})"
+    )
+    assert both[0] == both[1], "the two lie exactly on each other"
+
+
+SWAPS = """
+new Promise(done => {
+  const pair = document.querySelector(".pair");
+  let swaps = 0;
+  new MutationObserver(() => swaps++).observe(pair, { attributeFilter: ["class"] });
+  setTimeout(() => done(swaps), 1800);
+})
+"""
+
+
+def test_blinking_is_off_until_asked_for_and_ends_when_asked_again(browser: Chromium, unstable: Path) -> None:
+    browser.open(unstable)
+    browser.press("n")
+    assert browser.value(SWAPS) == 0
+    browser.press("b")
+    assert browser.value(SWAPS) >= 2
+    browser.press("b")
+    assert view(browser) == "all"
+    assert browser.value(SWAPS) == 0
+
+
+def test_where_motion_is_reduced_the_key_swaps_and_nothing_moves_by_itself(browser: Chromium, unstable: Path) -> None:
+    browser.open(unstable, prefers_reduced_motion="reduce")
+    browser.press("n")
+    browser.press("b")
+    expected = "getComputedStyle(document.querySelector('.pair .expected')).visibility"
+    assert browser.value(expected) == "hidden"
+    assert browser.value(SWAPS) == 0
+    browser.press("b")
+    assert (view(browser), browser.value(expected)) == ("blink", "visible")
+
+
+def test_n_and_p_walk_over_the_failing_cases_alone(browser: Chromium, tmp_path: Path) -> None:
+    page = written("not_comparable", tmp_path)
+    browser.open(page)
+    seen = []
+    for key in "nnnpp":
+        browser.press(key)
+        seen.append((browser.value("document.activeElement.id"), status(browser)))
+    assert seen == [
+        ("case-1", "Failing case 1 of 2."),
+        ("case-2", "Failing case 2 of 2."),
+        ("case-2", "There is no further failing case."),
+        ("case-1", "Failing case 1 of 2."),
+        ("case-1", "There is no earlier failing case."),
+    ]
+
+
+def test_where_no_case_fails_n_says_so(browser: Chromium, tmp_path: Path) -> None:
+    page = written("identical", tmp_path)
+    browser.open(page)
+    browser.press("n")
+    assert status(browser) == "No case fails."
+    assert complaints(browser, page) == []
+
+
+# --- without a script, and on paper ----------------------------------------------------------------------------------
+
+
+def test_without_a_script_everything_is_shown(browser: Chromium, unstable: Path) -> None:
+    browser.open(unstable, scripts=False)
+    assert shown(browser) == {"actual", "expected", "difference", "channels", "tile"}
+    assert browser.value("document.querySelectorAll('.views[hidden], .keys[hidden]').length") == 2
+    browser.open(unstable)
+    assert shown(browser) == {"actual", "expected", "difference"}
+
+
+def test_on_paper_every_view_is_there_whatever_was_chosen(browser: Chromium, unstable: Path, tmp_path: Path) -> None:
+    browser.open(unstable)
+    browser.press("n")
+    browser.press("5")
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    assert shown(browser) == {"actual", "expected", "difference", "channels", "tile"}
+    assert not browser.value("document.querySelector('.views').getClientRects().length")
+    browser.print_to(tmp_path / "report.pdf")
+    pictures = browser.value("new Set([...document.images].map(each => each.src)).size")
+    assert (tmp_path / "report.pdf").read_bytes().count(b"/Subtype /Image") >= pictures
+
+
+# --- every page ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("builder", SAMPLES)
+def test_a_page_fits_its_window_fetches_nothing_and_logs_nothing(
+    builder: str, browser: Chromium, tmp_path: Path
+) -> None:
+    page = written(builder, tmp_path)
+    for width in WIDTHS:
+        for scheme in ("light", "dark"):
+            browser.open(page, width=width, prefers_color_scheme=scheme)
+            assert browser.value("document.documentElement.scrollWidth") <= width
+            assert browser.value(CUT) == []
+            assert complaints(browser, page) == []
+    assert browser.value(UNDECODED) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("<img src='http://127.0.0.1:9/x.png'>", "violates the following Content Security Policy"),
+        ("<script>fetch('http://127.0.0.1:9/')</script>", "violates the following Content Security Policy"),
+        ("<p onclick='x'>", "violates the following Content Security Policy"),
+    ],
+)
+def test_what_a_page_may_not_do_is_seen(fault: str, expected: str, browser: Chromium, unstable: Path) -> None:
+    text = unstable.read_text(encoding="utf-8")
+    unstable.write_text(text.replace("<main>", f"<main>{fault}"), encoding="utf-8")
+    browser.open(unstable)
+    assert any(expected in each for each in complaints(browser, unstable))
+
+
+def test_a_script_that_throws_is_seen(browser: Chromium, unstable: Path) -> None:
+    text = unstable.read_text(encoding="utf-8")
+    policy = text.index("<meta http-equiv")
+    text = text[:policy] + text[text.index(">", policy) + 1 :]
+    unstable.write_text(text.replace("</body>", "<script>throw new Error('planted')</script></body>"), encoding="utf-8")
+    browser.open(unstable)
+    assert any("planted" in each for each in complaints(browser, unstable))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "<div style='width: 1400px'>wide</div>",
+        "<p style='width: 9px; overflow: hidden; white-space: nowrap'>cut off</p>",
+    ],
+)
+def test_what_does_not_fit_is_seen(fault: str, browser: Chromium, unstable: Path) -> None:
+    text = unstable.read_text(encoding="utf-8")
+    unstable.write_text(text.replace("<main>", f"<main>{fault}"), encoding="utf-8")
+    browser.open(unstable)
+    assert len(browser.value(CUT)) == 1
