@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from harness.records import CaseKey, Comparison, Pair, Report
 
-MOST_PASSING = 60
-"""How many cases that pass show whole pictures; all that fail do, while the budget lasts."""
+FIRST = 60
+"""A case that passes has whole pictures only among so many first ones; all that fail do, while the budget lasts."""
 
 _NOT_FAILING = {0, EXIT_CODES[Status.SKIPPED]}
 
@@ -58,7 +58,7 @@ class Viewer:
     left_out: str
 
 
-def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, most_passing: int = MOST_PASSING) -> Viewer:
+def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: int = FIRST) -> Viewer:
     """All cases and seeds of a report, the worst first, so that the budget goes where it is needed."""
     prompts = {case.id: printable(case.prompt) for run in report.runs for case in run.plan.cases}
     samples = [(run, tables.samples_by_key(run)) for run in report.runs]
@@ -68,7 +68,7 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, most_pas
     for number, (status, key) in enumerate(_ordered(report, keys, parts), 1):
         album.turn()
         failing = EXIT_CODES[status] not in _NOT_FAILING
-        whole = failing or number <= most_passing
+        whole = failing or number <= first
         pairs = tuple(
             pair_view(each, f"case-{number}-pair-{index}", album, whole=whole)
             for index, each in enumerate(twos.get(key, []), 1)
@@ -88,10 +88,10 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, most_pas
                 pairs,
             )
         )
-    return Viewer(tuple(cases), _left_out(cases, budget))
+    return Viewer(tuple(cases), _left_out(cases, budget, first))
 
 
-def _left_out(cases: Iterable[CaseView], budget: int) -> str:
+def _left_out(cases: Iterable[CaseView], budget: int, first: int) -> str:
     """What the page does not show whole, in a sentence; empty when it shows everything."""
     shown = [picture for case in cases for picture in _pictures_of(case) if picture.digest]
     whole = {picture.digest for picture in shown if picture.source and not picture.thumbnail}
@@ -102,8 +102,9 @@ def _left_out(cases: Iterable[CaseView], budget: int) -> str:
     if not found:
         return ""
     return (
-        f"Whole pictures take at most {budget / 1e6:g} MB of this page, the worst cases first. Beside them it has "
-        f"{' and '.join(found)}; each leads to its file in the job folder."
+        f"Whole pictures take at most {budget / 1e6:g} MB of this page, the worst cases first; a case that passes has "
+        f"them only among the first {first}. Beside them the page has {' and '.join(found)}; each leads to its file in "
+        "the job folder."
     )
 
 

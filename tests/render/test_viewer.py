@@ -116,8 +116,9 @@ def test_beyond_the_budget_there_are_thumbnails_that_lead_to_the_files(tmp_path:
         assert picture.thumbnail
         assert (tmp_path / "report" / picture.link).resolve().is_file()
     assert found.left_out == (
-        "Whole pictures take at most 0.0001 MB of this page, the worst cases first. Beside them it has 3 pictures as "
-        "thumbnails; each leads to its file in the job folder."
+        "Whole pictures take at most 0.0001 MB of this page, the worst cases first; a case that passes has them only "
+        "among the first 60. Beside them the page has 3 pictures as thumbnails; each leads to its file in the job "
+        "folder."
     )
 
 
@@ -147,7 +148,7 @@ def test_nothing_is_said_to_be_left_out_when_nothing_is(tmp_path: Path) -> None:
 
 
 def test_only_so_many_cases_that_pass_are_whole_and_all_that_fail(tmp_path: Path) -> None:
-    unstable, steady = _viewer.viewer(sample_reports.unstable(tmp_path), tmp_path, most_passing=0).cases
+    unstable, steady = _viewer.viewer(sample_reports.unstable(tmp_path), tmp_path, first=0).cases
     assert unstable.pairs[0].whole
     assert [picture.thumbnail for picture in steady.pictures] == [True]
 
