@@ -25,8 +25,10 @@ from harness.compare.comparator import (
     sample_steps,
 )
 from harness.compare.gates import judge
+from harness.compare.parity import with_parities
 from harness.compare.pictures import Tally, compare_files, compare_folders
 from harness.compare.planted import detections
+from harness.compare.scores import score_run
 from harness.compare.selftest import Check, checks
 from harness.diagnose.checks import diagnose
 from harness.diagnose.machine import look
@@ -46,6 +48,7 @@ from harness.records import (
     EXIT_CODES,
     MANIFEST_FILE,
     RUN_FILE,
+    ArmScores,
     Calibration,
     Comparison,
     Finding,
@@ -168,6 +171,7 @@ class Checked:
                     "outcome": each.outcome,
                     "message": each.message,
                     "notices": each.notices,
+                    "parities": [parity.message for parity in each.parities],
                 }
                 for each in self.report.comparisons
             ],
@@ -191,11 +195,13 @@ def check(
     for question in questions:
         command = _command("check", question, selection)
         with _made_runs(question, selection, command, teller) as (folder, runs, references):
-            comparisons = [judge(each, today=_today()) for each in _comparisons(folder, runs, references)]
+            scores = _scores(question, _made(folder, runs) + references.stored(folder), folder)
+            compared = [with_parities(each, scores) for each in _comparisons(folder, runs, references)]
+            comparisons = [judge(each, today=_today()) for each in compared]
             for comparison in comparisons:
                 store.save(comparison, folder / _file_name(comparison))
             taken = [each.run for each in references.stored(folder)]
-            report = _report(question.scenario, command, [*runs, *taken], comparisons)
+            report = _report(question.scenario, command, [*runs, *taken], comparisons, list(scores.values()))
             files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS))
             if step_summary is not None:
                 _add_to_step_summary(step_summary, folder, report)
@@ -204,11 +210,12 @@ def check(
 
 
 def run(paths: list[Path], selection: Selection, teller: Teller) -> list[Path]:
-    """Run scenarios and keep the samples; gives the run folders. Nothing is compared."""
+    """Run scenarios and keep the samples and their scores; gives the run folders. Nothing is compared."""
     questions = [scenario.load(path) for path in paths]
     folders = []
     for question in questions:
         with _made_runs(question, selection, _command("run", question, selection), teller) as (folder, runs, _):
+            _scores(question, _made(folder, runs), folder)
             folders += [folder / each.plan.arm.name for each in runs]
     return folders
 
@@ -245,8 +252,9 @@ def compare(actual: Path, expected: Path, out: Path | None, ratio_to: Sequence[P
         comparison = compare_repeats(mine, limits=mine.run.plan.limits, base=base.resolve())
     else:
         others = [_stored(each) for each in ratio_to]
-        limits = mine.run.plan.limits
-        comparison = compare_runs(mine, _stored(expected), limits=limits, base=base.resolve(), others=others)
+        limits, theirs = mine.run.plan.limits, _stored(expected)
+        compared = compare_runs(mine, theirs, limits=limits, base=base.resolve(), others=others)
+        comparison = with_parities(compared, _kept_scores([mine, theirs]))
     judged = judge(comparison, today=_today())
     # What lies elsewhere may have an arm of the same name as one of this job, whose comparison is kept.
     elsewhere = "" if expected.resolve().parent == actual.resolve().parent else expected.resolve().parent.name
@@ -358,6 +366,8 @@ def doubtful_limits(asked: Scenario) -> list[str]:
     for index, limit in enumerate(asked.limits):
         if limit.scope is not Scope.REFERENCE or limit.metric == "identical" or limit.ratio_to is not None:
             continue
+        if limit.metric in asked.scores:  # how near two scores must be is a choice, nothing to be measured
+            continue
         metric = plugins.load("metrics", limit.metric)
         if limit.evidence is None:
             doubts.append(
@@ -387,8 +397,11 @@ def report(paths: list[Path], formats: list[str], out: Path) -> list[Path]:
     comparisons = [store.load_comparison(path) for path in paths]
     job = store.load(store.Job, folder / store.JOB_FILE)
     wanted = {ref.path for each in comparisons for ref in (each.actual, each.expected) if ref.path}
-    runs = [store.load_run(folder / path) for path in _in_order(wanted, job.scenario)]
-    return write_report(_report(job.scenario, job.command, runs, comparisons), folder, out, formats)
+    paths_of_runs = _in_order(wanted, job.scenario)
+    stored = [StoredRun(run=store.load_run(folder / path), folder=folder / path) for path in paths_of_runs]
+    scores = list(_kept_scores(stored).values())
+    made = _report(job.scenario, job.command, [each.run for each in stored], comparisons, scores)
+    return write_report(made, folder, out, formats)
 
 
 def write_report(made: Report, folder: Path, out: Path, formats: list[str]) -> list[Path]:
@@ -1139,7 +1152,7 @@ def _made_run(order: Order, teller: Teller) -> Run:
 
 def _comparisons(folder: Path, runs: list[Run], kept: References) -> list[Comparison]:
     """Every arm with itself, then every candidate with every reference, run here or kept in the store."""
-    stored = [StoredRun(run=each, folder=folder / each.plan.arm.name) for each in runs]
+    stored = _made(folder, runs)
     repeats = [compare_repeats(each, limits=each.run.plan.limits, base=folder) for each in stored]
     candidates = [each for each in stored if each.run.plan.arm.role is Role.CANDIDATE]
     references = [each for each in stored if each.run.plan.arm.role is Role.REFERENCE] + kept.stored(folder)
@@ -1160,6 +1173,28 @@ def _comparisons(folder: Path, runs: list[Run], kept: References) -> list[Compar
         for arm, why in kept.missing.items()
     ]
     return [*repeats, *compared, *missing]
+
+
+def _made(folder: Path, runs: list[Run]) -> list[StoredRun]:
+    """The runs of a job with their folders."""
+    return [StoredRun(run=each, folder=folder / each.plan.arm.name) for each in runs]
+
+
+def _scores(question: LoadedScenario, stored: list[StoredRun], folder: Path) -> dict[str, ArmScores]:
+    """Score every arm and keep that in the job's folder; by run, and empty where the scenario asks for no score."""
+    if not question.scenario.scores:
+        return {}
+    scores = [score_run(each, question.scenario, question.input_images) for each in stored]
+    for each in scores:
+        store.save(each, folder / store.scores_file(each.arm))
+    return {each.run: each for each in scores}
+
+
+def _kept_scores(stored: list[StoredRun]) -> dict[str, ArmScores]:
+    """Scores that were kept beside the folders of runs, by run."""
+    paths = [each.folder.parent / store.scores_file(each.run.plan.arm.name) for each in stored]
+    found = [store.load(ArmScores, path) for path in paths if path.is_file()]
+    return {each.run: each for each in found}
 
 
 def _others(limits: list[Limit], reference: StoredRun, references: list[StoredRun]) -> list[StoredRun]:
@@ -1188,7 +1223,9 @@ def _in_order(run_paths: set[str], asked: Scenario) -> list[str]:
     return sorted(run_paths, key=lambda path: (arms.index(path) if path in arms else len(arms), path))
 
 
-def _report(asked: Scenario, command: list[str], runs: list[Run], comparisons: list[Comparison]) -> Report:
+def _report(
+    asked: Scenario, command: list[str], runs: list[Run], comparisons: list[Comparison], scores: list[ArmScores]
+) -> Report:
     return Report(
         title=f"{asked.name}: accuracy and determinism",
         scenario=asked,
@@ -1196,6 +1233,7 @@ def _report(asked: Scenario, command: list[str], runs: list[Run], comparisons: l
         runs=runs,
         comparisons=comparisons,
         outcome=worst([each.outcome for each in comparisons]),
+        scores=scores,
     )
 
 

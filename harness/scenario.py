@@ -74,7 +74,7 @@ def load(path: Path) -> LoadedScenario:
     problems += _record_problems(root)
     problems += [*_name_problems(root, path), *_blank_problems(root), *_repetition_problems(root)]
     problems += [*_arm_problems(root), *_adapter_problems(root), *_limit_problems(root), *_waiver_problems(root)]
-    problems += _calibration_problems(root)
+    problems += [*_calibration_problems(root), *_score_problems(root)]
     source, source_problems = _model_source(root)
     pictures, picture_problems = _input_images(root, path)
     problems += source_problems + picture_problems
@@ -340,6 +340,8 @@ def _allowed_number(definition: dict[str, Any]) -> str:
         words += f" from {lowest} to {highest}"
     if "exclusiveMinimum" in definition:
         words += f" above {definition['exclusiveMinimum']:g}"
+    if "exclusiveMaximum" in definition:
+        words += f" and below {definition['exclusiveMaximum']:g}"
     if "multipleOf" in definition:
         words += f" that is a multiple of {definition['multipleOf']}"
     return words
@@ -601,6 +603,9 @@ def _limit_problems(root: Node) -> Iterator[Problem]:
                 f"is one with an absolute limit beside it. Add a limit with metric: {limit.metric}, {of}scope: "
                 f"reference, arm: {limit.arm} and at_most, with its reason.",
             )
+        if limit.metric in plugins.names("scores"):
+            yield from _score_limit_problems(root, label, node, limit)
+            continue
         try:
             metric = plugins.load("metrics", limit.metric)
         except UnknownName as error:
@@ -622,6 +627,43 @@ def _limit_problems(root: Node) -> Iterator[Problem]:
                 f"{label}.subject: found {limit.subject!r}, on which the metric {limit.metric!r} is not defined; "
                 f"allowed is {' or '.join(subjects)}. Change the subject, or choose another metric.",
             )
+
+
+def _score_problems(root: Node) -> Iterator[Problem]:
+    """Scores that nothing can give, or that are asked for twice."""
+    nodes = _nodes(root, "scores")
+    for index, node in enumerate(nodes):
+        if isinstance(node.value, str) and node.value not in plugins.names("scores"):
+            yield Problem(node.place, f"scores[{index}]: {UnknownName('score', node.value, plugins.names('scores'))}")
+    for first, again in _repeated(nodes):
+        yield Problem(
+            again.place,
+            f"scores: {quoted(str(again.value))} stands here again, first in line {first.place.line}; allowed is once. "
+            "Remove one of the two.",
+        )
+
+
+def _score_limit_problems(root: Node, label: str, node: Node, limit: Limit) -> Iterator[Problem]:
+    """A limit on a score judges how far two arms may be apart, over all cases and seeds together."""
+    if limit.metric not in {each.value for each in _nodes(root, "scores")}:
+        yield Problem(
+            node.place_of("metric"),
+            f"{label}.metric: found the score {quoted(limit.metric)}, for which the scenario does not ask; allowed is "
+            f"one of its scores. Add 'scores: [{limit.metric}]'.",
+        )
+    if limit.scope is not Scope.REFERENCE or limit.ratio_to is not None or limit.subject != "image":
+        yield Problem(
+            node.place,
+            f"{label}: found a limit on a score with scope: {limit.scope}, subject: {limit.subject} and ratio_to: "
+            f"{limit.ratio_to}; allowed is scope: reference without the other two, because it judges the difference of "
+            "two arms. Change the keys.",
+        )
+    if limit.at_most is None or not 0 < limit.at_most < 1:
+        yield Problem(
+            node.place,
+            f"{label}: found {limit.rule}; allowed is at_most with a number above 0 and below 1, the largest "
+            "difference of two arms that counts as equivalent. Write 'at_most: 0.01' for one percentage point.",
+        )
 
 
 def _dual_problems(label: str, limit: Node) -> Iterator[Problem]:

@@ -219,6 +219,9 @@ def summarise(checked: Sequence[Checked]) -> None:
     rows = [(each.report.scenario.name, comparison) for each in checked for comparison in each.report.comparisons]
     table_of(rows)
     for each in checked:
+        for scores in each.report.scores:
+            for total in scores.totals:
+                say(f"{each.report.scenario.name}/{scores.arm}: {total.score} {total.words}")
         for path in each.files:
             if path.name in {"report.md", "index.html"}:
                 say(f"{each.report.scenario.name}: {path}")
@@ -248,7 +251,9 @@ def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
     for name, comparison in ranked:
         say(f"{name}/{comparison.actual.arm}: {one_line(comparison.message, 400)}")
         ratios = [each.message for each in comparison.verdicts if each.message not in comparison.message]
-        for note in [*ratios, *(f"note: {notice}" for notice in comparison.notices)]:
+        judged = {each.limit.metric for each in comparison.verdicts}
+        stated = [each.message for each in comparison.parities if each.score not in judged]
+        for note in [*ratios, *stated, *(f"note: {notice}" for notice in comparison.notices)]:
             say(f"{name}/{comparison.actual.arm}: {one_line(note, 400)}")
         if comparison.actual.simulated or comparison.expected.simulated:
             say(f"{name}/{comparison.actual.arm}: SIMULATED DEVICE, no evidence about real hardware")

@@ -6,7 +6,9 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
+from harness import plugins
 from harness.compare.dual import NoRatio, dual_ratio
+from harness.compare.parity import parity_verdict
 from harness.records import Comparison, Limit, Pair, Scope, Status, Verdict, worst
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ def judge(
     ``limits`` and ``waivers`` replace those the comparison was stored with. ``today`` decides which waivers still hold.
     """
     wanted = in_force(comparison.limits if limits is None else limits, comparison)
+    scores = plugins.names("scores")
+    of_pairs = [limit for limit in wanted if limit.ratio_to is None and limit.metric not in scores]
     excuses = _excuses(comparison.waivers if waivers is None else waivers, comparison)
     excuse = partial(_excused, waivers=excuses, today=today)
     judged = comparison.model_copy(
@@ -35,11 +39,11 @@ def judge(
             "limits": wanted,
             "waivers": excuses,
             "judged_on": today if excuses else None,
-            "pairs": [_judged(pair, wanted, comparison.scope, excuse) for pair in comparison.pairs],
+            "pairs": [_judged(pair, of_pairs, comparison.scope, excuse) for pair in comparison.pairs],
             "verdicts": [
-                excuse(_dual_verdict(limit, comparison), None)
+                excuse((parity_verdict if limit.ratio_to is None else _dual_verdict)(comparison, limit), None)
                 for limit in wanted
-                if limit.ratio_to is not None and comparison.pairs
+                if limit not in of_pairs and comparison.pairs
             ],
         }
     )
@@ -148,7 +152,7 @@ def _goodness(limit: Limit, judged: Comparison) -> list[tuple[float, bool]]:
 
 
 def _judged(pair: Pair, limits: list[Limit], scope: Scope, excuse: Callable[[Verdict, str], Verdict]) -> Pair:
-    verdicts = [_verdict(limit, pair, scope) for limit in limits if limit.ratio_to is None]
+    verdicts = [_verdict(limit, pair, scope) for limit in limits]
     return pair.model_copy(update={"verdicts": [excuse(verdict, pair.key.case) for verdict in verdicts]})
 
 
@@ -177,7 +181,7 @@ def _verdict(limit: Limit, pair: Pair, scope: Scope) -> Verdict:
     )
 
 
-def _dual_verdict(limit: Limit, comparison: Comparison) -> Verdict:
+def _dual_verdict(comparison: Comparison, limit: Limit) -> Verdict:
     """The verdict on the ratio of two arms' errors, over all pairs together."""
     try:
         dual = dual_ratio(comparison, limit)

@@ -15,6 +15,7 @@ from harness.store.folders import (
     run_folders,
     save,
     scenario_files,
+    scores_file,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "run_folders",
     "save",
     "scenario_files",
+    "scores_file",
 ]

@@ -5,6 +5,7 @@ runs/<utc>_<scenario>/
     <arm>/run.json                    Run
     <arm>/samples/<case>/<seed>/      pictures, arrays and a record for every sample
     comparison-<scope>-<arm>.json     Comparison
+    scores-<arm>.json                 ArmScores, where the scenario asks for scores
     report/                           what renderers made of it
 """
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 JOB_FILE = "job.json"
 REPORT_FOLDER = "report"
+
+
+def scores_file(arm: str) -> str:
+    """Name of the file in a job folder that holds the scores of an arm."""
+    return f"scores-{arm}.json"
 
 
 class Job(Record):

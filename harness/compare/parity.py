@@ -1,0 +1,141 @@
+"""Are the scores of two arms equivalent? Shown by an interval that lies within a margin, never by a lack of evidence.
+
+A pair is one case and seed whose two pictures began with the same noise. Equivalence within a margin is shown when the
+90 % interval of the difference lies inside it, which is two one-sided tests at 5 % each (Schuirmann 1987,
+J. Pharmacokinet. Biopharm. 15:657). That a difference is "not significant" shows nothing and is never said.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.compare.intervals import paired_interval, pairs_needed
+from harness.compare.scores import firsts, is_strict, total
+from harness.records import NoiseMode, Parity, Scope, Standing, Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.records import ArmScores, CaseKey, Comparison, Limit, Number, Score
+
+
+def with_parities(comparison: Comparison, scores: Mapping[str, ArmScores]) -> Comparison:
+    """The comparison with a statement for every score that both sides have; ``scores`` are by run.
+
+    Two sides that cannot be compared, because their noise or their inputs differ, get none.
+    """
+    mine, theirs = scores.get(comparison.actual.id), scores.get(comparison.expected.id)
+    if comparison.scope is not Scope.REFERENCE or comparison.differences or mine is None or theirs is None:
+        return comparison
+    shared = [name for name, spec in mine.specs.items() if theirs.specs.get(name) == spec]
+    return comparison.model_copy(update={"parities": [_parity(comparison, mine, theirs, name) for name in shared]})
+
+
+def parity_verdict(comparison: Comparison, limit: Limit) -> Verdict:
+    """A limit on a score: the end of the interval that lies farther from 0 must be within the limit.
+
+    Who sets such a limit asks for proof, so equivalence that is not shown breaks it like a difference that is.
+    """
+    found = next((each for each in comparison.parities if each.score == limit.metric), None)
+    if found is None or found.low is None or found.high is None or found.one_sided:
+        why = _why_not(found)
+        message = f"{limit.metric} of the two sides cannot be judged: {why}; allowed: {limit.rule}."
+        return Verdict(limit=limit, measured=None, status=Status.ERROR, message=message)
+    margin = limit.at_most or 0.0
+    judged = found.model_copy(update={"margin": margin})
+    farthest = max(abs(found.low), abs(found.high))
+    return Verdict(
+        limit=limit,
+        measured=farthest,
+        status=Status.WITHIN_LIMITS if farthest < margin else Status.DRIFT,
+        message=f"{_statement(judged, comparison)}; allowed: {limit.rule}.",
+    )
+
+
+def _why_not(found: Parity | None) -> str:
+    if found is None:
+        return "it was not scored on both sides; name it under scores in the scenario and run harness check"
+    if found.one_sided:
+        return f"one side alone has a value for {found.one_sided[0]}"
+    return "no case and seed has a value" if not found.pairs else "its values are not only 0 and 1"
+
+
+def _parity(comparison: Comparison, mine: ArmScores, theirs: ArmScores, name: str) -> Parity:
+    ours, others = firsts(mine.scores, name), firsts(theirs.scores, name)
+    keys = [pair.key for pair in comparison.pairs]
+    known = {key: (_value(ours, key), _value(others, key)) for key in dict.fromkeys(keys)}
+    values = {key: (a, b) for key, (a, b) in known.items() if a is not None and b is not None}
+    strict = is_strict([value for both in values.values() for value in both])
+    only_actual = sum(a > b for a, b in values.values())
+    only_expected = sum(a < b for a, b in values.values())
+    low, high = paired_interval(only_actual, only_expected, len(values)) if values and strict else (None, None)
+    sides = [total(name, [scores[key] for key in values]) for scores in (ours, others)]
+    differing = (only_actual + only_expected) / len(values) if values else 0.0
+    found = Parity(
+        score=name,
+        task=mine.task,
+        margin=mine.parity_margin,
+        pairs=len(values),
+        actual=sides[0],
+        expected=sides[1],
+        only_actual=only_actual,
+        only_expected=only_expected,
+        difference=sum(a - b for a, b in values.values()) / len(values) if values else None,
+        low=low,
+        high=high,
+        standing=standing(low, high, mine.parity_margin),
+        pairs_needed=pairs_needed(differing, mine.parity_margin) if low is not None else None,
+        without_value=[key for key, both in known.items() if both == (None, None)],
+        one_sided=[key for key, (a, b) in known.items() if (a is None) != (b is None)],
+        message="",
+    )
+    return found.model_copy(update={"message": _statement(found, comparison)})
+
+
+def _value(scores: Mapping[CaseKey, Score], key: CaseKey) -> float | None:
+    return scores[key].value if key in scores else None
+
+
+def standing(low: Number | None, high: Number | None, margin: float) -> Standing:
+    """What an interval says about a margin; without an interval nothing is shown.
+
+    >>> standing(-0.004, 0.006, 0.01).value, standing(-0.02, 0.001, 0.01).value, standing(0.02, 0.05, 0.01).value
+    ('equivalent', 'not_shown', 'beyond')
+    """
+    if low is None or high is None:
+        return Standing.NOT_SHOWN
+    if -margin < low and high < margin:
+        return Standing.EQUIVALENT
+    return Standing.BEYOND if low > margin or high < -margin else Standing.NOT_SHOWN
+
+
+def _statement(found: Parity, comparison: Comparison) -> str:
+    """The finding in one sentence, with the interval and the number of pairs that it rests on."""
+    sides = f"{found.score} of {comparison.actual.arm} {_percent(found.actual.mean)}, of {comparison.expected.arm} "
+    sides += _percent(found.expected.mean)
+    left_out = len(found.without_value) + len(found.one_sided)
+    notes = [f"{left_out} without a value left out"] if left_out else []
+    if NoiseMode.UNVERIFIED in {comparison.actual.noise, comparison.expected.noise}:
+        notes.append("noise unverified")
+    if found.low is None or found.high is None:
+        why = "no pair has a value" if not found.pairs else "no interval is made of values between 0 and 1"
+        return f"{sides}: equivalence not shown ({'; '.join([why, *notes])})"
+    within = f"within {100 * found.margin:g} point{'s' * (found.margin != _POINT)}"
+    interval = f"90 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}, {found.pairs} pairs"
+    match standing(found.low, found.high, found.margin):
+        case Standing.EQUIVALENT:
+            return f"{sides}: equivalent {within} ({'; '.join([interval, *notes])})"
+        case Standing.BEYOND:
+            return f"{sides}: not equivalent {within}, the difference is larger ({'; '.join([interval, *notes])})"
+    needed = pairs_needed((found.only_actual + found.only_expected) / found.pairs, found.margin)
+    wanted = f"about {needed} pairs are needed if the two are alike"
+    if needed <= found.pairs:
+        wanted = "enough pairs to show it, had the two been alike"
+    return f"{sides}: equivalence {within} not shown ({'; '.join([interval, wanted, *notes])})"
+
+
+_POINT = 0.01
+
+
+def _percent(share: float | None) -> str:
+    return "without a value" if share is None else f"{100 * share:.1f} %"

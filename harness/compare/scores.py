@@ -1,0 +1,119 @@
+"""Every distinct picture of an arm is scored by what it was asked to show; no other arm is needed for that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness import plugins
+from harness.compare.intervals import share_interval
+from harness.errors import UndefinedScore
+from harness.images import read_input_picture, read_kept
+from harness.records import ArmScores, Score, ScoreTotal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from harness.compare.comparator import StoredRun
+    from harness.records import CaseKey, Sample, Scenario
+
+
+def score_run(stored: StoredRun, asked: Scenario, input_images: Mapping[str, Path]) -> ArmScores:
+    """Score the pictures of a run by everything that its scenario asks for, those with equal bytes once.
+
+    ``input_images`` are the pictures that are edited, by case.
+
+    Raises:
+        ImageError: one of them cannot be read any more.
+    """
+    run = stored.run
+    inputs = {case: np.asarray(read_input_picture(path)) for case, path in input_images.items()}
+    scores = [
+        each
+        for name in asked.scores
+        for key in run.plan.keys
+        for each in _scores_of(stored, name, key, inputs.get(key.case))
+    ]
+    return ArmScores(
+        scenario=run.plan.scenario,
+        arm=run.plan.arm.name,
+        run=run.id,
+        task=run.plan.task,
+        parity_margin=asked.parity_margin,
+        specs={name: plugins.load("scores", name).SPEC for name in asked.scores},
+        totals=[total(name, firsts(scores, name).values()) for name in asked.scores],
+        scores=scores,
+    )
+
+
+def firsts(scores: Iterable[Score], name: str) -> dict[CaseKey, Score]:
+    """By case and seed, the score of the picture that was made first."""
+    found: dict[CaseKey, Score] = {}
+    for each in scores:
+        if each.score == name:
+            found.setdefault(each.key, each)
+    return found
+
+
+def total(name: str, scores: Iterable[Score]) -> ScoreTotal:
+    """One score over several pictures."""
+    listed = list(scores)
+    known = [each for each in listed if each.value is not None]
+    values = [float(each.value) for each in known if each.value is not None]
+    parts: dict[str, list[float]] = {}
+    for each in known:
+        for part, value in each.parts.items():
+            parts.setdefault(part, []).append(value)
+    low, high = share_interval(int(sum(values)), len(values)) if values and is_strict(values) else (None, None)
+    return ScoreTotal(
+        score=name,
+        pictures=len(values),
+        mean=sum(values) / len(values) if values else None,
+        low=low,
+        high=high,
+        parts={part: sum(found) / len(found) for part, found in parts.items()},
+        without_value=len(listed) - len(known),
+    )
+
+
+def is_strict(values: Sequence[float]) -> bool:
+    """Whether every value is 0 or 1, so that a mean is a share."""
+    return set(values) <= {0.0, 1.0}
+
+
+def _scores_of(stored: StoredRun, name: str, key: CaseKey, input_image: NDArray[Any] | None) -> Iterator[Score]:
+    """A score for each distinct picture of a case and seed, the first sample's first."""
+    pictures: dict[str, list[Sample]] = {}
+    for sample in stored.run.samples_of(key):
+        pictures.setdefault(sample.image.digest, []).append(sample)
+    for digest, samples in pictures.items():
+        picture = read_kept(stored.folder, samples[0].image)
+        found = _scored(name, picture, _prompt(stored, key), input_image)
+        yield Score.model_validate(
+            {
+                "score": name,
+                "key": key,
+                "image_digest": digest,
+                "samples": [sample.label for sample in samples],
+                **found,
+            }
+        )
+
+
+def _scored(name: str, picture: NDArray[Any], prompt: str, input_image: NDArray[Any] | None) -> dict[str, Any]:
+    try:
+        found = plugins.load("scores", name).score(picture, prompt=prompt, input_image=input_image)
+    except UndefinedScore as error:
+        return {"value": None, "problem": str(error)}
+    strange = [value for value in (found.value, *found.parts.values()) if not 0 <= value <= 1]
+    if strange:
+        return {"value": None, "problem": f"{name} gave {strange[0]}; allowed is a number from 0 to 1."}
+    return {"value": found.value, "parts": dict(found.parts), "words": found.words}
+
+
+def _prompt(stored: StoredRun, key: CaseKey) -> str:
+    return next(case.prompt for case in stored.run.plan.cases if case.id == key.case)
