@@ -97,10 +97,14 @@ def plain(annotation: Any, rules: list[Any]) -> st.SearchStrategy[Any]:
         if any(isinstance(rule, BeforeValidator) for rule in rules):
             return st.floats()
         low, high = bound(rules, annotated_types.Ge), bound(rules, annotated_types.Le)
-        above = bound(rules, annotated_types.Gt)
-        return st.floats(low if above is None else above, high, exclude_min=above is not None, allow_nan=False).filter(
-            math.isfinite
-        )
+        above, below = bound(rules, annotated_types.Gt), bound(rules, annotated_types.Lt)
+        return st.floats(
+            low if above is None else above,
+            high if below is None else below,
+            exclude_min=above is not None,
+            exclude_max=below is not None,
+            allow_nan=False,
+        ).filter(math.isfinite)
     known: dict[Any, st.SearchStrategy[Any]] = {bool: st.booleans(), type(None): st.none(), date: st.dates()}
     return known[annotation]
 

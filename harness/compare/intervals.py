@@ -32,8 +32,8 @@ def share_interval(right: int, total: int, *, confidence: float = 0.95) -> tuple
 def paired_interval(only_first: int, only_second: int, pairs: int, *, confidence: float = 0.90) -> tuple[float, float]:
     """Interval for the share of the first side less that of the second, by Tango (1998, Stat. Med. 17:891).
 
-    ``only_first`` and ``only_second`` count the pairs in which just that side is right. The interval holds every
-    difference ``d`` that the score test does not reject: ``|only_first - only_second - n d| <= z s(d)`` for ``n`` pairs,
+    ``only_first`` and ``only_second`` count the pairs in which just that side is right, out of ``n``. The interval
+    holds every difference ``d`` that the score test does not reject: ``|only_first - only_second - n d| <= z s(d)``
     with ``s(d)^2 = n (2 q + d (1 - d))``, where ``q`` is the likeliest share of pairs in which just the second is right
     if the difference is ``d``. Without a differing pair its ends are ``-+z^2 / (n + z^2)``, where that of Wald has no
     width. Its confidence is near the nominal one, not always above it: see ``tests/compare/test_intervals.py``.

@@ -128,7 +128,16 @@ def _about_accuracy(report: Report) -> Iterator[str]:
         )
     if any(sample.float_image is None for run in report.runs for sample in run.samples):
         yield "Differences below one level of 8 bits: the decoder's float output was not kept for every picture."
-    yield "Whether the pictures show what the prompts ask for: pictures are compared with each other, never judged."
+    yield from _about_prompts(report)
+
+
+def _about_prompts(report: Report) -> Iterator[str]:
+    if not report.scores:
+        yield "Whether the pictures show what the prompts ask for: pictures are compared with each other, never judged."
+    for name in dict.fromkeys(total.score for arm in report.scores for total in arm.totals):
+        yield f"Whether the pictures show what the prompts ask for beyond what {name} reads in them."
+    if any(total.without_value for arm in report.scores for total in arm.totals):
+        yield "Whether pictures without a score show what their prompts ask for."
 
 
 def _about_reach(report: Report) -> Iterator[str]:

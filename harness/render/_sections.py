@@ -24,6 +24,7 @@ from harness.render._document import (
     clean,
 )
 from harness.render._limits_of_evidence import marks, not_shown
+from harness.render._scores import scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,6 +62,7 @@ def _sections(report: Report) -> Iterator[Section]:
         yield failures
     yield Section("repeats", "Repeats", tuple(_repeats(report)))
     yield Section("reference", "Against reference", tuple(_reference(report)))
+    yield Section("scores", "Scores", tuple(scores(report)))
     yield Section("limits", "Limits and waivers", tuple(_limits(report)))
     yield Section("definitions", "Definitions", (_or(tables.definitions(report), "Nothing was measured."),))
     if not failed:

@@ -619,6 +619,10 @@ def _verdict_row(comparison: Comparison, limit: Limit) -> list[Cell]:
 
 def _ratio_row(verdict: Verdict) -> list[Cell]:
     dual = verdict.dual
+    if dual is None and verdict.measured is not None:
+        where = plain("farther end of the 90 % interval of the difference")
+        kept = plain(f"{int(verdict.status in _KEPT)} of 1 score")
+        return [code(rule(verdict.limit)), word(verdict.status), figure(words.number(verdict.measured)), where, kept]
     return [
         code(rule(verdict.limit)),
         word(verdict.status),

@@ -95,7 +95,8 @@ def _circumstances(report: Report, comparison: Comparison) -> Iterator[tuple[str
         if run.npu_ops is not None:
             yield f"{side}.npu_ops", run.npu_ops.value
     for each in comparison.verdicts:
-        yield f"dual_ratio.{each.limit.subject}.{each.limit.metric}", each.message
+        kind = "dual_ratio" if each.limit.ratio_to else "parity"
+        yield f"{kind}.{each.limit.subject}.{each.limit.metric}", each.message
     for notice in comparison.notices:
         yield "notice", notice
 

@@ -85,7 +85,7 @@ def claims(n: int, most: int = 30) -> frozenset[tuple[int, int]]:
 
 
 def within(interval: tuple[float, float]) -> bool:
-    return -MARGIN < interval[0] and interval[1] < MARGIN
+    return interval[0] > -MARGIN and interval[1] < MARGIN
 
 
 def chance(n: int, p: float, q: float, b: int, c: int) -> float:

@@ -9,11 +9,12 @@ import pytest
 from harness.compare.comparator import compare_runs
 from harness.compare.parity import parity_verdict, with_parities
 from harness.compare.scores import score_run, total
-from harness.records import ArmScores, CaseKey, Limit, Score, Scope, Standing, Status, Task
+from harness.records import ArmScores, CaseKey, Limit, Scope, Score, Standing, Status, Task
 from tests.command_line import PLANTED
 from tests.compare.stored_runs import CUP, Made, judge, letter, processes, scenario, sha, stored_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from harness.records import Comparison, Parity
@@ -26,7 +27,7 @@ def keys(count: int) -> list[CaseKey]:
     return [CaseKey(case=f"c{number}", seed=1) for number in range(count)]
 
 
-def arm(name: str, values: list[float | None], spec: str = "spec:1") -> ArmScores:
+def arm(name: str, values: Sequence[float | None], spec: str = "spec:1") -> ArmScores:
     scores = [
         Score(score=SCORE, key=key, image_digest=sha("A"), samples=["p0r0"], value=value)
         for key, value in zip(keys(len(values)), values, strict=True)
@@ -45,8 +46,8 @@ def arm(name: str, values: list[float | None], spec: str = "spec:1") -> ArmScore
 
 def compared(
     folder: Path,
-    mine: list[float | None],
-    theirs: list[float | None],
+    mine: Sequence[float | None],
+    theirs: Sequence[float | None],
     *,
     noise: str = "the same noise",
     spec: str = "spec:1",
@@ -69,7 +70,8 @@ def test_pairs_are_matched_by_case_and_counted(tmp_path: Path) -> None:
     parity = only(compared(tmp_path, [1, 1, 1, 0, 0, 1], [1, 0, 1, 0, 1, 0]))
     assert (parity.pairs, parity.only_actual, parity.only_expected) == (6, 2, 1)
     assert parity.difference == pytest.approx(1 / 6)
-    assert (parity.actual.mean, parity.expected.mean) == (pytest.approx(4 / 6), pytest.approx(3 / 6))
+    assert parity.actual.mean == pytest.approx(4 / 6)
+    assert parity.expected.mean == pytest.approx(3 / 6)
     assert parity.standing is Standing.NOT_SHOWN
 
 
