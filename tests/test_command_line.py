@@ -71,7 +71,7 @@ def test_a_traceback_is_shown_only_when_asked_for(run_harness: RunHarness, write
         (["frobnicate"], "frobnicate"),
         (["check"], "SCENARIO"),
         (["check", "missing.yaml"], "missing.yaml"),
-        (["compare", "a", "b"], "not a run folder"),
+        (["compare", "a", "b"], "there is no such file or folder"),
         (["gate", "missing.json"], "missing.json"),
         (["list", "metricz"], "Did you mean 'metrics'"),
         (["report", "missing.json", "--out", "x"], "missing.json"),

@@ -35,8 +35,8 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         UndefinedMetric: a float picture holds values that are not finite.
     """
     del data_range  # given in the picture's own units
-    height, width, _ = actual.shape
     sums = differences(actual, expected).blocks
+    height, width, _ = actual.shape
     means = sums / (len(CHANNELS) * np.outer(_sides(height), _sides(width)))
     row, column = (int(each) for each in np.unravel_index(int(np.argmax(means)), means.shape))
     worst = float(means[row, column])
