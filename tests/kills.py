@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,11 +161,10 @@ class Workplace:
             "pack": self.pack.parent,
         }.get(verb) or self.report_folder
         found = set()
-        for path in place.rglob("*"):
-            try:
-                found.add((str(path), path.stat().st_ino))
-            except FileNotFoundError:
-                continue  # it was a temporary file, or a folder that has just got its name
+        for folder, _, files in os.walk(place):  # passes over a folder that has just gone, where rglob fails
+            for path in (Path(folder), *(Path(folder, name) for name in files)):
+                with suppress(FileNotFoundError):  # it was a temporary file, or a folder that has just got its name
+                    found.add((str(path), path.stat().st_ino))
         return found
 
     # --- what must hold ----------------------------------------------------------------------------------------------
