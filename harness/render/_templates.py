@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from harness.language import TAGS, language, many, say
 from harness.records import EXIT_CODES
 from harness.render._words import SIGNS, status_word
 from harness.text import markdown_cell
@@ -46,6 +47,7 @@ def _environment() -> Environment:
         "tone": _tone,
     }
     environment.filters.update(filters)
+    environment.globals.update(say=say, many=many, language=lambda: TAGS[language()])
     return environment
 
 
