@@ -23,7 +23,7 @@ from harness.errors import HarnessError, Interrupted, RunError, UsageError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from harness.jobs import Selection
+    from harness.jobs.making import Selection
     from harness.records import Comparison, Status
     from harness.run.sources import Permission
     from harness.store.baselines import Baseline
@@ -90,10 +90,10 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Folder of the project that is to be checked.")] = Path(),
 ) -> None:
     """Write an example scenario and files for GitHub Actions and GitLab CI; never overwrites."""
-    from harness import jobs
+    from harness.jobs import starting
     from harness.terminal import say
 
-    for path in jobs.init(folder):
+    for path in starting.init(folder):
         say(str(path))
 
 
@@ -103,14 +103,15 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a limit that should be measured again.")] = False,
 ) -> None:
     """Check scenario files: schema, names, paths, evidence of limits. Loads no model, writes nothing."""
-    from harness import jobs, scenario
+    from harness import scenario
+    from harness.jobs import calibrating
     from harness.terminal import say
 
     doubts = 0
     for path in scenarios:
         found = scenario.load(path).scenario
         say(f"{path}: ok, {len(found.cases)} cases, {len(found.seeds)} seeds, {len(found.arms)} arms")
-        for words in jobs.doubtful_limits(found):
+        for words in calibrating.doubtful_limits(found):
             doubts += 1
             say(f"{path}: warning: {words}")
     if strict and doubts:
@@ -148,13 +149,14 @@ def run(
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
     """Run scenarios and keep the samples; nothing is compared."""
-    from harness import jobs, store
+    from harness import store
+    from harness.jobs import checking
     from harness.terminal import progress, say
 
     permission = _permission(every=allow_command, listed=allowed_commands)
     selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
     with progress() as teller:
-        folders = jobs.run(scenarios, selection, teller)
+        folders = checking.run(scenarios, selection, teller)
     for folder in folders:
         say(str(folder))
     if any(store.load_run(folder).failures for folder in folders):
@@ -174,13 +176,13 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two stored runs, the repeats of one, or pictures that something else made, by name."""
-    from harness import jobs
+    from harness.jobs import comparing
     from harness.terminal import say, say_json, table_of
 
-    if jobs.are_pictures(actual, expected):
+    if comparing.are_pictures(actual, expected):
         diff(actual, expected, out=out, as_json=as_json)
         return
-    path, comparison = jobs.compare(actual, expected, out, ratio_to or [])
+    path, comparison = comparing.compare(actual, expected, out, ratio_to or [])
     if as_json:
         say_json(comparison.model_dump(mode="json"))
     else:
@@ -206,13 +208,13 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Compare two picture files, or two folders of them by name; without a limit nothing is judged."""
-    from harness import jobs as work
+    from harness.jobs import pictures
     from harness.records import FolderDiff, Status
     from harness.terminal import counting, say_json, table_of_folders, table_of_pictures
 
-    bounds = work.Bounds(at_least=at_least or [], at_most=at_most or [])
+    bounds = pictures.Bounds(at_least=at_least or [], at_most=at_most or [])
     with counting() as tell:
-        found = work.diff(actual, expected, bounds=bounds, jobs=jobs, out=out, tell=tell)
+        found = pictures.diff(actual, expected, bounds=bounds, jobs=jobs, out=out, tell=tell)
     if as_json:
         say_json(found.model_dump(mode="json"))
     elif isinstance(found, FolderDiff):
@@ -230,9 +232,9 @@ def gate(
     as_json: AsJson = False,
 ) -> None:
     """Judge stored comparisons again; nothing is run or measured."""
-    from harness import jobs
+    from harness.jobs import comparing
 
-    _tell(jobs.gate(comparisons, scenario), as_json=as_json)
+    _tell(comparing.gate(comparisons, scenario), as_json=as_json)
 
 
 @app.command()
@@ -242,10 +244,10 @@ def report(
     formats: Annotated[str, typer.Option("--format", help="Formats, with commas between them.")] = "html,md",
 ) -> None:
     """Render stored comparisons; nothing is run or measured."""
-    from harness import jobs
+    from harness.jobs import reporting
     from harness.terminal import say
 
-    for path in jobs.report(comparisons, [word.strip() for word in formats.split(",") if word.strip()], out):
+    for path in reporting.report(comparisons, [word.strip() for word in formats.split(",") if word.strip()], out):
         say(str(path))
 
 
@@ -266,14 +268,14 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Run, compare, judge and report: the verb for CI."""
-    from harness import jobs
+    from harness.jobs import checking
     from harness.terminal import progress, say_json, summarise
 
     permission = _permission(every=allow_command, listed=allowed_commands)
     selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     with progress() as teller:
-        checked = jobs.check(scenarios, selection, teller, step_summary=Path(page) if page else None)
+        checked = checking.check(scenarios, selection, teller, step_summary=Path(page) if page else None)
     if as_json:
         say_json([each.summary for each in checked])
     else:
@@ -291,11 +293,12 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Measure how far a reference is from itself, and propose limits: exit 1 when a planted fault would pass."""
-    from harness import jobs, store
+    from harness import store
+    from harness.jobs import calibrating
     from harness.terminal import progress, say, say_json, table_of_calibration
 
     with progress() as teller:
-        found = jobs.calibrate(scenario, arm, write=write, runs_folder=runs_dir, teller=teller)
+        found = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, teller=teller)
     if out is not None:
         store.save(found.calibration, out)
     if as_json:
@@ -342,10 +345,10 @@ def generate(
     ] = False,
 ) -> None:
     """Make one picture, with the options of the porting note's inference script."""
-    from harness import jobs
+    from harness.jobs import generating
     from harness.terminal import LogTeller, say
 
-    wish = jobs.Wish(
+    wish = generating.Wish(
         model_path=model_path,
         prompt=prompt,
         input_image=input_image,
@@ -360,7 +363,7 @@ def generate(
         dtype=dtype,
         trust_remote_code=trust_remote_code,
     )
-    made = jobs.generate(wish, LogTeller(output_image, model_path))
+    made = generating.generate(wish, LogTeller(output_image, model_path))
     for failure in made.failures:
         say(f"error: {failure.stage}: {failure.error}: {failure.message}\n{failure.traceback}", error=True)
     if not made.samples:
@@ -383,12 +386,12 @@ def doctor(
 
     With --baseline also 3 for a damaged baseline, 7 for one that is not comparable and 4 for a missing one.
     """
-    from harness import jobs
-    from harness.records import Status
+    from harness.jobs import examining
+    from harness.records import Status, exit_code
     from harness.terminal import say_json, table_of_findings
 
-    states = jobs.examine_baselines(baseline, baselines_dir) if baseline else []
-    machine = jobs.doctor(device)
+    states = examining.examine_baselines(baseline, baselines_dir) if baseline else []
+    machine = examining.doctor(device)
     diagnosis = machine.model_copy(update={"findings": [*(each.finding for each in states), *machine.findings]})
     if as_json:
         say_json(diagnosis.model_dump(mode="json"))
@@ -396,17 +399,17 @@ def doctor(
         table_of_findings(diagnosis)
     code = machine.exit_code(strict=strict)
     if code != RunError.exit_code and any(each.status is not Status.IDENTICAL for each in states):
-        code = jobs.exit_code([each.status for each in states])
+        code = exit_code([each.status for each in states])
     raise typer.Exit(code)
 
 
 @app.command()
 def selftest(as_json: AsJson = False) -> None:
     """Hold the comparator to known answers on this machine: exit 3 when one is wrong."""
-    from harness import jobs
+    from harness.jobs import examining
     from harness.terminal import say_json, table_of_checks
 
-    found = jobs.selftest()
+    found = examining.selftest()
     if as_json:
         say_json([asdict(each) for each in found])
     else:
@@ -435,9 +438,9 @@ def accept(
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
     """Make a run the baseline of its scenario and arm."""
-    from harness import jobs
+    from harness.jobs import baselines
 
-    made = jobs.accept_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes)
+    made = baselines.accept_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes)
     _say_baselines("accepted", [made])
 
 
@@ -459,10 +462,10 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Hash every file again: exit 3 when one is damaged, missing or surplus."""
-    from harness import jobs
+    from harness.jobs import baselines
     from harness.terminal import say, say_json
 
-    found = jobs.verify_baselines(baselines_dir, names or [], scenarios_dir)
+    found = baselines.verify_baselines(baselines_dir, names or [], scenarios_dir)
     if as_json:
         say_json([asdict(each) for each in found])
     else:
@@ -484,9 +487,9 @@ def pack(
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
     """Write a baseline as one file that can be carried to another machine."""
-    from harness import jobs
+    from harness.jobs import baselines
 
-    _say_baselines("packed", [jobs.pack_baseline(baselines_dir, name, out)])
+    _say_baselines("packed", [baselines.pack_baseline(baselines_dir, name, out)])
 
 
 @baseline.command()
@@ -496,9 +499,9 @@ def unpack(
     replace: Replace = False,
 ) -> None:
     """Put a packed baseline in its place, after hashing all of it."""
-    from harness import jobs
+    from harness.jobs import baselines
 
-    _say_baselines("unpacked", [jobs.unpack_baseline(file, baselines_dir, replace=replace)])
+    _say_baselines("unpacked", [baselines.unpack_baseline(file, baselines_dir, replace=replace)])
 
 
 @baseline.command()
@@ -508,9 +511,9 @@ def push(
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
     """Put packs of baselines where other machines can pull them."""
-    from harness import jobs
+    from harness.jobs import baselines
 
-    _say_baselines("pushed", jobs.push_baselines(baselines_dir, names or [], target))
+    _say_baselines("pushed", baselines.push_baselines(baselines_dir, names or [], target))
 
 
 @baseline.command()
@@ -521,16 +524,16 @@ def pull(
     replace: Replace = False,
 ) -> None:
     """Get baselines that another machine pushed, and unpack them."""
-    from harness import jobs
+    from harness.jobs import baselines
 
-    _say_baselines("pulled", jobs.pull_baselines(source, names or [], baselines_dir, replace=replace))
+    _say_baselines("pulled", baselines.pull_baselines(source, names or [], baselines_dir, replace=replace))
 
 
 def _list(what: str, runs_dir: Path, scenarios_dir: Path, baselines_dir: Path, *, as_json: bool) -> None:
-    from harness import jobs
+    from harness.jobs import listing
     from harness.terminal import say, say_json
 
-    rows = jobs.listed(what, runs_folder=runs_dir, scenarios_folder=scenarios_dir, baselines_folder=baselines_dir)
+    rows = listing.listed(what, runs_folder=runs_dir, scenarios_folder=scenarios_dir, baselines_folder=baselines_dir)
     if as_json:
         say_json(rows)
         return
@@ -615,7 +618,7 @@ def _selection(
     baselines_dir: Path,
     permission: Permission,
 ) -> Selection:
-    from harness.jobs import Selection
+    from harness.jobs.making import Selection
 
     return Selection(
         arms=arm or [],
@@ -650,6 +653,6 @@ def _tell(comparisons: list[Comparison], *, as_json: bool) -> NoReturn:
 
 
 def _leave(statuses: list[Status]) -> NoReturn:
-    from harness.jobs import exit_code
+    from harness.records import exit_code
 
     raise typer.Exit(exit_code(statuses))

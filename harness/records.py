@@ -190,6 +190,15 @@ def worst(statuses: list[Status]) -> Status:
     return min(judged, key=lambda status: order.index(status) if status in order else len(order))
 
 
+def exit_code(statuses: list[Status]) -> int:
+    """Exit code of the worst status; nothing judged at all is an error.
+
+    >>> exit_code([Status.IDENTICAL, Status.DRIFT]), exit_code([Status.IDENTICAL]), exit_code([])
+    (1, 0, 3)
+    """
+    return EXIT_CODES[worst(statuses)]
+
+
 # --- what a user writes ----------------------------------------------------------------------------------------------
 
 

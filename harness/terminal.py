@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from harness.compare.pictures import are_identical
-from harness.jobs import Teller
+from harness.jobs.telling import Teller
 from harness.records import EXIT_CODES, Appearance, Scope, Severity, Status, unused_waivers
 from harness.run.events import Generating, Loaded, Sampled, Started, Stepped
 from harness.text import ascii_only, one_line, printable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from harness.compare.selftest import Check
-    from harness.jobs import Checked
+    from harness.jobs.checking import Checked
     from harness.records import Calibration, Comparison, Diagnosis, FolderDiff, Measurement, PicturePair, Plan, Run
     from harness.run.events import Event
     from harness.run.supervisor import ChosenDevice

@@ -147,9 +147,10 @@ def test_every_import_goes_down() -> None:
 def test_the_reader_sees_the_house() -> None:
     seen = {(each.source, each.target) for each in imports(ROOT)}
     assert {
-        ("harness.cli", "harness.jobs"),  # inside a function
-        ("harness.jobs", "harness.store"),  # from harness import store
-        ("harness.jobs", "harness.compare.comparator"),
+        ("harness.cli", "harness.jobs.checking"),  # inside a function
+        ("harness.jobs.checking", "harness.store"),  # from harness import store
+        ("harness.jobs.checking", "harness.compare.comparator"),
+        ("harness.jobs.checking", "harness.jobs.making"),
         ("harness.contracts", "harness.records"),  # under TYPE_CHECKING
         ("harness.metrics.ssim", "harness.metrics._windows"),
         ("harness.adapters._pipelines", "torch"),
@@ -177,26 +178,26 @@ PLANTED = {
     ),
     "the package itself imports a job": (
         "__init__.py",
-        "from harness.jobs import check\n",
-        "harness (floor 0) may not import harness.jobs (floor 3)",
+        "from harness.jobs import checking\n",
+        "harness (floor 0) may not import harness.jobs.checking (floor 3)",
         DOWN_ONLY,
     ),
     "a part imports a job": (
         "metrics/ssim.py",
-        "from harness.jobs import check\n",
-        "harness.metrics.ssim (floor 1) may not import harness.jobs (floor 3)",
+        "from harness.jobs.checking import check\n",
+        "harness.metrics.ssim (floor 1) may not import harness.jobs.checking (floor 3)",
         DOWN_ONLY,
     ),
     "an act imports a job": (
         "run/child.py",
-        "import harness.jobs as work\n",
-        "harness.run.child (floor 2) may not import harness.jobs (floor 3)",
+        "import harness.jobs.checking as work\n",
+        "harness.run.child (floor 2) may not import harness.jobs.checking (floor 3)",
         DOWN_ONLY,
     ),
     "a job imports the door": (
-        "jobs.py",
+        "jobs/checking.py",
         "from harness.terminal import say\n",
-        "harness.jobs (floor 3) may not import harness.terminal (floor 4)",
+        "harness.jobs.checking (floor 3) may not import harness.terminal (floor 4)",
         DOWN_ONLY,
     ),
     "an arrow for a type only": (
@@ -213,8 +214,8 @@ PLANTED = {
     ),
     "a relative arrow": (
         "compare/gates.py",
-        "from ..jobs import check\n",
-        "harness.compare.gates (floor 2) may not import harness.jobs (floor 3)",
+        "from ..jobs.checking import check\n",
+        "harness.compare.gates (floor 2) may not import harness.jobs.checking (floor 3)",
         DOWN_ONLY,
     ),
     "a relative arrow to a sibling": (
@@ -284,9 +285,9 @@ PLANTED = {
         NO_LOOKING,
     ),
     "a job imports a part": (
-        "jobs.py",
+        "jobs/reporting.py",
         "from harness.render.html import render\n",
-        "harness.jobs (floor 3) may not import harness.render.html (floor 1)",
+        "harness.jobs.reporting (floor 3) may not import harness.render.html (floor 1)",
         BY_NAME,
     ),
     "an act imports a part": (
@@ -339,7 +340,8 @@ PLANTED = {
     ),
 }
 
-NEIGHBOURS = ["cli", "terminal", "jobs", "store", "noise", "records", "images", "contracts", "plugins", "__init__"]
+NEIGHBOURS = ["cli", "terminal", "store", "noise", "records", "images", "contracts", "plugins", "__init__"]
+NEIGHBOURS += ["jobs/__init__", "jobs/checking", "jobs/making", "jobs/reporting"]
 NEIGHBOURS += ["run/__init__", "run/child", "run/worker/__main__", "compare/__init__", "compare/gates"]
 NEIGHBOURS += ["metrics/__init__", "metrics/ssim", "metrics/psnr_db", "metrics/_windows", "render/html"]
 NEIGHBOURS += ["adapters/deepgen", "backends/cpu", "models/small/__init__", "models/other/layout"]
@@ -363,9 +365,13 @@ def test_a_planted_arrow_is_found_with_its_line(fault: str, tmp_path: Path) -> N
 
 
 ALLOWED = {
-    "the door asks a job": ("cli.py", "from harness import jobs\nfrom harness.terminal import say\n"),
+    "the door asks a job": ("cli.py", "from harness.jobs import checking\nfrom harness.terminal import say\n"),
     "the door uses a word": ("terminal.py", "from harness.records import Status\nfrom harness.run import child\n"),
-    "a job calls acts": ("jobs.py", "from harness import plugins, store\nfrom harness.compare.gates import judge\n"),
+    "a job calls acts": ("jobs/checking.py", "from harness import store\nfrom harness.compare.gates import judge\n"),
+    "jobs share their steps": (
+        "jobs/checking.py",
+        "from harness.jobs.making import Selection\nimport harness.plugins\n",
+    ),
     "an act uses its own rooms": ("run/child.py", "from harness.run.worker import __main__\nimport harness\n"),
     "a part shares with its kind": ("metrics/ssim.py", "from harness.metrics import _windows\nimport numpy\n"),
     "a part shares relatively": ("metrics/ssim.py", "from ._windows import RADIUS\nfrom ..contracts import Measured\n"),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import jobs, plugins, store
+from harness import plugins, store
+from harness.jobs import checking, reporting
 from tests.render import sample_reports
 
 if TYPE_CHECKING:
@@ -35,26 +36,26 @@ def test_a_failed_check_has_written_all_reports_and_the_page_of_the_step(
 
 def made_summary(folder: Path) -> str:
     report = sample_reports.unstable(folder)
-    (path,) = jobs.write_report(report, folder, folder / store.REPORT_FOLDER, ["summary"])
+    (path,) = reporting.write_report(report, folder, folder / store.REPORT_FOLDER, ["summary"])
     return path.read_text(encoding="utf-8")
 
 
 def test_a_page_without_room_gets_a_line_and_a_full_one_nothing(tmp_path: Path) -> None:
     report, whole = sample_reports.unstable(tmp_path), made_summary(tmp_path)
     page = tmp_path / "page.md"
-    jobs._add_to_step_summary(page, tmp_path, report)
+    checking._add_to_step_summary(page, tmp_path, report)
     assert page.read_text(encoding="utf-8") == f"{whole}\n"
 
     page.write_text("x" * (MEBIBYTE - 10_000), encoding="utf-8")
-    jobs._add_to_step_summary(page, tmp_path, report)
+    checking._add_to_step_summary(page, tmp_path, report)
     added = page.read_text(encoding="utf-8").lstrip("x")
     assert added == f"**UNSTABLE: deepgen-t2i**, see the report in {tmp_path.name}\n\n"
 
     page.write_text("x" * (MEBIBYTE - 10), encoding="utf-8")
-    jobs._add_to_step_summary(page, tmp_path, report)
+    checking._add_to_step_summary(page, tmp_path, report)
     assert page.stat().st_size == MEBIBYTE - 10
 
 
 def test_the_largest_summary_fits_on_an_empty_page() -> None:
     most = plugins.load("render", "summary").MOST_BYTES  # type: ignore[attr-defined]
-    assert most < jobs._STEP_SUMMARY_BYTES - jobs._LINES_BYTES
+    assert most < checking._STEP_SUMMARY_BYTES - checking._LINES_BYTES

@@ -21,7 +21,9 @@ HEAVY = ("torch", "torch_npu", "diffusers", "transformers")
 
 DOOR = "from harness.cli import main; code = main({words!r}); assert code == 0, code"
 IMPORTS = {
-    "the jobs": "import harness.jobs",
+    "the jobs": "import importlib, pkgutil, harness.jobs\n"
+    "names = [each.name for each in pkgutil.iter_modules(harness.jobs.__path__)]\n"
+    "assert len([importlib.import_module(f'harness.jobs.{name}') for name in names]) > 10",
     "the acts": "import harness.compare.comparator, harness.compare.gates, harness.run.supervisor, harness.store",
     "every part": "from harness import contracts, plugins\n"
     "loaded = [plugins.load(kind, name) for kind in contracts.KINDS for name in plugins.names(kind)]\n"

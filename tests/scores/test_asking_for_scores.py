@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import jobs, scenario
+from harness import scenario
 from harness.errors import ScenarioError
+from harness.jobs.calibrating import doubtful_limits
 
 if TYPE_CHECKING:
     from tests.command_line import RunHarness, WriteScenario
@@ -23,7 +24,7 @@ def limit(**changes: Any) -> dict[str, Any]:
 def test_scores_and_a_limit_on_their_difference_are_taken(write_scenario: WriteScenario) -> None:
     asked = scenario.load(write_scenario(arms=ARMS, scores=[SCORE], limits=[limit()])).scenario
     assert (asked.scores, asked.parity_margin) == ([SCORE], 0.01)
-    assert jobs.doubtful_limits(asked) == [], "a margin is a choice, nothing that calibration measures"
+    assert doubtful_limits(asked) == [], "a margin is a choice, nothing that calibration measures"
 
 
 @pytest.mark.parametrize(

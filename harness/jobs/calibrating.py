@@ -1,0 +1,224 @@
+"""Measure what limits should be, and say which were not measured: the verbs calibrate and validate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from harness import plugins, scenario, store
+from harness.calibrate.floors import floors, step_floors
+from harness.calibrate.rule import DISTURBANCES, NEAR_FACTOR, Measured, lower_dtypes, proposed, too_near
+from harness.compare.comparator import StoredRun, compare_samples, sample_steps
+from harness.compare.planted import detections
+from harness.errors import RunError, UnknownName, UsageError
+from harness.files import write_atomically
+from harness.jobs.making import Selection, command_of, made_runs
+from harness.records import (
+    Calibration,
+    FloorSource,
+    NoiseMode,
+    Perturbation,
+    PerturbationKind,
+    Repeats,
+    Role,
+    Run,
+    Scenario,
+    Scope,
+)
+from harness.yaml_edit import replace_entries, require_block_list
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from harness.jobs.telling import Teller
+    from harness.records import Arm, Plan
+    from harness.scenario import LoadedScenario
+
+CALIBRATION_FILE = "calibration.json"
+"""Name of what a calibration found, in its job folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrated:
+    """What calibrating one scenario gave."""
+
+    folder: Path
+    """Job folder."""
+    calibration: Calibration
+    """Floors, proposed limits, and what they say about planted faults."""
+    written: bool
+    """Whether the limits were put into the scenario."""
+
+
+def calibrate(path: Path, arm_name: str | None, *, write: bool, runs_folder: Path, teller: Teller) -> Calibrated:
+    """Measure a reference's own noise floor, propose limits, and plant faults that they must not let pass.
+
+    With ``write`` the limits take the place of those with evidence in the scenario, unless a planted fault passes.
+
+    Raises:
+        UsageError: the scenario has no reference that could be calibrated, or its limits could not be written.
+        RunError: a run failed, or there is no floor.
+    """
+    question = scenario.load(path)
+    arm = _calibrated_arm(question.scenario, arm_name)
+    if write:
+        require_block_list(_text(path), "limits")
+    selection = Selection(arms=[arm.name], runs_folder=runs_folder)
+    plans = _calibration_plans(scenario.for_calibration(question), arm)
+    command = command_of("calibrate", question, selection)
+    with made_runs(question, selection, command, teller, list(plans.values())) as (folder, runs, _):
+        stored = {
+            source: StoredRun(run=_whole(run), folder=folder / run.plan.arm.name)
+            for source, run in zip(plans, runs, strict=True)
+        }
+        calibration = _calibration(question, arm, stored)
+        store.save(calibration, folder / CALIBRATION_FILE)
+    if write and not calibration.missed:
+        _write_limits(question, calibration)
+    return Calibrated(folder=folder, calibration=calibration, written=write and not calibration.missed)
+
+
+def doubtful_limits(asked: Scenario) -> list[str]:
+    """What should be measured before it is relied on: limits against a reference without evidence, or too near to it.
+
+    A promise of identical bytes needs none.
+    """
+    doubts = []
+    for index, limit in enumerate(asked.limits):
+        if limit.scope is not Scope.REFERENCE or limit.metric == "identical" or limit.ratio_to is not None:
+            continue
+        if limit.metric in asked.scores:  # how near two scores must be is a choice, nothing to be measured
+            continue
+        metric = plugins.load("metrics", limit.metric)
+        if limit.evidence is None:
+            doubts.append(
+                f"limits[{index}] ({limit.rule}) has no evidence; harness calibrate measures what it should be"
+            )
+        elif too_near(limit, metric.UNIT, metric.BETTER):
+            doubts.append(
+                f"limits[{index}] ({limit.rule}) allows less than {NEAR_FACTOR} times the worst error of its evidence "
+                f"({limit.evidence.worst:g}), so correct results may break it; harness calibrate measures it again"
+            )
+    return doubts
+
+
+def _calibrated_arm(asked: Scenario, name: str | None) -> Arm:
+    references = {arm.name: arm for arm in asked.arms if arm.role is Role.REFERENCE}
+    if not references:
+        raise UsageError(
+            f"{asked.name} has no reference arm, and calibrate measures how far a reference is from itself; add an arm "
+            "with role: reference."
+        )
+    if name is None and len(references) > 1:
+        raise UsageError(
+            f"{asked.name} has {len(references)} reference arms; name one: --arm {' or '.join(references)}."
+        )
+    if name is not None and name not in references:
+        raise UnknownName(f"reference arm of {asked.name}", name, references)
+    arm = references[name or next(iter(references))]
+    if (arm.noise or asked.noise) is NoiseMode.DEVICE:
+        raise UsageError(f"{arm.name} draws its noise on its device, where nothing is disturbed; set noise: portable.")
+    return arm
+
+
+def _calibration_plans(question: LoadedScenario, arm: Arm) -> dict[FloorSource, Plan]:
+    """The runs that show how far a reference may be from itself: each in one process, so that weights load once.
+
+    Modules are disturbed in float32 only: in a half type the noise's last bit already draws every later rounding anew.
+    """
+    dtype = arm.dtype or question.scenario.model.dtype
+    lower = lower_dtypes(dtype, _candidate_dtypes(question.scenario))
+    twice = arm.model_copy(update={"repeats": Repeats(in_process=2, processes=1)})
+    plans = {
+        FloorSource.REPEAT: scenario.plan(question, twice),
+        FloorSource.LATENT_ULP: _disturbed(question, arm, PerturbationKind.LATENT_ULP),
+    }
+    if dtype == "float32":
+        plans[FloorSource.MODULE_ULP] = _disturbed(question, arm, PerturbationKind.MODULE_ULP)
+    if lower:
+        coarse = _named(arm, lower[0]).model_copy(update={"dtype": lower[0]})
+        plans[FloorSource.PRECISION] = _disturbed(question, coarse, PerturbationKind.LATENT_ULP)
+    return plans
+
+
+def _disturbed(question: LoadedScenario, arm: Arm, kind: PerturbationKind) -> Plan:
+    repeats = Repeats(in_process=DISTURBANCES, processes=1)
+    named = _named(arm, kind.value.replace("_", "-")).model_copy(update={"repeats": repeats})
+    return scenario.plan(question, named).model_copy(update={"perturbation": Perturbation(kind=kind)})
+
+
+def _named(arm: Arm, suffix: str) -> Arm:
+    """The arm under a longer name, which is still no longer than a name may be."""
+    return arm.model_copy(update={"name": f"{arm.name[: 63 - len(suffix)]}-{suffix}"})
+
+
+def _candidate_dtypes(asked: Scenario) -> list[str]:
+    return [arm.dtype or asked.model.dtype for arm in asked.arms if arm.role is Role.CANDIDATE]
+
+
+def _whole(run: Run) -> Run:
+    """A run in which nothing failed.
+
+    Raises:
+        RunError: something did.
+    """
+    if run.failures:
+        first = run.failures[0]
+        raise RunError(f"{run.id}: {first.stage}: {first.message} Limits are taken from whole runs only.")
+    return run
+
+
+def _calibration(question: LoadedScenario, arm: Arm, stored: Mapping[FloorSource, StoredRun]) -> Calibration:
+    """Floors from all runs, limits from the floors, and planted faults held against the limits."""
+    plain = stored[FloorSource.REPEAT]
+    healthy = stored.get(FloorSource.PRECISION) or stored[FloorSource.LATENT_ULP]
+    environment = plain.run.environment
+    lower = stored.get(FloorSource.PRECISION)
+    measured = Measured(
+        date=datetime.now(UTC).date(),
+        device=f"{plain.run.backend}:{environment.device_name if environment else 'unknown'}",
+        seeds=plain.run.plan.seeds,
+        cases=[case.id for case in plain.run.plan.cases],
+        reference_dtype=plain.run.plan.model.dtype,
+        candidate_dtype=(lower or plain).run.plan.model.dtype,
+        arm=arm.name if [each.role for each in question.scenario.arms].count(Role.REFERENCE) > 1 else None,
+    )
+    found = floors({source: compare_samples(each, plain) for source, each in stored.items()})
+    limits = proposed(found, measured)
+    return Calibration(
+        scenario=question.scenario.name,
+        scenario_digest=question.digest,
+        arm=arm.name,
+        device=measured.device,
+        simulated=environment.simulated if environment else False,
+        reference_dtype=measured.reference_dtype,
+        candidate_dtype=measured.candidate_dtype,
+        date=measured.date,
+        seeds=measured.seeds,
+        cases=measured.cases,
+        floors=found,
+        steps=step_floors({source: sample_steps(each, plain) for source, each in stored.items()}),
+        limits=limits,
+        detections=detections(limits, healthy, plain),
+    )
+
+
+def _write_limits(question: LoadedScenario, calibration: Calibration) -> None:
+    """Put proposed limits into a scenario file in the place of those with evidence for the same arm."""
+    arm = calibration.limits[0].arm
+    owned = [
+        index
+        for index, limit in enumerate(question.scenario.limits)
+        if limit.evidence is not None and limit.scope is Scope.REFERENCE and limit.arm in {None, arm}
+    ]
+    added = [limit.model_dump(mode="json", exclude_none=True) for limit in calibration.limits]
+    edited = replace_entries(_text(question.path), "limits", drop=owned, add=added)
+    write_atomically(question.path, edited.encode("utf-8"))
+    scenario.load(question.path)
+
+
+def _text(path: Path) -> str:
+    """The text of a file with its own line ends."""
+    return path.read_bytes().decode("utf-8")

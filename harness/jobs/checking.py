@@ -1,0 +1,164 @@
+"""Run scenarios, and compare, judge and report them: the verbs check and run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness import plugins, scenario, store
+from harness.compare.comparator import StoredRun, compare_repeats, compare_runs, missing_baseline
+from harness.compare.gates import judge
+from harness.compare.parity import with_parities
+from harness.compare.scores import score_run
+from harness.jobs.comparing import comparison_file, today
+from harness.jobs.making import Selection, command_of, made_runs
+from harness.jobs.reporting import FORMATS, report_of, write_report
+from harness.records import ArmScores, Comparison, Limit, Report, Role, Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.jobs.references import References
+    from harness.jobs.telling import Teller
+    from harness.scenario import LoadedScenario
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What checking one scenario gave."""
+
+    folder: Path
+    """Job folder."""
+    report: Report
+    """Records behind the report."""
+    files: list[Path]
+    """Report files."""
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """What a machine wants to know at once."""
+        return {
+            "scenario": self.report.scenario.name,
+            "outcome": self.report.outcome,
+            "folder": str(self.folder),
+            "comparisons": [
+                {
+                    "arm": each.actual.arm,
+                    "against": each.expected.arm,
+                    "scope": each.scope,
+                    "outcome": each.outcome,
+                    "message": each.message,
+                    "notices": each.notices,
+                    "parities": [parity.message for parity in each.parities],
+                }
+                for each in self.report.comparisons
+            ],
+            "retried": [
+                {"arm": run.plan.arm.name, "message": failure.message}
+                for run in self.report.runs
+                for failure in run.retried
+            ],
+        }
+
+
+def check(
+    paths: list[Path], selection: Selection, teller: Teller, *, step_summary: Path | None = None
+) -> list[Checked]:
+    """Run scenarios, compare, judge and report: the job for CI and for every day.
+
+    ``step_summary`` is the page of a CI step; each scenario's summary is added to it.
+    """
+    questions = [scenario.load(path) for path in paths]
+    checked = []
+    for question in questions:
+        command = command_of("check", question, selection)
+        with made_runs(question, selection, command, teller) as (folder, runs, references):
+            scores = _scores(question, _made(folder, runs) + references.stored(folder), folder)
+            compared = [with_parities(each, scores) for each in _comparisons(folder, runs, references)]
+            comparisons = [judge(each, today=today()) for each in compared]
+            for comparison in comparisons:
+                store.save(comparison, folder / comparison_file(comparison))
+            taken = [each.run for each in references.stored(folder)]
+            report = report_of(question.scenario, command, [*runs, *taken], comparisons, list(scores.values()))
+            files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS))
+            if step_summary is not None:
+                _add_to_step_summary(step_summary, folder, report)
+        checked.append(Checked(folder=folder, report=report, files=files))
+    return checked
+
+
+def run(paths: list[Path], selection: Selection, teller: Teller) -> list[Path]:
+    """Run scenarios and keep the samples and their scores; gives the run folders. Nothing is compared."""
+    questions = [scenario.load(path) for path in paths]
+    folders = []
+    for question in questions:
+        with made_runs(question, selection, command_of("run", question, selection), teller) as (folder, runs, _):
+            _scores(question, _made(folder, runs), folder)
+            folders += [folder / each.plan.arm.name for each in runs]
+    return folders
+
+
+def _comparisons(folder: Path, runs: list[Run], kept: References) -> list[Comparison]:
+    """Every arm with itself, then every candidate with every reference, run here or kept in the store."""
+    stored = _made(folder, runs)
+    repeats = [compare_repeats(each, limits=each.run.plan.limits, base=folder) for each in stored]
+    candidates = [each for each in stored if each.run.plan.arm.role is Role.CANDIDATE]
+    references = [each for each in stored if each.run.plan.arm.role is Role.REFERENCE] + kept.stored(folder)
+    compared = [
+        compare_runs(
+            candidate,
+            reference,
+            limits=candidate.run.plan.limits,
+            base=folder,
+            others=_others(candidate.run.plan.limits, reference, references),
+        )
+        for candidate in candidates
+        for reference in references
+    ]
+    missing = [
+        missing_baseline(candidate, kept.arms[arm], why, limits=candidate.run.plan.limits, base=folder)
+        for candidate in candidates
+        for arm, why in kept.missing.items()
+    ]
+    return [*repeats, *compared, *missing]
+
+
+def _others(limits: list[Limit], reference: StoredRun, references: list[StoredRun]) -> list[StoredRun]:
+    """Arms that a limit against a reference divides by."""
+    name = reference.run.plan.arm.name
+    wanted = {limit.ratio_to for limit in limits if limit.arm == name}
+    return [each for each in references if each.run.plan.arm.name in wanted]
+
+
+def _made(folder: Path, runs: list[Run]) -> list[StoredRun]:
+    """The runs of a job with their folders."""
+    return [StoredRun(run=each, folder=folder / each.plan.arm.name) for each in runs]
+
+
+def _scores(question: LoadedScenario, stored: list[StoredRun], folder: Path) -> dict[str, ArmScores]:
+    """Score every arm and keep that in the job's folder; by run, and empty where the scenario asks for no score."""
+    if not question.scenario.scores:
+        return {}
+    scores = [score_run(each, question.scenario, question.input_images) for each in stored]
+    for each in scores:
+        store.save(each, folder / store.scores_file(each.arm))
+    return {each.run: each for each in scores}
+
+
+_STEP_SUMMARY_BYTES = 1 << 20
+"""Size above which a CI system shows nothing of a step's summary."""
+
+_LINES_BYTES = 48_000
+"""What whole summaries leave free in it for the lines of scenarios whose summary has no room."""
+
+
+def _add_to_step_summary(page: Path, folder: Path, report: Report) -> None:
+    """Add the summary of a report to the page of a CI step; where it has no room, in one line how it ended."""
+    name = plugins.load("render", "summary").FILE_NAME
+    whole = (folder / store.REPORT_FOLDER / name).read_text(encoding="utf-8")
+    line = f"**{report.outcome.value.upper()}: {report.scenario.name}**, see the report in {folder.name}\n"
+    room_bytes = _STEP_SUMMARY_BYTES - (page.stat().st_size if page.exists() else 0)
+    text = whole if len(whole.encode()) < room_bytes - _LINES_BYTES else line
+    if len(text.encode()) < room_bytes:
+        with page.open("a", encoding="utf-8") as stream:
+            stream.write(f"{text}\n")

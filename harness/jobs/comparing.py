@@ -1,0 +1,98 @@
+"""Compare stored runs and judge stored comparisons: the verbs compare and gate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from harness import scenario, store
+from harness.compare.comparator import StoredRun, compare_repeats, compare_runs
+from harness.compare.gates import judge
+from harness.compare.parity import with_parities
+from harness.errors import UsageError
+from harness.records import MANIFEST_FILE, RUN_FILE, ArmScores, Comparison, Manifest, Scope
+from harness.store import baselines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+    from pathlib import Path
+
+
+def are_pictures(actual: Path, expected: Path) -> bool:
+    """Whether both are picture files, or folders that no run made.
+
+    Raises:
+        UsageError: one is a run and the other is not: what a picture began with is known on one side only.
+    """
+    foreign = [not (path / RUN_FILE).is_file() and not _holds_runs(path) for path in (actual, expected)]
+    if foreign[0] != foreign[1]:
+        run, pictures = (expected, actual) if foreign[0] else (actual, expected)
+        raise UsageError(
+            f"{run} is a run and {pictures} is not. Compare two runs, or two folders of pictures; pictures that "
+            "something else made become a run with the adapter 'images'."
+        )
+    return foreign[0]
+
+
+def _holds_runs(path: Path) -> bool:
+    return any(path.glob(f"*/{RUN_FILE}"))
+
+
+def compare(actual: Path, expected: Path, out: Path | None, ratio_to: Sequence[Path] = ()) -> tuple[Path, Comparison]:
+    """Compare two run folders, or one with itself for its repeats; gives the file and the judged comparison.
+
+    A baseline's folder is hashed before it is believed. ``ratio_to`` are run folders of arms that limits with
+    ``ratio_to`` divide by.
+    """
+    base = out.parent if out else actual.parent
+    mine = _stored(actual)
+    if actual.resolve() == expected.resolve():
+        comparison = compare_repeats(mine, limits=mine.run.plan.limits, base=base.resolve())
+    else:
+        others = [_stored(each) for each in ratio_to]
+        limits, theirs = mine.run.plan.limits, _stored(expected)
+        compared = compare_runs(mine, theirs, limits=limits, base=base.resolve(), others=others)
+        comparison = with_parities(compared, kept_scores([mine, theirs]))
+    judged = judge(comparison, today=today())
+    # What lies elsewhere may have an arm of the same name as one of this job, whose comparison is kept.
+    elsewhere = "" if expected.resolve().parent == actual.resolve().parent else expected.resolve().parent.name
+    return store.save(judged, out or base / comparison_file(judged, elsewhere)), judged
+
+
+def gate(paths: list[Path], scenario_path: Path | None) -> list[Comparison]:
+    """Judge stored comparisons again, with the limits and waivers they carry or a scenario's; measures nothing."""
+    asked = scenario.load(scenario_path).scenario if scenario_path else None
+    limits, waivers = (asked.limits, asked.waivers) if asked else (None, None)
+    return [judge(store.load_comparison(path), limits, waivers, today=today()) for path in paths]
+
+
+def _stored(folder: Path) -> StoredRun:
+    """A run folder, a baseline's folder or a job's copy of one."""
+    place = folder.resolve()
+    if (place / MANIFEST_FILE).exists():
+        kept = baselines.read(place.parents[1], f"{place.parent.name}/{place.name}")
+        return StoredRun(run=kept.run, folder=kept.folder, manifest=kept.manifest)
+    copied = place / baselines.TAKEN_FILE
+    manifest = store.load(Manifest, copied) if copied.exists() else None
+    return StoredRun(run=store.load_run(folder), folder=place, manifest=manifest)
+
+
+def kept_scores(stored: list[StoredRun]) -> dict[str, ArmScores]:
+    """Scores that were kept beside the folders of runs, by run."""
+    paths = [each.folder.parent / store.scores_file(each.run.plan.arm.name) for each in stored]
+    found = [store.load(ArmScores, path) for path in paths if path.is_file()]
+    return {each.run: each for each in found}
+
+
+def comparison_file(comparison: Comparison, elsewhere: str = "") -> str:
+    """Name of a comparison's file; ``elsewhere`` is the folder of an expected run that is not of the same job."""
+    arms = comparison.actual.arm
+    if comparison.scope is Scope.REFERENCE:
+        arms += f"-against-{'.'.join(filter(None, (elsewhere, comparison.expected.arm)))}"
+    return f"comparison-{comparison.scope}-{arms}.json"
+
+
+def today() -> date:
+    """The day that decides which waivers hold; it changes at midnight UTC, everywhere at once."""
+    return datetime.now(UTC).date()

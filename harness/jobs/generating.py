@@ -1,0 +1,85 @@
+"""Make one picture: the verb generate."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import scenario
+from harness.images import read_picture, write_picture
+from harness.records import Run, Task
+from harness.run.sources import prepare
+from harness.run.supervisor import Order, choose_device, make_run
+
+if TYPE_CHECKING:
+    from harness.jobs.telling import Teller
+    from harness.scenario import LoadedScenario
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """One picture somebody wants, in the words of the command line."""
+
+    model_path: str
+    prompt: str
+    input_image: Path | None
+    output_image: Path
+    height: int
+    width: int
+    seed: int
+    steps: int
+    guidance_scale: float
+    device: str
+    noise: str
+    dtype: str
+    trust_remote_code: bool
+
+    def loaded(self) -> LoadedScenario:
+        """The wish as a scenario of one case.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        task = Task.IMAGE_EDITING if self.input_image else Task.TEXT_TO_IMAGE
+        trusted = self.trust_remote_code or self.model_path.startswith("builtin:")
+        values = {
+            "name": "generate",
+            "summary": "One picture from the command line.",
+            "task": task,
+            "model": {"source": self.model_path, "dtype": self.dtype, "trust_remote_code": trusted},
+            "cases": [{"id": "picture", "prompt": self.prompt}],
+            "seeds": [self.seed],
+            "width": self.width,
+            "height": self.height,
+            "steps": self.steps,
+            "guidance_scale": self.guidance_scale,
+            "arms": [{"name": "picture", "device": self.device, "noise": self.noise, "switches": "as_shipped"}],
+            "repeats": {"in_process": 1, "processes": 1},
+        }
+        return scenario.of_options(values, self.input_image)
+
+
+def generate(wish: Wish, teller: Teller) -> Run:
+    """Make one picture in a worker, as every run does, and keep only the picture."""
+    question = wish.loaded()
+    plan = scenario.plan(question, question.scenario.arms[0])
+    with tempfile.TemporaryDirectory(prefix="harness-generate-") as scratch:
+        folder = Path(scratch)
+        device = choose_device(wish.device, folder)
+        model = prepare(question.model_source, plan.model, folder / "model")
+        teller.planned(plan, device)
+        order = Order(
+            plan=plan,
+            device=device,
+            model=model,
+            input_images=question.input_images,
+            folder=folder / "run",
+            run_id="generate",
+        )
+        made = make_run(order, teller.heard)
+        if made.samples:
+            wish.output_image.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(wish.output_image, read_picture(order.folder / made.samples[0].image.path))
+    return made

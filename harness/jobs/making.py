@@ -1,0 +1,204 @@
+"""Make the runs of a scenario in a job folder: what every verb that runs arms has in common."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import scenario, store
+from harness.errors import UnknownName
+from harness.jobs.references import References, read_references
+from harness.records import RUN_FILE, NoiseMode, Run
+from harness.run.sources import NO_COMMANDS, Permission, PreparedModel, prepare
+from harness.run.supervisor import ChosenDevice, Order, choose_device, code_digest, make_run, named_device
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from harness.jobs.telling import Teller
+    from harness.records import Arm, Plan
+    from harness.scenario import LoadedScenario
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which part of a scenario is run, and where."""
+
+    arms: list[str] = field(default_factory=list)
+    """Names of arms; empty for all."""
+    cases: list[str] = field(default_factory=list)
+    """Ids of cases; empty for all."""
+    seeds: list[int] = field(default_factory=list)
+    """Seeds; empty for all of the scenario's."""
+    device: str | None = None
+    """Replaces the device of candidate arms."""
+    repeats: int | None = None
+    """Replaces the repeats in one process."""
+    processes: int | None = None
+    """Replaces the number of processes."""
+    retries: int = 0
+    """How often, for each arm, a new process may take over after a failure of the machine."""
+    runs_folder: Path = Path("runs")
+    """Where job folders are made."""
+    permission: Permission = NO_COMMANDS
+    """Which commands of scenarios may run."""
+    baselines_folder: Path = Path("baselines")
+    """Where baselines are read."""
+
+
+@contextmanager
+def made_runs(
+    question: LoadedScenario,
+    selection: Selection,
+    command: list[str],
+    teller: Teller,
+    plans: list[Plan] | None = None,
+) -> Iterator[tuple[Path, list[Run], References]]:
+    """Make all runs of a scenario in a job folder; what is wrong with the question shows before the folder is made.
+
+    ``plans`` replaces the plans of the selected arms.
+
+    The folder stays locked while the caller works on it, and the job is finished when the caller is.
+    """
+    arms, kept = chosen_arms(question, selection, command[1]) if plans is None else ([], [])
+    plans = plans or plans_of(question, selection, arms)
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+        devices = _devices(plans, Path(scratch))
+        model = prepare(question.model_source, question.scenario.model, Path(scratch) / "model", selection.permission)
+        references = read_references(selection.baselines_folder, question, kept, plans)
+        plans = [references.with_noise(plan, model.identity.digest) for plan in plans]
+        for words in references.missing.values():
+            teller.noticed(words)
+        folder = _job_folder(question, selection, plans, references, devices, model, teller)
+        with store.locked(folder):
+            job = store.Job(state="unfinished", scenario=question.scenario, command=command)
+            store.save(job, folder / store.JOB_FILE)
+            references.take(folder)
+            yield (
+                folder,
+                [
+                    _made_run(
+                        Order(
+                            plan=plan,
+                            device=devices[plan.arm.name],
+                            model=model,
+                            input_images=question.input_images,
+                            folder=(folder / plan.arm.name).absolute(),
+                            run_id=f"{folder.name}/{plan.arm.name}",
+                            noise=references.given_noise(plan, folder),
+                            retries=selection.retries,
+                        ),
+                        teller,
+                    )
+                    for plan in plans
+                ],
+                references,
+            )
+            store.save(job.model_copy(update={"state": "finished"}), folder / store.JOB_FILE)
+
+
+def chosen_arms(question: LoadedScenario, selection: Selection, verb: str) -> tuple[list[Arm], list[Arm]]:
+    """Arms that are run, and arms that are read from the baseline store.
+
+    ``check`` never runs a baseline's arm: to name one chooses it among several. ``run`` makes the one that is named.
+
+    Raises:
+        UnknownName: the scenario has no arm of a name that was given.
+    """
+    arms = question.scenario.arms
+    for name in selection.arms:
+        if name not in {arm.name for arm in arms}:
+            raise UnknownName(f"arm of {question.scenario.name}", name, [arm.name for arm in arms])
+    named = [arm for arm in arms if arm.name in selection.arms]
+    live = [arm for arm in arms if not arm.baseline]
+    if verb == "run":
+        made = named or live
+        return made, [arm for arm in arms if arm.baseline and arm not in made]
+    return (
+        [arm for arm in named if not arm.baseline] or live,
+        [arm for arm in named if arm.baseline] or [arm for arm in arms if arm.baseline],
+    )
+
+
+def plans_of(question: LoadedScenario, selection: Selection, arms: list[Arm]) -> list[Plan]:
+    """A plan for every arm that is run."""
+    return [
+        scenario.plan(
+            question,
+            arm,
+            cases=selection.cases or None,
+            seeds=selection.seeds or None,
+            repeats=selection.repeats,
+            processes=selection.processes,
+            device=selection.device,
+        )
+        for arm in arms
+    ]
+
+
+def _devices(plans: list[Plan], scratch: Path) -> dict[str, ChosenDevice]:
+    """The device of every arm; each name is asked for once, and not at all where no worker opens it."""
+    outside = any(plan.noise is NoiseMode.UNVERIFIED for plan in plans)
+    found = {
+        wanted: named_device(wanted) if outside else choose_device(wanted, scratch)
+        for wanted in sorted({plan.arm.device for plan in plans})
+    }
+    return {plan.arm.name: found[plan.arm.device] for plan in plans}
+
+
+def _job_folder(  # noqa: PLR0913, PLR0917 - all that a fingerprint is made of
+    question: LoadedScenario,
+    selection: Selection,
+    plans: list[Plan],
+    references: References,
+    devices: Mapping[str, ChosenDevice],
+    model: PreparedModel,
+    teller: Teller,
+) -> Path:
+    """The folder of an interrupted job with the same fingerprints, or a new one."""
+    wanted = {
+        plan.arm.name: store.Fingerprint(
+            plan=plan.digest,
+            code=code_digest(plan.model.adapter),
+            host=devices[plan.arm.name].host_digest,
+            model=model.identity.digest,
+        )
+        for plan in plans
+    }
+    wanted |= {each.run.plan.arm.name: store.fingerprint(each.run) for each in references.stored(Path())}
+    if (old := store.resumable_job_folder(selection.runs_folder, wanted)) is not None:
+        teller.resumed(old)
+        return old
+    return store.new_job_folder(selection.runs_folder, question.scenario.name)
+
+
+def _made_run(order: Order, teller: Teller) -> Run:
+    """Make a run, or take the finished one that an interrupted job left."""
+    if (order.folder / RUN_FILE).exists():
+        stored = store.load(Run, order.folder / RUN_FILE)
+        if stored.state == "finished":
+            return stored
+    teller.planned(order.plan, order.device)
+    made = make_run(order, teller.heard)
+    teller.ran(made)
+    return made
+
+
+def command_of(verb: str, question: LoadedScenario, selection: Selection) -> list[str]:
+    """The command that asks the same question, with a path that holds wherever the scenarios folder is."""
+    words = ["harness", verb, f"scenarios/{question.scenario.name}.yaml"]
+    for flag, values in (("--arm", selection.arms), ("--case", selection.cases), ("--seed", selection.seeds)):
+        words += [word for value in values for word in (flag, str(value))]
+    for flag, value in (
+        ("--device", selection.device),
+        ("--repeats", selection.repeats),
+        ("--processes", selection.processes),
+        ("--retries", selection.retries or None),
+    ):
+        words += [] if value is None else [flag, str(value)]
+    words += ["--allow-command"] if selection.permission.every else []
+    words += ["--allowed-commands", selection.permission.listed.name] if selection.permission.listed else []
+    return words

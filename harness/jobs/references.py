@@ -1,0 +1,115 @@
+"""What the baseline store holds for a scenario."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.compare.comparability import input_differences
+from harness.compare.comparator import StoredRun
+from harness.errors import BaselineMissing, UsageError
+from harness.records import NoiseMode
+from harness.run.events import GivenNoise
+from harness.store import baselines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.records import Arm, CaseKey, Plan
+    from harness.scenario import LoadedScenario
+    from harness.store.baselines import Baseline
+
+
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """What the baseline store holds for a scenario."""
+
+    found: dict[str, Baseline] = field(default_factory=dict)
+    """Whole baselines that hold every selected case and seed, by arm."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Why there is none, and what makes it, by arm."""
+    keys: list[CaseKey] = field(default_factory=list)
+    """Selected cases and seeds."""
+    arms: dict[str, Arm] = field(default_factory=dict)
+    """Arms as the scenario writes them, by name."""
+
+    def with_noise(self, plan: Plan, model_digest: str) -> Plan:
+        """The plan with the noise of a baseline, where it would have portable noise and the two can be compared."""
+        if plan.noise is not NoiseMode.PORTABLE:
+            return plan
+        for baseline in self.found.values():
+            if _has_noise(baseline) and not input_differences(plan, model_digest, baseline.run):
+                return plan.model_copy(update={"noise_from": baseline.manifest.digest})
+        return plan
+
+    def given_noise(self, plan: Plan, folder: Path) -> list[GivenNoise]:
+        """Noise for a plan that takes it from a baseline, as files of the job's copy."""
+        for arm, baseline in self.found.items():
+            if baseline.manifest.digest == plan.noise_from:
+                firsts = [baseline.run.samples_of(key)[0] for key in self.keys]
+                return [
+                    GivenNoise(
+                        key=each.key, path=str((folder / arm / (each.noise_path or "")).absolute()), draws=each.draws
+                    )
+                    for each in firsts
+                ]
+        return []
+
+    def take(self, folder: Path) -> None:
+        """Copy the baselines into a job's folder."""
+        for arm, baseline in self.found.items():
+            baselines.take(baseline, self.keys, folder / arm)
+
+    def stored(self, folder: Path) -> list[StoredRun]:
+        """The job's copies."""
+        return [
+            StoredRun(run=baselines.selected(each.run, self.keys), folder=folder / arm, manifest=each.manifest)
+            for arm, each in self.found.items()
+        ]
+
+
+def read_references(baselines_folder: Path, question: LoadedScenario, arms: list[Arm], plans: list[Plan]) -> References:
+    """What the store holds for these arms.
+
+    Raises:
+        BaselineDamaged: a baseline is not what was accepted.
+        UsageError: two baselines differ in their noise, so one run cannot be held against both.
+    """
+    found, missing = {}, {}
+    for arm in arms:
+        name = f"{question.scenario.name}/{arm.name}"
+        steps = (
+            f"on the machine it belongs to: harness run {question.path.name} --arm {arm.name}; then harness baseline "
+            f"accept runs/JOB/{arm.name} --reason TEXT; and harness baseline pack and unpack carry it here"
+        )
+        try:
+            baseline = baselines.read(baselines_folder, name)
+        except BaselineMissing:
+            missing[arm.name] = f"there is no baseline {name} in {baselines_folder}. Make it {steps}"
+            continue
+        lacking = [str(key) for key in plans[0].keys if not baseline.run.samples_of(key)]
+        if lacking:
+            missing[arm.name] = f"the baseline {name} does not hold {', '.join(lacking)}. Make it again {steps}"
+        else:
+            found[arm.name] = baseline
+    _refuse_two_noises(found, plans[0].keys)
+    return References(found=found, missing=missing, keys=plans[0].keys, arms={arm.name: arm for arm in arms})
+
+
+def _refuse_two_noises(found: dict[str, Baseline], keys: list[CaseKey]) -> None:
+    noises = {
+        arm: [baseline.run.samples_of(key)[0].noise_digest for key in keys]
+        for arm, baseline in found.items()
+        if _has_noise(baseline)
+    }
+    (first, *others) = noises or [""]
+    for other in others:
+        if noises[other] != noises[first]:
+            raise UsageError(
+                f"the baselines of {first} and {other} had different noise, so no run can be held against both; name "
+                f"one of them: --arm {first}."
+            )
+
+
+def _has_noise(baseline: Baseline) -> bool:
+    return all(sample.noise_digest is not None for sample in baseline.run.samples)

@@ -1,0 +1,68 @@
+"""Render comparisons: the verb report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness import plugins, store
+from harness.compare.comparator import StoredRun
+from harness.errors import UsageError
+from harness.files import write_text
+from harness.jobs.comparing import kept_scores
+from harness.records import ArmScores, Comparison, Report, Run, Scenario, worst
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMATS = ("md", "html", "json", "junit", "csv", "summary")
+"""Formats on the command line; each is the short or full name of a renderer."""
+
+_RENDERERS = {"md": "markdown"}
+
+
+def report(paths: list[Path], formats: list[str], out: Path) -> list[Path]:
+    """Render stored comparisons of one job, with the runs they name."""
+    folders = {path.resolve().parent for path in paths}
+    if len(folders) != 1:
+        raise UsageError("a report is made from comparisons of one job folder; give those of one folder at a time.")
+    folder = folders.pop()
+    comparisons = [store.load_comparison(path) for path in paths]
+    job = store.load(store.Job, folder / store.JOB_FILE)
+    wanted = {ref.path for each in comparisons for ref in (each.actual, each.expected) if ref.path}
+    paths_of_runs = _in_order(wanted, job.scenario)
+    stored = [StoredRun(run=store.load_run(folder / path), folder=folder / path) for path in paths_of_runs]
+    scores = list(kept_scores(stored).values())
+    made = report_of(job.scenario, job.command, [each.run for each in stored], comparisons, scores)
+    return write_report(made, folder, out, formats)
+
+
+def write_report(made: Report, folder: Path, out: Path, formats: list[str]) -> list[Path]:
+    """Render a report in several formats into ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name in formats:
+        renderer = plugins.load("render", _RENDERERS.get(name, name))
+        files.append(out / renderer.FILE_NAME)
+        write_text(files[-1], renderer.render(made, folder=folder))
+    return files
+
+
+def report_of(
+    asked: Scenario, command: list[str], runs: list[Run], comparisons: list[Comparison], scores: list[ArmScores]
+) -> Report:
+    """The records of one job as a report; its outcome is that of its worst comparison."""
+    return Report(
+        title=f"{asked.name}: accuracy and determinism",
+        scenario=asked,
+        command=command,
+        runs=runs,
+        comparisons=comparisons,
+        outcome=worst([each.outcome for each in comparisons]),
+        scores=scores,
+    )
+
+
+def _in_order(run_paths: set[str], asked: Scenario) -> list[str]:
+    """Run folders in the order of the scenario's arms; those of other jobs last."""
+    arms = [arm.name for arm in asked.arms]
+    return sorted(run_paths, key=lambda path: (arms.index(path) if path in arms else len(arms), path))
