@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.language import many, say
 from harness.render import _words as words
 
 if TYPE_CHECKING:
@@ -85,13 +86,14 @@ def histogram(counts: Sequence[int]) -> Chart:
         if amount:
             levels = words.span((index * step, min((index + 1) * step, len(counts)) - 1))
             top = _up(math.log10(amount) + 0.3, -0.0, decades + 0.3)
-            text = f"{levels} levels: {words.count(amount, 'value')}"
+            text = many("{levels} levels: {count} value", "{levels} levels: {count} values", amount, levels=levels)
             bars.append(Bar(_tenth(_LEFT + index * each), top, _tenth(max(each - 1, 1)), _tenth(_BOTTOM - top), text))
     shown = range(0, len(sums), -(-len(sums) // _MOST_TICKS))
+    wide = say("levels of difference, {step} to a bar", step=step)
     return Chart(
-        "Differences of all values",
-        "levels of difference" + (f", {step} to a bar" if step > 1 else ""),
-        "values",
+        say("Differences of all values"),
+        wide if step > 1 else say("levels of difference"),
+        say("values"),
         bars=tuple(bars),
         x_ticks=tuple(Tick(_tenth(_LEFT + (index + 0.5) * each), str(index * step)) for index in shown),
         y_ticks=tuple(
@@ -114,7 +116,7 @@ def curve(values: Sequence[float | None]) -> Chart | None:
     lines: list[list[Point]] = [[]]
     for step, value in enumerate(values, 1):
         if value:
-            text = f"step {step}: {words.scientific(value)}"
+            text = say("step {step}: {value}", step=step, value=words.scientific(value))
             lines[-1].append(Point(_across(step, len(values)), _up(math.log10(value), low, high), text))
         elif lines[-1]:
             lines.append([])
@@ -122,9 +124,9 @@ def curve(values: Sequence[float | None]) -> Chart | None:
     steps = [step for step in steps if step == len(values) or len(values) - step >= len(values) / (2 * _MOST_TICKS)]
     ticks = range(low, high + 1, -(-(high - low + 1) // _MOST_TICKS))
     return Chart(
-        "Relative difference of the latents",
-        "denoising step",
-        "relative L2",
+        say("Relative difference of the latents"),
+        say("denoising step"),
+        say("relative L2"),
         lines=tuple(tuple(line) for line in lines if line),
         x_ticks=tuple(Tick(_across(step, len(values)), str(step)) for step in steps),
         y_ticks=tuple(Tick(_up(decade, low, high), f"1e{decade}") for decade in ticks),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.language import many, marked, say
 from harness.records import Status, worst
 from harness.render import _charts as charts
 from harness.render import _maps as maps
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _MARGIN = 8
 """Pixels around the worst place that are shown with it."""
-_CHANNELS = ("red", "green", "blue")
+_CHANNELS = (marked("red"), marked("green"), marked("blue"))
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,19 @@ class Two:
         return worst([verdict.status for verdict in self.pair.verdicts]) if self.pair.verdicts else Status.SKIPPED
 
     @property
-    def names(self) -> tuple[str, str]:
+    def title(self) -> str:
         """Arm and sample on the actual and on the expected side."""
+        actual, expected = self._names
+        return say("{actual} against {expected}", actual=actual, expected=expected)
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """What the two pictures are called."""
+        actual, expected = self._names
+        return say("Actual: {name}", name=actual), say("Expected: {name}", name=expected)
+
+    @property
+    def _names(self) -> tuple[str, str]:
         actual, expected = tables.arm_of(self.comparison.actual), tables.arm_of(self.comparison.expected)
         return f"{actual} {self.pair.actual}", f"{expected} {self.pair.expected}"
 
@@ -99,20 +111,19 @@ def pair_view(two: Two, name: str, album: Album, *, whole: bool) -> PairView:
             return found or _reduced(two, name, album, delta)
         case [np.ndarray(), np.ndarray()]:
             view = _stored(two, name, album, whole=whole)
-            return replace(view, sentence="No difference is drawn: the two pictures have different sizes.")
+            return replace(view, sentence=say("No difference is drawn: the two pictures have different sizes."))
         case _:
             return _stored(two, name, album, whole=whole)
 
 
 def _stored(two: Two, name: str, album: Album, *, whole: bool = False) -> PairView:
     (mine, actual), (theirs, expected) = two.actual, two.expected
-    left, right = two.names
     return PairView(
         id=name,
-        title=f"{left} against {right}",
+        title=two.title,
         status=two.status,
-        actual=album.place(f"Actual: {left}", mine, actual.image, whole=whole),
-        expected=album.place(f"Expected: {right}", theirs, expected.image, whole=whole),
+        actual=album.place(two.titles[0], mine, actual.image, whole=whole),
+        expected=album.place(two.titles[1], theirs, expected.image, whole=whole),
     )
 
 
@@ -120,7 +131,7 @@ def _reduced(two: Two, name: str, album: Album, delta: NDArray[np.int16]) -> Pai
     """Thumbnails, and where they are used up links; what needs no picture is there all the same."""
     view = replace(_stored(two, name, album), **_numbers(two, delta))
     heat, top = maps.heat(delta, THUMBNAIL_SIDE)
-    small = album.thumbnail("Difference", heat, exact=True)
+    small = album.thumbnail(say("Difference"), heat, exact=True)
     return replace(view, difference=small, heat=_heat_scale(top)) if small else view
 
 
@@ -132,15 +143,14 @@ def _whole(
     signed, signed_top, side = maps.signed(delta)
     named = maps.worst_place(two.pair.measurements, actual.shape)
     box = named[1].grown(_MARGIN, actual.shape) if named else None
-    left, right = two.names
-    three = [(f"Actual: {left}", actual), (f"Expected: {right}", expected), ("Difference", heat)]
+    three = list(zip([*two.titles, say("Difference")], (actual, expected, heat), strict=True))
     tiles = [(title, box.cut(array)) for title, array in three] if box else []
-    found = album.embed([*three, *zip(_CHANNELS, signed, strict=True), *tiles])
+    found = album.embed([*three, *zip(map(say, _CHANNELS), signed, strict=True), *tiles])
     if found is None:
         return None
     return PairView(
         id=name,
-        title=f"{left} against {right}",
+        title=two.title,
         status=two.status,
         whole=True,
         actual=_filed(found[0], *two.actual),
@@ -166,7 +176,12 @@ def _numbers(two: Two, delta: NDArray[np.int16]) -> dict[str, Any]:
     largest, share = len(counts) - 1, words.percent(counts[0] / sum(counts))
     course, curve = _course(two.actual[1].per_step, two.expected[1].per_step)
     return {
-        "sentence": f"The largest difference is {largest} of {maps.LEVELS} levels; {share} of values are equal.",
+        "sentence": say(
+            "The largest difference is {largest} of {levels} levels; {share} of values are equal.",
+            largest=largest,
+            levels=maps.LEVELS,
+            share=share,
+        ),
         "histogram": charts.histogram(counts),
         "course": course,
         "curve": curve,
@@ -176,36 +191,49 @@ def _numbers(two: Two, delta: NDArray[np.int16]) -> dict[str, Any]:
 def _course(actual: Sequence[Step], expected: Sequence[Step]) -> tuple[str, Chart | None]:
     """What the latents of every step say about where the difference comes from, in words and as a curve."""
     if not actual or len(actual) != len(expected):
-        return "Latents by step: not recorded alike on both sides.", None
+        return say("Latents by step: not recorded alike on both sides."), None
     equal = [mine.digest == theirs.digest for mine, theirs in zip(actual, expected, strict=True)]
     if all(equal):
-        return "The latents are equal after every step: the difference begins in the decoder.", None
+        return say("The latents are equal after every step: the difference begins in the decoder."), None
     values = [
         0.0 if same else relative_difference([mine], [theirs])
         for same, mine, theirs in zip(equal, actual, expected, strict=True)
     ]
     first = equal.index(False) + 1
     curve = charts.curve(values)
+    if curve is None:
+        told = say("The latents first differ after step {first}. Their sketches do not tell by how much.", first=first)
+        return told, None
     # Sums of sketches are float32, so what is below about 1e-7 cannot be told from nothing.
-    told = "The curve is an estimate, within about 20 % and not below 1e-07."
-    how = "Their sketches do not tell by how much." if curve is None else told
-    return f"The latents first differ after step {first}. {how}", curve
+    told = say(
+        "The latents first differ after step {first}. The curve is an estimate, within about 20 % and not below 1e-07.",
+        first=first,
+    )
+    return told, curve
 
 
 def _heat_scale(top: int) -> Scale:
-    note = "largest of the three channels; black: equal"
-    return Scale(colours=tuple(maps.heat_stops(top)), low="1", high=words.count(top, "level"), note=note)
+    note = say("largest of the three channels; black: equal")
+    high = many("{count} level", "{count} levels", top)
+    return Scale(colours=tuple(maps.heat_stops(top)), low="1", high=high, note=note)
 
 
 def _signed_scale(top: float, side: int) -> Scale:
-    of = "each point is a pixel" if side == 1 else f"each point is the mean of {side} × {side} pixels"  # noqa: RUF001
-    ends = f"−{top:g}", f"+{words.number(top)} {'level' if top == 1 else 'levels'}"  # noqa: RUF001
-    return Scale(colours=tuple(maps.signed_stops()), low=ends[0], high=ends[1], note=f"actual minus expected; {of}")
+    note = say("actual minus expected; each point is a pixel")
+    if side > 1:
+        note = say("actual minus expected; each point is the mean of {side} × {side} pixels", side=side)  # noqa: RUF001
+    low, one = f"−{top:g}", 1 if top == 1 else 2  # noqa: RUF001
+    high = many("+{top} level", "+{top} levels", one, top=words.number(top))
+    return Scale(colours=tuple(maps.signed_stops()), low=low, high=high, note=note)
 
 
 def _place(metric: str, box: maps.Box) -> str:
-    margin = f"shown with {_MARGIN} pixels around it"
-    return f"x={box.left}..{box.right} y={box.top}..{box.bottom}, by {words.metric_name(metric)}; {margin}"
+    return say(
+        "{place}, by {metric}; shown with {margin} pixels around it",
+        place=f"x={box.left}..{box.right} y={box.top}..{box.bottom}",
+        metric=words.metric_name(metric),
+        margin=_MARGIN,
+    )
 
 
 def _style(box: maps.Box, shape: Sequence[int]) -> str:

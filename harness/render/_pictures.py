@@ -8,13 +8,14 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import TYPE_CHECKING
 from urllib.parse import quote as quote_url
 
 from harness.errors import ImageError
+from harness.language import many, say
 from harness.render import _circumstances as circumstances
 from harness.render import _maps as maps
-from harness.render import _words as words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -129,7 +130,7 @@ class Album:
             return replace(found[0], link=link, digest=image.digest)
         if array is not None and (small := self.thumbnail(title, maps.small(array, THUMBNAIL_SIDE))):
             return replace(small, link=link, digest=image.digest)
-        problem = "linked: the page's budget for pictures is used up"
+        problem = say("linked: the page's budget for pictures is used up")
         return Picture(title, link=link, problem=problem, digest=image.digest)
 
 
@@ -145,11 +146,15 @@ def distinct(samples: Iterable[tuple[Run, list[Sample]]]) -> dict[str, Made]:
 
 def stored(made: Made, album: Album, *, whole: bool) -> Picture:
     """A distinct picture with the names of those who made it."""
-    title = " and ".join(made.makers)
-    lines = [_maker(arm, samples, total) for arm, (samples, total) in made.makers.items()]
-    if len(lines) == 1:
-        lines = [lines[0].removeprefix(f"{title}: ")]
-    return replace(album.place(title, made.run, made.sample.image, whole=whole), lines=tuple(lines))
+    runs = [_runs(samples, total) for samples, total in made.makers.values()]
+    if len(runs) > 1:
+        runs = [say("{arm}: {runs}", arm=arm, runs=each) for arm, each in zip(made.makers, runs, strict=True)]
+    return replace(album.place(listed(made.makers), made.run, made.sample.image, whole=whole), lines=tuple(runs))
+
+
+def listed(things: Iterable[str]) -> str:
+    """Several things in words, such as ``a and b``."""
+    return reduce(lambda some, one: say("{some} and {one}", some=some, one=one), things)
 
 
 def link_to(run: Run, image: ArrayRef) -> str:
@@ -157,12 +162,15 @@ def link_to(run: Run, image: ArrayRef) -> str:
     return f"../{quote_url(f'{run.plan.arm.name}/{image.path}')}"
 
 
-def _maker(arm: str, samples: list[Sample], total: int) -> str:
+def _runs(samples: list[Sample], total: int) -> str:
+    """Which of all runs of an arm these are."""
     labels = [sample.label for sample in samples]
     shown = ", ".join(labels[:_MOST_LABELS]) + (" …" if len(labels) > _MOST_LABELS else "")
     outcomes = len({sample.outcome for sample in samples})
-    unlike = f"; {outcomes} outcomes: float output or latents differ" if outcomes > 1 else ""
-    return f"{arm}: {len(samples)} of {words.count(total, 'run')} ({shown}){unlike}"
+    made = len(samples)
+    runs = many("{made} of {count} run ({shown})", "{made} of {count} runs ({shown})", total, made=made, shown=shown)
+    unlike = say("{runs}; {outcomes} outcomes: float output or latents differ", runs=runs, outcomes=outcomes)
+    return unlike if outcomes > 1 else runs
 
 
 def _read(folder: Path, run: Run, image: ArrayRef) -> NDArray[np.uint8] | str:
@@ -173,17 +181,17 @@ def _read(folder: Path, run: Run, image: ArrayRef) -> NDArray[np.uint8] | str:
     try:
         array = read_picture(folder / run.plan.arm.name / image.path)
     except ImageError:
-        return "not shown: the file cannot be read as a picture"
+        return say("not shown: the file cannot be read as a picture")
     if array_digest(array) != image.digest:
-        return "not shown: the file does not hold the picture that the record names"
+        return say("not shown: the file does not hold the picture that the record names")
     return array
 
 
 def _no_file(folder: Path, run: Run, image: ArrayRef) -> str:
     path = folder / run.plan.arm.name / image.path
     if not path.resolve().is_relative_to(folder.resolve()):
-        return "not shown: the record names a file outside the job folder"
-    return "" if path.is_file() else "not shown: the file is no longer in the job folder"
+        return say("not shown: the record names a file outside the job folder")
+    return "" if path.is_file() else say("not shown: the file is no longer in the job folder")
 
 
 def _picture(title: str, array: NDArray[np.uint8], webp: bytes) -> Picture:

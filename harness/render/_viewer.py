@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.language import many, marked, say
 from harness.records import EXIT_CODES, Status, worst
 from harness.render import _pictures as pictures
 from harness.render import _tables as tables
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
 
 FIRST = 60
 """A case that passes has whole pictures only among so many first ones; all that fail do, while the budget lasts."""
+
+VIEWS = (
+    ("1", "all", marked("Side by side")),
+    ("2", "actual", marked("Actual")),
+    ("3", "expected", marked("Expected")),
+    ("4", "difference", marked("Difference")),
+    ("5", "slider", marked("Slider")),
+    ("6", "channels", marked("Channels")),
+    ("b", "blink", marked("Blink")),
+    ("z", "tile", marked("Worst place")),
+)
+"""What a pair can show: key, name for the script, and name for people."""
 
 _NOT_FAILING = {0, EXIT_CODES[Status.SKIPPED]}
 
@@ -56,6 +69,7 @@ class Viewer:
 
     cases: tuple[CaseView, ...]
     left_out: str
+    views: tuple[tuple[str, str, str], ...] = VIEWS
 
 
 def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: int = FIRST) -> Viewer:
@@ -79,7 +93,7 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: i
         cases.append(
             CaseView(
                 f"case-{number}",
-                str(key),
+                say("{case}, seed {seed}", case=key.case, seed=key.seed),
                 prompts.get(key.case, ""),
                 status,
                 failing,
@@ -97,14 +111,19 @@ def _left_out(cases: Iterable[CaseView], budget: int, first: int) -> str:
     whole = {picture.digest for picture in shown if picture.source and not picture.thumbnail}
     small = {picture.digest for picture in shown if picture.source} - whole
     linked = {picture.digest for picture in shown} - whole - small
-    found = [f"{words.count(len(small), 'picture')} as thumbnails"] if small else []
-    found += [f"{words.count(len(linked), 'picture')} as links alone"] if linked else []
-    if not found:
+    found = [
+        many("{count} picture as thumbnails", "{count} pictures as thumbnails", len(small)) if small else "",
+        many("{count} picture as links alone", "{count} pictures as links alone", len(linked)) if linked else "",
+    ]
+    if not any(found):
         return ""
-    return (
-        f"Whole pictures take at most {budget / 1e6:g} MB of this page, the worst cases first; a case that passes has "
-        f"them only among the first {first}. Beside them the page has {' and '.join(found)}; each leads to its file in "
-        "the job folder."
+    return say(
+        "Whole pictures take at most {megabytes} MB of this page, the worst cases first; a case that passes has "
+        "them only among the first {first}. Beside them the page has {others}; each leads to its file in "
+        "the job folder.",
+        megabytes=f"{budget / 1e6:g}",
+        first=first,
+        others=pictures.listed(filter(None, found)),
     )
 
 

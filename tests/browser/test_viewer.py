@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.language import LANGUAGES, spoken
 from tests.render import sample_reports
 from tests.render.readers import rendered
 
@@ -56,18 +57,27 @@ Promise.all([...document.images].map(each => {
 """Pictures that are none."""
 
 
-def written(builder: str, folder: Path) -> Path:
+def written(builder: str, folder: Path, language: str = "en") -> Path:
     """The page of a sample report, where a job folder has it."""
     page = folder / "report" / "index.html"
     page.parent.mkdir(parents=True)
-    page.write_text(rendered("html", sample_reports.BUILDERS[builder](folder), folder), encoding="utf-8")
+    with spoken(language):
+        text = rendered("html", sample_reports.BUILDERS[builder](folder), folder)
+    page.write_text(text, encoding="utf-8")
     return page
 
 
+@pytest.fixture(params=LANGUAGES)
+def language(request: pytest.FixtureRequest) -> str:
+    """Each language that reports speak."""
+    code: str = request.param
+    return code
+
+
 @pytest.fixture
-def unstable(tmp_path: Path) -> Path:
+def unstable(tmp_path: Path, language: str) -> Path:
     """A page with one failing case that has a pair, and one that passes."""
-    return written("unstable", tmp_path)
+    return written("unstable", tmp_path, language)
 
 
 def shown(browser: Chromium) -> set[str]:
@@ -186,31 +196,61 @@ def test_where_motion_is_reduced_the_key_swaps_and_nothing_moves_by_itself(brows
     expected = "getComputedStyle(document.querySelector('.pair .expected')).visibility"
     assert browser.value(expected) == "hidden"
     assert browser.value(SWAPS) == 0
+    assert browser.value("document.querySelector('.blinking').textContent") in {
+        "Now: actual. Press b to swap: motion is reduced.",
+        "当前：实际。已减少动态效果：按 b 键切换。",
+    }
     browser.press("b")
     assert (view(browser), browser.value(expected)) == ("blink", "visible")
 
 
-def test_n_and_p_walk_over_the_failing_cases_alone(browser: Chromium, tmp_path: Path) -> None:
-    page = written("not_comparable", tmp_path)
+WALKED = {
+    "en": (
+        "Failing case 1 of 2.",
+        "Failing case 2 of 2.",
+        "There is no further failing case.",
+        "There is no earlier failing case.",
+    ),
+    "zh": (
+        "未通过的用例：第 1 个，共 2 个。",
+        "未通过的用例：第 2 个，共 2 个。",
+        "后面没有未通过的用例。",
+        "前面没有未通过的用例。",
+    ),
+}
+
+
+def test_n_and_p_walk_over_the_failing_cases_alone(browser: Chromium, tmp_path: Path, language: str) -> None:
+    page = written("not_comparable", tmp_path, language)
     browser.open(page)
     seen = []
     for key in "nnnpp":
         browser.press(key)
         seen.append((browser.value("document.activeElement.id"), status(browser)))
+    first, second, further, earlier = WALKED[language]
     assert seen == [
-        ("case-1", "Failing case 1 of 2."),
-        ("case-2", "Failing case 2 of 2."),
-        ("case-2", "There is no further failing case."),
-        ("case-1", "Failing case 1 of 2."),
-        ("case-1", "There is no earlier failing case."),
+        ("case-1", first),
+        ("case-2", second),
+        ("case-2", further),
+        ("case-1", first),
+        ("case-1", earlier),
     ]
 
 
-def test_where_no_case_fails_n_says_so(browser: Chromium, tmp_path: Path) -> None:
-    page = written("identical", tmp_path)
+def test_where_no_case_fails_n_says_so(browser: Chromium, tmp_path: Path, language: str) -> None:
+    page = written("identical", tmp_path, language)
     browser.open(page)
     browser.press("n")
-    assert status(browser) == "No case fails."
+    assert status(browser) == {"en": "No case fails.", "zh": "没有未通过的用例。"}[language]
+    assert complaints(browser, page) == []
+
+
+def test_where_there_is_no_case_keys_do_nothing(browser: Chromium, tmp_path: Path) -> None:
+    page = written("nothing_loaded", tmp_path)
+    browser.open(page)
+    for key in "np1b":
+        browser.press(key)
+    assert browser.value("document.querySelectorAll('.case').length") == 0
     assert complaints(browser, page) == []
 
 
@@ -242,9 +282,9 @@ def test_on_paper_every_view_is_there_whatever_was_chosen(browser: Chromium, uns
 
 @pytest.mark.parametrize("builder", SAMPLES)
 def test_a_page_fits_its_window_fetches_nothing_and_logs_nothing(
-    builder: str, browser: Chromium, tmp_path: Path
+    builder: str, language: str, browser: Chromium, tmp_path: Path
 ) -> None:
-    page = written(builder, tmp_path)
+    page = written(builder, tmp_path, language)
     for width in WIDTHS:
         for scheme in ("light", "dark"):
             browser.open(page, width=width, prefers_color_scheme=scheme)

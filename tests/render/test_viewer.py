@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from harness.images import array_digest, write_picture
+from harness.language import spoken
 from harness.records import CaseKey, Measurement, Report, Status, Step
 from harness.render import _charts, _maps, _pair_views, _pictures, _viewer
+from harness.render._templates import fill
 from harness.sketches import relative_difference
 from tests.render import sample_reports
 from tests.render.readers import Page, rendered
@@ -100,6 +103,36 @@ def test_pictures_of_different_sizes_are_shown_and_no_difference_is(tmp_path: Pa
     assert (pair.difference, pair.whole) == (None, False)
     assert pair.actual.source
     assert (pair.expected.width, pair.expected.height) == (12, 8)
+
+
+ENGLISH = re.compile(r"[A-Za-z]{2,}(?: [a-z]{2,}){3,}")
+"""Four English words in a row."""
+
+
+def gallery(report: Report, folder: Path) -> str:
+    """What the section of pictures says and labels, without prompts."""
+    text = rendered("html", report, folder)
+    section = text[text.index('<section id="pictures">') :]
+    section = section[: section.index('<section id="repeats">')]
+    page = Page(re.sub(r'<p class="quote.*?</p>', "", section, flags=re.DOTALL))
+    told = {"alt", "aria-label", "title"}
+    return "\n".join([page.text, *(value for name, value in page.attributes if name in told or name[:5] == "data-")])
+
+
+@pytest.mark.parametrize("builder", sample_reports.BUILDERS)
+def test_in_chinese_no_english_sentence_is_left(builder: str, tmp_path: Path) -> None:
+    english = gallery(sample_reports.BUILDERS[builder](tmp_path), tmp_path)
+    with spoken("zh"):
+        chinese = gallery(sample_reports.BUILDERS[builder](tmp_path), tmp_path)
+    assert ENGLISH.findall(english)
+    assert ENGLISH.findall(chinese) == []
+
+
+def test_the_script_has_no_words_of_its_own() -> None:
+    script = re.sub(r"//.*", "", fill("viewer.js")).removeprefix('"use strict";')
+    literals = re.findall(r"\"([^\"]*)\"|`([^`]*)`", script)
+    assert ("{number}", "") in literals
+    assert [each for each in literals if re.search(r"[A-Za-z]{2,} [A-Za-z]{2,}", "".join(each))] == []
 
 
 # --- budgets ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 const BLINK_MILLISECONDS = 700;
 const cases = [...document.querySelectorAll(".case[data-failing]")];
 const pairs = [...document.querySelectorAll(".pair.whole")];
+// What the script says, in the language of the page.
+const words = document.querySelector(".keys")?.dataset;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let at = -1;
 let blinking = 0;
@@ -21,8 +23,8 @@ const current = () => {
 
 const swap = (pair) => {
   const swapped = pair.classList.toggle("swapped");
-  const words = swapped ? "Now: expected" : "Now: actual";
-  pair.querySelector(".blinking").textContent = calm.matches ? `${words}. Press b to swap: motion is reduced.` : words;
+  const now = swapped ? words.expected : words.actual;
+  pair.querySelector(".blinking").textContent = calm.matches ? words.calm.replace("{now}", now) : now;
 };
 
 const show = (pair, view) => {
@@ -50,14 +52,15 @@ const choose = (pair, view) => {
 };
 
 const go = (by) => {
+  if (!words) return;
   const status = document.querySelector(".keys [role=status]");
   const next = at + by;
   if (!cases[next]) {
-    status.textContent = cases.length ? `There is no ${by > 0 ? "further" : "earlier"} failing case.` : "No case fails.";
+    status.textContent = cases.length ? (by > 0 ? words.further : words.earlier) : words.none;
     return;
   }
   at = next;
-  status.textContent = `Failing case ${at + 1} of ${cases.length}.`;
+  status.textContent = words.place.replace("{number}", at + 1).replace("{count}", cases.length);
   cases[at].focus({ preventScroll: true });
   // At once: a key that is pressed next acts on what is on the screen.
   cases[at].scrollIntoView({ behavior: "instant" });
