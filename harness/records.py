@@ -1418,6 +1418,128 @@ class Report(Record):
     """Scores of the arms, where the scenario asks for any."""
 
 
+# --- what a release writes -------------------------------------------------------------------------------------------
+
+
+class MissingCell(Record):
+    """Something that was asked for a release and is not there, or not whole."""
+
+    scenario: Id
+    """Name of the scenario."""
+    arm: Id | None
+    """Name of the arm; None for a whole scenario that cannot be used here."""
+    job: str = ""
+    """Name of the job folder that has it, but not whole; empty where no job has it."""
+    reason: str
+    """Why it is missing, in one sentence."""
+
+
+class ReleasedJob(Record):
+    """One job that a release rests on."""
+
+    job: str
+    """Name of the job folder."""
+    report: Report
+    """Its question, runs and comparisons, judged as they were stored."""
+
+    @property
+    def name(self) -> str:
+        """Scenario and job."""
+        return f"{self.report.scenario.name} ({self.job})"
+
+
+class Aggregate(Record):
+    """One metric over all cases and seeds of one capability, for one arm held against one other."""
+
+    task: Task
+    """Which capability is exercised."""
+    arm: Id
+    """Arm that is judged."""
+    against: Id
+    """Arm it is held against."""
+    device: str
+    """Product name of the arm's device."""
+    against_device: str
+    """Product name of the other arm's device."""
+    dtype: str
+    """Type of the arm's weights and activations."""
+    against_dtype: str
+    """Type of the other arm's weights and activations."""
+    simulated: bool
+    """Whether a stand-in library plays the device of either arm."""
+    comparisons: list[str]
+    """Comparisons the numbers are from, each by the ids of its two runs."""
+    metric: str
+    """Name of the metric."""
+    subject: Literal["image", "float_image", "latents", "conversion"]
+    """What it was measured on."""
+    unit: str
+    """Unit of the values."""
+    better: Literal["higher", "lower"]
+    """Direction in which the pictures are more alike."""
+    pairs: int
+    """Number of pairs of pictures that were measured."""
+    keys: int
+    """Number of cases and seeds with a finite value; each counts once, by the mean of its pairs."""
+    left_out: int
+    """Number of cases and seeds without a finite value, such as the PSNR of equal pictures."""
+    mean: Number | None
+    """Mean over the cases and seeds; None where none has a finite value."""
+    reach: Number | None
+    """Half the width of the 95 % interval of Student around the mean; None with fewer than two cases and seeds."""
+    worst: Number | None
+    """Worst value of any pair; None where a pair has no value at all, which is worse than any."""
+    worst_scenario: Id
+    """Scenario of the worst pair."""
+    worst_key: CaseKey
+    """Case and seed of the worst pair."""
+
+
+class Release(Record):
+    """What the accuracy report of a release is made from, and all that it is made from."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    name: Id
+    """Name of the release; it becomes a folder."""
+    languages: list[str] = Field(min_length=1)
+    """Languages of the report, the first one that of the plain file names."""
+    command: list[str]
+    """How to make the report again, as words of a command line."""
+    scenarios: list[Scenario]
+    """Every scenario that was asked for and can be used here, as its file is written now."""
+    jobs: list[ReleasedJob]
+    """Jobs that answer them, in the scenarios' order."""
+    missing: list[MissingCell]
+    """What was asked for and is not there; each is as bad as a run that failed."""
+    aggregates: list[Aggregate]
+    """Every metric over cases and seeds, the worst arms of each capability first."""
+    outcome: Status
+    """The worst word of all reports; error where anything is missing."""
+
+
+class ReleasedRun(Record):
+    """A run that the numbers of a release are from."""
+
+    id: str
+    """Folder of the job and of the arm."""
+    sha256: Digest
+    """SHA-256 of the run's record as the harness writes it."""
+
+
+class ReleaseManifest(Record):
+    """What a folder of a release holds, and the runs behind it."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    name: Id
+    """Name of the release."""
+    runs: list[ReleasedRun]
+    """Every run, sorted by id."""
+    files: list[StoredFile]
+    """Every other file of the folder, sorted by path."""
+
+
 # --- what doctor says ------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,7 @@
-"""Confidence intervals for shares and for the difference of two paired shares, that never have no width."""
+"""Confidence intervals for shares, for the difference of two paired shares, and for means.
+
+Those for shares never have no width.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _POWER = 0.8
 _HALVINGS = 60
@@ -61,6 +64,45 @@ def pairs_needed(differing: float, margin: float, *, confidence: float = 0.90) -
     """
     z, power = _quantile(confidence), NormalDist().inv_cdf((1 + _POWER) / 2)
     return math.ceil((z + power) ** 2 * differing / margin**2 + z * (z + power) / margin)
+
+
+def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float | None]:
+    """Mean and half the width of its interval, by Student (1908, Biometrika 6:1): ``t s / sqrt(n)``.
+
+    ``s`` is the standard deviation with ``n - 1`` below; the values are taken as independent of each other. One value
+    has no interval.
+
+    >>> mean, reach = mean_interval([1.0, 2.0, 3.0])
+    >>> mean, round(reach, 3)
+    (2.0, 2.484)
+    """
+    mean = math.fsum(values) / len(values)
+    if len(values) == 1:
+        return mean, None
+    degrees = len(values) - 1
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / degrees)
+    return mean, _student(confidence, degrees) * spread / math.sqrt(len(values))
+
+
+def _student(confidence: float, degrees: int) -> float:
+    """The ``t`` between whose negative and itself Student's distribution has so much of its weight."""
+    angle = _where(lambda angle: _student_weight(angle, degrees) >= confidence, 0.0, math.pi / 2)
+    return math.sqrt(degrees) * math.tan(angle)
+
+
+def _student_weight(angle: float, degrees: int) -> float:
+    """Weight between ``-t`` and ``t`` with ``t = sqrt(degrees) tan(angle)``.
+
+    26.7.3 and 26.7.4 of Abramowitz and Stegun, Handbook of Mathematical Functions.
+    """
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = degrees % 2
+    term = cosine if odd else 1.0
+    total = 0.0 if degrees == 1 else term
+    for number in range(2 + odd, degrees - 1, 2):
+        term *= cosine * cosine * (number - 1) / number
+        total += term
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
 
 
 def _quantile(confidence: float) -> float:

@@ -25,6 +25,10 @@ class Cell:
     status: Status | None = None
     full: str = ""
     """The whole value where ``text`` is shortened."""
+    lines: tuple[str, ...] = ()
+    """What stands below the text, each on a line of its own."""
+    link: str = ""
+    """Where the text leads, such as ``#case-1``; empty where it leads nowhere."""
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -89,7 +93,23 @@ class Listing:
     kind: Literal["listing"] = "listing"
 
 
-Block = Table | Paragraph | Heading | Bullets | Listing
+@dataclass(frozen=True)
+class Link:
+    """Words that lead somewhere."""
+
+    words: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Links:
+    """A list of links."""
+
+    links: tuple[Link, ...]
+    kind: Literal["links"] = "links"
+
+
+Block = Table | Paragraph | Heading | Bullets | Listing | Links
 
 
 @dataclass(frozen=True)
@@ -131,6 +151,8 @@ class Document:
     marks: tuple[Mark, ...]
     figures: tuple[Figure, ...]
     sections: tuple[Section, ...]
+    languages: tuple[Link, ...] = ()
+    """The same in other languages."""
 
 
 def clean(text: str) -> str:

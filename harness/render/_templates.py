@@ -73,7 +73,8 @@ def _alignments(table: Table) -> list[str]:
 def _markdown(cell: Cell) -> str:
     if cell.status is not None:
         shout = EXIT_CODES[cell.status] != 0
-        return f"**{cell.text.upper()}**" if shout else cell.text
+        word = f"**{cell.text.upper()}**" if shout else cell.text
+        return "; ".join([word, *map(markdown_cell, cell.lines)])
     # A pipe or a backtick would end a code span in some dialects; such a text is escaped as words instead.
     if cell.kind == "code" and not set(cell.text) & set("|`\n\\<"):
         return f"`{cell.text}`"

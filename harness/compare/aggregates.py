@@ -1,0 +1,127 @@
+"""Many comparisons as one number each way: every metric by capability and arms, over all cases and seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.compare.intervals import mean_interval
+from harness.records import Aggregate, Comparison, Scope, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from harness.records import CaseKey, Measurement, Report
+
+_WHOLE = "identical"
+"""Says yes or no, of which no mean is made."""
+
+
+@dataclass(frozen=True)
+class _Arms:
+    """Whose numbers belong together."""
+
+    task: Task
+    arm: str
+    against: str
+    device: str
+    against_device: str
+    dtype: str
+    against_dtype: str
+    simulated: bool
+
+
+@dataclass(frozen=True)
+class _Value:
+    """One measurement with its place."""
+
+    scenario: str
+    key: CaseKey
+    measurement: Measurement
+
+    @property
+    def badness(self) -> float:
+        """Grows as the pictures are less alike; no value at all is worst."""
+        value = self.measurement.value
+        if value is None or math.isnan(value):
+            return math.inf
+        return -value if self.measurement.better == "higher" else abs(value)
+
+
+def aggregates(reports: Iterable[Report]) -> list[Aggregate]:
+    """Every metric of every arm that was held against another, the worst arms of each capability first.
+
+    Repeats and sides that cannot be compared are left out. A case and seed of a scenario counts once however many pairs
+    it has: repeats are no new pictures.
+    """
+    groups: dict[_Arms, list[Comparison]] = {}
+    for report in reports:
+        for each in report.comparisons:
+            if each.scope is Scope.REFERENCE and each.pairs and not each.differences:
+                groups.setdefault(_arms(report.scenario.task, each), []).append(each)
+    found = [_of_arms(arms, comparisons) for arms, comparisons in groups.items()]
+    return [each for group in sorted(found, key=_order) for each in group]
+
+
+def _arms(task: Task, comparison: Comparison) -> _Arms:
+    actual, expected = comparison.actual, comparison.expected
+    return _Arms(
+        task=task,
+        arm=actual.arm,
+        against=expected.arm,
+        device=actual.device_name or actual.device,
+        against_device=expected.device_name or expected.device,
+        dtype=actual.dtype,
+        against_dtype=expected.dtype,
+        simulated=actual.simulated or expected.simulated,
+    )
+
+
+def _of_arms(arms: _Arms, comparisons: Sequence[Comparison]) -> list[Aggregate]:
+    """One aggregate for each metric and subject, in the order in which they are first met."""
+    values: dict[tuple[str, str], list[_Value]] = {}
+    for comparison in comparisons:
+        for pair in comparison.pairs:
+            for each in pair.measurements:
+                if each.metric != _WHOLE:
+                    found = _Value(comparison.scenario, pair.key, each)
+                    values.setdefault((each.metric, each.subject), []).append(found)
+    sources = sorted(f"{each.actual.id} against {each.expected.id}" for each in comparisons)
+    return [_aggregate(arms, sources, each) for each in values.values()]
+
+
+def _aggregate(arms: _Arms, sources: list[str], values: list[_Value]) -> Aggregate:
+    by_key: dict[tuple[str, str, int], list[float]] = {}
+    for each in values:
+        value = each.measurement.value
+        by_key.setdefault((each.scenario, each.key.case, each.key.seed), []).append(
+            math.nan if value is None else value
+        )
+    means = [math.fsum(found) / len(found) for found in by_key.values() if all(map(math.isfinite, found))]
+    mean, reach = mean_interval(means) if means else (None, None)
+    bad = max(values, key=lambda each: (each.badness, each.scenario, each.key.case, each.key.seed))
+    first = values[0].measurement
+    return Aggregate(
+        **vars(arms),
+        comparisons=sources,
+        metric=first.metric,
+        subject=first.subject,
+        unit=first.unit,
+        better=first.better,
+        pairs=len(values),
+        keys=len(means),
+        left_out=len(by_key) - len(means),
+        mean=mean,
+        reach=reach,
+        worst=bad.measurement.value,
+        worst_scenario=bad.scenario,
+        worst_key=bad.key,
+    )
+
+
+def _order(group: list[Aggregate]) -> tuple[int, float, str, str]:
+    """Capabilities in the order of the note, then the arms whose worst picture is farthest off."""
+    psnr = next((each.worst for each in group if (each.metric, each.subject) == ("psnr_db", "image")), None)
+    first = group[0]
+    return (list(Task).index(first.task), -math.inf if psnr is None else psnr, first.arm, first.against)
