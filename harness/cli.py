@@ -79,6 +79,7 @@ AllowedCommands = Annotated[
     Path | None,
     typer.Option("--allowed-commands", metavar="FILE", help="Let those run whose digests this file of yours lists."),
 ]
+Language = Annotated[str, typer.Option("--lang", help="Language of the report files for people: en or zh.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RUNS_DIR = Path("runs")
 BASELINES_DIR = Path("baselines")
@@ -242,12 +243,14 @@ def report(
     comparisons: Annotated[list[Path], typer.Argument(help="Comparison files.", metavar="COMPARISON...")],
     out: Annotated[Path, typer.Option(help="Folder to write into.")],
     formats: Annotated[str, typer.Option("--format", help="Formats, with commas between them.")] = "html,md",
+    language: Language = "en",
 ) -> None:
     """Render stored comparisons; nothing is run or measured."""
     from harness.jobs import reporting
     from harness.terminal import say
 
-    for path in reporting.report(comparisons, [word.strip() for word in formats.split(",") if word.strip()], out):
+    words = [word.strip() for word in formats.split(",") if word.strip()]
+    for path in reporting.report(comparisons, words, out, language):
         say(str(path))
 
 
@@ -265,6 +268,7 @@ def check(
     allow_command: AllowCommand = False,
     allowed_commands: AllowedCommands = None,
     baselines_dir: BaselinesDir = BASELINES_DIR,
+    language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
     """Run, compare, judge and report: the verb for CI."""
@@ -275,7 +279,9 @@ def check(
     selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     with progress() as teller:
-        checked = checking.check(scenarios, selection, teller, step_summary=Path(page) if page else None)
+        checked = checking.check(
+            scenarios, selection, teller, step_summary=Path(page) if page else None, language=language
+        )
     if as_json:
         say_json([each.summary for each in checked])
     else:

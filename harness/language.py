@@ -50,13 +50,22 @@ def spoken(language: str) -> Iterator[None]:
     Raises:
         UnknownName: it is not one of ``LANGUAGES``.
     """
-    if language not in LANGUAGES:
-        raise UnknownName("language", language, LANGUAGES)
+    require_known(language)
     before = _language.set(language)
     try:
         yield
     finally:
         _language.reset(before)
+
+
+def require_known(language: str) -> None:
+    """Nothing, where a language can be spoken; so that what takes long can refuse before it begins.
+
+    Raises:
+        UnknownName: it is not one of ``LANGUAGES``.
+    """
+    if language not in LANGUAGES:
+        raise UnknownName("language", language, LANGUAGES)
 
 
 def language() -> str:

@@ -13,6 +13,7 @@ from harness.compare.scores import score_run
 from harness.jobs.comparing import comparison_file, today
 from harness.jobs.making import Selection, command_of, made_runs
 from harness.jobs.reporting import FORMATS, report_of, write_report
+from harness.language import require_known
 from harness.records import ArmScores, Comparison, Limit, Report, Role, Run
 
 if TYPE_CHECKING:
@@ -62,12 +63,19 @@ class Checked:
 
 
 def check(
-    paths: list[Path], selection: Selection, teller: Teller, *, step_summary: Path | None = None
+    paths: list[Path],
+    selection: Selection,
+    teller: Teller,
+    *,
+    step_summary: Path | None = None,
+    language: str = "en",
 ) -> list[Checked]:
     """Run scenarios, compare, judge and report: the job for CI and for every day.
 
-    ``step_summary`` is the page of a CI step; each scenario's summary is added to it.
+    ``step_summary`` is the page of a CI step; each scenario's summary is added to it. ``language`` is that of the
+    report files for people.
     """
+    require_known(language)
     questions = [scenario.load(path) for path in paths]
     checked = []
     for question in questions:
@@ -80,7 +88,7 @@ def check(
                 store.save(comparison, folder / comparison_file(comparison))
             taken = [each.run for each in references.stored(folder)]
             report = report_of(question.scenario, command, [*runs, *taken], comparisons, list(scores.values()))
-            files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS))
+            files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS), language)
             if step_summary is not None:
                 _add_to_step_summary(step_summary, folder, report)
         checked.append(Checked(folder=folder, report=report, files=files))

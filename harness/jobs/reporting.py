@@ -9,6 +9,7 @@ from harness.compare.comparator import StoredRun
 from harness.errors import UsageError
 from harness.files import write_text
 from harness.jobs.comparing import kept_scores
+from harness.language import require_known, spoken
 from harness.records import ArmScores, Comparison, Report, Run, Scenario, worst
 
 if TYPE_CHECKING:
@@ -18,10 +19,17 @@ FORMATS = ("md", "html", "json", "junit", "csv", "summary")
 """Formats on the command line; each is the short or full name of a renderer."""
 
 _RENDERERS = {"md": "markdown"}
+_FOR_MACHINES = frozenset({"json", "junit", "csv"})
+"""Formats that are the same whatever language is spoken."""
 
 
-def report(paths: list[Path], formats: list[str], out: Path) -> list[Path]:
-    """Render stored comparisons of one job, with the runs they name."""
+def report(paths: list[Path], formats: list[str], out: Path, language: str = "en") -> list[Path]:
+    """Render stored comparisons of one job, with the runs they name.
+
+    Raises:
+        UsageError: the comparisons are not of one job, or the language or a format is unknown; nothing was written.
+    """
+    require_known(language)
     folders = {path.resolve().parent for path in paths}
     if len(folders) != 1:
         raise UsageError("a report is made from comparisons of one job folder; give those of one folder at a time.")
@@ -33,17 +41,24 @@ def report(paths: list[Path], formats: list[str], out: Path) -> list[Path]:
     stored = [StoredRun(run=store.load_run(folder / path), folder=folder / path) for path in paths_of_runs]
     scores = list(kept_scores(stored).values())
     made = report_of(job.scenario, job.command, [each.run for each in stored], comparisons, scores)
-    return write_report(made, folder, out, formats)
+    return write_report(made, folder, out, formats, language)
 
 
-def write_report(made: Report, folder: Path, out: Path, formats: list[str]) -> list[Path]:
-    """Render a report in several formats into ``out``."""
+def write_report(made: Report, folder: Path, out: Path, formats: list[str], language: str = "en") -> list[Path]:
+    """Render a report in several formats into ``out``; those for people speak ``language``.
+
+    Raises:
+        UnknownName: the language or a format is unknown; nothing was written.
+    """
+    require_known(language)
+    renderers = {name: plugins.load("render", _RENDERERS.get(name, name)) for name in formats}
     out.mkdir(parents=True, exist_ok=True)
     files = []
-    for name in formats:
-        renderer = plugins.load("render", _RENDERERS.get(name, name))
+    for name, renderer in renderers.items():
+        with spoken("en" if name in _FOR_MACHINES else language):
+            text = renderer.render(made, folder=folder)
         files.append(out / renderer.FILE_NAME)
-        write_text(files[-1], renderer.render(made, folder=folder))
+        write_text(files[-1], text)
     return files
 
 
