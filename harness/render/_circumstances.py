@@ -5,16 +5,18 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
+from harness.language import many, marked, say, translated
 from harness.records import NoiseMode, NpuOps
 from harness.render import _words as words
 from harness.render._document import Cell, Table, code, digest, figure, plain, quote, table
+from harness.render._phrases import running, term
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness.records import Case, Failure, Report, Run, Switch
 
-_UNKNOWN = "not known"
+_UNKNOWN = marked("not known")
 _DENOISING = "denoising"
 _CPU = "cpu"
 _DEVICE = "device"
@@ -50,7 +52,7 @@ def by_arm(report: Report, facts: Sequence[Mapping[str, Cell]], *, heading: str,
     """One row for each name, one column for each arm; one column in all when no arm differs from another."""
     names = list(dict.fromkeys(name for each in facts for name in each))
     same = len(facts) > 1 and all(each == facts[0] for each in facts)
-    columns = ["All arms"] if same else arms(report)
+    columns = [say("All arms")] if same else arms(report)
     shown = facts[:1] if same else facts
     rows = [[plain(name), *(each.get(name, _missing(name, facts)) for each in shown)] for name in names]
     return table((heading, *columns), rows, title=title)
@@ -59,7 +61,7 @@ def by_arm(report: Report, facts: Sequence[Mapping[str, Cell]], *, heading: str,
 def _missing(name: str, facts: Sequence[Mapping[str, Cell]]) -> Cell:
     """What stands where an arm does not say what another says; among numbers it is set like one."""
     numeric = any(name in each and each[name].kind == "number" for each in facts)
-    return figure(_UNKNOWN) if numeric else plain(_UNKNOWN)
+    return figure(say(_UNKNOWN)) if numeric else plain(say(_UNKNOWN))
 
 
 # --- work ------------------------------------------------------------------------------------------------------------
@@ -67,70 +69,85 @@ def _missing(name: str, facts: Sequence[Mapping[str, Cell]]) -> Cell:
 
 def prompts(report: Report) -> Table:
     """Every case word for word."""
-    default = "the pipeline's own default"
+    default = say("the pipeline's own default")
     rows = [
         [
             code(case.id),
             quote(case.prompt),
-            plain(default) if case.negative_prompt is None else quote(case.negative_prompt or "(empty)"),
-            code(case.input_image) if case.input_image else plain("none: made from the prompt alone"),
+            plain(default) if case.negative_prompt is None else quote(case.negative_prompt or say("(empty)")),
+            code(case.input_image) if case.input_image else plain(say("none: made from the prompt alone")),
         ]
         for case in cases_of(report)
     ]
-    return table(("Case", "Prompt", "Negative prompt", "Input picture"), rows, title="Prompts")
+    columns = (say("Case"), say("Prompt"), say("Negative prompt"), say("Input picture"))
+    return table(columns, rows, title=say("Prompts"))
 
 
 def settings(report: Report) -> Table:
     """What all arms have in common."""
     scenario, repeats = report.scenario, report.scenario.repeats
     rows = {
-        "Scenario": code(scenario.name),
-        "Task": plain(scenario.task.value.replace("_", " ")),
-        "Seeds": figure(", ".join(map(str, seeds_of(report)))),
-        "Size": figure(f"{scenario.width} x {scenario.height} pixels"),
-        "Denoising steps": figure(scenario.steps),
-        "Guidance scale": figure(words.number(scenario.guidance_scale)),
-        "Repeats": plain(
-            f"{repeats.in_process} in each of {words.count(repeats.processes, 'fresh process', 'fresh processes')}"
+        say("Scenario"): code(scenario.name),
+        say("Task"): plain(term(scenario.task)),
+        say("Seeds"): figure(", ".join(map(str, seeds_of(report)))),
+        say("Size"): figure(_pixels(scenario.width, scenario.height)),
+        say("Denoising steps"): figure(scenario.steps),
+        say("Guidance scale"): figure(words.number(scenario.guidance_scale)),
+        say("Repeats"): plain(
+            many(
+                "{repeats} in each of {count} fresh process",
+                "{repeats} in each of {count} fresh processes",
+                repeats.processes,
+                repeats=repeats.in_process,
+            )
         ),
     }
-    return table(("Setting", "Value"), [[plain(name), cell] for name, cell in rows.items()], title="Settings")
+    return table(
+        (say("Setting"), say("Value")), [[plain(name), cell] for name, cell in rows.items()], title=say("Settings")
+    )
+
+
+def _pixels(width: int, height: int) -> str:
+    return say("{width} x {height} pixels", width=width, height=height)
 
 
 def work(report: Report) -> Table:
     """What each arm was to do and did."""
     answers = {run.environment.npu_ops for run in report.runs if run.environment}
     asked = bool(answers - {None, NpuOps.ABSENT})
-    return by_arm(report, [_work(run, operators=asked) for run in report.runs], heading="Arm", title="Arms")
+    return by_arm(report, [_work(run, operators=asked) for run in report.runs], heading=say("Arm"), title=say("Arms"))
 
 
 def _work(run: Run, *, operators: bool) -> dict[str, Cell]:
     arm, plan = run.plan.arm, run.plan
     planned = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
     hidden = sum(bool(sample.hidden_draws) for sample in run.samples)
-    seen = "none seen" if run.samples and plan.noise is not NoiseMode.UNVERIFIED else words.NOT_MEASURED
+    seen = marked("none seen") if run.samples and plan.noise is not NoiseMode.UNVERIFIED else words.NOT_MEASURED
+    made = say("{made} of {planned} planned", made=len(run.samples), planned=planned)
     return {
-        "Role": plain(arm.role.value),
-        "Device asked for": code(arm.device),
-        "Type of weights": code(arm.dtype or plan.model.dtype),
-        "Noise": plain(plan.noise.value if arm.noise else _UNKNOWN),
-        "Switches": plain(arm.switches.value.replace("_", " ") if arm.switches else _UNKNOWN),
-        **({"Fused operators of torch_npu": plain(_operators(run))} if operators else {}),
-        "Pictures made": figure("an accepted baseline" if arm.baseline else f"{len(run.samples)} of {planned} planned"),
-        "Draws that could not be controlled": plain(f"in {words.count(hidden, 'picture')}" if hidden else seen),
-        "Failures": figure(len(run.failures)),
-        "State": plain(run.state),
-        "Started (UTC)": plain(run.started_utc),
-        "Wall time": figure(words.seconds(run.seconds)),
-        "Run": code(run.id),
+        say("Role"): plain(term(arm.role)),
+        say("Device asked for"): code(arm.device),
+        say("Type of weights"): code(arm.dtype or plan.model.dtype),
+        say("Noise"): plain(term(plan.noise) if arm.noise else say(_UNKNOWN)),
+        say("Switches"): plain(term(arm.switches) if arm.switches else say(_UNKNOWN)),
+        **({say("Fused operators of torch_npu"): plain(_operators(run))} if operators else {}),
+        say("Pictures made"): figure(say("an accepted baseline") if arm.baseline else made),
+        say("Draws that could not be controlled"): plain(
+            many("in {count} picture", "in {count} pictures", hidden) if hidden else say(seen)
+        ),
+        say("Failures"): figure(len(run.failures)),
+        say("State"): plain(term(run.state)),
+        say("Started (UTC)"): plain(run.started_utc),
+        say("Wall time"): figure(words.seconds(run.seconds)),
+        say("Run"): code(run.id),
     }
 
 
 def _operators(run: Run) -> str:
     answered = run.environment.npu_ops if run.environment else None
     if answered is None:
-        return _UNKNOWN
-    return words.marked(words.NPU_OPS[answered], simulated=_simulated(run))
+        return say(_UNKNOWN)
+    return words.marked(say(words.NPU_OPS[answered]), simulated=_simulated(run))
 
 
 # --- model -----------------------------------------------------------------------------------------------------------
@@ -138,32 +155,36 @@ def _operators(run: Run) -> str:
 
 def model(report: Report) -> Table:
     """What was loaded, by arm."""
-    return by_arm(report, [_model(run) for run in report.runs], heading="Model")
+    return by_arm(report, [_model(run) for run in report.runs], heading=say("Model"))
 
 
 def _model(run: Run) -> dict[str, Cell]:
     asked, found = run.plan.model, run.model
     replaced = bool(run.loaded and run.loaded.substitutions)
     return {
-        "Source": code(found.source),
-        "Revision": code(found.revision) if found.revision else plain("none: not from a hub"),
-        "Digest of all files": Cell(found.digest, kind="code"),
-        "Weights": figure(words.size(found.weights_bytes)),
-        "Adapter": code(asked.adapter),
-        "Type of weights": code(run.plan.arm.dtype or asked.dtype),
-        "Attention": plain(f"asked for: {asked.attention}; see below what was replaced")
+        say("Source"): code(found.source),
+        say("Revision"): code(found.revision) if found.revision else plain(say("none: not from a hub")),
+        say("Digest of all files"): Cell(found.digest, kind="code"),
+        say("Weights"): figure(words.size(found.weights_bytes)),
+        say("Adapter"): code(asked.adapter),
+        say("Type of weights"): code(run.plan.arm.dtype or asked.dtype),
+        say("Attention"): plain(say("asked for: {name}; see below what was replaced", name=asked.attention))
         if replaced
         else code(asked.attention),
-        "Code of the model folder may run": plain("yes" if asked.trust_remote_code else "no"),
-        "Code pinned by digest": plain("yes" if asked.code_sha256 else "no"),
-        "Digest of the harness's code": digest(run.code_digest),
-        **{f"Code {name}": Cell(value, kind="code") for name, value in sorted(found.code.items())},
+        say("Code of the model folder may run"): plain(_yes_or_no(asked.trust_remote_code)),
+        say("Code pinned by digest"): plain(_yes_or_no(bool(asked.code_sha256))),
+        say("Digest of the harness's code"): digest(run.code_digest),
+        **{say("Code {name}", name=name): Cell(value, kind="code") for name, value in sorted(found.code.items())},
     }
+
+
+def _yes_or_no(answer: bool) -> str:  # noqa: FBT001  # the answer is all there is
+    return say("yes") if answer else say("no")
 
 
 def notes(report: Report) -> list[str]:
     """What the adapter said about the loaded pipelines, each once."""
-    return list(dict.fromkeys(note for run in report.runs if run.loaded for note in run.loaded.notes))
+    return list(dict.fromkeys(translated(note) for run in report.runs if run.loaded for note in run.loaded.notes))
 
 
 def substitutions(report: Report) -> list[str]:
@@ -172,7 +193,7 @@ def substitutions(report: Report) -> list[str]:
     for run in report.runs:
         for text in run.loaded.substitutions if run.loaded else []:
             found.setdefault(text, []).append(run.plan.arm.name)
-    return [f"{', '.join(names)}: {text}" for text, names in found.items()]
+    return [say("{arms}: {text}", arms=", ".join(names), text=translated(text)) for text, names in found.items()]
 
 
 # --- environment -----------------------------------------------------------------------------------------------------
@@ -180,31 +201,31 @@ def substitutions(report: Report) -> list[str]:
 
 def environment(report: Report) -> Table:
     """Machine, device and packages, by arm."""
-    return by_arm(report, [_environment(run) for run in report.runs], heading="Environment")
+    return by_arm(report, [_environment(run) for run in report.runs], heading=say("Environment"))
 
 
 def _environment(run: Run) -> dict[str, Cell]:
     found = run.environment
     if found is None:
-        return {"Device": plain("not known: no worker came far enough to say")}
+        return {say("Device"): plain(say("not known: no worker came far enough to say"))}
     return {
-        "Device": code(found.device),
-        "Product": plain(found.device_name),
-        "Simulated": plain("YES: a stand-in library plays the device" if found.simulated else "no"),
-        "Backend": code(found.backend),
-        **{_capital(name): plain(value) for name, value in sorted(found.facts.items())},
+        say("Device"): code(found.device),
+        say("Product"): plain(translated(found.device_name)),
+        say("Simulated"): plain(say("YES: a stand-in library plays the device") if found.simulated else say("no")),
+        say("Backend"): code(found.backend),
+        **{_capital(term(name)): plain(value) for name, value in sorted(found.facts.items())},
         "Python": plain(found.python),
         **{name: plain(value) for name, value in sorted(found.packages.items())},
-        "Operating system": plain(found.os),
-        "Processor": plain(found.cpu),
-        "Processors in use": figure(found.cpu_count),
-        "Memory": figure(words.size(found.memory_bytes)),
-        "Commit": code(found.commit) if found.commit else plain("not a git folder"),
+        say("Operating system"): plain(found.os),
+        say("Processor"): plain(found.cpu),
+        say("Processors in use"): figure(found.cpu_count),
+        say("Memory"): figure(words.size(found.memory_bytes)),
+        say("Commit"): code(found.commit) if found.commit else plain(say("not a git folder")),
     }
 
 
 def _capital(name: str) -> str:
-    return name[:1].upper() + name[1:].replace("_", " ")
+    return name[:1].upper() + name[1:]
 
 
 def switches(report: Report) -> Table:
@@ -216,14 +237,15 @@ def switches(report: Report) -> Table:
     rows = [
         [
             code(switch.name),
-            plain("nothing") if switch.requested is None else code(switch.requested or "(empty)"),
-            plain("unset") if switch.effective is None else code(switch.effective or "(empty)"),
-            plain(switch.source),
-            plain("all" if len(names) == len(report.runs) else ", ".join(names)),
+            plain(say("nothing")) if switch.requested is None else code(switch.requested or say("(empty)")),
+            plain(say("unset")) if switch.effective is None else code(switch.effective or say("(empty)")),
+            plain(term(switch.source)),
+            plain(say("all") if len(names) == len(report.runs) else ", ".join(names)),
         ]
         for switch, names in sorted(found.items(), key=lambda each: (each[0].name, each[1]))
     ]
-    return table(("Switch", "Requested", "In force", "Set by", "Arms"), rows, title="Switches", fold=True)
+    columns = (say("Switch"), say("Requested"), say("In force"), say("Set by"), say("Arms"))
+    return table(columns, rows, title=say("Switches"), fold=True)
 
 
 # --- memory and time -------------------------------------------------------------------------------------------------
@@ -232,22 +254,18 @@ def switches(report: Report) -> Table:
 def allocation(report: Report) -> Table:
     """Where each component lies and how much memory it takes, in the adapter's own order of components."""
     rows = [row for run in report.runs for row in _allocation(run)]
+    columns = (say("Arm"), say("Component"), say("Device"), say("Allocated after loading"))
     if not any(run.loaded and run.loaded.components for run in report.runs):
-        return table(("Arm", "Component", "Device", "Allocated after loading", "Peak while generating"), rows)
-    columns = (
-        "Arm",
-        "Component",
-        "Device",
-        "Allocated after loading",
-        "Largest peak of the whole device while it works",
-    )
-    note = (
-        "No device tells whose a peak is: the last column is the whole device's in the stages in which the component "
-        "works, and in its own row that of whole calls."
-    )
+        return table((*columns, say("Peak while generating")), rows)
+    notes = [
+        say(
+            "No device tells whose a peak is: the last column is the whole device's in the stages in which the "
+            "component works, and in its own row that of whole calls."
+        )
+    ]
     if any(run.backend == _CPU for run in report.runs):
-        note += " On a CPU the whole device is the worker process."
-    return table(columns, rows, note=note)
+        notes.append(say("On a CPU the whole device is the worker process."))
+    return table((*columns, say("Largest peak of the whole device while it works")), rows, note=running(notes))
 
 
 def _allocation(run: Run) -> list[list[Cell]]:
@@ -256,9 +274,9 @@ def _allocation(run: Run) -> list[list[Cell]]:
     return [
         [
             code(name_of(run)),
-            plain("whole device" if name == _DEVICE else name),
+            plain(say("whole device") if name == _DEVICE else name),
             _component_device(run, name),
-            figure(words.size(loaded[name].allocated_bytes) if name in loaded else words.NOT_MEASURED),
+            figure(words.size(loaded[name].allocated_bytes) if name in loaded else say(words.NOT_MEASURED)),
             figure(_peak(run, name)),
         ]
         for name in names
@@ -270,7 +288,7 @@ def _component_device(run: Run, name: str) -> Cell:
     whole = run.environment.device if run.environment else None
     found = use.device if use and use.device else whole if name == _DEVICE else None
     if found is None:
-        return plain(_UNKNOWN)
+        return plain(say(_UNKNOWN))
     return plain(words.marked(found, simulated=True)) if _simulated(run) and found == whole else code(found)
 
 
@@ -282,7 +300,7 @@ def _peak(run: Run, name: str) -> str:
         stages = _stage_peaks(run)
         worked = run.loaded.components.items() if run.loaded else ()
         peaks += [max(stages[stage]) for stage, component in worked if component == name and stage in stages]
-    return words.size(max(peaks)) if peaks else words.NOT_MEASURED
+    return words.size(max(peaks)) if peaks else say(words.NOT_MEASURED)
 
 
 def _stage_peaks(run: Run) -> dict[str, list[int]]:
@@ -302,7 +320,7 @@ def _stage_peaks(run: Run) -> dict[str, list[int]]:
 
 def performance(report: Report) -> Table:
     """What was made, load time, time and memory of each stage, and denoising steps per second."""
-    return by_arm(report, [_performance(run) for run in report.runs], heading="Time")
+    return by_arm(report, [_performance(run) for run in report.runs], heading=say("Time"))
 
 
 def _performance(run: Run) -> dict[str, Cell]:
@@ -311,41 +329,41 @@ def _performance(run: Run) -> dict[str, Cell]:
     denoising = medians.get(_DENOISING)
     peaks = _stage_peaks(run)
     return {
-        "Size of the pictures": figure(_sizes(run)),
-        "Denoising steps": figure(run.plan.steps),
-        "Loading the model": figure(words.seconds(run.loaded.seconds) if run.loaded else words.NOT_MEASURED),
+        say("Size of the pictures"): figure(_sizes(run)),
+        say("Denoising steps"): figure(run.plan.steps),
+        say("Loading the model"): figure(words.seconds(run.loaded.seconds) if run.loaded else say(words.NOT_MEASURED)),
         **{
-            _stage(stage): figure(words.NOT_MEASURED if value is None else words.seconds(value))
+            _median_of(stage): figure(say(words.NOT_MEASURED) if value is None else words.seconds(value))
             for stage, value in medians.items()
         },
         **{
-            f"Peak of the whole device in {_in_words(stage)}, largest": figure(words.size(max(peaks[stage])))
+            say("Peak of the whole device in {stage}, largest", stage=term(stage)): figure(
+                words.size(max(peaks[stage]))
+            )
             for stage in stages
             if stage in peaks
         },
         **{
-            f"Memory of the whole device after {_in_words(stage)}, largest": figure(words.size(max(uses)))
+            say("Memory of the whole device after {stage}, largest", stage=term(stage)): figure(words.size(max(uses)))
             for stage, uses in _stage_uses(run, stages).items()
         },
-        "Denoising steps per second (denoising alone)": figure(
-            f"{run.plan.steps / denoising:.3g}" if denoising else words.NOT_MEASURED
+        say("Denoising steps per second (denoising alone)"): figure(
+            f"{run.plan.steps / denoising:.3g}" if denoising else say(words.NOT_MEASURED)
         ),
-        "Pictures the medians are over": figure(len(run.samples)),
+        say("Pictures the medians are over"): figure(len(run.samples)),
     }
 
 
-def _stage(stage: str) -> str:
-    return "Whole picture, median" if stage == "total" else f"{_capital(stage).replace('Vae', 'VAE')}, median"
-
-
-def _in_words(stage: str) -> str:
-    return stage.replace("_", " ").replace("vae", "VAE")
+def _median_of(stage: str) -> str:
+    if stage == "total":
+        return say("Whole picture, median")
+    return say("{stage}, median", stage=_capital(term(stage)))
 
 
 def _sizes(run: Run) -> str:
     """Width and height of what was made, as the pictures' own shapes say."""
-    sizes = sorted({tuple(reversed(sample.image.shape[:2])) for sample in run.samples})
-    return ", ".join(f"{' x '.join(map(str, size))} pixels" for size in sizes) or words.NOT_MEASURED
+    sizes = sorted({(sample.image.shape[1], sample.image.shape[0]) for sample in run.samples})
+    return ", ".join(_pixels(*size) for size in sizes) or say(words.NOT_MEASURED)
 
 
 def _stage_uses(run: Run, stages: list[str]) -> dict[str, list[int]]:
@@ -388,13 +406,22 @@ def failures(found: Sequence[tuple[str, Failure]]) -> Table:
     rows = [
         [
             code(arm),
-            plain(failure.stage),
-            plain(failure.key or "not in a picture"),
+            plain(term(failure.stage)),
+            plain(failure.key or say("not in a picture")),
             figure(failure.process),
             figure(words.NONE if failure.repeat is None else failure.repeat),
             code(failure.error),
-            plain(failure.message),
+            plain(translated(failure.message)),
         ]
         for arm, failure in found
     ]
-    return table(("Arm", "Stage", "Case and seed", "Process", "Repeat", "Error", "Message"), rows)
+    columns = (
+        say("Arm"),
+        say("Stage"),
+        say("Case and seed"),
+        say("Process"),
+        say("Repeat"),
+        say("Error"),
+        say("Message"),
+    )
+    return table(columns, rows)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.language import many, say, translated
 from harness.records import NoiseMode, Role, Scope, Status, SwitchMode
 from harness.render import _words as words
 from harness.render._circumstances import cases_of, seeds_of
 from harness.render._document import Mark
+from harness.render._phrases import listed, term
 from harness.render._tables import of_scope
 
 if TYPE_CHECKING:
@@ -21,25 +23,31 @@ def marks(report: Report) -> tuple[Mark, ...]:
     found = []
     simulated = simulated_arms(report)
     if simulated:
-        text = f"A stand-in library plays the device of {_listed(simulated)}. No number here was made by such a chip."
-        found.append(Mark("SIMULATED DEVICE: not evidence about real hardware", text, "simulated"))
+        title = say("SIMULATED DEVICE: not evidence about real hardware")
+        text = say(
+            "A stand-in library plays the device of {arms}. No number here was made by such a chip.",
+            arms=listed(simulated),
+        )
+        found.append(Mark(title, text, "simulated"))
     stand_ins = cpu_candidates(report)
     if stand_ins:
-        text = (
-            f"{_listed(stand_ins)} ran on a CPU, a stand-in for an accelerator. This shows nothing about an NPU or GPU."
+        text = say(
+            "{arms} ran on a CPU, a stand-in for an accelerator. This shows nothing about an NPU or GPU.",
+            arms=listed(stand_ins),
         )
-        found.append(Mark("CPU stand-in: not an accelerator", text, "cpu"))
+        found.append(Mark(say("CPU stand-in: not an accelerator"), text, "cpu"))
     outside = unverified_arms(report)
     if outside:
-        text = (
-            f"The pictures of {_listed(outside)} were made outside the worker. With which noise, and on which device, "
-            "is not known, so a difference to anything else may come from there."
+        text = say(
+            "The pictures of {arms} were made outside the worker. With which noise, and on which device, is not known, "
+            "so a difference to anything else may come from there.",
+            arms=listed(outside),
         )
-        found.append(Mark("NOISE UNVERIFIED", text, "unverified"))
+        found.append(Mark(say("NOISE UNVERIFIED"), text, "unverified"))
     unfinished = [run.plan.arm.name for run in report.runs if run.state == "unfinished"]
     if unfinished:
-        text = f"The run of {_listed(unfinished)} was interrupted or is still going; it is not judged."
-        found.append(Mark("UNFINISHED", text, "unfinished"))
+        text = say("The run of {arms} was interrupted or is still going; it is not judged.", arms=listed(unfinished))
+        found.append(Mark(say("UNFINISHED"), text, "unfinished"))
     return tuple(found)
 
 
@@ -75,24 +83,26 @@ def _about_repeats(report: Report) -> Iterator[str]:
     comparisons = of_scope(report, Scope.REPEAT)
     found = [repetition for comparison in comparisons for repetition in comparison.repetitions]
     if not found:
-        yield "Nothing about determinism: no repeats were compared."
+        yield say("Nothing about determinism: no repeats were compared.")
         return
     steady = [repetition for repetition in found if len(repetition.outcomes) == 1 and repetition.runs > 1]
     if steady:
         weakest = max(steady, key=lambda repetition: repetition.bound_95)
-        yield (
-            f"That repeats never differ: {weakest.runs} identical runs of a case and seed leave a failure rate of up "
-            f"to {words.percent(weakest.bound_95)} possible (95 % confidence)."
+        yield say(
+            "That repeats never differ: {runs} identical runs of a case and seed leave a failure rate of up to {rate} "
+            "possible (95 % confidence).",
+            runs=weakest.runs,
+            rate=words.percent(weakest.bound_95),
         )
     if any(repetition.runs == 1 for repetition in found):
-        yield "Determinism where only one run was made: one run repeats nothing."
+        yield say("Determinism where only one run was made: one run repeats nothing.")
     if any(repetition.processes == 1 < repetition.runs for repetition in found):
-        yield "That a fresh process gives the same result: only one process was used."
+        yield say("That a fresh process gives the same result: only one process was used.")
     modes = {run.plan.arm.switches for run in report.runs}
     if modes == {SwitchMode.DETERMINISTIC}:
-        yield "Determinism as users get it: every arm ran with the determinism switches set."
+        yield say("Determinism as users get it: every arm ran with the determinism switches set.")
     if modes == {SwitchMode.AS_SHIPPED}:
-        yield "Whether determinism switches would help: no arm had them set."
+        yield say("Whether determinism switches would help: no arm had them set.")
 
 
 def _carried(report: Report) -> set[str]:
@@ -104,93 +114,111 @@ def _carried(report: Report) -> set[str]:
 def _about_accuracy(report: Report) -> Iterator[str]:
     comparisons = of_scope(report, Scope.REFERENCE)
     if not comparisons:
-        yield "Anything about accuracy: no arm was held against a reference. Equal repeats can be equally wrong."
+        yield say("Anything about accuracy: no arm was held against a reference. Equal repeats can be equally wrong.")
     for comparison in comparisons:
-        names = f"{comparison.actual.arm} against {comparison.expected.arm}"
+        sides = {"actual": comparison.actual.arm, "expected": comparison.expected.arm}
         if comparison.differences:
-            yield f"The accuracy of {names}: the two sides cannot be compared."
+            yield say("The accuracy of {actual} against {expected}: the two sides cannot be compared.", **sides)
         elif not comparison.pairs:
-            yield f"The accuracy of {names}: no pair was measured."
+            yield say("The accuracy of {actual} against {expected}: no pair was measured.", **sides)
         elif not comparison.limits:
-            yield f"Whether {names} is accurate enough: no limit was set, so differences are reported and not judged."
+            yield say(
+                "Whether {actual} against {expected} is accurate enough: no limit was set, so differences are reported "
+                "and not judged.",
+                **sides,
+            )
     device_noise = [run.plan.arm.name for run in report.runs if run.plan.noise is NoiseMode.DEVICE]
     device_noise = [name for name in device_noise if name not in _carried(report)]
     if device_noise:
-        yield (
-            f"How {_listed(device_noise)} compares with another kind of device: the noise came from the device's own "
-            "generator, which no other kind repeats."
+        yield say(
+            "How {arms} compares with another kind of device: the noise came from the device's own generator, which no "
+            "other kind repeats.",
+            arms=listed(device_noise),
         )
     outside = unverified_arms(report)
     if outside:
-        yield (
-            f"That {_listed(outside)} began with the same noise as what it is held against, or each repeat with the "
-            "same: the noise is unverified."
+        yield say(
+            "That {arms} began with the same noise as what it is held against, or each repeat with the same: the noise "
+            "is unverified.",
+            arms=listed(outside),
         )
     if any(sample.float_image is None for run in report.runs for sample in run.samples):
-        yield "Differences below one level of 8 bits: the decoder's float output was not kept for every picture."
+        yield say("Differences below one level of 8 bits: the decoder's float output was not kept for every picture.")
     yield from _about_prompts(report)
 
 
 def _about_prompts(report: Report) -> Iterator[str]:
     if not report.scores:
-        yield "Whether the pictures show what the prompts ask for: pictures are compared with each other, never judged."
+        yield say(
+            "Whether the pictures show what the prompts ask for: pictures are compared with each other, never judged."
+        )
     for name in dict.fromkeys(total.score for arm in report.scores for total in arm.totals):
-        yield f"Whether the pictures show what the prompts ask for beyond what {name} reads in them."
+        yield say("Whether the pictures show what the prompts ask for beyond what {score} reads in them.", score=name)
     if any(total.without_value for arm in report.scores for total in arm.totals):
-        yield "Whether pictures without a score show what their prompts ask for."
+        yield say("Whether pictures without a score show what their prompts ask for.")
 
 
 def _about_reach(report: Report) -> Iterator[str]:
     simulated, stand_ins = simulated_arms(report), cpu_candidates(report)
     if simulated:
-        yield f"Anything about real hardware from {_listed(simulated)}: the device is simulated."
+        yield say("Anything about real hardware from {arms}: the device is simulated.", arms=listed(simulated))
     if stand_ins:
-        yield f"Anything about an accelerator from {_listed(stand_ins)}: a CPU did the work."
+        yield say("Anything about an accelerator from {arms}: a CPU did the work.", arms=listed(stand_ins))
     if report.scenario.model.source.startswith("builtin:"):
-        yield f"Anything about real weights: the model is {report.scenario.model.source}, made for testing."
+        model = report.scenario.model.source
+        yield say("Anything about real weights: the model is {model}, made for testing.", model=model)
     replaced = [run.plan.arm.name for run in report.runs if run.loaded and run.loaded.substitutions]
     if replaced:
-        yield (
-            f"The model exactly as it was asked for, in {_listed(replaced)}: something was replaced, which the section "
-            "Model names."
+        yield say(
+            "The model exactly as it was asked for, in {arms}: something was replaced, which the section Model names.",
+            arms=listed(replaced),
         )
     yield from _about_devices(report.runs)
     cases, seeds = cases_of(report), seeds_of(report)
-    yield (
-        f"Other work: {words.count(len(cases), 'prompt')}, {words.count(len(seeds), 'seed')}, one size "
-        f"({report.scenario.width} x {report.scenario.height}), {words.count(report.scenario.steps, 'step')}, task "
-        f"{report.scenario.task.value.replace('_', ' ')}."
+    yield say(
+        "Other work: {prompts}, {seeds}, one size ({width} x {height}), {steps}, task {task}.",
+        prompts=many("{count} prompt", "{count} prompts", len(cases)),
+        seeds=many("{count} seed", "{count} seeds", len(seeds)),
+        width=report.scenario.width,
+        height=report.scenario.height,
+        steps=many("{count} step", "{count} steps", report.scenario.steps),
+        task=term(report.scenario.task),
     )
     left_out = [case.id for case in report.scenario.cases if case.id not in {each.id for each in cases}]
     if left_out:
-        yield f"Cases of the scenario that were not selected: {', '.join(left_out)}."
+        yield say("Cases of the scenario that were not selected: {cases}.", cases=", ".join(left_out))
     unused = [str(seed) for seed in report.scenario.seeds if seed not in seeds]
     if unused:
-        yield f"Seeds of the scenario that were not selected: {', '.join(unused)}."
+        yield say("Seeds of the scenario that were not selected: {seeds}.", seeds=", ".join(unused))
     idle = [arm.name for arm in report.scenario.arms if arm.name not in {run.plan.arm.name for run in report.runs}]
     if idle:
-        yield f"Arms of the scenario that have no run here: {', '.join(idle)}."
+        yield say("Arms of the scenario that have no run here: {arms}.", arms=", ".join(idle))
     yield from _about_failures(report)
 
 
 def _about_devices(runs: list[Run]) -> Iterator[str]:
     devices = sorted({(run.environment.device_name, run.environment.device) for run in runs if run.environment})
     if devices:
-        names = _listed([f"{device} ({name})" for name, device in devices])
-        yield f"Other devices, drivers or versions than those listed: nothing but {names} was used."
+        yield say(
+            "Other devices, drivers or versions than those listed: nothing but {devices} was used.",
+            devices=listed([f"{device} ({translated(name)})" for name, device in devices]),
+        )
 
 
 def _about_failures(report: Report) -> Iterator[str]:
     hidden = [run.plan.arm.name for run in report.runs if any(sample.hidden_draws for sample in run.samples)]
     if hidden:
-        yield f"That the noise of {_listed(hidden)} is fully known: some random draws could not be controlled."
+        yield say(
+            "That the noise of {arms} is fully known: some random draws could not be controlled.", arms=listed(hidden)
+        )
     for run in report.runs:
         planned = len(run.plan.keys) * run.plan.repeats.in_process * run.plan.repeats.processes
         if len(run.samples) < planned:
-            yield f"The {planned - len(run.samples)} of {planned} pictures of {run.plan.arm.name} that were not made."
+            yield say(
+                "The {missing} of {planned} pictures of {arm} that were not made.",
+                missing=planned - len(run.samples),
+                planned=planned,
+                arm=run.plan.arm.name,
+            )
     if report.outcome is Status.SKIPPED:
-        yield "Anything at all: nothing was judged."
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(names) if len(names) < 3 else ", ".join(names[:-1]) + " and " + names[-1]  # noqa: PLR2004
+        yield say("Anything at all: nothing was judged.")

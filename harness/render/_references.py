@@ -6,9 +6,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.language import many, marked, say
 from harness.records import NpuOps
 from harness.render import _words as words
 from harness.render._document import code, figure, plain, table
+from harness.render._phrases import running, term
 from harness.render._tables import name_of, run_of
 
 if TYPE_CHECKING:
@@ -21,13 +23,41 @@ _FUSED = {NpuOps.NATIVE, NpuOps.REFERENCE}
 """Answers that make libraries call the fused operators; with any other they take their plain formulas."""
 
 _REFERENCES = {
-    NpuOps.REFERENCE: (
-        "the harness's CPU kernels answered the fused operators of torch_npu, so libraries took the branches that they "
-        "choose because torch_npu is installed, as on the card"
+    NpuOps.REFERENCE: marked(
+        "{arm} is a CPU reference: the harness's CPU kernels answered the fused operators of torch_npu, so libraries "
+        "took the branches that they choose because torch_npu is installed, as on the card."
     ),
-    NpuOps.HIDDEN: "torch_npu was hidden, so libraries took their plain formulas",
-    NpuOps.ABSENT: "torch_npu is not installed there, so libraries took their plain formulas",
+    NpuOps.HIDDEN: marked("{arm} is a CPU reference: torch_npu was hidden, so libraries took their plain formulas."),
+    NpuOps.ABSENT: marked(
+        "{arm} is a CPU reference: torch_npu is not installed there, so libraries took their plain formulas."
+    ),
 }
+
+_FUSED_ALONE = marked(
+    "{arm} took the branches with fused operators, so a difference also contains what the branches differ in, such as "
+    "tanh against erf GELU or where RMSNorm rounds."
+)
+_PLAIN_ALONE = marked(
+    "{arm} took the plain formulas, so a difference also contains what the branches differ in, such as tanh against "
+    "erf GELU or where RMSNorm rounds."
+)
+_CARD_ALONE = marked(
+    "{arm} took the same branches, so a difference comes from the card's own arithmetic (kernel error), not from "
+    "another branch."
+)
+_ARITHMETIC_ALONE = marked(
+    "{arm} took the same branches, so a difference comes from arithmetic, not from another branch."
+)
+"""What a difference means, by the branches that both sides took."""
+
+_TOGETHER = marked(
+    "Read together: {kernels} shows the card's own arithmetic; what {branches} shows beyond that points to the "
+    "branches of the libraries."
+)
+_TOGETHER_WITH_TYPES = marked(
+    "Read together: {kernels} shows the card's own arithmetic; what {branches} shows beyond that points to the "
+    "branches of the libraries and the types ({one} against {other})."
+)
 
 _MOST_TRACES = 10
 _MUCH_CLOSER = 100
@@ -43,49 +73,51 @@ def reading(report: Report, comparison: Comparison) -> str:
         return ""
     mine, theirs = run_of(report, actual), run_of(report, expected)
     sentences = [
-        f"{expected.arm} is a CPU reference: {_REFERENCES[expected.npu_ops]}.",
+        say(_REFERENCES[expected.npu_ops], arm=expected.arm),
         _calls(theirs) if expected.npu_ops is NpuOps.REFERENCE and theirs else "",
         _meaning(comparison),
         _types(comparison),
         _versions(mine, theirs) if mine and theirs else "",
-        f"{actual.arm} ran on a SIMULATED device: none of this is about a real card." if actual.simulated else "",
     ]
-    return " ".join(filter(None, sentences))
+    if actual.simulated:
+        sentences.append(say("{arm} ran on a SIMULATED device: none of this is about a real card.", arm=actual.arm))
+    return running(sentences)
 
 
 def _calls(run: Run) -> str:
     """Which kernels answered, and how often for one picture."""
     operators = sorted({operator for sample in run.samples for operator in sample.npu_calls})
     if not operators:
-        return "No fused operator was called in any of its pictures." if run.samples else ""
+        return say("No fused operator was called in any of its pictures.") if run.samples else ""
     calls = [
         f"{operator} {words.span(sample.npu_calls.get(operator, 0) for sample in run.samples)}"
         for operator in operators
     ]
-    return f"Calls answered for each picture: {', '.join(calls)}."
+    return say("Calls answered for each picture: {calls}.", calls=", ".join(calls))
 
 
 def _meaning(comparison: Comparison) -> str:
     actual, expected = comparison.actual, comparison.expected
     if actual.npu_ops is None:
-        return f"Which branches {actual.arm} took was not recorded, so a difference may also come from branches."
-    if (actual.npu_ops in _FUSED) != (expected.npu_ops in _FUSED):
-        taken = "branches with fused operators" if actual.npu_ops in _FUSED else "plain formulas"
-        return (
-            f"{actual.arm} took the {taken}, so a difference also contains what the branches differ in, such as tanh "
-            "against erf GELU or where RMSNorm rounds."
+        return say(
+            "Which branches {arm} took was not recorded, so a difference may also come from branches.", arm=actual.arm
         )
-    arithmetic = "the card's own arithmetic (kernel error)" if actual.npu_ops is NpuOps.NATIVE else "arithmetic"
-    return f"{actual.arm} took the same branches, so a difference comes from {arithmetic}, not from another branch."
+    if (actual.npu_ops in _FUSED) != (expected.npu_ops in _FUSED):
+        return say(_FUSED_ALONE if actual.npu_ops in _FUSED else _PLAIN_ALONE, arm=actual.arm)
+    return say(_CARD_ALONE if actual.npu_ops is NpuOps.NATIVE else _ARITHMETIC_ALONE, arm=actual.arm)
 
 
 def _types(comparison: Comparison) -> str:
     mine, theirs = comparison.actual.dtype, comparison.expected.dtype
     if mine == theirs:
-        return f"Weights and activations are {mine} on both sides."
-    return (
-        f"Weights and activations are {mine} in {comparison.actual.arm} and {theirs} in {comparison.expected.arm}, so "
-        "rounding to these types is part of the difference."
+        return say("Weights and activations are {dtype} on both sides.", dtype=mine)
+    return say(
+        "Weights and activations are {mine} in {actual} and {theirs} in {expected}, so rounding to these types is part "
+        "of the difference.",
+        mine=mine,
+        actual=comparison.actual.arm,
+        theirs=theirs,
+        expected=comparison.expected.arm,
     )
 
 
@@ -93,8 +125,10 @@ def _versions(mine: Run, theirs: Run) -> str:
     """Which packages differ: "the same branches" holds for the same libraries only."""
     ours, others = ((run.environment.packages if run.environment else {}) for run in (mine, theirs))
     unlike = sorted(name for name in ours.keys() & others.keys() if ours[name] != others[name])
-    return (
-        f"The sides have different versions of {', '.join(unlike)}, which may add to the difference." if unlike else ""
+    if not unlike:
+        return ""
+    return say(
+        "The sides have different versions of {packages}, which may add to the difference.", packages=", ".join(unlike)
     )
 
 
@@ -112,10 +146,12 @@ def read_together(comparisons: Sequence[Comparison]) -> Iterator[str]:
         ]
         same = [each for each in others if each.expected.dtype == kernels.expected.dtype]
         for branches in same or others:
-            apart = "" if same else f" and the types ({branches.expected.dtype} against {kernels.expected.dtype})"
-            yield (
-                f"Read together: {name_of(kernels)} shows the card's own arithmetic; what {name_of(branches)} shows "
-                f"beyond that points to the branches of the libraries{apart}."
+            yield say(
+                _TOGETHER if same else _TOGETHER_WITH_TYPES,
+                kernels=name_of(kernels),
+                branches=name_of(branches),
+                one=branches.expected.dtype,
+                other=kernels.expected.dtype,
             )
 
 
@@ -139,28 +175,44 @@ def traces(comparison: Comparison) -> Table | None:
         [
             code(pair.key.case),
             figure(pair.key.seed),
-            plain(trace.name.replace("_", " ")),
+            plain(term(trace.name)),
             figure(_relative(trace)),
-            plain("yes" if trace.identical else "no"),
-            plain(f"{pair.actual} against {pair.expected}" + (f", and {len(alike) - 1} alike" if alike[1:] else "")),
+            plain(say("yes") if trace.identical else say("no")),
+            plain(_sides(pair, len(alike) - 1)),
         ]
         for alike in found[:_MOST_TRACES]
         for pair, trace in alike[:1]
     ]
-    note = (
-        "Relative difference: norm of the difference over the norm of the reference, estimated within about 20 %; "
-        "undefined where shapes or the number of calls differ or the reference is zero."
-    )
-    if len(found) > _MOST_TRACES:
-        note += f" {words.count(len(found) - _MOST_TRACES, 'more row')}, none of them worse, left out."
+    notes = [
+        say(
+            "Relative difference: norm of the difference over the norm of the reference, estimated within about 20 %; "
+            "undefined where shapes or the number of calls differ or the reference is zero."
+        )
+    ]
+    if more := len(found[_MOST_TRACES:]):
+        notes.append(
+            many(
+                "{count} more row, none of them worse, left out.",
+                "{count} more rows, none of them worse, left out.",
+                more,
+            )
+        )
     shown = table(
-        ("Case", "Seed", "Tensor", "Relative difference", "Identical", "Pair"),
+        (say("Case"), say("Seed"), say("Tensor"), say("Relative difference"), say("Identical"), say("Pair")),
         rows,
-        title=f"{name_of(comparison)}: on the way to the pictures, worst first",
-        note=note,
+        title=say("{name}: on the way to the pictures, worst first", name=name_of(comparison)),
+        note=running(notes),
         fold=True,
     )
     return replace(shown, open=not all(trace.identical for pair in comparison.pairs for trace in pair.traces))
+
+
+def _sides(pair: Pair, alike: int) -> str:
+    """The two samples of a pair, and how many other pairs are like it."""
+    sides = {"actual": pair.actual, "expected": pair.expected}
+    if not alike:
+        return say("{actual} against {expected}", **sides)
+    return say("{actual} against {expected}, and {alike} alike", alike=alike, **sides)
 
 
 def _trace_order(pair: Pair, trace: TraceDifference) -> tuple[bool, float, str, int, str, str]:
@@ -172,7 +224,7 @@ def _trace_order(pair: Pair, trace: TraceDifference) -> tuple[bool, float, str, 
 def _relative(trace: TraceDifference) -> str:
     if trace.identical:
         return "0"
-    return "undefined" if trace.relative_difference is None else words.scientific(trace.relative_difference)
+    return say("undefined") if trace.relative_difference is None else words.scientific(trace.relative_difference)
 
 
 def padding(comparison: Comparison) -> str:
@@ -184,11 +236,16 @@ def padding(comparison: Comparison) -> str:
             real, padded = found[name + _REAL], found.get(name + _PADDED)
             if real is not None and padded and real * _MUCH_CLOSER <= padded:
                 hazards[name] = hazards.get(name, 0) + 1
-    total = words.count(len(comparison.pairs), "pair")
-    return " ".join(
-        f"Padding: in {count} of {total} the padded rows of {name.replace('_', ' ')} differ, and the real rows agree "
-        f"at least {_MUCH_CLOSER} times more closely. DeepGen's connector reads padded rows without a mask, so its "
-        "pictures can differ although the text was encoded alike."
+    return running(
+        say(
+            "Padding: in {count} of {pairs} the padded rows of {tensor} differ, and the real rows agree at least "
+            "{times} times more closely. DeepGen's connector reads padded rows without a mask, so its pictures can "
+            "differ although the text was encoded alike.",
+            count=count,
+            pairs=many("{count} pair", "{count} pairs", len(comparison.pairs)),
+            tensor=term(name),
+            times=_MUCH_CLOSER,
+        )
         for name, count in hazards.items()
     )
 

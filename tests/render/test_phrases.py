@@ -1,0 +1,108 @@
+"""Circumstances, references and limits of evidence speak Chinese, and so does every word that records may hold."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+
+from harness.language import spoken, translated
+from harness.records import NoiseMode, Role, Run, Switch, SwitchMode, Task
+from harness.render import _circumstances as circumstances
+from harness.render import _phrases, _references
+from harness.render._document import plain, table
+from harness.render._limits_of_evidence import marks, not_shown
+from harness.render._phrases import TERMS, listed, running, term
+from tests.render import sample_reports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from harness.records import Report
+    from harness.render._document import Table
+
+ENGLISH = re.compile(r"[A-Za-z]{2,}(?:[ ,]+[A-Za-z]{2,}){2}")
+"""Three words in a row; names and abbreviations stand alone or in pairs."""
+OTHERS = sorted(set(sample_reports.BUILDERS) - {"hostile", "npu"})
+"""Reports whose free texts are not English on purpose."""
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    result = doctest.testmod(_phrases)
+    assert result.attempted >= 3
+    assert result.failed == 0
+
+
+def not_terms(words: Iterable[str]) -> list[str]:
+    return [word for word in words if word.replace("_", " ").replace("vae", "VAE") not in TERMS]
+
+
+def test_every_word_that_a_record_may_hold_is_a_term() -> None:
+    literals = [Run.model_fields["state"].annotation, Switch.model_fields["source"].annotation]
+    words = [*Role, *NoiseMode, *SwitchMode, *Task, *(word for each in literals for word in get_args(each))]
+    assert len(words) >= 17
+    assert not_terms(words) == []
+    assert not_terms(["as_shipped", "vae_decode", "turned_off"]) == ["turned_off"]
+
+
+def test_terms_names_and_sentences_are_said_in_chinese() -> None:
+    with spoken("zh"):
+        assert [term("as_shipped"), term("vae_decode"), term("text_encoding")] == ["出厂默认", "VAE 解码", "文本编码"]
+        assert term("{a_plugins_own} stage") == "{a plugins own} stage"
+        assert listed(["a", "b", "c"]) == "a, b 和 c"
+        assert running(["一。", "", "二。"]) == "一。二。"
+    assert running([]) == listed([]) == ""
+
+
+def english(texts: Iterable[str]) -> list[str]:
+    return [text for text in texts if ENGLISH.search(text)]
+
+
+def words_of(shown: Table) -> Iterator[str]:
+    """What a table says in words; code and quotes stay as they are."""
+    yield from (*shown.columns, shown.title, shown.note)
+    yield from (cell.text for row in shown.rows for cell in row if cell.kind in {"text", "number"})
+
+
+def said(report: Report) -> Iterator[str]:
+    """Everything about circumstances, references and limits of evidence."""
+    tables = [
+        circumstances.prompts(report),
+        circumstances.settings(report),
+        circumstances.work(report),
+        circumstances.model(report),
+        circumstances.environment(report),
+        circumstances.switches(report),
+        circumstances.allocation(report),
+        circumstances.performance(report),
+        *filter(None, map(_references.traces, report.comparisons)),
+    ]
+    for each in tables:
+        yield from words_of(each)
+    yield from not_shown(report)
+    yield from (text for mark in marks(report) for text in (mark.title, mark.text))
+    for comparison in report.comparisons:
+        yield _references.reading(report, comparison)
+        yield _references.padding(comparison)
+    yield from _references.read_together(report.comparisons)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_surrounds_the_numbers_is_said_in_chinese(name: str, tmp_path: Path) -> None:
+    report = sample_reports.BUILDERS[name](tmp_path)
+    with spoken("zh"):
+        shown = list(said(report))
+    assert english(shown) == []
+    assert any("用例" in text for text in shown)
+
+
+def test_a_sentence_that_is_not_said_is_noticed() -> None:
+    with spoken("zh"):
+        found = table(
+            ("Case",), [[plain("none: made from the prompt alone")]], note=translated("nobody knows this note")
+        )
+        assert english(words_of(found)) == ["nobody knows this note", "none: made from the prompt alone"]
+        assert english(["参考 cpu-fp32, npu (SIMULATED)"]) == []
