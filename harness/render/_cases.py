@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from harness.language import say, translated
 from harness.records import EXIT_CODES, Status
 from harness.render import _tables as tables
 from harness.render import _words as words
+from harness.render._phrases import term
 
 if TYPE_CHECKING:
     from harness.records import CaseKey, Comparison, Report
@@ -53,28 +55,36 @@ def judged_cases(comparison: Comparison) -> list[JudgedCase]:
     Where these do not tell the outcome of the comparison, the comparison as a whole stands at the end and does.
     """
     found = [_judged(part, key) for key, part in tables.by_key(comparison).items()]
-    found += [JudgedCase(name=each.limit.rule, status=each.status, reason=each.message) for each in comparison.verdicts]
+    found += [
+        JudgedCase(name=translated(each.limit.rule), status=each.status, reason=translated(each.message))
+        for each in comparison.verdicts
+    ]
     found += [
         JudgedCase(
-            name=f"{failure.stage}, process {failure.process}, failure {index}",
+            name=say(
+                "{stage}, process {process}, failure {index}",
+                stage=term(failure.stage),
+                process=failure.process,
+                index=index,
+            ),
             status=Status.ERROR,
-            reason=f"{failure.error}: {failure.message}",
+            reason=say("{name}: {text}", name=failure.error, text=translated(failure.message)),
             details=failure.traceback,
         )
         for index, failure in enumerate(comparison.failures, 1)
         if failure.key is None
     ]
     if verdict(comparison.outcome) not in {verdict(each.status) for each in found}:
-        reason = comparison.message or words.SENTENCES[comparison.outcome]
-        found.append(JudgedCase(name="whole comparison", status=comparison.outcome, reason=reason))
+        reason = translated(comparison.message) or say(words.SENTENCES[comparison.outcome])
+        found.append(JudgedCase(name=say("whole comparison"), status=comparison.outcome, reason=reason))
     return found
 
 
 def _judged(part: Comparison, key: CaseKey) -> JudgedCase:
     tracebacks = [failure.traceback for failure in part.failures]
-    messages = [each.message for pair in part.pairs for each in pair.verdicts]
+    messages = [translated(each.message) for pair in part.pairs for each in pair.verdicts]
     return JudgedCase(
-        name=str(key),
+        name=words.key(key),
         status=tables.key_status(part, key),
         reason=tables.key_reason(part, key),
         details="\n".join([*dict.fromkeys(messages), *tracebacks]),
@@ -88,4 +98,4 @@ def whole_report(report: Report) -> JudgedCase | None:
     passed = all(EXIT_CODES[comparison.outcome] == 0 for comparison in report.comparisons)
     if report.comparisons and passed == (EXIT_CODES[report.outcome] == 0):
         return None
-    return JudgedCase(name="whole report", status=report.outcome, reason=words.SENTENCES[report.outcome])
+    return JudgedCase(name=say("whole report"), status=report.outcome, reason=say(words.SENTENCES[report.outcome]))

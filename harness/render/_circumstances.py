@@ -41,7 +41,7 @@ def arms(report: Report) -> list[str]:
 
 def name_of(run: Run) -> str:
     """Name of the run's arm, with a mark where its device is simulated."""
-    return words.marked(run.plan.arm.name, simulated=_simulated(run))
+    return words.with_mark(run.plan.arm.name, simulated=_simulated(run))
 
 
 def _simulated(run: Run) -> bool:
@@ -147,7 +147,7 @@ def _operators(run: Run) -> str:
     answered = run.environment.npu_ops if run.environment else None
     if answered is None:
         return say(_UNKNOWN)
-    return words.marked(say(words.NPU_OPS[answered]), simulated=_simulated(run))
+    return words.with_mark(say(words.NPU_OPS[answered]), simulated=_simulated(run))
 
 
 # --- model -----------------------------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ def _component_device(run: Run, name: str) -> Cell:
     found = use.device if use and use.device else whole if name == _DEVICE else None
     if found is None:
         return plain(say(_UNKNOWN))
-    return plain(words.marked(found, simulated=True)) if _simulated(run) and found == whole else code(found)
+    return plain(words.with_mark(found, simulated=True)) if _simulated(run) and found == whole else code(found)
 
 
 def _peak(run: Run, name: str) -> str:

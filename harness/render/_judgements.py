@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.records import Scope, unused_waivers
+from harness.language import many, say, translated
+from harness.records import unused_waivers
 from harness.render import _words as words
 from harness.render._document import code, figure, plain, table
 from harness.render._tables import name_of, rule
@@ -22,9 +23,9 @@ def waivers(report: Report) -> Table:
     distinct = [waiver for index, waiver in enumerate(found) if waiver not in found[:index]]
     rows = [
         [
-            plain(waiver.metric or "every metric"),
-            plain("repeats" if waiver.scope is Scope.REPEAT else "reference"),
-            plain(", ".join(filter(None, (waiver.arm, waiver.case))) or "all"),
+            plain(waiver.metric or say("every metric")),
+            plain(words.judges(waiver.scope)),
+            plain(words.names(filter(None, (waiver.arm, waiver.case))) or say("all")),
             plain(waiver.reason),
             plain(waiver.owner),
             figure(waiver.expires),
@@ -32,30 +33,43 @@ def waivers(report: Report) -> Table:
         ]
         for waiver in distinct
     ]
-    return table(("Waiver", "Judges", "Arm and case", "Reason", "Owner", "Last day", "State"), rows, title="Waivers")
+    columns = (
+        say("Waiver"),
+        say("Judges"),
+        say("Arm and case"),
+        say("Reason"),
+        say("Owner"),
+        say("Last day"),
+        say("State"),
+    )
+    return table(columns, rows, title=say("Waivers"))
 
 
 def _state(report: Report, waiver: Waiver) -> str:
     excused = sum(verdict.waiver == waiver for comparison in report.comparisons for verdict in _verdicts(comparison))
     asked = [each for each in report.comparisons if waiver in each.waivers]
     if excused:
-        return f"excuses {words.count(excused, 'broken limit')}"
+        return many("excuses {count} broken limit", "excuses {count} broken limits", excused)
     if any(each.judged_on and each.judged_on > waiver.expires for each in asked):
-        return "expired: excuses nothing"
+        return say("expired: excuses nothing")
     if waiver in unused_waivers(report.comparisons):
-        return "unused: no limit that it covers is broken"
-    return "not asked: nothing that it covers was compared"
+        return say("unused: no limit that it covers is broken")
+    return say("not asked: nothing that it covers was compared")
 
 
 def waived(comparison: Comparison) -> Iterator[Table]:
     """Limits that are broken and excused, with what was measured."""
     rows = [
-        [code(rule(verdict.limit)), figure(_number(verdict.measured)), plain(verdict.message)]
+        [code(rule(verdict.limit)), figure(_number(verdict.measured)), plain(translated(verdict.message))]
         for verdict in _verdicts(comparison)
         if verdict.waiver
     ]
     if rows:
-        yield table(("Limit", "Measured", "What is waived"), rows, title=f"{name_of(comparison)}: broken and waived")
+        yield table(
+            (say("Limit"), say("Measured"), say("What is waived")),
+            rows,
+            title=say("{comparison}: broken and waived", comparison=name_of(comparison)),
+        )
 
 
 def ratios(comparison: Comparison) -> Iterator[Table]:
@@ -65,18 +79,27 @@ def ratios(comparison: Comparison) -> Iterator[Table]:
             continue
         mine, other, reference = comparison.actual.arm, verdict.limit.ratio_to, comparison.expected.arm
         yield table(
-            ("Case", "Seed", f"Error of {mine}", f"Error of {other}", "Floor", "Ratio"),
+            (
+                say("Case"),
+                say("Seed"),
+                say("Error of {arm}", arm=mine),
+                say("Error of {arm}", arm=other),
+                say("Floor"),
+                say("Ratio"),
+            ),
             [
-                _ratio_cells("all", "all", (dual.error, dual.other, dual.floor, dual.ratio)),
+                _ratio_cells(say("all"), say("all"), (dual.error, dual.other, dual.floor, dual.ratio)),
                 *(
                     _ratio_cells(each.key.case, str(each.key.seed), (each.error, each.other, dual.floor, each.ratio))
                     for each in dual.pairs
                 ),
             ],
-            title=f"{name_of(comparison)}: {verdict.limit.rule}",
-            note=(
-                f"Errors are against {reference}. The first row is judged: the root mean square over all pairs. An "
-                f"error of {other} below the floor is replaced by it: less is the rounding of the type alone."
+            title=say("{name}: {text}", name=name_of(comparison), text=translated(verdict.limit.rule)),
+            note=say(
+                "Errors are against {reference}. The first row is judged: the root mean square over all pairs. An "
+                "error of {other} below the floor is replaced by it: less is the rounding of the type alone.",
+                reference=reference,
+                other=other,
             ),
         )
 

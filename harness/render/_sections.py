@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from harness.language import many, say, translated
 from harness.records import EXIT_CODES, Scope
 from harness.render import _circumstances as circumstances
 from harness.render import _judgements as judgements
@@ -35,12 +36,12 @@ if TYPE_CHECKING:
 def document(report: Report) -> Document:
     """Everything a report says, in reading order."""
     deciding = [each for each in report.comparisons if each.outcome is report.outcome and each.message]
-    reasons = [f"{_scoped(each)}: {each.message}" for each in deciding]
+    reasons = [say("{name}: {text}", name=_scoped(each), text=translated(each.message)) for each in deciding]
     return Document(
-        title=clean(report.title),
+        title=clean(translated(report.title)),
         summary=clean(report.scenario.summary),
         status=report.outcome,
-        sentence=words.SENTENCES[report.outcome],
+        sentence=say(words.SENTENCES[report.outcome]),
         reasons=tuple(map(clean, dict.fromkeys(reasons))),
         marks=marks(report),
         figures=tuple(_figures(report)),
@@ -49,32 +50,34 @@ def document(report: Report) -> Document:
 
 
 def _scoped(comparison: Comparison) -> str:
-    repeats = comparison.scope is Scope.REPEAT
-    return f"Repeats of {tables.name_of(comparison)}" if repeats else tables.name_of(comparison)
+    name = tables.name_of(comparison)
+    return say("Repeats of {arm}", arm=name) if comparison.scope is Scope.REPEAT else name
 
 
 def _sections(report: Report) -> Iterator[Section]:
-    failures = Section("failures", "Failures", tuple(_failures(report)))
+    failures = Section("failures", say("Failures"), tuple(_failures(report)))
     failed = bool(circumstances.failures_of(report))
-    yield Section("summary", "Summary", _summary(report))
+    yield Section("summary", say("Summary"), _summary(report))
     # Whoever opens a report of a failed run looks for the failure first.
     if failed:
         yield failures
-    yield Section("repeats", "Repeats", tuple(_repeats(report)))
-    yield Section("reference", "Against reference", tuple(_reference(report)))
-    yield Section("scores", "Scores", tuple(scores(report)))
-    yield Section("limits", "Limits and waivers", tuple(_limits(report)))
-    yield Section("definitions", "Definitions", (_or(tables.definitions(report), "Nothing was measured."),))
+    yield Section("repeats", say("Repeats"), tuple(_repeats(report)))
+    yield Section("reference", say("Against reference"), tuple(_reference(report)))
+    yield Section("scores", say("Scores"), tuple(scores(report)))
+    yield Section("limits", say("Limits and waivers"), tuple(_limits(report)))
+    yield Section("definitions", say("Definitions"), (_or(tables.definitions(report), say("Nothing was measured.")),))
     if not failed:
         yield failures
-    yield Section("not-shown", "What this does not show", (Bullets(tuple(map(clean, not_shown(report)))),))
-    yield Section("work", "What was run", tuple(_work(report)))
-    yield Section("model", "Model", tuple(_model(report)))
-    yield Section("environment", "Environment", tuple(_environment(report)))
-    yield Section("allocation", "Device allocation", (_or(circumstances.allocation(report), "No model was loaded."),))
-    yield Section("performance", "Performance", (_or(circumstances.performance(report), "Nothing was run."),))
-    yield Section("log", "Log excerpt", tuple(_log(report)))
-    yield Section("reproduce", "How to reproduce", tuple(_reproduce(report)))
+    yield Section("not-shown", say("What this does not show"), (Bullets(tuple(map(clean, not_shown(report)))),))
+    yield Section("work", say("What was run"), tuple(_work(report)))
+    yield Section("model", say("Model"), tuple(_model(report)))
+    yield Section("environment", say("Environment"), tuple(_environment(report)))
+    yield Section(
+        "allocation", say("Device allocation"), (_or(circumstances.allocation(report), say("No model was loaded.")),)
+    )
+    yield Section("performance", say("Performance"), (_or(circumstances.performance(report), say("Nothing was run.")),))
+    yield Section("log", say("Log excerpt"), tuple(_log(report)))
+    yield Section("reproduce", say("How to reproduce"), tuple(_reproduce(report)))
 
 
 def _or(table: Table, otherwise: str) -> Block:
@@ -82,20 +85,24 @@ def _or(table: Table, otherwise: str) -> Block:
 
 
 def _summary(report: Report) -> tuple[Block, ...]:
-    return (_or(tables.summary(report), "No comparison was made."),)
+    return (_or(tables.summary(report), say("No comparison was made.")),)
 
 
 def _failures(report: Report) -> Iterator[Block]:
     found = circumstances.failures_of(report)
-    yield circumstances.failures(found) if found else Paragraph("No failure was recorded.")
+    yield circumstances.failures(found) if found else Paragraph(say("No failure was recorded."))
     for arm, failure in found:
         if failure.traceback.strip():
-            place = f"{arm}, process {failure.process}: {failure.error}"
-            yield Listing(clean(failure.traceback).strip("\n"), f"Traceback of {place}")
+            title = say(
+                "Traceback of {arm}, process {process}: {error}", arm=arm, process=failure.process, error=failure.error
+            )
+            yield Listing(clean(failure.traceback).strip("\n"), title)
     if retried := circumstances.retried(report):
         yield Paragraph(
-            "After the following a new process took over, as --retries allowed. These are failures of the machine, not "
-            "of the work; what was made before them is judged with all the rest."
+            say(
+                "After the following a new process took over, as --retries allowed. These are failures of the machine, "
+                "not of the work; what was made before them is judged with all the rest."
+            )
         )
         yield circumstances.failures(retried)
 
@@ -103,7 +110,7 @@ def _failures(report: Report) -> Iterator[Block]:
 def _repeats(report: Report) -> Iterator[Block]:
     comparisons = tables.of_scope(report, Scope.REPEAT)
     if not comparisons:
-        yield Paragraph("No repeats were compared.")
+        yield Paragraph(say("No repeats were compared."))
         return
     yield tables.measures(report, comparisons)
     for comparison in comparisons:
@@ -117,7 +124,7 @@ def _repeats(report: Report) -> Iterator[Block]:
 def _reference(report: Report) -> Iterator[Block]:
     comparisons = tables.of_scope(report, Scope.REFERENCE)
     if not comparisons:
-        yield Paragraph("No arm was held against a reference, so this report says nothing about accuracy.")
+        yield Paragraph(say("No arm was held against a reference, so this report says nothing about accuracy."))
         return
     if any(comparison.pairs for comparison in comparisons):
         yield tables.measures(report, comparisons)
@@ -147,94 +154,106 @@ def _understood(report: Report, comparison: Comparison) -> Iterator[Block]:
 
 def _judged(comparison: Comparison) -> Iterator[Block]:
     if comparison.differences:
-        yield Paragraph("NOT COMPARABLE. What must be the same differs:")
-        yield Bullets(tuple(map(clean, comparison.differences)))
+        yield Paragraph(say("NOT COMPARABLE. What must be the same differs:"))
+        yield _records_own(comparison.differences)
     if comparison.message:
-        yield Paragraph(_sentence(clean(comparison.message)))
+        yield Paragraph(_sentence(comparison.message))
     if comparison.missing:
-        yield Paragraph("Expected and not there:")
-        yield Bullets(tuple(map(str, comparison.missing)))
+        yield Paragraph(say("Expected and not there:"))
+        yield Bullets(tuple(map(words.key, comparison.missing)))
     if comparison.unexpected:
-        yield Paragraph("There and not expected:")
-        yield Bullets(tuple(map(str, comparison.unexpected)))
+        yield Paragraph(say("There and not expected:"))
+        yield Bullets(tuple(map(words.key, comparison.unexpected)))
     if comparison.notices:
-        yield Bullets(tuple(map(clean, comparison.notices)))
+        yield _records_own(comparison.notices)
     if comparison.limits:
         yield tables.verdicts(comparison)
     yield from judgements.waived(comparison)
     yield from judgements.ratios(comparison)
     if not comparison.pairs and not comparison.differences:
-        yield Paragraph("No pair was measured.")
+        yield Paragraph(say("No pair was measured."))
 
 
-def _sentence(text: str) -> str:
-    """Text with a capital first and a stop last."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+def _records_own(sentences: Sequence[str]) -> Bullets:
+    return Bullets(tuple(clean(translated(each)) for each in sentences))
+
+
+def _sentence(message: str) -> str:
+    """A message of a record with a stop last, and with a capital first where it is as it was recorded."""
+    text = translated(message)
+    if text == message:
+        text = text[:1].upper() + text[1:]
+    return clean(text if text.endswith((".", "!", "?", "。")) else say("{sentence}.", sentence=text))
 
 
 def _limits(report: Report) -> Iterator[Block]:
-    yield _or(tables.limits(report), "The scenario sets no limits, so differences are reported and not judged.")
-    yield _or(judgements.waivers(report), "No limit is waived.")
+    yield _or(tables.limits(report), say("The scenario sets no limits, so differences are reported and not judged."))
+    yield _or(judgements.waivers(report), say("No limit is waived."))
 
 
 def _work(report: Report) -> Iterator[Block]:
     yield circumstances.prompts(report)
     yield circumstances.settings(report)
-    yield _or(circumstances.work(report), "No arm has a run.")
+    yield _or(circumstances.work(report), say("No arm has a run."))
 
 
 def _model(report: Report) -> Iterator[Block]:
-    yield _or(circumstances.model(report), "No model was loaded.")
+    yield _or(circumstances.model(report), say("No model was loaded."))
     notes = circumstances.notes(report)
     if notes:
-        yield Paragraph("What the adapter says about the loaded pipeline:")
+        yield Paragraph(say("What the adapter says about the loaded pipeline:"))
         yield Bullets(tuple(map(clean, notes)))
     substitutions = circumstances.substitutions(report)
     if substitutions:
-        yield Paragraph("What was asked for and replaced:")
+        yield Paragraph(say("What was asked for and replaced:"))
         yield Bullets(tuple(map(clean, substitutions)))
 
 
 def _environment(report: Report) -> Iterator[Block]:
-    yield _or(circumstances.environment(report), "No arm has a run.")
-    yield _or(circumstances.switches(report), "No switch was recorded.")
+    yield _or(circumstances.environment(report), say("No arm has a run."))
+    yield _or(circumstances.switches(report), say("No switch was recorded."))
 
 
 def _log(report: Report) -> Iterator[Block]:
     for run in report.runs:
         if run.log_tail.strip():
-            yield Listing(clean(run.log_tail).strip("\n"), f"Last lines of {run.plan.arm.name}, run {run.id}")
+            yield Listing(
+                clean(run.log_tail).strip("\n"),
+                say("Last lines of {arm}, run {run}", arm=run.plan.arm.name, run=run.id),
+            )
     if not any(run.log_tail.strip() for run in report.runs):
-        yield Paragraph("The workers wrote no log.")
+        yield Paragraph(say("The workers wrote no log."))
 
 
 def _reproduce(report: Report) -> Iterator[Block]:
     if not report.command:
-        yield Paragraph("The command was not recorded.")
+        yield Paragraph(say("The command was not recorded."))
         return
-    yield Listing(clean(shlex.join(report.command)), "In the folder that holds the scenarios folder:", fold=False)
-    yield Paragraph("The same result needs the same model digest, packages, device and switches as listed above.")
+    yield Listing(clean(shlex.join(report.command)), say("In the folder that holds the scenarios folder:"), fold=False)
+    yield Paragraph(say("The same result needs the same model digest, packages, device and switches as listed above."))
 
 
 def _figures(report: Report) -> Iterator[Figure]:
     """Numbers for the head of the page, all of them repeated with their place in the tables below."""
     made = sum(len(run.samples) for run in report.runs)
-    yield Figure(str(made), f"{'picture' if made == 1 else 'pictures'} made by {words.count(len(report.runs), 'arm')}")
+    arms = many("{count} arm", "{count} arms", len(report.runs))
+    yield Figure(str(made), many("picture made by {arms}", "pictures made by {arms}", made, arms=arms))
     repeats = tables.of_scope(report, Scope.REPEAT)
     found = [repetition for comparison in repeats for repetition in comparison.repetitions]
     if found:
         most = max(len(repetition.outcomes) for repetition in found)
-        yield Figure(str(most), "distinct outcome per case and seed" if most == 1 else "distinct outcomes at worst")
+        yield Figure(str(most), many("distinct outcome per case and seed", "distinct outcomes at worst", most))
     steady = [repetition for repetition in found if len(repetition.outcomes) == 1 and repetition.runs > 1]
     if steady and len(steady) == len(found):
-        yield Figure(words.percent(max(each.bound_95 for each in steady)), "failure rate not excluded at 95 %")
+        yield Figure(words.percent(max(each.bound_95 for each in steady)), say("failure rate not excluded at 95 %"))
     yield from _worst_reference(tables.of_scope(report, Scope.REFERENCE))
     failing = sum(EXIT_CODES[comparison.outcome] != 0 for comparison in report.comparisons)
-    yield Figure(f"{len(report.comparisons) - failing} of {len(report.comparisons)}", "comparisons without a complaint")
+    of = len(report.comparisons)
+    yield Figure(say("{part} of {whole}", part=of - failing, whole=of), say("comparisons without a complaint"))
 
 
 def _worst_reference(comparisons: Sequence[Comparison]) -> Iterator[Figure]:
     pairs = [pair for comparison in comparisons for pair in comparison.pairs]
     found = tables.worst_pair(pairs, "psnr_db", "image")
     if found is not None and found[1].value is not None:
-        yield Figure(words.measured(found[1], unit=True), "worst PSNR against a reference")
+        yield Figure(words.measured(found[1], unit=True), say("worst PSNR against a reference"))

@@ -6,9 +6,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.language import many, marked, say, translated
 from harness.records import EXIT_CODES, NoiseMode, Role, Scope, Status, worst
 from harness.render import _words as words
 from harness.render._document import Cell, Table, clean, code, digest, figure, plain, table, word
+from harness.render._phrases import running, term
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +36,14 @@ _KEPT = {Status.IDENTICAL, Status.WITHIN_LIMITS}
 _MOST_OPEN_ROWS = 12
 """A table of pairs with more rows than these starts folded."""
 
+_PAIR_TITLES = {
+    "image": marked("{comparison}: 8-bit picture, every measured pair, worst first"),
+    "float_image": marked("{comparison}: float decoder output, every measured pair, worst first"),
+    "latents": marked("{comparison}: final latents, every measured pair, worst first"),
+    "conversion": marked("{comparison}: conversion to 8 bits, every measured pair, worst first"),
+}
+"""Titles of the tables of pairs, by what the values were measured on."""
+
 # --- looking things up -----------------------------------------------------------------------------------------------
 
 
@@ -46,12 +56,16 @@ def name_of(comparison: Comparison) -> str:
     """What a comparison is called: the arm, or both arms."""
     if comparison.scope is Scope.REPEAT:
         return arm_of(comparison.actual)
-    return f"{arm_of(comparison.actual)} against {arm_of(comparison.expected)}"
+    return _against(arm_of(comparison.actual), arm_of(comparison.expected))
 
 
 def arm_of(side: RunRef) -> str:
     """Name of the arm, with a mark where its device is simulated."""
-    return words.marked(side.arm, simulated=side.simulated)
+    return words.with_mark(side.arm, simulated=side.simulated)
+
+
+def _against(actual: str, expected: str) -> str:
+    return say("{actual} against {expected}", actual=actual, expected=expected)
 
 
 def run_of(report: Report, reference: RunRef) -> Run | None:
@@ -88,11 +102,11 @@ def device_of(report: Report, side: RunRef) -> str:
     name = side.device if side.device_name in {"", side.device} else f"{side.device}, {side.device_name}"
     run = run_of(report, side)
     if side.simulated or (run and run.environment and run.environment.simulated):
-        return words.marked(name, simulated=True)
+        return words.with_mark(name, simulated=True)
     if side.noise is NoiseMode.UNVERIFIED:
         return name
     stands_in = run and run.backend == "cpu" and run.plan.arm.role is Role.CANDIDATE
-    return f"{name} (CPU stand-in)" if stands_in else name
+    return say("{name} (CPU stand-in)", name=name) if stands_in else name
 
 
 def by_key(comparison: Comparison) -> dict[CaseKey, Comparison]:
@@ -150,7 +164,8 @@ def _metrics(comparisons: Iterable[Comparison]) -> list[tuple[str, str]]:
 
 
 def _place(pair: Pair, where: str = "") -> str:
-    return f"{pair.key}, {pair.actual} against {pair.expected}" + (f", {where}" if where else "")
+    place = say("{key}, {pair}", key=words.key(pair.key), pair=_against(pair.actual, pair.expected))
+    return say("{place}, {where}", place=place, where=translated(where)) if where else place
 
 
 # --- summary ---------------------------------------------------------------------------------------------------------
@@ -159,26 +174,23 @@ def _place(pair: Pair, where: str = "") -> str:
 def summary(report: Report) -> Table:
     """One row for each comparison."""
     columns = (
-        "Arm",
-        "Scope",
-        "Outcome",
-        "Device",
-        "Noise",
-        "Switches",
-        "Runs",
-        "Processes",
-        "Distinct outcomes",
-        "Rate not excluded (95 %)",
+        say("Arm"),
+        say("Scope"),
+        say("Outcome"),
+        say("Device"),
+        say("Noise"),
+        say("Switches"),
+        say("Runs"),
+        say("Processes"),
+        say("Distinct outcomes"),
+        say("Rate not excluded (95 %)"),
     )
-    note = (
+    note = say(
         "Runs and processes are counted for each case and seed. The last column is the largest rate of differing runs "
-        "that so many equal ones leave possible. "
+        "that so many equal ones leave possible. {none} stands for: does not apply.",
+        none=words.NONE,
     )
-    return table(
-        columns,
-        [_summary_row(report, each) for each in report.comparisons],
-        note=note + f"{words.NONE} stands for: does not apply.",
-    )
+    return table(columns, [_summary_row(report, each) for each in report.comparisons], note=note)
 
 
 def _summary_row(report: Report, comparison: Comparison) -> list[Cell]:
@@ -192,28 +204,34 @@ def _summary_row(report: Report, comparison: Comparison) -> list[Cell]:
             plain(_bound_in_short(found)),
         ]
     else:
-        devices = f"{device_of(report, side)} against {device_of(report, other)}"
-        amounts = [plain(words.count(len(comparison.pairs), "pair")), *[plain(words.NONE)] * 3]
+        devices = _against(device_of(report, side), device_of(report, other))
+        amounts = [plain(_pairs(len(comparison.pairs))), *[plain(words.NONE)] * 3]
     return [
         code(name_of(comparison)),
-        plain("repeats" if comparison.scope is Scope.REPEAT else "reference"),
+        plain(words.judges(comparison.scope)),
         word(comparison.outcome),
         plain(devices),
-        plain(_both(side.noise.value, other.noise.value)),
-        plain(_both(side.switches.value, other.switches.value).replace("_", " ")),
+        plain(_both(term(side.noise), term(other.noise))),
+        plain(_both(term(side.switches), term(other.switches))),
         *amounts,
     ]
 
 
 def _both(actual: str, expected: str) -> str:
-    return actual if actual == expected else f"{actual} against {expected}"
+    return actual if actual == expected else _against(actual, expected)
+
+
+def _pairs(count: int) -> str:
+    return many("{count} pair", "{count} pairs", count)
 
 
 def _bound_in_short(repetitions: Sequence[Repetition]) -> str:
     if any(len(repetition.outcomes) != 1 for repetition in repetitions):
-        return "runs differ"
+        return say("runs differ")
     bounds = [repetition.bound_95 for repetition in repetitions if repetition.runs > 1]
-    return f"up to {words.percent(max(bounds))}" if bounds and len(bounds) == len(repetitions) else "any: no repeats"
+    if not bounds or len(bounds) != len(repetitions):
+        return say("any: no repeats")
+    return say("up to {rate}", rate=words.percent(max(bounds)))
 
 
 # --- the rows of the note ---------------------------------------------------------------------------------------------
@@ -224,12 +242,12 @@ _Row = tuple[str, "Callable[[Report, Comparison], str]"]
 def measures(report: Report, comparisons: Sequence[Comparison]) -> Table:
     """One row for each measure, one column for each comparison; every value is the worst, with its place."""
     identical: list[_Row] = [
-        ("Identical", lambda report, comparison: _identical(report, comparison, lambda sample: sample.image)),
+        (say("Identical"), lambda report, comparison: _identical(report, comparison, lambda sample: sample.image)),
         (
-            "Float decoder output identical",
+            say("Float decoder output identical"),
             lambda report, comparison: _identical(report, comparison, lambda sample: sample.float_image),
         ),
-        ("Final latents identical", lambda report, each: _identical(report, each, lambda sample: sample.latents)),
+        (say("Final latents identical"), lambda report, each: _identical(report, each, lambda sample: sample.latents)),
     ]
     found = _metrics(comparisons) or [(metric, "image") for metric in words.METRICS]
     single = [_worst_of_all(comparison) is not None for comparison in comparisons]
@@ -241,9 +259,9 @@ def measures(report: Report, comparisons: Sequence[Comparison]) -> Table:
     if all(comparison.scope is Scope.REPEAT for comparison in comparisons):
         rows += _repeat_rows()
     else:
-        rows.append(("Same noise on both sides", _same_noise))
+        rows.append((say("Same noise on both sides"), _same_noise))
     return table(
-        ("Measure", *map(name_of, comparisons)),
+        (say("Measure"), *map(name_of, comparisons)),
         [[plain(label), *(plain(value(report, comparison)) for comparison in comparisons)] for label, value in rows],
         note=_places(comparisons),
     )
@@ -253,14 +271,14 @@ def _worst_value(metric: str, subject: str, *, places: Mapping[int, bool]) -> Ca
     def value(_report: Report, comparison: Comparison) -> str:
         found = worst_pair(comparison.pairs, metric, subject)
         if found is None:
-            return words.NOT_MEASURED
+            return say(words.NOT_MEASURED)
         pair, measurement = found
         text = words.measured(measurement, unit=True)
         if all(_value(other, metric, subject) == measurement.value for other in comparison.pairs):
             return text
         if not places[id(comparison)]:
-            return f"{text} ({measurement.where})" if measurement.where else text
-        return f"{text} ({_place(pair, measurement.where)})"
+            return words.with_place(text, translated(measurement.where))
+        return words.with_place(text, _place(pair, measurement.where))
 
     return value
 
@@ -282,14 +300,17 @@ def _places(comparisons: Sequence[Comparison]) -> str:
     """Where the values of the table come from, for each comparison whose pairs differ from each other."""
     notes = []
     for comparison in comparisons:
+        name, total = name_of(comparison), _pairs(len(comparison.pairs))
         pair = _worst_of_all(comparison)
         if pair is not None:
-            total = words.count(len(comparison.pairs), "pair")
-            notes.append(f"{name_of(comparison)}: the worst of {total}, {_place(pair)}.")
+            notes.append(
+                say("{comparison}: the worst of {total}, {place}.", comparison=name, total=total, place=_place(pair))
+            )
         elif comparison.pairs:
-            total = words.count(len(comparison.pairs), "pair")
-            notes.append(f"{name_of(comparison)}: each value is the worst of {total}, all listed below.")
-    return " ".join(notes)
+            notes.append(
+                say("{comparison}: each value is the worst of {total}, all listed below.", comparison=name, total=total)
+            )
+    return running(notes)
 
 
 def _value(pair: Pair, metric: str, subject: str) -> float | None:
@@ -307,12 +328,15 @@ def _identical(report: Report, comparison: Comparison, array: Callable[[Sample],
     ]
     known = [each for each in equal if each is not None]
     if not known:
-        return words.NOT_MEASURED
-    noun = ("case and seed", "cases and seeds") if comparison.scope is Scope.REPEAT else ("pair", "pairs")
-    total = words.count(len(known), *noun)
+        return say(words.NOT_MEASURED)
+    total = _pairs(len(known))
+    if comparison.scope is Scope.REPEAT:
+        total = many("{count} case and seed", "{count} cases and seeds", len(known))
     if len(known) != len(equal):
-        total += f"; {len(equal) - len(known)} more {words.NOT_MEASURED}"
-    return f"yes, in {total}" if all(known) else f"no, different in {known.count(False)} of {total}"
+        total = say("{total}; {more} more not measured", total=total, more=len(equal) - len(known))
+    if all(known):
+        return say("yes, in {total}", total=total)
+    return say("no, different in {count} of {total}", count=known.count(False), total=total)
 
 
 def _arrays(
@@ -327,40 +351,45 @@ def _arrays(
 def _same_noise(report: Report, comparison: Comparison) -> str:
     digests = [(left.noise_digest, right.noise_digest) for _, left, right in sides_of(report, comparison)]
     if not digests:
-        return "not known: no pair was made"
+        return say("not known: no pair was made")
     if any(None in pair for pair in digests):
-        return "unverified"
-    same = sum(left == right for left, right in digests)
-    total = words.count(len(digests), "pair")
-    return (
-        f"yes, by digest, in {total}" if same == len(digests) else f"no, different in {len(digests) - same} of {total}"
-    )
+        return term(NoiseMode.UNVERIFIED)
+    different, total = sum(left != right for left, right in digests), _pairs(len(digests))
+    if not different:
+        return say("yes, by digest, in {total}", total=total)
+    return say("no, different in {count} of {total}", count=different, total=total)
 
 
 def _repeat_rows() -> list[_Row]:
     return [
-        ("Runs of each case and seed", lambda _, each: words.span(found.runs for found in each.repetitions)),
-        ("Fresh processes", lambda _, each: words.span(found.processes for found in each.repetitions)),
-        ("Distinct outcomes", lambda _, each: _outcomes(each.repetitions)),
-        ("What that excludes", lambda _, each: _bound_in_words(each.repetitions)),
-        ("First differing denoising step", lambda _, each: _first_step(each.pairs)),
-        ("Pattern", lambda _, each: _patterns(each.repetitions)),
+        (say("Runs of each case and seed"), lambda _, each: words.span(found.runs for found in each.repetitions)),
+        (say("Fresh processes"), lambda _, each: words.span(found.processes for found in each.repetitions)),
+        (say("Distinct outcomes"), lambda _, each: _outcomes(each.repetitions)),
+        (say("What that excludes"), lambda _, each: _bound_in_words(each.repetitions)),
+        (say("First differing denoising step"), lambda _, each: _first_step(each.pairs)),
+        (say("Pattern"), lambda _, each: _patterns(each.repetitions)),
     ]
 
 
 def _outcomes(repetitions: Sequence[Repetition]) -> str:
     several = [repetition for repetition in repetitions if len(repetition.outcomes) != 1]
     if not repetitions:
-        return words.NOT_MEASURED
+        return say(words.NOT_MEASURED)
     if not several:
-        return f"1 in each of {len(repetitions)} cases and seeds" if len(repetitions) > 1 else "1"
-    return "; ".join(f"{words.outcome_counts(repetition)} in {repetition.key}" for repetition in several)
+        return say("1 in each of {count} cases and seeds", count=len(repetitions)) if len(repetitions) > 1 else "1"
+    return words.clauses(
+        say("{outcomes} in {key}", outcomes=words.outcome_counts(each), key=words.key(each.key)) for each in several
+    )
 
 
 def _bound_in_words(repetitions: Sequence[Repetition]) -> str:
     steady = [words.bound(repetition) for repetition in repetitions if len(repetition.outcomes) == 1]
-    unlike = [f"{found.key}: {words.bound(found)}" for found in repetitions if len(found.outcomes) != 1]
-    return "; ".join(dict.fromkeys([*unlike, *steady])) or words.NOT_MEASURED
+    unlike = [_of_key(found.key, words.bound(found)) for found in repetitions if len(found.outcomes) != 1]
+    return words.clauses([*unlike, *steady]) or say(words.NOT_MEASURED)
+
+
+def _of_key(key: CaseKey, text: str) -> str:
+    return say("{name}: {text}", name=words.key(key), text=text)
 
 
 def _first_step(pairs: Sequence[Pair]) -> str:
@@ -368,17 +397,18 @@ def _first_step(pairs: Sequence[Pair]) -> str:
     steps = [(pair.first_differing_step, pair) for pair in differing if pair.first_differing_step is not None]
     if steps:
         step, pair = min(steps, key=lambda each: each[0])
-        return f"step {step} ({_place(pair)})"
+        return say("step {step} ({place})", step=step, place=_place(pair))
     if differing:
-        return "no step differs, or none was kept; the difference comes later"
-    return "none: no runs differ" if pairs else words.NOT_MEASURED
+        return say("no step differs, or none was kept; the difference comes later")
+    return say("none: no runs differ") if pairs else say(words.NOT_MEASURED)
 
 
 def _patterns(repetitions: Sequence[Repetition]) -> str:
     unlike = [repetition for repetition in repetitions if len(repetition.outcomes) > 1]
     if unlike:
-        return "; ".join(f"{repetition.key}: {repetition.pattern or 'not described'}" for repetition in unlike)
-    return "; ".join(dict.fromkeys(found.pattern for found in repetitions if found.pattern)) or words.NONE
+        patterns = [translated(each.pattern) if each.pattern else say("not described") for each in unlike]
+        return words.clauses(_of_key(each.key, text) for each, text in zip(unlike, patterns, strict=True))
+    return words.clauses(translated(found.pattern) for found in repetitions if found.pattern) or words.NONE
 
 
 # --- repeats, case by case --------------------------------------------------------------------------------------------
@@ -387,16 +417,16 @@ def _patterns(repetitions: Sequence[Repetition]) -> str:
 def repeat_cases(report: Report, comparison: Comparison) -> Table:
     """Determinism of each case and seed, worst first."""
     columns = (
-        "Case",
-        "Seed",
-        "Outcome",
-        "Runs",
-        "Processes",
-        "Distinct outcomes",
-        "First differing step",
-        "Picture digest",
-        "Noise digest",
-        "Pattern",
+        say("Case"),
+        say("Seed"),
+        say("Outcome"),
+        say("Runs"),
+        say("Processes"),
+        say("Distinct outcomes"),
+        say("First differing step"),
+        say("Picture digest"),
+        say("Noise digest"),
+        say("Pattern"),
     )
     samples = samples_by_key(run_of(report, comparison.actual))
     parts = by_key(comparison)
@@ -404,8 +434,12 @@ def repeat_cases(report: Report, comparison: Comparison) -> Table:
     return table(
         columns,
         [_repeat_case(each, parts[each.key].pairs, samples.get(each.key, [])) for each in found],
-        title=f"{name_of(comparison)}: case by case, worst first",
-        note=f"Run {comparison.actual.id}. Digests are those of the first sample, {words.NONE} where none is known.",
+        title=say("{comparison}: case by case, worst first", comparison=name_of(comparison)),
+        note=say(
+            "Run {run}. Digests are those of the first sample, {none} where none is known.",
+            run=comparison.actual.id,
+            none=words.NONE,
+        ),
     )
 
 
@@ -425,16 +459,16 @@ def _repeat_case(repetition: Repetition, pairs: Sequence[Pair], samples: Sequenc
         figure(min(steps) if steps else words.NONE),
         digest(repetition.outcomes[0].image_digest) if repetition.outcomes else plain(words.NONE),
         _noise(samples),
-        plain(repetition.pattern),
+        plain(translated(repetition.pattern)),
     ]
 
 
 def _noise(samples: Sequence[Sample]) -> Cell:
     digests = sorted({sample.noise_digest or "" for sample in samples})
     if "" in digests:
-        return plain("unverified")
+        return plain(term(NoiseMode.UNVERIFIED))
     if len(digests) > 1:
-        return plain(f"{len(digests)} different")
+        return plain(say("{count} different", count=len(digests)))
     return digest(digests[0]) if digests else plain(words.NONE)
 
 
@@ -449,27 +483,21 @@ def pair_tables(comparison: Comparison) -> list[Table]:
     groups = sorted(_grouped(comparison.pairs).values(), key=lambda pairs: _pair_order(pairs[0]))
     found = _metrics([comparison])
     tables = []
-    subjects = {
-        "image": "8-bit picture",
-        "float_image": "float decoder output",
-        "latents": "final latents",
-        "conversion": "conversion to 8 bits",
-    }
-    for subject, about in subjects.items():
+    for subject, title in _PAIR_TITLES.items():
         metrics = [metric for metric, of in found if of == subject]
         if metrics:
             columns = (
-                "Case",
-                "Seed",
-                "Pair",
-                "Everything identical",
-                *(["To the eye"] if subject == "image" else []),
+                say("Case"),
+                say("Seed"),
+                say("Pair"),
+                say("Everything identical"),
+                *([say("To the eye")] if subject == "image" else []),
                 *(_heading(comparison, metric, subject) for metric in metrics),
             )
             rows = [_pair_row(pairs, metrics, subject) for pairs in groups]
-            title = f"{name_of(comparison)}: {about}, every measured pair, worst first"
+            made = table(columns, rows, title=say(title, comparison=name_of(comparison)), fold=True)
             is_open = len(rows) <= _MOST_OPEN_ROWS and not all(pair.identical for pair in comparison.pairs)
-            tables.append(replace(table(columns, rows, title=title, fold=True), open=is_open))
+            tables.append(replace(made, open=is_open))
     return tables
 
 
@@ -481,8 +509,8 @@ def hints(comparison: Comparison) -> Table | None:
             code(pairs[0].key.case),
             figure(pairs[0].key.seed),
             plain(_pair_label(pairs)),
-            plain(hint.message.removeprefix("looks like ")),
-            plain(hint.where or "the whole picture"),
+            plain(translated(hint.message).removeprefix(say("looks like "))),
+            plain(translated(hint.where) if hint.where else say("the whole picture")),
         ]
         for pairs in groups
         for hint in pairs[0].hints
@@ -490,10 +518,12 @@ def hints(comparison: Comparison) -> Table | None:
     if not rows:
         return None
     return table(
-        ("Case", "Seed", "Pair", "Looks like", "Where"),
+        (say("Case"), say("Seed"), say("Pair"), say("Looks like"), say("Where")),
         rows,
-        title=f"{name_of(comparison)}: what the differences look like",
-        note="Hints from the pattern of the 8-bit pictures, actual relative to expected; no verdict rests on them.",
+        title=say("{comparison}: what the differences look like", comparison=name_of(comparison)),
+        note=say(
+            "Hints from the pattern of the 8-bit pictures, actual relative to expected; no verdict rests on them."
+        ),
     )
 
 
@@ -515,12 +545,12 @@ def _pair_order(pair: Pair) -> tuple[int, bool, float, str, int, str]:
 def _heading(comparison: Comparison, metric: str, subject: str) -> str:
     found = worst_pair(comparison.pairs, metric, subject)
     unit = found[1].unit if found else ""
-    return words.metric_name(metric) + (f" ({unit})" if unit else "")
+    return words.with_place(words.metric_name(metric), translated(unit))
 
 
 def _pair_label(pairs: Sequence[Pair]) -> str:
-    label = f"{pairs[0].actual} against {pairs[0].expected}"
-    return label + (f", and {len(pairs) - 1} alike" if len(pairs) > 1 else "")
+    label = _against(pairs[0].actual, pairs[0].expected)
+    return say("{pair}, and {count} alike", pair=label, count=len(pairs) - 1) if len(pairs) > 1 else label
 
 
 def _pair_row(pairs: Sequence[Pair], metrics: Sequence[str], subject: str) -> list[Cell]:
@@ -529,22 +559,24 @@ def _pair_row(pairs: Sequence[Pair], metrics: Sequence[str], subject: str) -> li
         code(pair.key.case),
         figure(pair.key.seed),
         plain(_pair_label(pairs)),
-        plain("yes" if pair.identical else "no"),
+        plain(words.yes_or_no(pair.identical)),
         *([_appearance_cell(pair)] if subject == "image" else []),
         *(_value_cell(pair, metric, subject) for metric in metrics),
     ]
 
 
 def _appearance_cell(pair: Pair) -> Cell:
-    return plain(pair.appearance.words if pair.appearance else words.NOT_MEASURED)
+    return plain(translated(pair.appearance.words) if pair.appearance else say(words.NOT_MEASURED))
 
 
 def _value_cell(pair: Pair, metric: str, subject: str) -> Cell:
     found = worst_pair([pair], metric, subject)
     if found is None:
-        return plain(words.NOT_MEASURED)
+        return plain(say(words.NOT_MEASURED))
     text = words.measured(found[1], unit=False)
-    return figure(f"{text} at {found[1].where}" if found[1].where and not pair.identical else text)
+    if pair.identical or not found[1].where:
+        return figure(text)
+    return figure(say("{value} at {place}", value=text, place=translated(found[1].where)))
 
 
 def definitions(report: Report) -> Table:
@@ -556,11 +588,22 @@ def definitions(report: Report) -> Table:
         for each in pair.measurements
     }
     rows = [
-        [plain(words.metric_name(metric)), code(metric), plain(unit or "none"), plain(better), code(spec)]
+        [
+            plain(words.metric_name(metric)),
+            code(metric),
+            plain(translated(unit) if unit else say("none")),
+            plain(say("higher") if better == "higher" else say("lower")),
+            code(translated(spec)),
+        ]
         for metric, unit, better, spec in sorted(found, key=lambda each: (words.metric_rank(each[0]), each))
     ]
-    note = "The 8-bit picture counts from 0 to 255, the float decoder output from -1 to 1, each in its own units."
-    return table(("Measure", "Metric", "Unit", "More alike when", "Definition"), rows, note=note)
+    return table(
+        (say("Measure"), say("Metric"), say("Unit"), say("More alike when"), say("Definition")),
+        rows,
+        note=say(
+            "The 8-bit picture counts from 0 to 255, the float decoder output from -1 to 1, each in its own units."
+        ),
+    )
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -569,33 +612,37 @@ def definitions(report: Report) -> Table:
 def limits(report: Report) -> Table:
     """Every limit of the scenario with the reason for its number."""
     rows = [
-        [code(rule(limit)), plain("repeats" if limit.scope is Scope.REPEAT else "reference"), plain(_reason(limit))]
-        for limit in report.scenario.limits
+        [code(rule(limit)), plain(words.judges(limit.scope)), plain(_reason(limit))] for limit in report.scenario.limits
     ]
-    return table(("Limit", "Judges", "Reason for the number"), rows)
+    return table((say("Limit"), say("Judges"), say("Reason for the number")), rows)
 
 
 def rule(limit: Limit) -> str:
     """A limit in words, with the arm and the device it is for."""
-    return f"{limit.rule} ({limit.holds_for})" if limit.holds_for else limit.rule
+    return words.with_place(translated(limit.rule), translated(limit.holds_for))
 
 
 def _reason(limit: Limit) -> str:
     if (found := limit.evidence) is None:
         return limit.reason
-    amount = words.count(found.samples, "value")
-    return (
-        f"{limit.reason} Measured on {found.date} on {found.device}: the worst of {amount} was "
-        f"{words.number(found.worst)}; margin {words.number(found.margin)}; rule: {found.rule}."
+    return say(
+        "{reason} Measured on {date} on {device}: the worst of {amount} was {worst}; margin {margin}; rule: {rule}.",
+        reason=limit.reason,
+        date=found.date,
+        device=found.device,
+        amount=many("{count} value", "{count} values", found.samples),
+        worst=words.number(found.worst),
+        margin=words.number(found.margin),
+        rule=translated(found.rule),
     )
 
 
 def verdicts(comparison: Comparison) -> Table:
     """Each limit of a comparison: what was allowed, the worst that was measured, and the word."""
     return table(
-        ("Limit", "Verdict", "Worst measured", "Where", "Kept by"),
+        (say("Limit"), say("Verdict"), say("Worst measured"), say("Where"), say("Kept by")),
         [_verdict_row(comparison, limit) for limit in comparison.limits],
-        title=f"{name_of(comparison)}: limits",
+        title=say("{comparison}: limits", comparison=name_of(comparison)),
     )
 
 
@@ -605,7 +652,7 @@ def _verdict_row(comparison: Comparison, limit: Limit) -> list[Cell]:
         return _ratio_row(ratio)
     found = [(pair, verdict) for pair in comparison.pairs for verdict in pair.verdicts if verdict.limit == limit]
     if not found:
-        return [code(rule(limit)), plain("not judged"), *[plain(words.NONE)] * 2, plain("0 of 0 pairs")]
+        return [code(rule(limit)), plain(say("not judged")), *[plain(words.NONE)] * 2, plain(_kept_by(0, 0))]
     pair, verdict = min(found, key=lambda each: _verdict_order(each[1]))
     kept = sum(each.status in _KEPT for _, each in found)
     return [
@@ -613,22 +660,26 @@ def _verdict_row(comparison: Comparison, limit: Limit) -> list[Cell]:
         word(worst([each.status for _, each in found])),
         figure(_measured(pair, verdict)),
         plain(_place(pair)),
-        plain(f"{kept} of {words.count(len(found), 'pair')}"),
+        plain(_kept_by(kept, len(found))),
     ]
+
+
+def _kept_by(kept: int, count: int) -> str:
+    return many("{kept} of {count} pair", "{kept} of {count} pairs", count, kept=kept)
 
 
 def _ratio_row(verdict: Verdict) -> list[Cell]:
     dual = verdict.dual
     if dual is None and verdict.measured is not None:
-        where = plain("farther end of the 90 % interval of the difference")
-        kept = plain(f"{int(verdict.status in _KEPT)} of 1 score")
+        where = plain(say("farther end of the 90 % interval of the difference"))
+        kept = plain(say("{kept} of 1 score", kept=int(verdict.status in _KEPT)))
         return [code(rule(verdict.limit)), word(verdict.status), figure(words.number(verdict.measured)), where, kept]
     return [
         code(rule(verdict.limit)),
         word(verdict.status),
-        figure(words.number(dual.ratio)) if dual else plain(f"undefined: {verdict.message}"),
-        plain(f"root mean square over {words.count(len(dual.pairs), 'pair')}" if dual else words.NONE),
-        plain(f"{int(verdict.status in _KEPT)} of 1 ratio"),
+        figure(words.number(dual.ratio)) if dual else plain(words.undefined(verdict.message)),
+        plain(say("root mean square over {pairs}", pairs=_pairs(len(dual.pairs))) if dual else words.NONE),
+        plain(say("{kept} of 1 ratio", kept=int(verdict.status in _KEPT))),
     ]
 
 
@@ -652,7 +703,7 @@ def _measured(pair: Pair, verdict: Verdict) -> str:
     found = worst_pair([pair], verdict.limit.metric, verdict.limit.subject)
     if found is not None and found[1].value == verdict.measured:
         return words.measured(found[1], unit=True)
-    return words.number(verdict.measured) if verdict.measured is not None else f"undefined: {verdict.message}"
+    return words.number(verdict.measured) if verdict.measured is not None else words.undefined(verdict.message)
 
 
 # --- one word for each case and seed ----------------------------------------------------------------------------------
@@ -677,18 +728,34 @@ def key_status(part: Comparison, key: CaseKey) -> Status:
 
 def key_reason(part: Comparison, key: CaseKey) -> str:
     """Why one case and seed has its word, on one line, from the part of a comparison that is about it."""
-    failures = [f"{each.stage}: {each.error}: {each.message}" for each in part.failures]
+    failures = [failure_in_words(each) for each in part.failures]
     broken = [
-        f"{verdict.message} ({_place(pair)})"
+        words.with_place(translated(verdict.message), _place(pair))
         for pair in part.pairs
         for verdict in pair.verdicts
         if EXIT_CODES[verdict.status] != 0
     ]
-    missing = ["the picture was expected and was not made"] if key in part.missing else []
-    unstable = [
-        f"{words.outcome_counts(found)} distinct outcomes in {words.count(found.runs, 'run')}: {found.pattern}"
-        for found in part.repetitions
-        if found.status is Status.UNSTABLE
-    ]
-    reasons = [*failures, *part.differences, *missing, *unstable, *broken]
-    return clean("; ".join(dict.fromkeys(reasons)) or part.message or words.SENTENCES[part.outcome])
+    missing = [say("the picture was expected and was not made")] if key in part.missing else []
+    unstable = [_unlike(found) for found in part.repetitions if found.status is Status.UNSTABLE]
+    reasons = [*failures, *map(translated, part.differences), *missing, *unstable, *broken]
+    return clean(words.clauses(reasons) or translated(part.message) or say(words.SENTENCES[part.outcome]))
+
+
+def failure_in_words(failure: Failure) -> str:
+    """Stage, error and message of a failure on one line."""
+    return say(
+        "{stage}: {error}: {message}",
+        stage=term(failure.stage),
+        error=failure.error,
+        message=translated(failure.message),
+    )
+
+
+def _unlike(found: Repetition) -> str:
+    return many(
+        "{outcomes} distinct outcomes in {count} run: {pattern}",
+        "{outcomes} distinct outcomes in {count} runs: {pattern}",
+        found.runs,
+        outcomes=words.outcome_counts(found),
+        pattern=translated(found.pattern),
+    )

@@ -5,42 +5,40 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from harness.records import NpuOps, Status
+from harness.language import marked, say, translated
+from harness.records import NpuOps, Scope, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from harness.records import Measurement, Repetition
+    from harness.records import CaseKey, Measurement, Repetition
 
 NONE = "–"  # noqa: RUF001  # a dash of its own width stands for "does not apply"
 """Shown where something does not apply; every report says so once."""
 
-NOT_MEASURED = "not measured"
-"""Shown where a number could exist and does not."""
-
-SIMULATED = "SIMULATED"
-"""Stands beside everything whose device is played by a stand-in library."""
+NOT_MEASURED = marked("not measured")
+"""Said where a number could exist and does not."""
 
 NPU_OPS: dict[NpuOps, str] = {
-    NpuOps.NATIVE: "answered by the card",
-    NpuOps.REFERENCE: "answered by the harness's CPU kernels",
-    NpuOps.HIDDEN: "not called: torch_npu is hidden from the libraries",
-    NpuOps.ABSENT: "not called: torch_npu is not installed",
+    NpuOps.NATIVE: marked("answered by the card"),
+    NpuOps.REFERENCE: marked("answered by the harness's CPU kernels"),
+    NpuOps.HIDDEN: marked("not called: torch_npu is hidden from the libraries"),
+    NpuOps.ABSENT: marked("not called: torch_npu is not installed"),
 }
-"""How the fused operators of torch_npu were answered."""
+"""How the fused operators of torch_npu were answered; ``say`` it where it is shown."""
 
 SENTENCES: dict[Status, str] = {
-    Status.IDENTICAL: "Everything that was compared is equal byte for byte.",
-    Status.WITHIN_LIMITS: "Not everything is equal byte for byte; every difference keeps its limits.",
-    Status.DRIFT: "At least one measurement breaks its limit.",
-    Status.UNSTABLE: "The same work did not give the same result every time.",
-    Status.NOT_COMPARABLE: "The two sides did not start from the same point, so their difference says nothing.",
-    Status.MISSING_BASELINE: "What was to be compared with is not there.",
-    Status.ERROR: "Something failed, so nothing is proven.",
-    Status.WAIVED: "A limit is broken and the break was accepted beforehand.",
-    Status.SKIPPED: "Nothing was judged.",
+    Status.IDENTICAL: marked("Everything that was compared is equal byte for byte."),
+    Status.WITHIN_LIMITS: marked("Not everything is equal byte for byte; every difference keeps its limits."),
+    Status.DRIFT: marked("At least one measurement breaks its limit."),
+    Status.UNSTABLE: marked("The same work did not give the same result every time."),
+    Status.NOT_COMPARABLE: marked("The two sides did not start from the same point, so their difference says nothing."),
+    Status.MISSING_BASELINE: marked("What was to be compared with is not there."),
+    Status.ERROR: marked("Something failed, so nothing is proven."),
+    Status.WAIVED: marked("A limit is broken and the break was accepted beforehand."),
+    Status.SKIPPED: marked("Nothing was judged."),
 }
-"""What each outcome means, in one sentence."""
+"""What each outcome means, in one sentence; ``say`` it where it is shown."""
 
 SIGNS: dict[Status, str] = {
     Status.IDENTICAL: "=",
@@ -75,27 +73,39 @@ RANKS: dict[Status, int] = {
 
 METRICS: dict[str, str] = {
     "mse": "MSE",
-    "max_abs_diff": "Max pixel difference",
-    "mean_abs_diff": "Mean pixel difference",
+    "max_abs_diff": marked("Max pixel difference"),
+    "mean_abs_diff": marked("Mean pixel difference"),
     "psnr_db": "PSNR",
     "ssim": "SSIM",
-    "ssim_tile_min": "Worst tile SSIM",
-    "p99_abs_diff": "99th percentile of pixel differences",
-    "signed_mean_diff": "Signed mean difference",
-    "worst_window_count": "Bad pixels in the worst window",
-    "worst_block_diff": "Mean difference of the worst block",
-    "relative_l2": "Relative L2",
-    "cosine_distance": "Cosine distance",
+    "ssim_tile_min": marked("Worst tile SSIM"),
+    "p99_abs_diff": marked("99th percentile of pixel differences"),
+    "signed_mean_diff": marked("Signed mean difference"),
+    "worst_window_count": marked("Bad pixels in the worst window"),
+    "worst_block_diff": marked("Mean difference of the worst block"),
+    "relative_l2": marked("Relative L2"),
+    "cosine_distance": marked("Cosine distance"),
 }
 """Names of known metrics, in the order they are shown; any other metric follows under its own name."""
 
-_SUBJECTS = {
-    "image": "",
-    "float_image": ", float output",
-    "latents": ", final latents",
-    "conversion": ", conversion to 8 bits",
+_OF_SUBJECT = {
+    "image": "{metric}",
+    "float_image": marked("{metric}, float output"),
+    "latents": marked("{metric}, final latents"),
+    "conversion": marked("{metric}, conversion to 8 bits"),
 }
-"""What follows a metric's name, by what it was measured on."""
+"""A metric's name with what it was measured on."""
+
+_STATUSES: dict[Status, str] = {
+    Status.IDENTICAL: marked("identical"),
+    Status.WITHIN_LIMITS: marked("within limits"),
+    Status.DRIFT: marked("drift"),
+    Status.UNSTABLE: marked("unstable"),
+    Status.NOT_COMPARABLE: marked("not comparable"),
+    Status.MISSING_BASELINE: marked("missing baseline"),
+    Status.ERROR: marked("error"),
+    Status.WAIVED: marked("waived"),
+    Status.SKIPPED: marked("skipped"),
+}
 
 _DIGITS = 6
 _MOST_DIGITS = 17
@@ -105,7 +115,22 @@ _CHANNELS = 4
 
 def status_word(status: Status) -> str:
     """The word of a status as it is written for people."""
-    return status.value.replace("_", " ")
+    return say(_STATUSES[status])
+
+
+def scope(found: Scope) -> str:
+    """Which two sides were compared, in a word."""
+    return say("repeat") if found is Scope.REPEAT else say("reference")
+
+
+def judges(scope: Scope) -> str:
+    """What a limit or a comparison of a scope is about, in a word."""
+    return say("repeats") if scope is Scope.REPEAT else say("reference")
+
+
+def key(found: CaseKey) -> str:
+    """Case and seed in words."""
+    return say("{case}, seed {seed}", case=found.case, seed=found.seed)
 
 
 def metric_name(metric: str, subject: str = "image") -> str:
@@ -114,8 +139,9 @@ def metric_name(metric: str, subject: str = "image") -> str:
     >>> metric_name("psnr_db"), metric_name("new_one", "float_image"), metric_name("relative_l2", "latents")
     ('PSNR', 'new one, float output', 'Relative L2, final latents')
     """
-    name = METRICS.get(metric, "Identical" if metric == "identical" else metric.replace("_", " "))
-    return name + _SUBJECTS.get(subject, f", {subject.replace('_', ' ')}")
+    known = METRICS | {"identical": marked("Identical")}
+    name = say(known[metric]) if metric in known else metric.replace("_", " ")
+    return say(_OF_SUBJECT[subject], metric=name)
 
 
 def metric_rank(metric: str) -> tuple[int, str]:
@@ -131,7 +157,7 @@ def number(value: float) -> str:
     ('0', '38.4213', '0.99999999', '0', '∞')
     """
     if math.isnan(value):
-        return "undefined: not a number"
+        return say("undefined: not a number")
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     for digits in range(_DIGITS, _MOST_DIGITS + 1):
@@ -150,27 +176,41 @@ def scientific(value: float) -> str:
     return f"{value:.1e}" if math.isfinite(value) else number(value)
 
 
-def marked(name: str, *, simulated: bool) -> str:
+def with_mark(name: str, *, simulated: bool) -> str:
     """A name, with the word that must stand beside it where a stand-in library plays the device.
 
-    >>> marked("npu", simulated=True), marked("npu", simulated=False)
+    >>> with_mark("npu", simulated=True), with_mark("npu", simulated=False)
     ('npu (SIMULATED)', 'npu')
     """
-    return f"{name} ({SIMULATED})" if simulated else name
+    return say("{name} (SIMULATED)", name=name) if simulated else name
+
+
+def yes_or_no(answer: object) -> str:
+    """Whether something holds."""
+    return say("yes") if answer else say("no")
+
+
+def undefined(reason: str) -> str:
+    """What stands where a number would, by what a record says about it."""
+    return say("undefined: {reason}", reason=translated(reason) if reason else say("no reason was recorded"))
+
+
+def with_place(value: str, place: str) -> str:
+    """A value with where it is from, which may be nowhere in particular."""
+    return say("{value} ({place})", value=value, place=place) if place else value
 
 
 def measured(measurement: Measurement, *, unit: bool) -> str:
     """The value of a measurement, with or without its unit; why there is none when there is none."""
     if measurement.value is None:
-        return f"undefined: {measurement.problem or 'no reason was recorded'}"
+        return undefined(measurement.problem)
     if measurement.metric == "identical":
-        return "yes" if measurement.value else "no"
+        return yes_or_no(measurement.value)
     if measurement.metric == "psnr_db" and measurement.value == math.inf:
-        return "∞ (identical)"
-    text = number(measurement.value) + (f" {measurement.unit}" if unit and measurement.unit else "")
-    if 1 < len(measurement.parts) <= _CHANNELS:
-        text += f" ({', '.join(f'{name} {number(value)}' for name, value in measurement.parts.items())})"
-    return text
+        return say("∞ (identical)")
+    text = number(measurement.value) + (f" {translated(measurement.unit)}" if unit and measurement.unit else "")
+    parts = measurement.parts if 1 < len(measurement.parts) <= _CHANNELS else {}
+    return with_place(text, ", ".join(f"{name} {number(value)}" for name, value in parts.items()))
 
 
 def percent(share: float) -> str:
@@ -209,15 +249,6 @@ def seconds(value: float) -> str:
     return f"{value:.0f} s" if abs(value) >= 1000 else f"{value:.3g} s"  # noqa: PLR2004  # no 4.32e+03
 
 
-def count(amount: int, noun: str, plural: str | None = None) -> str:
-    """A number of things in words.
-
-    >>> count(1, "run"), count(2, "process", "processes")
-    ('1 run', '2 processes')
-    """
-    return f"{amount} {noun if amount == 1 else plural or noun + 's'}"
-
-
 def span(values: Iterable[int]) -> str:
     """One number, or the range of several.
 
@@ -225,30 +256,43 @@ def span(values: Iterable[int]) -> str:
     ('6', '4 to 6', '0')
     """
     found = sorted(set(values)) or [0]
-    return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+    return str(found[0]) if len(found) == 1 else say("{first} to {last}", first=found[0], last=found[-1])
+
+
+def names(found: Iterable[str]) -> str:
+    """Several names in a row."""
+    return say(", ").join(found)
+
+
+def clauses(found: Iterable[str]) -> str:
+    """Several statements in a row, each once."""
+    return say("; ").join(dict.fromkeys(found))
 
 
 def outcome_counts(repetition: Repetition) -> str:
     """Number of distinct outcomes and how many samples gave each."""
     counts = [len(outcome.samples) for outcome in repetition.outcomes]
     if len(counts) == 1:
-        return f"1 ({counts[0]} of {repetition.runs})"
-    return f"{len(counts)} ({' + '.join(map(str, counts))})"
+        return say("1 ({count} of {total})", count=counts[0], total=repetition.runs)
+    return with_place(str(len(counts)), " + ".join(map(str, counts)))
 
 
 def bound(repetition: Repetition) -> str:
     """What so many identical runs exclude, or why they exclude nothing."""
     if repetition.runs == 0:
-        return "no run was made"
+        return say("no run was made")
     if repetition.runs == 1:
-        return "1 run shows nothing about repeats"
+        return say("1 run shows nothing about repeats")
     if len(repetition.outcomes) != 1:
-        return (
-            f"excludes nothing: {deviating(repetition)} of {repetition.runs} runs differ from the most common outcome"
+        return say(
+            "excludes nothing: {deviating} of {runs} runs differ from the most common outcome",
+            deviating=deviating(repetition),
+            runs=repetition.runs,
         )
-    return (
-        f"{repetition.runs} identical runs exclude, at 95 % confidence, only a failure rate above "
-        f"{percent(repetition.bound_95)}"
+    return say(
+        "{runs} identical runs exclude, at 95 % confidence, only a failure rate above {rate}",
+        runs=repetition.runs,
+        rate=percent(repetition.bound_95),
     )
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from harness.language import many, say, translated
 from harness.records import EXIT_CODES, Status
 from harness.render import _tables as tables
 from harness.render import _words as words
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from harness.records import Report
+    from harness.records import Failure, Report
     from harness.render._cases import JudgedCase
 
 FILE_NAME = "summary.md"
@@ -50,19 +51,26 @@ def render(report: Report, *, folder: Path) -> str:
         title=one_line(whole.title),
         totals=_totals(case.status for _, case in found),
         reasons=[one_line(each, _LONGEST_REASON) for each in whole.reasons[:_MOST_REASONS]],
-        retried=[f"{arm} was retried after: {one_line(each.message)}" for arm, each in retried(report)[:_MOST_REASONS]],
+        retried=[_retried(arm, failure) for arm, failure in retried(report)[:_MOST_REASONS]],
         job=folder.name,
     )
-    for title, lines in (("Failures", failed), ("Passed", passed)):
+    for title, lines in ((say("Failures"), failed), (say("Passed"), passed)):
         text += _section(title, lines, MOST_BYTES - len(text.encode()))
     return text
+
+
+def _retried(arm: str, failure: Failure) -> str:
+    return say("{arm} was retried after: {message}", arm=arm, message=one_line(translated(failure.message)))
 
 
 def _rows(report: Report) -> Iterator[tuple[str, JudgedCase]]:
     """Each test case with the name of its comparison."""
     for comparison in report.comparisons:
         name = tables.name_of(comparison)
-        yield from ((f"{name}, {comparison.scope.value}", case) for case in judged_cases(comparison))
+        scope = words.scope(comparison.scope)
+        yield from (
+            (say("{comparison}, {scope}", comparison=name, scope=scope), case) for case in judged_cases(comparison)
+        )
     if (whole := whole_report(report)) is not None:
         yield report.scenario.name, whole
 
@@ -71,8 +79,18 @@ def _totals(statuses: Iterable[Status]) -> str:
     """How many test cases had which outcome, the worst first."""
     counts = Counter(statuses)
     passed = sum(count for status, count in counts.items() if EXIT_CODES[status] == 0)
-    parts = [f"{counts[status]} {words.status_word(status)}" for status in words.RANKS if counts[status]]
-    return f"{passed} of {words.count(counts.total(), 'check')} passed: {', '.join(parts) or 'nothing was compared'}."
+    parts = [
+        say("{count} {status}", count=counts[each], status=words.status_word(each))
+        for each in words.RANKS
+        if counts[each]
+    ]
+    return many(
+        "{passed} of {count} check passed: {statuses}.",
+        "{passed} of {count} checks passed: {statuses}.",
+        counts.total(),
+        passed=passed,
+        statuses=words.names(parts) or say("nothing was compared"),
+    )
 
 
 def _line(name: str, case: JudgedCase) -> str:
@@ -90,8 +108,14 @@ def _section(title: str, lines: list[str], room_bytes: int) -> str:
     kept = lines[: sum(end <= room_bytes - _RESERVE_BYTES for end in ends)]
     text = f"\n## {title}\n\n"
     if kept:
-        text += "| Outcome | Arm and scope | Case and seed | Reason |\n| :--- | :--- | :--- | :--- |\n" + "".join(kept)
+        headings = say("Outcome"), say("Arm and scope"), say("Case and seed"), say("Reason")
+        text += f"| {' | '.join(headings)} |\n| :--- | :--- | :--- | :--- |\n" + "".join(kept)
     if left_out := len(lines) - len(kept):
-        rows = words.count(left_out, "row")
-        text += f"\n{rows} of {len(lines)} left out for want of room; junit.xml and report.md of this job have all.\n"
+        said = many(
+            "{count} row of {total} left out for want of room; junit.xml and report.md of this job have all.",
+            "{count} rows of {total} left out for want of room; junit.xml and report.md of this job have all.",
+            left_out,
+            total=len(lines),
+        )
+        text += f"\n{said}\n"
     return text
