@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,18 +21,36 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
     from rich.table import Table
+    from rich.text import Text
 
     from harness.compare.selftest import Check
     from harness.jobs.checking import Checked
-    from harness.records import Calibration, Comparison, Diagnosis, FolderDiff, Measurement, PicturePair, Plan, Run
+    from harness.records import (
+        Calibration,
+        Comparison,
+        Diagnosis,
+        FolderDiff,
+        Limit,
+        Measurement,
+        Pair,
+        PicturePair,
+        Plan,
+        Run,
+    )
     from harness.run.events import Event
     from harness.run.supervisor import ChosenDevice
 
 WIDTH = 80
-"""Columns the summary fits in."""
+"""Columns of text that no terminal shows."""
+_NARROW = 60
+"""Columns below which the cells of a row stand below each other."""
+_LEAST = 20
+"""Columns that are taken for granted."""
+_LONGEST_CELL = 120
+"""Characters of a reason that a table shows; a longer one follows in full below it."""
 
 _COLOURS = {
     Status.IDENTICAL: "green",
@@ -63,13 +83,17 @@ def _write(text: str, stream: TextIO) -> None:
 
 
 def shown(text: str, stream: TextIO) -> str:
-    """Text as the stream can show it."""
-    clean = printable(text)
+    """Text as the stream can show it: a sign that its encoding lacks is written in ASCII, the others stay."""
+    encoding = stream.encoding or "ascii"
+    return "".join(sign if _has(encoding, sign) else ascii_only(sign) for sign in printable(text))
+
+
+def _has(encoding: str, sign: str) -> bool:
     try:
-        clean.encode(stream.encoding or "ascii")
+        sign.encode(encoding)
     except UnicodeEncodeError:
-        return ascii_only(clean)
-    return clean
+        return False
+    return True
 
 
 def say_json(data: Any) -> None:
@@ -150,7 +174,7 @@ class LiveTeller(PlainTeller):
 
     def _describe(self, text: str, advance: int = 0) -> None:
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=one_line(text, 36), advance=advance)
+            self._progress.update(self._task, description=shown(one_line(text, 36), sys.stderr), advance=advance)
 
     def ran(self, run: Run) -> None:
         """Take the bar away."""
@@ -215,51 +239,130 @@ def progress() -> Iterator[Teller]:
 
 
 def summarise(checked: Sequence[Checked]) -> None:
-    """A table of all comparisons, failures first, then the reports to open."""
-    rows = [(each.report.scenario.name, comparison) for each in checked for comparison in each.report.comparisons]
-    table_of(rows)
+    """A table of all comparisons, failures first, then the pages to open."""
+    table_of([(each.report.scenario.name, comparison) for each in checked for comparison in each.report.comparisons])
     for each in checked:
         for scores in each.report.scores:
             for total in scores.totals:
-                say(f"{each.report.scenario.name}/{scores.arm}: {total.score} {total.words}")
+                _sentence(f"{each.report.scenario.name}/{scores.arm}: {total.score} {total.words}")
+    for each in checked:
         for path in each.files:
-            if path.name in {"report.md", "index.html"}:
-                say(f"{each.report.scenario.name}: {path}")
+            if path.name == "index.html":
+                say(f"{each.report.scenario.name}: {path}")  # in one piece, so that it can be copied
 
 
 def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
-    """A table of comparisons, failures first, and a sentence for each that needs one."""
-    from rich.text import Text
-
+    """A row for each comparison, failures first, and a sentence for each that needs one."""
     order = list(EXIT_CODES)
     ranked = sorted(rows, key=lambda row: order.index(row[1].outcome))
-    table = _table("scenario", "arm", "against", "runs", "outcomes", "verdict")
+    several = len({name for name, _ in rows}) > 1
+    cells = [[_arms(name if several else "", each), *_decisive(each)] for name, each in ranked]
+    _print_rows([each.outcome for _, each in ranked], cells)
     for name, comparison in ranked:
-        runs = [each.runs for each in comparison.repetitions]
-        outcomes = [len(each.outcomes) for each in comparison.repetitions]
-        repeat = comparison.scope is Scope.REPEAT
-        cells = [
-            name,
-            comparison.actual.arm,
-            "itself" if repeat else comparison.expected.arm,
-            _span(runs) if repeat else str(len(comparison.pairs)),
-            _span(outcomes) if repeat else "-",
-        ]
-        verdict = Text(comparison.outcome.value, style=_COLOURS.get(comparison.outcome, "bold red"))
-        table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells), verdict)
-    _print(table)
-    for name, comparison in ranked:
-        say(f"{name}/{comparison.actual.arm}: {one_line(comparison.message, 400)}")
-        ratios = [each.message for each in comparison.verdicts if each.message not in comparison.message]
-        judged = {each.limit.metric for each in comparison.verdicts}
-        stated = [each.message for each in comparison.parities if each.score not in judged]
-        for note in [*ratios, *stated, *(f"note: {notice}" for notice in comparison.notices)]:
-            say(f"{name}/{comparison.actual.arm}: {one_line(note, 400)}")
-        if comparison.actual.simulated or comparison.expected.simulated:
-            say(f"{name}/{comparison.actual.arm}: SIMULATED DEVICE, no evidence about real hardware")
+        for sentence in _sentences(comparison):
+            _sentence(f"{_arms(name, comparison)}: {one_line(sentence, 400)}")
     for name in dict.fromkeys(name for name, _ in rows):
         for waiver in unused_waivers(comparison for of, comparison in rows if of == name):
-            say(f"{name}: note: the waiver of {waiver.rule} by {waiver.owner} is unused; remove it")
+            _sentence(f"{name}: note: the waiver of {waiver.rule} by {waiver.owner} is unused; remove it")
+
+
+def _print_rows(outcomes: Sequence[Status], rows: Sequence[Sequence[str]]) -> None:
+    """Outcome, arms, what decided and where: beside each other, or below each other where there is no room."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    if _columns() < _NARROW:
+        for outcome, row in zip(outcomes, rows, strict=True):
+            _print(_word(outcome))
+            _print(Padding(Text(shown("\n".join(filter(None, row)), sys.stdout)), (0, 0, 0, 2)))
+        return
+    table = _table("verdict", "arms", "found", "where")
+    table.columns[0].no_wrap = True
+    for outcome, row in zip(outcomes, rows, strict=True):
+        table.add_row(_word(outcome), *(Text(shown(cell, sys.stdout)) for cell in row))
+    _print(table)
+
+
+def _word(outcome: Status) -> Text:
+    """The outcome in words, in capitals where it is no pass: not every terminal has colours."""
+    from rich.text import Text
+
+    words = outcome.value.replace("_", " ")
+    return Text(words.upper() if EXIT_CODES[outcome] else words, style=_COLOURS.get(outcome, "bold red"))
+
+
+def _arms(name: str, comparison: Comparison) -> str:
+    """Which arm was held against which, after the scenario where ``name`` says it."""
+    against = "itself" if comparison.scope is Scope.REPEAT else comparison.expected.arm
+    return f"{name and name + '/'}{comparison.actual.arm} against {against}"
+
+
+def _decisive(comparison: Comparison) -> tuple[str, str]:
+    """What decided the outcome, in few words, and where."""
+    outcome, repetitions = comparison.outcome, comparison.repetitions
+    if outcome is Status.IDENTICAL and repetitions:
+        runs, bound = _span([each.runs for each in repetitions]), max(each.bound_95 for each in repetitions)
+        return f"{runs} equal runs; rate not excluded: {bound * 100:.0f} %", ""
+    unstable = [each for each in repetitions if each.status is Status.UNSTABLE]
+    if outcome is Status.UNSTABLE and unstable:
+        first, cases = unstable[0], f"{len(unstable)} of {len(repetitions)} cases"
+        return f"{len(first.outcomes)} outcomes in {first.runs} runs; {cases}: {first.pattern}", str(first.key)
+    if comparison.scope is Scope.REFERENCE and outcome in {Status.DRIFT, Status.WAIVED, Status.WITHIN_LIMITS}:
+        return _worst_value(comparison)
+    failed = comparison.failures[0].key if comparison.failures else None
+    return one_line(comparison.message, _LONGEST_CELL), str(failed or "")
+
+
+def _worst_value(comparison: Comparison) -> tuple[str, str]:
+    """The worst value by the first limit that gave the outcome, what is allowed, and where."""
+    of_pairs = [(verdict, pair) for pair in comparison.pairs for verdict in pair.verdicts]
+    total, outcome = len(comparison.verdicts) + len(of_pairs), comparison.outcome
+    whole = [each for each in comparison.verdicts if each.status is outcome]
+    found = [(verdict, pair) for verdict, pair in of_pairs if verdict.status is outcome]
+    count = "" if outcome is Status.WITHIN_LIMITS else f"; {len(whole) + len(found)} of {total} verdicts"
+    if whole and (dual := whole[0].dual):
+        return f"{dual.ratio:.6g}; allowed: {whole[0].limit.rule}{count}", str(dual.pairs[0].key)
+    if whole or not found:
+        return one_line(whole[0].message if whole else comparison.message, _LONGEST_CELL), ""
+    limit = found[0][0].limit
+    key, measured = min(
+        ((pair.key, _judged(limit, pair)) for verdict, pair in found if verdict.limit == limit),
+        key=lambda each: _goodness(each[1]),
+    )
+    unit = f" {measured.unit}" if measured.unit else ""
+    where = f"{key}, {measured.where}" if measured.where else str(key)
+    return f"{measured.value:.6g}{unit}; allowed: {limit.rule}{unit}{count}", where
+
+
+def _judged(limit: Limit, pair: Pair) -> Measurement:
+    """What a limit looked at; a verdict that is no error has a measurement with a value."""
+    return next(each for each in pair.measurements if (each.metric, each.subject) == (limit.metric, limit.subject))
+
+
+def _goodness(measured: Measurement) -> float:
+    """The higher, the more alike."""
+    value = math.nan if measured.value is None else measured.value
+    return value if measured.better == "higher" else -abs(value)
+
+
+def _sentences(comparison: Comparison) -> list[str]:
+    """What a row of the table has no room for."""
+    found, _ = _decisive(comparison)
+    passed = comparison.outcome in {Status.IDENTICAL, Status.WITHIN_LIMITS}
+    said = found if passed else f"{found} {comparison.message}"
+    judged = {each.limit.metric for each in comparison.verdicts}
+    rest = [
+        *(each.message for each in comparison.verdicts),
+        *(each.message for each in comparison.parities if each.score not in judged),
+        *comparison.notes,
+    ]
+    complete = found == comparison.message and sys.stdout.isatty()  # a log has it in one line, to be searched
+    sentences = [] if passed or complete else [comparison.message]
+    sentences += [each for each in rest if each not in said]
+    sentences += [f"note: {notice}" for notice in comparison.notices]
+    if comparison.actual.simulated or comparison.expected.simulated:
+        sentences.append("SIMULATED DEVICE, no evidence about real hardware")
+    return sentences
 
 
 def table_of_findings(diagnosis: Diagnosis) -> None:
@@ -398,21 +501,33 @@ def table_of_calibration(found: Calibration) -> None:
 
 
 def _table(*headings: str) -> Table:
+    """A table with rules where somebody looks on, in ASCII where the encoding has no others, and without in a log."""
     from rich import box
     from rich.table import Table
 
     utf = "utf" in (sys.stdout.encoding or "").lower()
-    table = Table(box=box.SIMPLE_HEAD if utf else box.ASCII2, pad_edge=False)
+    rules = (box.SIMPLE_HEAD if utf else box.ASCII2) if sys.stdout.isatty() else None
+    table = Table(box=rules, pad_edge=False, padding=(0, 1) if rules else (0, 2, 0, 0))
     for heading in headings:
-        table.add_column(heading, overflow="fold", justify="right" if heading in {"runs", "outcomes"} else "left")
+        table.add_column(heading, overflow="fold")
     return table
 
 
-def _print(table: Table) -> None:
+def _sentence(text: str) -> None:
+    """A sentence, broken between words where a terminal shows it, in one line in a log."""
+    if not sys.stdout.isatty():
+        say(text)
+        return
+    from rich.text import Text
+
+    _print(Text(shown(text, sys.stdout)))
+
+
+def _print(what: RenderableType) -> None:
     page = _console(sys.stdout)
     with page.capture() as captured:
-        page.print(table)
-    _write(captured.get(), sys.stdout)
+        page.print(what)
+    _write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")), sys.stdout)
 
 
 def _span(numbers: list[int]) -> str:
@@ -423,8 +538,19 @@ def _span(numbers: list[int]) -> str:
     return str(low) if low == high else f"{low}-{high}"
 
 
+def _columns() -> int:
+    """Columns of the terminal, or as many as ``COLUMNS`` says."""
+    return max(shutil.get_terminal_size((WIDTH, 24)).columns, _LEAST)
+
+
 def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    width = None if stream.isatty() else WIDTH
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return Console(
+        file=stream,
+        width=_columns() if stream is sys.stdout else None,
+        color_system=None if os.environ.get("NO_COLOR") else "auto",  # rich alone would keep bold
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )

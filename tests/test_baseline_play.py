@@ -54,7 +54,7 @@ def test_the_five_acts(tmp_path: Path, run_harness: RunHarness, write_scenario: 
     path = scenario("planted-darker")
     changed = run_harness("check", path)
     assert changed.code == 1, changed.err
-    assert "drift" in changed.out
+    assert "DRIFT" in changed.out
 
     # 4. Accepted again: darker pictures were wanted.
     again = accept(run_harness, path, "Darker pictures are wanted from now on.")

@@ -173,7 +173,7 @@ def test_the_command_shows_every_answer_and_writes_nothing(run_harness: RunHarne
     assert ended.code == 0, ended.err
     count = len(selftest.checks())
     assert f"{count} of {count} answers are right" in ended.out
-    assert sum(line.startswith(" ok ") for line in ended.out.splitlines()) == count
+    assert sum(line.startswith("ok ") for line in ended.out.splitlines()) == count
     assert max(map(len, ended.out.splitlines()[:-1])) <= 80
     assert list(tmp_path.iterdir()) == []
 

@@ -108,18 +108,18 @@ def test_a_baseline_is_carried_over_and_the_candidate_is_judged_by_it(second: Ma
 
 FAULTS: dict[str, tuple[int, str, dict[str, Any]]] = {
     # what is wrong on the second machine: (exit code, word, how the scenario says so)
-    "darker pictures": (1, "drift", {"model": {**SCENARIO["model"], "adapter": "planted-darker"}}),
+    "darker pictures": (1, "DRIFT", {"model": {**SCENARIO["model"], "adapter": "planted-darker"}}),
     "a picture that changes": (
         6,
-        "unstable",
+        "UNSTABLE",
         {"model": {**SCENARIO["model"], "adapter": "planted-drift"}, "repeats": {"in_process": 3, "processes": 1}},
     ),
     "noise of its own": (
         7,
-        "not_comparable",
+        "NOT COMPARABLE",
         {"arms": [{"name": "candidate", "noise": "device"}, SCENARIO["arms"][1]]},
     ),
-    "other steps": (7, "not_comparable", {"steps": 4}),
+    "other steps": (7, "NOT COMPARABLE", {"steps": 4}),
 }
 
 
