@@ -1416,6 +1416,10 @@ class Report(Record):
     """The worst word of all comparisons."""
     scores: list[ArmScores] = Field(default_factory=list)
     """Scores of the arms, where the scenario asks for any."""
+    calibrations: list[Calibration] = Field(default_factory=list)
+    """What was measured of the noise floors of reference arms, in the conditions of this report."""
+    uncalibrated: dict[Id, str] = Field(default_factory=dict)
+    """Why the noise floor of a reference arm is not known, by arm."""
 
 
 # --- what a release writes -------------------------------------------------------------------------------------------

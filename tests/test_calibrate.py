@@ -164,6 +164,21 @@ def test_the_limits_hold_for_a_healthy_candidate_and_fall_for_a_fault(
     assert ended.code == code, ended.out + ended.err
 
 
+def test_a_report_shows_the_floor_that_was_measured_in_its_runs_folder(written: Written, tmp_path: Path) -> None:
+    shutil.copytree(written.job, tmp_path / "runs" / written.job.name)
+    ended = run_command(tmp_path, "check", written.path)
+    assert ended.code == 0, ended.err
+    (job,) = {path.parent.parent for path in (tmp_path / "runs").glob("*/report/index.html")}
+    assert store.load(Calibration, job / "calibration-cpu.json") == written.found
+    page = (job / "report" / "index.html").read_text(encoding="utf-8")
+    assert page.count('<rect class="floor"') == 3
+    shutil.rmtree(tmp_path / "runs" / written.job.name)
+    ended = run_command(tmp_path, "report", *sorted(job.glob("comparison-*.json")), "--out", "again", "--format", "json")
+    assert ended.code == 0, ended.err
+    again = json.loads((tmp_path / "again" / "report.json").read_text(encoding="utf-8"))
+    assert [each["arm"] for each in again["calibrations"]] == ["cpu"]
+
+
 def test_a_disturbed_run_is_not_compared(written: Written) -> None:
     ended = run_command(written.job, "compare", written.job / "cpu-latent-ulp", written.job / "cpu", "--out", "c.json")
     assert ended.code == 7

@@ -14,6 +14,7 @@ from harness.compare.planted import detections
 from harness.errors import RunError, UnknownName, UsageError
 from harness.files import write_atomically
 from harness.jobs.making import Selection, command_of, made_runs
+from harness.jobs.noise_floors import CALIBRATION_FILE
 from harness.records import (
     Calibration,
     FloorSource,
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from harness.jobs.telling import Teller
     from harness.records import Arm, Plan
     from harness.scenario import LoadedScenario
-
-CALIBRATION_FILE = "calibration.json"
-"""Name of what a calibration found, in its job folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from harness.compare.parity import with_parities
 from harness.compare.scores import score_run
 from harness.jobs.comparing import comparison_file, today
 from harness.jobs.making import Selection, command_of, made_runs
+from harness.jobs.noise_floors import keep_floors, measured_floors
 from harness.jobs.reporting import FORMATS, report_of, write_report
 from harness.language import require_known
 from harness.records import ArmScores, Comparison, Limit, Report, Role, Run
@@ -87,7 +88,9 @@ def check(
             for comparison in comparisons:
                 store.save(comparison, folder / comparison_file(comparison))
             taken = [each.run for each in references.stored(folder)]
-            report = report_of(question.scenario, command, [*runs, *taken], comparisons, list(scores.values()))
+            floors = measured_floors([*runs, *taken], selection.runs_folder)
+            keep_floors(floors, folder)
+            report = report_of(question.scenario, command, [*runs, *taken], comparisons, list(scores.values()), floors)
             files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS), language)
             if step_summary is not None:
                 _add_to_step_summary(step_summary, folder, report)

@@ -9,6 +9,7 @@ from harness.compare.comparator import StoredRun
 from harness.errors import UsageError
 from harness.files import write_text
 from harness.jobs.comparing import kept_scores
+from harness.jobs.noise_floors import NoiseFloors, kept_floors
 from harness.language import require_known, spoken
 from harness.records import ArmScores, Comparison, Report, Run, Scenario, worst
 
@@ -40,7 +41,8 @@ def report(paths: list[Path], formats: list[str], out: Path, language: str = "en
     paths_of_runs = _in_order(wanted, job.scenario)
     stored = [StoredRun(run=store.load_run(folder / path), folder=folder / path) for path in paths_of_runs]
     scores = list(kept_scores(stored).values())
-    made = report_of(job.scenario, job.command, [each.run for each in stored], comparisons, scores)
+    runs = [each.run for each in stored]
+    made = report_of(job.scenario, job.command, runs, comparisons, scores, kept_floors(runs, folder))
     return write_report(made, folder, out, formats, language)
 
 
@@ -62,8 +64,13 @@ def write_report(made: Report, folder: Path, out: Path, formats: list[str], lang
     return files
 
 
-def report_of(
-    asked: Scenario, command: list[str], runs: list[Run], comparisons: list[Comparison], scores: list[ArmScores]
+def report_of(  # noqa: PLR0913, PLR0917 - all that a report is made of
+    asked: Scenario,
+    command: list[str],
+    runs: list[Run],
+    comparisons: list[Comparison],
+    scores: list[ArmScores],
+    floors: NoiseFloors,
 ) -> Report:
     """The records of one job as a report; its outcome is that of its worst comparison."""
     return Report(
@@ -74,6 +81,8 @@ def report_of(
         comparisons=comparisons,
         outcome=worst([each.outcome for each in comparisons]),
         scores=scores,
+        calibrations=floors.known,
+        uncalibrated=floors.unknown,
     )
 
 

@@ -65,6 +65,10 @@ class Chart:
     bars: tuple[Bar, ...] = ()
     lines: tuple[tuple[Point, ...], ...] = ()
     """Pieces of a curve; it is interrupted where there is no value."""
+    band: tuple[Bar, ...] = ()
+    """What is not worth speaking of, from the bottom up."""
+    note: str = ""
+    """What the band is, or why there is none."""
     x_ticks: tuple[Tick, ...] = ()
     y_ticks: tuple[Tick, ...] = ()
     width: int = WIDTH
@@ -103,14 +107,16 @@ def histogram(counts: Sequence[int]) -> Chart:
     )
 
 
-def curve(values: Sequence[float | None]) -> Chart | None:
+def curve(values: Sequence[float | None], floor: Sequence[float] = (), note: str = "") -> Chart | None:
     """Relative difference by step, from 1, on a logarithmic axis; None where no step has one above 0.
 
     A step without a value interrupts the line, and so does one with equal latents, which no logarithm can show.
+    ``floor`` is a band for each step, from the bottom of the drawing up to its value; ``note`` says what it is.
     """
-    found = [value for value in values if value]
-    if not found:
+    if not any(values):
         return None
+    noise = [(step, value) for step, value in enumerate(floor, 1) if value > 0 and math.isfinite(value)]
+    found = [value for value in values if value] + [value for _, value in noise]
     low, high = math.floor(math.log10(min(found))), math.ceil(math.log10(max(found)))
     high = max(high, low + 1)
     lines: list[list[Point]] = [[]]
@@ -128,9 +134,19 @@ def curve(values: Sequence[float | None]) -> Chart | None:
         say("denoising step"),
         say("relative L2"),
         lines=tuple(tuple(line) for line in lines if line),
+        band=tuple(_banded(step, len(values), value, _up(math.log10(value), low, high)) for step, value in noise),
+        note=note,
         x_ticks=tuple(Tick(_across(step, len(values)), str(step)) for step in steps),
         y_ticks=tuple(Tick(_up(decade, low, high), f"1e{decade}") for decade in ticks),
     )
+
+
+def _banded(step: int, steps: int, value: float, top: float) -> Bar:
+    """The band of one step, which reaches half of the way to its neighbours."""
+    half = (_RIGHT - _LEFT - 16) / max(steps - 1, 1) / 2
+    left, right = max(_across(step, steps) - half, _LEFT), min(_across(step, steps) + half, _RIGHT)
+    text = say("step {step}: noise floor {value}", step=step, value=words.scientific(value))
+    return Bar(_tenth(left), top, _tenth(right - left), _tenth(_BOTTOM - top), text)
 
 
 def _decades(amounts: Sequence[int]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.language import many, marked, say
-from harness.records import Status, worst
+from harness.records import FloorSource, Scope, Status, worst
 from harness.render import _charts as charts
 from harness.render import _maps as maps
 from harness.render import _tables as tables
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from harness.records import Comparison, Pair, Run, Sample, Step
+    from harness.records import Calibration, Comparison, Pair, Run, Sample, Step
     from harness.render._charts import Chart
 
 _MARGIN = 8
@@ -37,6 +37,8 @@ class Two:
     pair: Pair
     actual: tuple[Run, Sample]
     expected: tuple[Run, Sample]
+    calibration: Calibration | None = None
+    """What is known of how far the expected side is from itself."""
 
     @property
     def status(self) -> Status:
@@ -174,7 +176,7 @@ def _numbers(two: Two, delta: NDArray[np.int16]) -> dict[str, Any]:
     """What is said and drawn without a picture."""
     counts = maps.counts(delta)
     largest, share = len(counts) - 1, words.percent(counts[0] / sum(counts))
-    course, curve = _course(two.actual[1].per_step, two.expected[1].per_step)
+    course, curve = _course(two.actual[1].per_step, two.expected[1].per_step, *_noise_floor(two))
     return {
         "sentence": say(
             "The largest difference is {largest} of {levels} levels; {share} of values are equal.",
@@ -188,7 +190,28 @@ def _numbers(two: Two, delta: NDArray[np.int16]) -> dict[str, Any]:
     }
 
 
-def _course(actual: Sequence[Step], expected: Sequence[Step]) -> tuple[str, Chart | None]:
+def _noise_floor(two: Two) -> tuple[list[float], str]:
+    """For each step how far correct runs of the reference were apart at most, and what that is, in words.
+
+    The floor in a less precise type holds for candidates that compute in it, and for no others.
+    """
+    found = two.calibration
+    if two.comparison.scope is Scope.REPEAT:
+        return [], ""
+    if found is None:
+        return [], say("noise floor not measured")
+    lower = two.actual[0].plan.model.dtype == found.candidate_dtype
+    floors = [each.relative_l2 for each in found.steps if lower or each.source is not FloorSource.PRECISION]
+    steps = len(two.expected[1].per_step)
+    if not floors or any(len(each) != steps for each in floors):
+        return [], say("noise floor not measured")
+    told = say("band: noise floor, as far as correct runs of {arm} were apart ({date})", arm=found.arm, date=found.date)
+    return [max(step) for step in zip(*floors, strict=True)], told
+
+
+def _course(
+    actual: Sequence[Step], expected: Sequence[Step], floor: Sequence[float] = (), note: str = ""
+) -> tuple[str, Chart | None]:
     """What the latents of every step say about where the difference comes from, in words and as a curve."""
     if not actual or len(actual) != len(expected):
         return say("Latents by step: not recorded alike on both sides."), None
@@ -200,7 +223,7 @@ def _course(actual: Sequence[Step], expected: Sequence[Step]) -> tuple[str, Char
         for same, mine, theirs in zip(equal, actual, expected, strict=True)
     ]
     first = equal.index(False) + 1
-    curve = charts.curve(values)
+    curve = charts.curve(values, floor, note)
     if curve is None:
         told = say("The latents first differ after step {first}. Their sketches do not tell by how much.", first=first)
         return told, None

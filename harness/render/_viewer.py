@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.language import many, marked, say
-from harness.records import EXIT_CODES, Status, worst
+from harness.language import many, marked, say, translated
+from harness.records import EXIT_CODES, Scope, Status, worst
 from harness.render import _pictures as pictures
 from harness.render import _tables as tables
 from harness.render import _words as words
@@ -69,6 +69,8 @@ class Viewer:
 
     cases: tuple[CaseView, ...]
     left_out: str
+    floors: tuple[str, ...] = ()
+    """Why charts have no band of noise."""
     views: tuple[tuple[str, str, str], ...] = VIEWS
 
 
@@ -102,7 +104,14 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: i
                 pairs,
             )
         )
-    return Viewer(tuple(cases), _left_out(cases, budget, first))
+    return Viewer(tuple(cases), _left_out(cases, budget, first), tuple(_unknown_floors(report, cases)))
+
+
+def _unknown_floors(report: Report, cases: Iterable[CaseView]) -> Iterator[str]:
+    """Why the noise floor of a reference is not known; nothing where no curve could show it."""
+    if any(pair.curve and pair.curve.note for case in cases for pair in case.pairs):
+        for arm, why in report.uncalibrated.items():
+            yield say("The noise floor of {arm} is not measured: {why}.", arm=arm, why=translated(why))
 
 
 def _left_out(cases: Iterable[CaseView], budget: int, first: int) -> str:
@@ -170,12 +179,15 @@ def _psnr(pair: Pair) -> float:
 def _twos(report: Report) -> dict[CaseKey, list[Two]]:
     """For each case and seed, what was compared and has two pictures; each two pictures once, the worst first."""
     found: dict[CaseKey, dict[frozenset[str], Two]] = {}
+    floors = {each.arm: each for each in report.calibrations}
     for comparison in report.comparisons:
         runs = tables.run_of(report, comparison.actual), tables.run_of(report, comparison.expected)
         for pair, left, right in tables.sides_of(report, comparison):
             both = frozenset((left.image.digest, right.image.digest))
             if len(both) > 1 and runs[0] and runs[1]:
-                two = Two(comparison, pair, (runs[0], left), (runs[1], right))
+                # An arm of another job has a path through that job's folder, and may have been run otherwise.
+                floor = floors.get(comparison.expected.path) if comparison.scope is Scope.REFERENCE else None
+                two = Two(comparison, pair, (runs[0], left), (runs[1], right), floor)
                 found.setdefault(pair.key, {}).setdefault(both, two)
     return {
         key: sorted(twos.values(), key=lambda two: (words.RANKS[two.status], _psnr(two.pair)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +13,14 @@ import numpy as np
 from harness.images import array_digest, write_picture
 from harness.records import (
     Arm,
+    Calibration,
     Case,
     CaseKey,
     Comparison,
     Draw,
     Environment,
     Failure,
+    FloorSource,
     Limit,
     LoadedModel,
     Measurement,
@@ -40,6 +43,7 @@ from harness.records import (
     Scope,
     Status,
     Step,
+    StepFloor,
     Switch,
     SwitchMode,
     Task,
@@ -433,6 +437,37 @@ def report(question: Scenario, runs: list[Run], comparisons: list[Comparison]) -
         comparisons=comparisons,
         outcome=worst([comparison.outcome for comparison in comparisons]),
     )
+
+
+def calibration(of: Run) -> Calibration:
+    """Noise floors of an arm that grow with the steps; those in the candidate's type are ten times as far."""
+    floor = [2e-7 * 1.2**step for step in range(STEPS)]
+    return Calibration(
+        scenario=of.plan.scenario,
+        scenario_digest=of.plan.scenario_digest,
+        arm=of.plan.arm.name,
+        device=f"{of.backend}:{of.environment.device_name if of.environment else 'unknown'}",
+        simulated=bool(of.environment and of.environment.simulated),
+        reference_dtype="float32",
+        candidate_dtype="bfloat16",
+        date=date(2026, 1, 31),
+        seeds=[1001, 1002],
+        cases=[case.id for case in of.plan.cases],
+        floors=[],
+        steps=[
+            StepFloor(source=FloorSource.REPEAT, relative_l2=[0.0] * STEPS),
+            StepFloor(source=FloorSource.LATENT_ULP, relative_l2=floor),
+            StepFloor(source=FloorSource.PRECISION, relative_l2=[10 * value for value in floor]),
+        ],
+        limits=[],
+        detections=[],
+    )
+
+
+def calibrated(made: Report, *arms: str) -> Report:
+    """A report that knows the noise floors of some arms."""
+    known = [calibration(run) for run in made.runs if run.plan.arm.name in arms]
+    return made.model_copy(update={"calibrations": known})
 
 
 def filled(

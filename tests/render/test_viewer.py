@@ -371,6 +371,80 @@ def test_the_course_says_where_the_difference_begins() -> None:
     )
 
 
+# --- noise floor -----------------------------------------------------------------------------------------------------
+
+
+def curves(report: Report, folder: Path) -> list[_charts.Chart]:
+    found = [pair.curve for pair in pairs(report, folder)]
+    assert found
+    assert all(found)
+    return [each for each in found if each]
+
+
+def test_a_curve_lies_above_a_band_of_what_correct_runs_differ_by(tmp_path: Path) -> None:
+    report = sample_reports.calibrated(sample_reports.drift(tmp_path), "cpu-fp32")
+    (curve,) = curves(report, tmp_path)
+    assert len(curve.band) == sample_reports.STEPS
+    assert curve.note == "band: noise floor, as far as correct runs of cpu-fp32 were apart (2026-01-31)"
+    assert all(bar.top + bar.height == pytest.approx(curve.bottom, abs=0.2) for bar in curve.band)
+    assert all(bar.left >= curve.left and bar.left + bar.width <= curve.right + 0.1 for bar in curve.band)
+    tops = [bar.top for bar in curve.band]
+    assert tops == sorted(tops, reverse=True), "it grows with the steps"
+    page = rendered("html", report, tmp_path)
+    assert page.count('<rect class="floor"') == sample_reports.STEPS
+    assert "is not measured" not in page
+
+
+def test_the_floor_in_a_less_precise_type_is_for_candidates_that_compute_in_it(tmp_path: Path) -> None:
+    report = sample_reports.calibrated(sample_reports.drift(tmp_path), "cpu-fp32")
+    actual, expected = report.runs
+    assert curves(report, tmp_path)[0].band[0].words == "step 1: noise floor 2.0e-06"
+    precise = actual.plan.model.model_copy(update={"dtype": "float32"})
+    plan = actual.plan.model_copy(update={"model": precise})
+    precise_runs = [actual.model_copy(update={"plan": plan}), expected]
+    (curve,) = curves(report.model_copy(update={"runs": precise_runs}), tmp_path)
+    assert curve.band[0].words == "step 1: noise floor 2.0e-07"
+
+
+def test_a_floor_that_nobody_measured_has_no_band_and_says_why_once(tmp_path: Path) -> None:
+    report = sample_reports.drift(tmp_path).model_copy(update={"uncalibrated": {"cpu-fp32": "nobody looked"}})
+    (curve,) = curves(report, tmp_path)
+    assert (curve.band, curve.note) == ((), "noise floor not measured")
+    text = Page(rendered("html", report, tmp_path)).text
+    assert text.count("The noise floor of cpu-fp32 is not measured: nobody looked.") == 1
+    assert text.count("noise floor not measured") == 1
+
+
+def test_a_floor_of_other_steps_or_of_another_job_is_not_drawn(tmp_path: Path) -> None:
+    report = sample_reports.calibrated(sample_reports.drift(tmp_path), "cpu-fp32")
+    (found,) = report.calibrations
+    short = [each.model_copy(update={"relative_l2": each.relative_l2[:-1]}) for each in found.steps]
+    cut = report.model_copy(update={"calibrations": [found.model_copy(update={"steps": short})]})
+    assert curves(cut, tmp_path)[0].note == "noise floor not measured"
+    elsewhere = [
+        each.model_copy(update={"expected": each.expected.model_copy(update={"path": "../other/cpu-fp32"})})
+        for each in report.comparisons
+    ]
+    runs = report.model_copy(update={"comparisons": elsewhere})
+    assert curves(runs, tmp_path)[0].note == "noise floor not measured"
+
+
+def test_repeats_have_no_floor_to_lie_above(tmp_path: Path) -> None:
+    report = sample_reports.unstable(tmp_path).model_copy(update={"uncalibrated": {"cpu-fp32": "nobody looked"}})
+    assert [(curve.band, curve.note) for curve in curves(report, tmp_path)] == [((), "")]
+    assert "nobody looked" not in rendered("html", report, tmp_path)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 50, 1000])
+def test_a_band_covers_every_step_and_nothing_beside_the_axes(steps: int) -> None:
+    drawn = _charts.curve([0.1] * steps, [1e-3] * (steps - 1) + [math.inf])
+    assert drawn
+    assert len(drawn.band) == steps - 1, "an infinite floor is none"
+    for before, after in pairwise(drawn.band):
+        assert after.left == pytest.approx(before.left + before.width, abs=0.11)
+    assert all(bar.left >= drawn.left and bar.left + bar.width <= drawn.right + 0.1 for bar in drawn.band)
+
+
 def test_sketches_without_projections_tell_nothing() -> None:
     bare = Step(digest=sample_reports.sha("x"), sketch=[1.0, 0.0, -1.0, 1.0], shape=[2])
     assert relative_difference([bare], [bare]) is None
