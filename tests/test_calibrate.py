@@ -173,7 +173,8 @@ def test_a_report_shows_the_floor_that_was_measured_in_its_runs_folder(written: 
     page = (job / "report" / "index.html").read_text(encoding="utf-8")
     assert page.count('<rect class="floor"') == 3
     shutil.rmtree(tmp_path / "runs" / written.job.name)
-    ended = run_command(tmp_path, "report", *sorted(job.glob("comparison-*.json")), "--out", "again", "--format", "json")
+    compared = sorted(job.glob("comparison-*.json"))
+    ended = run_command(tmp_path, "report", *compared, "--out", "again", "--format", "json")
     assert ended.code == 0, ended.err
     again = json.loads((tmp_path / "again" / "report.json").read_text(encoding="utf-8"))
     assert [each["arm"] for each in again["calibrations"]] == ["cpu"]
