@@ -72,11 +72,11 @@ RANKS: dict[Status, int] = {
 """Order in which rows are shown, the worst first."""
 
 METRICS: dict[str, str] = {
-    "mse": "MSE",
+    "mse": marked("MSE"),
     "max_abs_diff": marked("Max pixel difference"),
     "mean_abs_diff": marked("Mean pixel difference"),
-    "psnr_db": "PSNR",
-    "ssim": "SSIM",
+    "psnr_db": marked("PSNR"),
+    "ssim": marked("SSIM"),
     "ssim_tile_min": marked("Worst tile SSIM"),
     "p99_abs_diff": marked("99th percentile of pixel differences"),
     "signed_mean_diff": marked("Signed mean difference"),
@@ -88,12 +88,11 @@ METRICS: dict[str, str] = {
 """Names of known metrics, in the order they are shown; any other metric follows under its own name."""
 
 _OF_SUBJECT = {
-    "image": "{metric}",
     "float_image": marked("{metric}, float output"),
     "latents": marked("{metric}, final latents"),
     "conversion": marked("{metric}, conversion to 8 bits"),
 }
-"""A metric's name with what it was measured on."""
+"""A metric's name with what it was measured on, where that is not the 8-bit picture."""
 
 _STATUSES: dict[Status, str] = {
     Status.IDENTICAL: marked("identical"),
@@ -141,7 +140,7 @@ def metric_name(metric: str, subject: str = "image") -> str:
     """
     known = METRICS | {"identical": marked("Identical")}
     name = say(known[metric]) if metric in known else metric.replace("_", " ")
-    return say(_OF_SUBJECT[subject], metric=name)
+    return say(_OF_SUBJECT[subject], metric=name) if subject in _OF_SUBJECT else name
 
 
 def metric_rank(metric: str) -> tuple[int, str]:

@@ -1,0 +1,240 @@
+"""Reports in another language than English: everything is said in it, and every number, id and digest is the same."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from harness import language
+from harness.language import LANGUAGES, TAGS, spoken, translated
+from harness.text import printable
+from tests.render import sample_reports
+from tests.render.readers import Page, markdown_tables, outside_fences, rendered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from harness.records import Report
+
+OTHERS = sorted(set(LANGUAGES) - {"en"})
+FOR_PEOPLE = ["html", "markdown", "summary"]
+
+ENGLISH = re.compile(r"(?<!\w)[A-Za-z][A-Za-z'-]*(?: [A-Za-z][A-Za-z'-]*){2,}(?!\w)")
+"""Three English words or more in a row."""
+NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
+
+
+class Reading(NamedTuple):
+    """A report, and its text by language and format."""
+
+    report: Report
+    texts: dict[tuple[str, str], str]
+
+
+@cache
+def reading(name: str) -> Reading:
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        report = sample_reports.BUILDERS[name](folder)
+        texts: dict[tuple[str, str], str] = {}
+        for code in LANGUAGES:
+            with spoken(code):
+                texts |= {(code, form): rendered(form, report, folder) for form in FOR_PEOPLE}
+        return Reading(report, texts)
+
+
+@pytest.fixture(params=list(sample_reports.BUILDERS))
+def read(request: pytest.FixtureRequest) -> Reading:
+    return reading(request.param)
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", OTHERS)
+@pytest.mark.parametrize("form", FOR_PEOPLE)
+def test_no_english_is_left_but_what_nobody_could_translate(read: Reading, code: str, form: str) -> None:
+    assert left_in_english(read.texts[code, form], form, allowed=foreign(read.report, code)) == []
+
+
+def test_the_english_report_has_many_sentences_that_would_be_found() -> None:
+    drift = reading("drift")
+    for form in FOR_PEOPLE:
+        found = left_in_english(drift.texts["en", form], form, allowed=foreign(drift.report, "zh"))
+        assert len(found) > (10 if form != "summary" else 2)
+
+
+def test_a_sentence_without_a_translation_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = "Expected and not there:"
+    with_other_catalogue(monkeypatch, {missing: missing})
+    report = sample_reports.not_comparable(tmp_path)
+    with spoken("zh"):
+        page = rendered("html", report, tmp_path)
+    assert left_in_english(page, "html", allowed=foreign(report, "zh")) == ["Expected and not there"]
+
+
+@pytest.mark.parametrize("code", OTHERS)
+@pytest.mark.parametrize("builder", sample_reports.BUILDERS)
+def test_every_sentence_that_is_asked_for_is_in_a_catalogue(
+    code: str, builder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = sample_reports.BUILDERS[builder](tmp_path)
+    missed = with_other_catalogue(monkeypatch, {}).missed
+    with spoken(code):
+        for form in FOR_PEOPLE:
+            rendered(form, report, tmp_path)
+    allowed = foreign(report, code)
+    assert [each for each in missed if not is_part(each, allowed)] == []
+
+
+def test_a_sentence_that_is_not_marked_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    missed = with_other_catalogue(monkeypatch, {}).missed
+    with spoken("zh"):
+        language.say("nobody marked this")
+        language.say("yes")
+    assert missed == ["nobody marked this"]
+
+
+# --- what is the same ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", OTHERS)
+@pytest.mark.parametrize("form", FOR_PEOPLE)
+def test_every_cell_has_the_numbers_of_the_english_one(read: Reading, code: str, form: str) -> None:
+    assert other_numbers(tables(read.texts["en", form], form), tables(read.texts[code, form], form)) == []
+
+
+def test_another_number_in_a_cell_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = sample_reports.drift(tmp_path)
+    english = tables(rendered("markdown", report, tmp_path), "markdown")
+    with_other_catalogue(monkeypatch, {"{count} pairs": "{count} 个图像对，共 7 个"})
+    with spoken("zh"):
+        chinese = tables(rendered("markdown", report, tmp_path), "markdown")
+    assert other_numbers(english, chinese)[0] == ("2 pairs", "2 个图像对，共 7 个")
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_ids_links_and_digests_are_the_same(read: Reading, code: str) -> None:
+    pages = [Page(read.texts[each, "html"]) for each in ("en", code)]
+    english, other = ([each for each in page.attributes if each[0] in {"id", "href", "src"}] for page in pages)
+    assert other == english
+    assert (other, [*digests(pages[1])]) == (english, [*digests(pages[0])])
+    assert pages[1].tags == pages[0].tags
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_a_page_says_which_language_it_is_in(read: Reading, code: str) -> None:
+    assert f'<html lang="{TAGS[code]}">' in read.texts[code, "html"]
+
+
+# --- how that is seen ------------------------------------------------------------------------------------------------
+
+
+class Watched(dict[str, str]):
+    """A catalogue that remembers what it was asked for and does not have."""
+
+    def __init__(self, sentences: Mapping[str, str]) -> None:
+        super().__init__(sentences)
+        self.missed: list[str] = []
+
+    def get(self, sentence: str, default: Any = None) -> Any:
+        if sentence not in self and default == sentence:
+            self.missed.append(sentence)
+        return super().get(sentence, default)
+
+
+def with_other_catalogue(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]) -> Watched:
+    """The real catalogue of Chinese, with changes, in the place of every one but that of English."""
+    catalogue = Watched(language._catalogue("zh") | changes)
+    monkeypatch.setattr(language, "_catalogue", lambda code: {} if code == "en" else catalogue)
+    return catalogue
+
+
+class Prose(Page):
+    """What a page says to people, without code, listings, and what a user wrote as content."""
+
+    QUOTED = frozenset({"code", "pre", "style", "script"})
+    SAID = frozenset({"aria-label", "alt", "title"})
+
+    def __init__(self, text: str) -> None:
+        self.prose: list[str] = []
+        self._quotes: list[bool] = []
+        super().__init__(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        before = len(self._open)
+        super().handle_starttag(tag, attrs)
+        if len(self._open) > before:
+            self._quotes.append(tag in self.QUOTED or ("class", "quote") in attrs)
+        self.prose += [value for name, value in attrs if name in self.SAID and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        super().handle_endtag(tag)
+        self._quotes.pop()
+
+    def handle_data(self, data: str) -> None:
+        super().handle_data(data)
+        if not any(self._quotes):
+            self.prose.append(data)
+
+
+def prose(text: str, form: str) -> list[str]:
+    """Pieces of a report that are said to people."""
+    if form == "html":
+        return Prose(text).prose
+    return [re.sub(r"`[^`]*`", "`", line) for line in outside_fences(text)]
+
+
+def left_in_english(text: str, form: str, *, allowed: Iterable[str]) -> list[str]:
+    """English of a report that is not in any of the allowed texts."""
+    found = (run for piece in prose(text, form) for run in ENGLISH.findall(" ".join(piece.split())))
+    return [run for run in found if not is_part(run, allowed)]
+
+
+def is_part(text: str, allowed: Iterable[str]) -> bool:
+    """Whether the letters of a text stand in the same order in one of the allowed texts."""
+    return any(_letters(text) in each for each in allowed)
+
+
+def foreign(report: Report, code: str) -> list[str]:
+    """Letters of the texts of a record that no catalogue knows: prompts, names, what a library said."""
+    texts = {text for whole in strings(report.model_dump(mode="json")) for text in (whole, *whole.split("; "))}
+    with spoken(code):
+        return [_letters(printable(text)) for text in sorted(texts) if translated(text) == text]
+
+
+def strings(value: object) -> Iterator[str]:
+    """Every text in a record."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for each in value.values() for text in strings(each))
+    elif isinstance(value, list):
+        yield from (text for each in value for text in strings(each))
+
+
+def _letters(text: str) -> str:
+    return " ".join(re.findall(r"[A-Za-z]+", text))
+
+
+def tables(text: str, form: str) -> list[list[str]]:
+    """Rows of all tables."""
+    return Page(text).rows if form == "html" else [row for table in markdown_tables(text) for row in table]
+
+
+def other_numbers(english: list[list[str]], other: list[list[str]]) -> list[tuple[str, str]]:
+    """Cells whose numbers differ, in whatever order a language puts them."""
+    assert [len(row) for row in other] == [len(row) for row in english]
+    cells = [pair for rows in zip(english, other, strict=True) for pair in zip(*rows, strict=True)]
+    assert len(cells) > 0 or not english
+    return [(one, two) for one, two in cells if sorted(NUMBER.findall(one)) != sorted(NUMBER.findall(two))]
+
+
+def digests(page: Page) -> Iterator[str]:
+    """Full digests that stand behind shortened ones."""
+    return (value for name, value in page.attributes if name == "title" and re.fullmatch(r"[0-9a-f]{64}", value))
