@@ -18,8 +18,6 @@ from importlib import resources
 from string import Formatter
 from typing import TYPE_CHECKING
 
-import polib
-
 from harness.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -131,6 +129,8 @@ def _files(code: str) -> list[str]:
 
 
 def _read(code: str, name: str) -> dict[str, str]:
+    import polib  # only where another language than English is spoken
+
     text = (resources.files("harness") / "catalogues" / code / name).read_text(encoding="utf-8")
     return {entry.msgid: entry.msgstr for entry in polib.pofile(text) if entry.msgstr and not entry.obsolete}
 

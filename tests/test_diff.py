@@ -49,6 +49,46 @@ def one_pixel_off(path: Path, seed: int, size: int = 32) -> None:
     write_picture(path, values)
 
 
+DOOR = """
+import json, sys
+from harness.cli import main
+code = main(sys.argv[1:])
+print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
+"""
+NOT_OF_DIFF = [
+    "harness.run.supervisor",
+    "harness.store",
+    "harness.calibrate",
+    "harness.diagnose",
+    "harness.render",
+    "harness.adapters",
+    "harness.backends",
+    "harness.scenario",
+    "harness.jobs.making",
+    "ruamel",
+    "jinja2",
+    "pandas",
+    "polib",
+]
+
+
+def loaded_by(folder: Path, *words: str) -> set[str]:
+    """Which of the modules that comparing two files does not need are loaded after a command."""
+    done = subprocess.run(
+        [sys.executable, "-c", DOOR, *words], cwd=folder, env=environment(), capture_output=True, text=True, check=True
+    )
+    code, names = json.loads(done.stderr.splitlines()[-1])
+    assert code == 0
+    return set(names) & set(NOT_OF_DIFF)
+
+
+def test_two_files_load_only_what_compares_them(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", noise(1))
+    write_picture(tmp_path / "b.png", noise(2))
+    assert loaded_by(tmp_path, "diff", "a.png", "b.png") == set()
+    assert {"harness.store", "harness.scenario"} <= loaded_by(tmp_path, "list", "metrics")
+
+
 def test_two_equal_files(tmp_path: Path, run_harness: RunHarness) -> None:
     write_picture(tmp_path / "a.png", noise(1))
     write_picture(tmp_path / "b.png", noise(1))

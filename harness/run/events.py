@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from harness.records import CaseKey, Digest, Draw, Environment, Failure, LoadedModel, Plan, Record
 
@@ -141,5 +141,7 @@ class Done(Record):
 Event = Availabilities | Started | Loaded | Generating | Stepped | Sampled | Failed | Done
 """All that a worker says."""
 
-EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+EVENT: TypeAdapter[Event] = TypeAdapter(
+    Annotated[Event, Field(discriminator="event")], config=ConfigDict(defer_build=True)
+)
 """Reads one line of the pipe."""
