@@ -473,6 +473,19 @@ class Scenario(Record):
     """Largest difference of two arms' scores that counts as equivalent; 0.01 is one percentage point."""
     tags: list[Id] = Field(default_factory=list)
     """Free labels."""
+    translations: dict[str, dict[str, Annotated[str, StringConstraints(min_length=1)]]] = Field(default_factory=dict)
+    """The summary and the reasons in other languages: by language, then by the text as written. Pictures do not depend
+    on them, so they are no part of the digest."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of everything but the translations."""
+        return json_digest(self.model_dump(mode="json", exclude={"translations"}))
+
+    @property
+    def prose(self) -> list[str]:
+        """What can be translated: the summary, and the reasons of limits and waivers."""
+        return [self.summary, *(limit.reason for limit in self.limits), *(waiver.reason for waiver in self.waivers)]
 
 
 # --- what a run writes -----------------------------------------------------------------------------------------------

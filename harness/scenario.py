@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from harness import plugins
 from harness.contracts import is_outside
 from harness.errors import ImageError, NothingSelected, ScenarioError, UnknownName, UsageError
+from harness.language import LANGUAGES, language, translated
 from harness.records import (
     AnyRecord,
     Arm,
@@ -39,7 +40,6 @@ from harness.records import (
     Scope,
     Task,
     Waiver,
-    json_digest,
 )
 from harness.yaml_tree import Node, Problem, is_number, json_of, nearest, quoted, read_tree, refusal, shown
 
@@ -56,7 +56,7 @@ class LoadedScenario:
     path: Path
     """The file, absolute."""
     digest: str
-    """SHA-256 of the scenario as written; the same on every machine."""
+    """SHA-256 of the scenario as written, without translations; the same on every machine."""
     model_source: str
     """``model.source`` with variables expanded."""
     input_images: dict[str, Path]
@@ -74,7 +74,7 @@ def load(path: Path) -> LoadedScenario:
     problems += _record_problems(root)
     problems += [*_name_problems(root, path), *_blank_problems(root), *_repetition_problems(root)]
     problems += [*_arm_problems(root), *_adapter_problems(root), *_limit_problems(root), *_waiver_problems(root)]
-    problems += [*_calibration_problems(root), *_score_problems(root)]
+    problems += [*_calibration_problems(root), *_score_problems(root), *_translation_problems(root)]
     source, source_problems = _model_source(root)
     pictures, picture_problems = _input_images(root, path)
     problems += source_problems + picture_problems
@@ -84,7 +84,7 @@ def load(path: Path) -> LoadedScenario:
     return LoadedScenario(
         scenario=scenario,
         path=path.absolute(),
-        digest=json_digest(scenario.model_dump(mode="json")),
+        digest=scenario.digest,
         model_source=source,
         input_images=pictures,
     )
@@ -173,10 +173,28 @@ def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenar
     return LoadedScenario(
         scenario=scenario,
         path=Path.cwd(),
-        digest=json_digest(scenario.model_dump(mode="json")),
+        digest=scenario.digest,
         model_source=scenario.model.source,
         input_images={scenario.cases[0].id: input_image.absolute()} if input_image else {},
     )
+
+
+def own_words(scenario: Scenario, text: str) -> str:
+    """A text of a report in the spoken language, by the scenario's own translations where it holds its words.
+
+    That is its summary, a reason, or a sentence of a record with the reason of a waiver in it; what the scenario does
+    not translate is ``translated``, and stays as it is where no catalogue knows it.
+    """
+    words = scenario.translations.get(language(), {})
+    if text in words:
+        return words[text]
+    reasons = {chr(_FIRST_STAND_IN + index): waiver.reason for index, waiver in enumerate(scenario.waivers)}
+    for stand_in, reason in reasons.items():
+        text = text.replace(reason, stand_in)
+    said = translated(text)
+    for stand_in, reason in reasons.items():
+        said = said.replace(stand_in, words.get(reason, reason))
+    return said
 
 
 def schema() -> dict[str, Any]:
@@ -187,6 +205,7 @@ def schema() -> dict[str, Any]:
     """
     described = Scenario.model_json_schema()
     described["properties"]["seeds"]["uniqueItems"] = True
+    described["properties"]["translations"]["propertyNames"] = {"enum": list(LANGUAGES)}
     described["$defs"]["Limit"]["oneOf"] = [
         {"required": [bound], "properties": {bound: {"type": "number"}}} for bound in _BOUNDS
     ]
@@ -195,6 +214,10 @@ def schema() -> dict[str, Any]:
         **described,
         "title": "Scenario of the accuracy harness",
     }
+
+
+_FIRST_STAND_IN = 0xE000
+"""A character for private use: a reason in the midst of a sentence is no sentence to be known again."""
 
 
 def write_schema(path: Path) -> None:
@@ -765,6 +788,34 @@ def _calibration_problems(root: Node) -> Iterator[Problem]:
     for index, node in enumerate(_nodes(calibration, "cases")):
         if isinstance(node.value, str) and node.value not in known:
             yield Problem(node.place, f"calibration.cases[{index}]: {UnknownName('case', node.value, known)}")
+
+
+def _translation_problems(root: Node) -> Iterator[Problem]:
+    """Translations into no language of reports, or of what the scenario does not say."""
+    reasons = [node.text("reason") for key in ("limits", "waivers") for node in _nodes(root, key)]
+    prose = [text for text in (root.text("summary"), *reasons) if text]
+    translations = root.child("translations")
+    for code, by_text in _items(translations):
+        if code not in LANGUAGES:
+            unknown = UnknownName("language", code, LANGUAGES)
+            yield Problem(by_text.key_place or by_text.place, f"translations.{_key(code)}: {unknown}")
+        for text, node in _items(by_text):
+            place, label = node.key_place or node.place, f"translations.{_key(code)}"
+            if text not in prose:
+                near = nearest(text, prose)
+                step = f"Did you mean {quoted(near)}?" if near else "Write the text as it stands there, or remove it."
+                yield Problem(
+                    place,
+                    f"{label}: found {quoted(text)}, which the scenario does not say; allowed are its summary and the "
+                    f"reasons of its limits and waivers. {step}",
+                )
+            if isinstance(node.value, str) and node.value.isspace():
+                yield Problem(node.place, f"{label}: found only spaces; allowed is a text that says something.")
+
+
+def _items(node: Node | None) -> list[tuple[str, Node]]:
+    """Keys and values of a mapping; nothing for any other value."""
+    return list(node.value.items()) if node and isinstance(node.value, dict) else []
 
 
 def _bound_problems(label: str, limit: Node) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from harness import images, plugins, scenario
 from harness.errors import NothingSelected, ScenarioError, UnknownName, UsageError
+from harness.language import LANGUAGES, spoken
 from harness.records import Arm, NoiseMode, NpuOps, Repeats, Role, Scenario, SwitchMode
 
 if TYPE_CHECKING:
@@ -655,6 +656,82 @@ def test_the_digest_depends_on_the_question_alone(folder: Path, monkeypatch: pyt
     assert commented.digest == first.digest
     other = scenario.load(write(folder, EDIT.replace("a cat", "a dog")))
     assert other.digest != first.digest
+
+
+# --- a scenario's own words in other languages -----------------------------------------------------------------------
+
+TRANSLATED = """\
+waivers:
+  - scope: repeat
+    reason: Known; being mended.
+    owner: Ann
+    expires: 2026-12-31
+translations:
+  zh:
+    Is it so?: 是否如此
+    ? >-
+      Same device,
+      same bytes.
+    : 同一设备，相同字节。
+    Known; being mended.: 已知；正在修复。
+"""
+
+
+def test_a_scenario_says_its_own_words_in_the_spoken_language(folder: Path) -> None:
+    asked = scenario.load(write(folder, GOOD + TRANSLATED)).scenario
+    messages = [*asked.prose, "sky, seed 7: Waived by Ann: Known; being mended.", "nothing of its own"]
+    assert [scenario.own_words(asked, each) for each in messages] == messages
+    with spoken("zh"):
+        said = [scenario.own_words(asked, each) for each in messages]
+        untranslated = asked.model_copy(update={"translations": {}})
+        assert [scenario.own_words(untranslated, each) for each in messages] == messages
+    assert said[:3] == ["是否如此", "同一设备，相同字节。", "已知；正在修复。"]
+    assert said[3:] == ["sky, seed 7: Waived by Ann: 已知；正在修复。", "nothing of its own"]
+
+
+def test_a_translation_does_not_make_another_question(folder: Path) -> None:
+    plain = GOOD + TRANSLATED.partition("translations")[0]
+    before, after = (scenario.load(write(folder, text)) for text in (plain, GOOD + TRANSLATED))
+    assert before.scenario != after.scenario
+    assert before.digest == after.digest == after.scenario.digest
+    plans = [scenario.plan(each, each.scenario.arms[0]) for each in (before, after)]
+    assert plans[0].digest == plans[1].digest
+    edited = scenario.load(write(folder, (GOOD + TRANSLATED).replace("Is it so?", "Is it?")))
+    assert edited.digest != before.digest
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place", "words"),
+    [
+        ("  zh:", "  zg:", "31:3", ("translations.zg", "no language is called 'zg'", "There are: en, zh")),
+        ("  zh:", "  中文:", "31:3", ("translations.'中文'", "no language is called")),
+        ("Is it so?:", "Is it thus?:", "32:5", ("does not say", "Did you mean 'Is it so?'?")),
+        ("Is it so?:", "a cup:", "32:5", ("found 'a cup'", "allowed are its summary and the reasons", "or remove it")),
+        ("是否如此", "' '", "32:16", ("found only spaces",)),
+        ("是否如此", "''", "32:16", ("translations.zh", "found an empty text", "a text that is not empty")),
+        ("是否如此", "[a]", "32:16", ("translations.zh", "a list of 1")),
+    ],
+)
+def test_a_translation_of_nothing_or_into_nothing_is_refused(
+    folder: Path, before: str, after: str, place: str, words: tuple[str, ...]
+) -> None:
+    (line,) = refusal(write(folder, GOOD + TRANSLATED.replace(before, after)))
+    assert line.startswith(f"{place}: "), line
+    assert all(word in line for word in words), line
+
+
+def test_translations_that_are_no_mapping_are_refused(folder: Path) -> None:
+    (line,) = refusal(write(folder, GOOD + "translations: [zh]\n"))
+    assert "translations: found a list of 1" in line
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_scenario_speaks_every_language(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPGEN_MODEL", "/models/DeepGen-1.0-diffusers")
+    asked = scenario.load(path).scenario
+    for code in set(LANGUAGES) - {"en"}:
+        with spoken(code):
+            assert [text for text in asked.prose if scenario.own_words(asked, text) == text] == []
 
 
 # --- what is shipped -------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from harness.calibrate.scale import DISTANCE, Scale
 from harness.errors import RunError
+from harness.language import recorded
 from harness.records import Evidence, FloorSource, Limit, Scope
 
 if TYPE_CHECKING:
@@ -129,7 +130,11 @@ def _sized(floors: Sequence[Floor], measured: Measured) -> Limit:
 def _both_sides(floors: Sequence[Floor], measured: Measured) -> Iterator[Limit]:
     """Limits on a mean that is not amplified, only shifted: what was seen, and few flips beyond on each side."""
     least, most = min(floor.least for floor in floors), max(floor.most for floor in floors)
-    words = f"from {least:.4g} to {most:.4g} was seen, and one 8-bit value in ten may be off by one level beyond that"
+    words = recorded(
+        "from {least:.4g} to {most:.4g} was seen, and one 8-bit value in ten may be off by one level beyond that",
+        least=least,
+        most=most,
+    )
     yield _limit(floors, {"at_least": -DISTANCE.limit(max(0.0, -least) + _FEW_FLIPS)}, least, words, measured)
     # at_most looks at the size, so it must not cut what the other side allows
     yield _limit(floors, {"at_most": DISTANCE.limit(max(-least, most) + _FEW_FLIPS)}, most, words, measured)
@@ -144,7 +149,7 @@ def _limit(floors: Sequence[Floor], bound: Mapping[str, float], worst: float, wo
             "arm": measured.arm,
             "subject": floors[0].subject,
             **bound,
-            "reason": f"Measured by harness calibrate: {words}.",
+            "reason": recorded("Measured by harness calibrate: {rule}.", rule=words),
             "evidence": Evidence(
                 date=measured.date,
                 device=measured.device,
@@ -167,17 +172,34 @@ def _bases(floors: Sequence[Floor], scale: Scale, measured: Measured) -> Iterato
     unit = f" {first.unit}" if first.unit else ""
     if measured.reference_dtype == "float32":
         floor = max(rounding, key=lambda each: scale.error(each.rms))
-        words = f"{RMS_FACTOR} times the error of last bits in float32 ({floor.source}, rms {floor.rms:.4g}{unit})"
+        words = recorded(
+            "{factor} times the error of last bits in float32 ({source}, rms {rms})",
+            factor=RMS_FACTOR,
+            source=floor.source,
+            rms=f"{floor.rms:.4g}{unit}",
+        )
         yield _Base(RMS_FACTOR * scale.error(floor.rms), words)
     else:
         floor = max(rounding, key=lambda each: scale.error(each.worst))
-        words = f"{WORST_FACTOR} times the worst error of last bits in {measured.reference_dtype}"
-        yield _Base(WORST_FACTOR * scale.error(floor.worst), f"{words} ({floor.worst:.4g}{unit})")
+        words = recorded(
+            "{factor} times the worst error of last bits in {dtype} ({worst})",
+            factor=WORST_FACTOR,
+            dtype=measured.reference_dtype,
+            worst=f"{floor.worst:.4g}{unit}",
+        )
+        yield _Base(WORST_FACTOR * scale.error(floor.worst), words)
     for floor in precision:
-        words = f"{WORST_FACTOR} times the worst error of {measured.candidate_dtype} against {measured.reference_dtype}"
-        yield _Base(WORST_FACTOR * scale.error(floor.worst), f"{words} ({floor.worst:.4g}{unit})")
+        words = recorded(
+            "{factor} times the worst error of {dtype} against {other} ({worst})",
+            factor=WORST_FACTOR,
+            dtype=measured.candidate_dtype,
+            other=measured.reference_dtype,
+            worst=f"{floor.worst:.4g}{unit}",
+        )
+        yield _Base(WORST_FACTOR * scale.error(floor.worst), words)
     if first.subject == "image":
-        yield _Base(_FLIPS[first.metric], "one 8-bit value in ten off by one level, which is more than was seen")
+        words = recorded("one 8-bit value in ten off by one level, which is more than was seen")
+        yield _Base(_FLIPS[first.metric], words)
 
 
 def too_near(limit: Limit, unit: str, better: Literal["higher", "lower"]) -> bool:
