@@ -291,6 +291,51 @@ def check(
 
 
 @app.command()
+def release(
+    name: Annotated[str, typer.Argument(help="Name of the release; it becomes a folder.")],
+    scenarios: Annotated[
+        list[Path] | None, typer.Argument(help="Scenario files; all of the scenarios folder where none is named.")
+    ] = None,
+    job: Annotated[
+        list[Path] | None,
+        typer.Option("--job", help="Job folder; may be given again. By default each scenario's newest finished one."),
+    ] = None,
+    runs_dir: RunsDir = RUNS_DIR,
+    scenarios_dir: ScenariosDir = SCENARIOS_DIR,
+    out: Annotated[Path, typer.Option(help="Where the release's folder is made.")] = Path("reports"),
+    lang: Annotated[
+        list[str] | None, typer.Option(help="Language, en or zh; may be given again. The first has the plain names.")
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Only hash the files of the report again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the accuracy report of a release from stored records; nothing is run, measured or judged."""
+    from harness.jobs import releasing
+    from harness.records import exit_code
+    from harness.terminal import say, say_json
+
+    if verify:
+        for problem in (found := releasing.verify_release(out / name)):
+            say(f"{out / name}: {problem}")
+        raise typer.Exit(3 if found else 0)
+    asked = releasing.Asked(
+        name=name,
+        scenarios=scenarios or [],
+        jobs=job or [],
+        languages=list(dict.fromkeys(lang or ["en", "zh"])),
+        runs_folder=runs_dir,
+        scenarios_folder=scenarios_dir,
+    )
+    made = releasing.release(asked, out)
+    if as_json:
+        say_json(made.summary)
+    else:
+        for line in made.lines:
+            say(line)
+    raise typer.Exit(exit_code([made.release.outcome]))
+
+
+@app.command()
 def calibrate(
     scenario: Annotated[Path, typer.Argument(help="Scenario file with a key calibration.")],
     arm: Annotated[str | None, typer.Option(help="Reference arm, where there are several.")] = None,

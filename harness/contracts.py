@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.records import MemoryUse, ModelRef, Report, Switch, SwitchMode
+    from harness.records import MemoryUse, ModelRef, Release, Report, Switch, SwitchMode
 
 Subject = Literal["image", "float_image", "latents", "conversion"]
 """What a metric is measured on: the 8-bit picture (range 255), the decoder's float output (range 2, from -1 to 1), the
@@ -118,6 +118,14 @@ class Renderer(Protocol):
 
     def render(self, report: Report, *, folder: Path) -> str:
         """Turn records into text; a pure function of the report and of the picture files it names below ``folder``."""
+        ...
+
+
+class ReleaseRenderer(Renderer, Protocol):
+    """A format that has the report of a release as well."""
+
+    def render_release(self, release: Release, *, folders: Mapping[str, Path]) -> str:
+        """Turn records into text in the spoken language; ``folders`` are the job folders, by the names of the jobs."""
         ...
 
 

@@ -1447,6 +1447,8 @@ class MissingCell(Record):
     """Name of the arm; None for a whole scenario that cannot be used here."""
     job: str = ""
     """Name of the job folder that has it, but not whole; empty where no job has it."""
+    status: Status
+    """Error, which a report without it would hide, or ``missing_baseline``."""
     reason: str
     """Why it is missing, in one sentence."""
 
@@ -1528,11 +1530,18 @@ class Release(Record):
     jobs: list[ReleasedJob]
     """Jobs that answer them, in the scenarios' order."""
     missing: list[MissingCell]
-    """What was asked for and is not there; each is as bad as a run that failed."""
+    """What was asked for and is not there."""
     aggregates: list[Aggregate]
     """Every metric over cases and seeds, the worst arms of each capability first."""
     outcome: Status
-    """The worst word of all reports; error where anything is missing."""
+    """The worst word of all reports and of everything that is missing."""
+
+    def file_name(self, plain: str, language: str) -> str:
+        """Name of a file in a language, such as ``index.zh.html`` for ``index.html``; plain for the first language."""
+        if language == self.languages[0]:
+            return plain
+        stem, _, ending = plain.rpartition(".")
+        return f"{stem}.{language}.{ending}"
 
 
 class ReleasedRun(Record):

@@ -70,11 +70,15 @@ def load(path: Path) -> LoadedScenario:
         ScenarioError: the file breaks its contract; one line per problem, sorted by place, each with file, line,
             column, what was found, what is allowed and the next step.
     """
+<<<<<<< HEAD
     root, problems = read_tree(path)
     problems += _record_problems(root)
     problems += [*_name_problems(root, path), *_blank_problems(root), *_repetition_problems(root)]
     problems += [*_arm_problems(root), *_adapter_problems(root), *_limit_problems(root), *_waiver_problems(root)]
     problems += [*_calibration_problems(root), *_score_problems(root), *_translation_problems(root)]
+=======
+    root, problems = _read(path)
+>>>>>>> d7bf4f7 (harness release makes the accuracy report of a release from stored jobs, in two languages, and names what is missing)
     source, source_problems = _model_source(root)
     pictures, picture_problems = _input_images(root, path)
     problems += source_problems + picture_problems
@@ -88,6 +92,40 @@ def load(path: Path) -> LoadedScenario:
         model_source=source,
         input_images=pictures,
     )
+
+
+def written(path: Path) -> Scenario:
+    """A scenario as its file has it, checked but for variables and pictures, which only a machine that runs it needs.
+
+    Raises:
+        ScenarioError: the file breaks its contract, as for ``load``.
+    """
+    root, problems = _read(path)
+    if problems:
+        raise refusal(path, problems)
+    return Scenario.model_validate_json(json_of(root), strict=True)
+
+
+def place(path: Path) -> str:
+    """A scenario file below the nearest folder that is called scenarios, so that it holds on every machine.
+
+    >>> place(Path("/home/ada/scenarios/release/text.yaml")), place(Path("text.yaml").absolute())
+    ('scenarios/release/text.yaml', 'scenarios/text.yaml')
+    """
+    folders = path.absolute().parts[:-1]
+    if "scenarios" not in folders:
+        return f"scenarios/{path.name}"
+    return "/".join(path.absolute().parts[len(folders) - 1 - folders[::-1].index("scenarios") :])
+
+
+def _read(path: Path) -> tuple[Node, list[Problem]]:
+    """The file, and everything in it that no machine could use."""
+    root, problems = read_tree(path)
+    problems += _record_problems(root)
+    problems += [*_name_problems(root, path), *_blank_problems(root), *_repetition_problems(root)]
+    problems += [*_arm_problems(root), *_adapter_problems(root), *_limit_problems(root), *_waiver_problems(root)]
+    problems += [*_calibration_problems(root), *_score_problems(root)]
+    return root, problems
 
 
 def plan(  # noqa: PLR0913 - one word per option of the command line

@@ -189,7 +189,7 @@ def _made_run(order: Order, teller: Teller) -> Run:
 
 def command_of(verb: str, question: LoadedScenario, selection: Selection) -> list[str]:
     """The command that asks the same question, with a path that holds wherever the scenarios folder is."""
-    words = ["harness", verb, f"scenarios/{question.scenario.name}.yaml"]
+    words = ["harness", verb, scenario.place(question.path)]
     for flag, values in (("--arm", selection.arms), ("--case", selection.cases), ("--seed", selection.seeds)):
         words += [word for value in values for word in (flag, str(value))]
     for flag, value in (

@@ -12,10 +12,10 @@ from harness.render._document import clean
 from harness.text import csv_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from harness.records import Comparison, DualRatio, Measurement, Pair, Report, Verdict
+    from harness.records import Comparison, DualRatio, Measurement, Pair, Release, Report, Verdict
 
 FILE_NAME = "metrics.csv"
 
@@ -49,10 +49,27 @@ pairs, without a case, and one for each.
 def render(report: Report, *, folder: Path) -> str:
     """One row for each measurement of each pair, in the report's order; ``folder`` is not read."""
     del folder
+    return _text([COLUMNS, *_rows(report)])
+
+
+def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
+    """The same for all jobs of a release, with the job in front; what is missing has rows of its own, at the end.
+
+    Its ``value`` is the reason, its ``verdict`` is ``missing``. ``folders`` are not read.
+    """
+    del folders
+    measured = [(job.job, *row) for job in release.jobs for row in _rows(job.report)]
+    unmeasured = [
+        (each.job, each.scenario, each.arm or "", *[""] * 10, clean(each.reason), "", "", "missing")
+        for each in release.missing
+    ]
+    return _text([("job", *COLUMNS), *measured, *unmeasured])
+
+
+def _text(rows: Iterable[tuple[str, ...]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([csv_cell(text) for text in row] for row in _rows(report))
+    writer.writerows([csv_cell(text) for text in row] for row in rows)
     return stream.getvalue()
 
 

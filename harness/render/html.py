@@ -9,25 +9,41 @@ import hashlib
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
+from harness.render import _release
+from harness.render._gallery import gallery, places
 from harness.render._sections import document
 from harness.render._templates import fill
 from harness.render._viewer import viewer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.records import Report
+    from harness.records import Release, Report
+    from harness.render._document import Document
+    from harness.render._viewer import Viewer
 
 FILE_NAME = "index.html"
 
 
 def render(report: Report, *, folder: Path) -> str:
     """The page; pictures are read below ``folder``, and links assume that the page lies one folder below it."""
+    return _page(document(report), viewer(report, folder))
+
+
+def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
+    """The page of a release; pictures are read in ``folders``, by the names of the jobs."""
+    shown = gallery(release, folders)
+    found = _release.document(release, FILE_NAME, places=places(release, shown), details=True)
+    return _page(found, shown)
+
+
+def _page(shown: Document, pictures: Viewer) -> str:
     # The policy's digest is over every character between the script's tags.
     digest = hashlib.sha256(fill("viewer.js").encode()).digest()
     return fill(
         "index.html.j2",
-        document=document(report),
-        viewer=viewer(report, folder),
+        document=shown,
+        viewer=pictures,
         script_digest=b64encode(digest).decode("ascii"),
     )

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from harness.records import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.records import Report
+    from harness.records import Release, Report
 
 FILE_NAME = "report.json"
 
@@ -18,3 +19,9 @@ def render(report: Report, *, folder: Path) -> str:
     """JSON of the whole report; pictures are named by digest and path, so ``folder`` is not read."""
     del folder
     return to_json(report)
+
+
+def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
+    """JSON of the whole release; ``folders`` are not read."""
+    del folders
+    return to_json(release)

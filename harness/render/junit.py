@@ -10,16 +10,15 @@ from xml.etree import ElementTree as ET
 
 from harness.render import _tables as tables
 from harness.render import _words as words
-from harness.render._cases import judged_cases, verdict, whole_report
+from harness.render._cases import JudgedCase, judged_cases, verdict, whole_report
 from harness.render._document import clean
 from harness.text import one_line, xml_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from harness.records import Comparison, Report
-    from harness.render._cases import JudgedCase
+    from harness.records import Comparison, Release, Report
 
 FILE_NAME = "junit.xml"
 
@@ -29,16 +28,42 @@ _LONGEST_MESSAGE = 500
 def render(report: Report, *, folder: Path) -> str:
     """XML of all test cases; ``folder`` is not read."""
     del folder
-    root = ET.Element("testsuites", {"name": _attribute(report.title)})
-    for comparison in report.comparisons:
-        root.append(_suite(report, comparison))
-    if (whole := whole_report(report)) is not None:
-        suite = ET.SubElement(root, "testsuite", {"name": _attribute(report.scenario.name)})
-        _add_case(suite, report.scenario.name, whole)
+    return _text(report.title, list(_suites(report)))
+
+
+def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
+    """XML of all test cases of all jobs, and of everything that is missing as an error; ``folders`` are not read."""
+    del folders
+    suites = []
+    for job in release.jobs:
+        for suite in _suites(job.report):
+            suite.set("name", _attribute(f"{job.job}.{suite.get('name')}"))
+            suites.append(suite)
+    if release.missing:
+        suite = ET.Element("testsuite", {"name": "missing"})
+        for each in release.missing:
+            name = ", ".join(filter(None, (each.arm or "whole scenario", each.job)))
+            _add_case(suite, each.scenario, JudgedCase(name=name, status=each.status, reason=f"MISSING: {each.reason}"))
         _add_up(suite, [suite])
-    _add_up(root, list(root))
+        suites.append(suite)
+    return _text(release.name, suites)
+
+
+def _text(name: str, suites: list[ET.Element]) -> str:
+    root = ET.Element("testsuites", {"name": _attribute(name)})
+    root.extend(suites)
+    _add_up(root, suites)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _suites(report: Report) -> Iterator[ET.Element]:
+    yield from (_suite(report, comparison) for comparison in report.comparisons)
+    if (whole := whole_report(report)) is not None:
+        suite = ET.Element("testsuite", {"name": _attribute(report.scenario.name)})
+        _add_case(suite, report.scenario.name, whole)
+        _add_up(suite, [suite])
+        yield suite
 
 
 def _suite(report: Report, comparison: Comparison) -> ET.Element:

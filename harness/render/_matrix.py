@@ -1,0 +1,178 @@
+"""The matrix of a release: scenarios and jobs down, arms across, in each cell how it ended and by which numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.language import marked, say, translated
+from harness.records import EXIT_CODES, Scope, worst
+from harness.render import _tables as tables
+from harness.render import _words as words
+from harness.render._document import Cell, Table, clean, code, plain, table
+from harness.render._limits_of_evidence import cpu_candidates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from harness.records import Arm, CaseKey, Comparison, MissingCell, Release, ReleasedJob, Report, Scenario, Status
+
+    Places = Mapping[tuple[str, CaseKey], str]
+    """Where the page shows a case, by job, case and seed."""
+
+MISSING = marked("MISSING")
+"""Stands where something was asked for and is not there."""
+
+
+def matrix(release: Release, places: Places) -> Table:
+    """One row for each job, and for each scenario that has none; one column for each arm that was asked for."""
+    arms = list(dict.fromkeys(arm.name for scenario in release.scenarios for arm in scenario.arms))
+    rows = [row for scenario in release.scenarios for row in _rows(release, scenario, arms, places)]
+    rows += [_unusable(each, arms) for each in release.missing if each.arm is None]
+    note = say(
+        "{none} stands for: the scenario has no such arm. A cell has the worst word of all that the arm was held "
+        "against in the job, its own repeats included.",
+        none=words.NONE,
+    )
+    return table((say("Scenario"), say("Job"), *arms), rows, note=note)
+
+
+def missing(release: Release) -> Table:
+    """Everything that was asked for and is not there, with the reason."""
+    rows = [
+        [
+            Cell(say(MISSING), kind="status", status=each.status),
+            code(each.scenario),
+            code(each.arm) if each.arm else plain(say("all")),
+            code(each.job) if each.job else plain(say("none")),
+            plain(translated(each.reason)),
+        ]
+        for each in release.missing
+    ]
+    return table((say("State"), say("Scenario"), say("Arm"), say("Job"), say("Reason")), rows)
+
+
+def _rows(release: Release, scenario: Scenario, arms: Sequence[str], places: Places) -> list[list[Cell]]:
+    found = [each for each in release.jobs if each.report.scenario.name == scenario.name]
+    own = {arm.name: arm for arm in scenario.arms}
+    if not found:
+        cells = [_cell(release, scenario, None, own.get(name), places) for name in arms]
+        return [[code(scenario.name), Cell(say(MISSING), kind="status", status=_none(release, scenario)), *cells]]
+    return [
+        [code(scenario.name), code(job.job), *(_cell(release, scenario, job, own.get(name), places) for name in arms)]
+        for job in found
+    ]
+
+
+def _unusable(each: MissingCell, arms: Sequence[str]) -> list[Cell]:
+    state = Cell(say(MISSING), kind="status", status=each.status, lines=(clean(translated(each.reason)),))
+    return [code(each.scenario), state, *(plain(words.NONE) for _ in arms)]
+
+
+def _none(release: Release, scenario: Scenario) -> Status:
+    return worst([each.status for each in release.missing if each.scenario == scenario.name])
+
+
+def _cell(
+    release: Release,
+    scenario: Scenario,
+    job: ReleasedJob | None,
+    arm: Arm | None,
+    places: Places,
+) -> Cell:
+    if arm is None:
+        return plain(words.NONE)
+    lacking = [each for each in release.missing if (each.scenario, each.arm) == (scenario.name, arm.name)]
+    here = [each for each in lacking if not each.job or job is None or each.job == job.job]
+    mine = [each for each in job.report.comparisons if each.actual.arm == arm.name] if job else []
+    if here:
+        lines = tuple(clean(translated(each.reason)) for each in here)
+        return Cell(say(MISSING), kind="status", status=worst([each.status for each in here]), lines=lines)
+    if job is None or not mine:
+        return _elsewhere(release, scenario, job, arm)
+    return Cell(
+        words.status_word(status := worst([each.outcome for each in mine])),
+        kind="status",
+        status=status,
+        lines=tuple(map(clean, _lines(job.report, mine, arm))),
+        link=_place(job, mine, places),
+    )
+
+
+def _elsewhere(release: Release, scenario: Scenario, job: ReleasedJob | None, arm: Arm) -> Cell:
+    """A cell of an arm that this job did not run as a side of its own: a baseline, or an arm of another job."""
+    if job and any(each.expected.arm == arm.name and each.expected.baseline for each in job.report.comparisons):
+        return plain(say("an accepted baseline"))
+    others = [
+        each.job
+        for each in release.jobs
+        if each.report.scenario.name == scenario.name and any(run.plan.arm.name == arm.name for run in each.report.runs)
+    ]
+    return plain(say("see {jobs}", jobs=words.names(others)) if others else say("held against nothing itself"))
+
+
+def _lines(report: Report, mine: Sequence[Comparison], arm: Arm) -> list[str]:
+    """What kind of device it was, the worst numbers, and how much of that is noise."""
+    lines = [say("SIMULATED")] if any(each.actual.simulated for each in mine) else []
+    lines += [say("CPU stand-in")] if arm.name in cpu_candidates(report) else []
+    references = [each for each in mine if each.scope is Scope.REFERENCE]
+    for each in references:
+        lines += [*(_broken(each) or _psnr(each)), _floor(report, each)]
+    if not references:
+        found = [len(each.outcomes) for comparison in mine for each in comparison.repetitions]
+        lines.append(say("distinct outcomes: {count}", count=words.span(found)) if found else words.NOT_MEASURED)
+        return lines
+    return lines
+
+
+def _floor(report: Report, comparison: Comparison) -> str:
+    """How far the reference is from itself, by the worst PSNR of its calibration."""
+    values = [
+        floor.worst
+        for calibration in report.calibrations
+        if calibration.arm == comparison.expected.arm
+        for floor in calibration.floors
+        if (floor.metric, floor.subject) == ("psnr_db", "image")
+    ]
+    if not values:
+        return say("noise floor: not measured")
+    return say("noise floor of {arm}: {value} dB", arm=comparison.expected.arm, value=words.number(min(values)))
+
+
+def _broken(comparison: Comparison) -> list[str]:
+    """The worst value by the first limit that is broken; none where all are kept."""
+    found = [
+        verdict
+        for pair in comparison.pairs
+        for verdict in pair.verdicts
+        if EXIT_CODES[verdict.status] != 0 and verdict.measured is not None
+    ]
+    if not found:
+        return []
+    verdict = found[0]
+    bad = tables.worst_pair(comparison.pairs, verdict.limit.metric, verdict.limit.subject)
+    shown = words.measured(bad[1], unit=True) if bad else words.number(verdict.measured or 0.0)
+    name = words.metric_name(verdict.limit.metric, verdict.limit.subject)
+    return [
+        say("{metric} against {arm}, worst: {value}", metric=name, arm=tables.arm_of(comparison.expected), value=shown)
+    ]
+
+
+def _psnr(comparison: Comparison) -> list[str]:
+    bad = tables.worst_pair(comparison.pairs, "psnr_db", "image")
+    if bad is None:
+        return [say("against {arm}: no pair was measured", arm=tables.arm_of(comparison.expected))]
+    value = words.measured(bad[1], unit=True)
+    arm = tables.arm_of(comparison.expected)
+    return [say("{metric} against {arm}, worst: {value}", metric=words.metric_name("psnr_db"), arm=arm, value=value)]
+
+
+def _place(job: ReleasedJob, mine: Sequence[Comparison], places: Places) -> str:
+    """Where the arm's worst case is shown: the one with the worst word, then that with the lowest PSNR."""
+    ranks: dict[CaseKey, int] = {}
+    for comparison in mine:
+        for key, part in tables.by_key(comparison).items():
+            ranks[key] = min(words.RANKS[tables.key_status(part, key)], ranks.get(key, len(words.RANKS)))
+    shown = [key for key in ranks if (job.job, key) in places]
+    if not shown:
+        return ""
+    return "#" + places[job.job, min(shown, key=lambda key: (ranks[key], key.case, key.seed))]

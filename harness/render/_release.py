@@ -1,0 +1,506 @@
+"""The report of a release as a document: the matrix first, then the sections that a porting note has, all measured."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.language import LANGUAGES, language, many, marked, say, translated
+from harness.records import EXIT_CODES, Scope, Task
+from harness.render import _circumstances as circumstances
+from harness.render import _judgements as judgements
+from harness.render import _references as references
+from harness.render import _tables as tables
+from harness.render import _words as words
+from harness.render._document import (
+    Bullets,
+    Document,
+    Figure,
+    Heading,
+    Link,
+    Links,
+    Listing,
+    Mark,
+    Paragraph,
+    Section,
+    Table,
+    clean,
+    code,
+    figure,
+    plain,
+    table,
+)
+from harness.render._limits_of_evidence import marks, not_shown
+from harness.render._matrix import matrix, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from harness.records import Aggregate, CaseKey, Comparison, Release, ReleasedJob, Report
+    from harness.render._document import Block, Cell
+
+_LOG_LINES = 30
+_MOST_ROWS = 12
+"""Rows of a table of pairs where not all are shown."""
+_HARMLESS = {
+    "owner does not match": marked("a file of the toolkit belongs to another user than the one who reads it"),
+    "allow_internal_format": marked("the switch for internal formats is read once and may not be set later"),
+}
+"""Lines of logs that look like faults and are none."""
+
+
+def document(
+    release: Release, plain_name: str, *, places: Mapping[tuple[str, CaseKey], str], details: bool
+) -> Document:
+    """Everything the report of a release says, in reading order.
+
+    ``plain_name`` is the file's name in the first language, ``places`` where a page shows its cases; ``details`` adds
+    the values of every pair.
+    """
+    return Document(
+        title=say("{name}: accuracy report of a release", name=release.name),
+        summary=_summary(release),
+        status=release.outcome,
+        sentence=_sentence(release),
+        reasons=tuple(_reasons(release)),
+        marks=tuple(_marks(release)),
+        figures=tuple(_figures(release)),
+        sections=tuple(_sections(release, places, details=details)),
+        languages=tuple(
+            Link(name, release.file_name(plain_name, each))
+            for each, name in LANGUAGES.items()
+            if each in release.languages and each != language()
+        ),
+    )
+
+
+def _sections(release: Release, places: Mapping[tuple[str, CaseKey], str], *, details: bool) -> Iterator[Section]:
+    yield Section("matrix", say("Scenarios and arms"), tuple(_overview(release, places)))
+    yield Section("validated", say("1. What was validated"), tuple(_alike(release, _model)))
+    yield Section("environment", say("2. Environment"), tuple(_alike(release, _environment)))
+    yield Section("reproduce", say("3. How to reproduce"), tuple(_reproduce(release)))
+    yield Section("accuracy", say("4. Accuracy"), tuple(_accuracy(release, details=details)))
+    yield Section("evidence", say("5. Evidence"), tuple(_evidence(release)))
+    yield Section("limits", say("6. Limits, waivers, and what was not measured"), tuple(_limits(release)))
+    yield Section("links", say("7. Files and records"), tuple(_links(release)))
+
+
+# --- head ------------------------------------------------------------------------------------------------------------
+
+
+def _summary(release: Release) -> str:
+    scenarios = {each.scenario for each in release.missing} | {each.name for each in release.scenarios}
+    return say(
+        "{scenarios} and {jobs}; every number is from a stored record, whose id stands beside it.",
+        scenarios=many("{count} scenario", "{count} scenarios", len(scenarios)),
+        jobs=many("{count} job", "{count} jobs", len(release.jobs)),
+    )
+
+
+def _sentence(release: Release) -> str:
+    if release.missing:
+        return many(
+            "{count} thing that was asked for is MISSING, so the release is not proven.",
+            "{count} things that were asked for are MISSING, so the release is not proven.",
+            len(release.missing),
+        )
+    return say(words.SENTENCES[release.outcome])
+
+
+def _reasons(release: Release) -> Iterator[str]:
+    for each in release.missing:
+        names = f"{each.scenario}, {each.arm}" if each.arm else each.scenario
+        yield say("MISSING: {names}: {reason}", names=names, reason=clean(translated(each.reason)))
+    for job in release.jobs:
+        for found in job.report.comparisons:
+            if EXIT_CODES[found.outcome] != 0 and found.message:
+                yield f"{job.report.scenario.name}, {tables.name_of(found)}: {clean(translated(found.message))}"
+
+
+def _marks(release: Release) -> Iterator[Mark]:
+    """Marks of all reports, each text once, with the scenarios it holds for."""
+    found: dict[Mark, list[str]] = {}
+    for job in release.jobs:
+        for mark in marks(job.report):
+            found.setdefault(mark, []).append(job.report.scenario.name)
+    kinds: dict[str, list[tuple[Mark, list[str]]]] = {}
+    for mark, names in found.items():
+        kinds.setdefault(mark.kind, []).append((mark, names))
+    for same in kinds.values():
+        texts = [say("{names}: {text}", names=", ".join(dict.fromkeys(names)), text=mark.text) for mark, names in same]
+        yield replace(same[0][0], text=" ".join(texts))
+
+
+def _figures(release: Release) -> Iterator[Figure]:
+    made = sum(len(run.samples) for job in release.jobs for run in job.report.runs)
+    yield Figure(str(made), many("picture made", "pictures made", made))
+    yield Figure(str(len(release.missing)), say("missing"))
+    found = [
+        repetition
+        for job in release.jobs
+        for each in tables.of_scope(job.report, Scope.REPEAT)
+        for repetition in each.repetitions
+    ]
+    if found:
+        most = max(len(each.outcomes) for each in found)
+        yield Figure(str(most), say("distinct outcomes of one case and seed at worst"))
+    bad = [each for each in release.aggregates if (each.metric, each.subject) == ("psnr_db", "image")]
+    if bad:
+        lowest = min(bad, key=lambda each: float("-inf") if each.worst is None else each.worst)
+        yield Figure(_value(lowest.worst, lowest.unit), say("worst PSNR against a reference"))
+
+
+# --- matrix ----------------------------------------------------------------------------------------------------------
+
+
+def _overview(release: Release, places: Mapping[tuple[str, CaseKey], str]) -> Iterator[Block]:
+    yield matrix(release, places)
+    if release.missing:
+        yield Heading(say("What is missing"))
+        yield missing(release)
+
+
+# --- what, on what, how ----------------------------------------------------------------------------------------------
+
+
+def _alike(release: Release, build: Callable[[Report], Sequence[Block]]) -> Iterator[Block]:
+    """What a builder makes of each job, under the names of all jobs for which it makes the same."""
+    for blocks, jobs in _groups(release, build):
+        yield Heading(_names(jobs))
+        yield from blocks
+        yield _source(jobs)
+    if not release.jobs:
+        yield Paragraph(say("No job answers anything that was asked for."))
+
+
+def _groups(
+    release: Release, build: Callable[[Report], Sequence[Block]]
+) -> Iterable[tuple[tuple[Block, ...], list[ReleasedJob]]]:
+    found: dict[tuple[Block, ...], list[ReleasedJob]] = {}
+    for job in release.jobs:
+        found.setdefault(tuple(build(job.report)), []).append(job)
+    return found.items()
+
+
+def _names(jobs: Sequence[ReleasedJob]) -> str:
+    return ", ".join(dict.fromkeys(job.report.scenario.name for job in jobs))
+
+
+def _source(jobs: Sequence[ReleasedJob]) -> Paragraph:
+    return Paragraph(say("From the records of {jobs}.", jobs=", ".join(job.job for job in jobs)))
+
+
+def _model(report: Report) -> list[Block]:
+    blocks: list[Block] = [circumstances.model(report)]
+    if found := [*circumstances.notes(report), *circumstances.substitutions(report)]:
+        blocks.append(Bullets(tuple(map(clean, map(translated, found)))))
+    return blocks
+
+
+def _environment(report: Report) -> list[Block]:
+    switches = circumstances.switches(report)
+    return [circumstances.environment(report), *([switches] if switches.rows else [])]
+
+
+def _reproduce(release: Release) -> Iterator[Block]:
+    commands = [shlex.join(job.report.command) for job in release.jobs if job.report.command]
+    text = "\n".join(map(clean, dict.fromkeys([*commands, shlex.join(release.command)])))
+    yield Listing(text, say("In the folder that holds the scenarios folder:"), fold=False)
+    yield Paragraph(
+        say(
+            "The same result needs the same model digest, packages, device and switches as listed above. The last "
+            "command runs nothing: it makes this report again from the records."
+        )
+    )
+    for job in release.jobs:
+        settings = circumstances.settings(job.report)
+        yield replace(settings, title=f"{job.name}: {settings.title}", fold=True, open=False)
+        prompts = circumstances.prompts(job.report)
+        yield replace(prompts, title=f"{job.name}: {prompts.title}", fold=True, open=False)
+
+
+# --- accuracy --------------------------------------------------------------------------------------------------------
+
+
+def _accuracy(release: Release, *, details: bool) -> Iterator[Block]:
+    yield Heading(say("4.1 Repeats on the device"))
+    yield from _repeats(release, details=details)
+    for number, (kind, title, nothing) in enumerate(_KINDS, 2):
+        yield Heading(f"4.{number} {say(title)}")
+        yield from _against(release, kind, say(nothing), details=details)
+    yield Heading(f"4.{len(_KINDS) + 2} {say('By capability')}")
+    yield from _capabilities(release)
+
+
+_KINDS = (
+    (
+        "cpu",
+        marked("Against a CPU reference"),
+        marked("No arm was held against a CPU, so nothing is said about the device's own arithmetic."),
+    ),
+    (
+        "cuda",
+        marked("Against a GPU baseline"),
+        marked("No scenario of this release asks for a GPU, so nothing is said about one."),
+    ),
+    (
+        "other",
+        marked("Against other references"),
+        marked("No arm was held against any other device."),
+    ),
+)
+"""Kinds of references, each with its title and with what is said where there is none."""
+
+
+def _repeats(release: Release, *, details: bool) -> Iterator[Block]:
+    for job in release.jobs:
+        found = tables.of_scope(job.report, Scope.REPEAT)
+        if not found:
+            yield Paragraph(say("{job}: no repeats were compared.", job=job.name))
+            continue
+        measures = replace(tables.measures(job.report, found), title=job.name)
+        yield measures if details else replace(measures, note="")
+        yield _runs(found)
+        if details:
+            yield from (replace(tables.repeat_cases(job.report, each), fold=True, open=False) for each in found)
+
+
+def _against(release: Release, kind: str, nothing: str, *, details: bool) -> Iterator[Block]:
+    said = False
+    for job in release.jobs:
+        found = [each for each in tables.of_scope(job.report, Scope.REFERENCE) if _kind(each) == kind]
+        if found:
+            said = True
+            yield from _compared(job, found, details=details)
+    if not said:
+        asked = [each for each in release.missing if each.arm and _asks(release, each.scenario, each.arm, kind)]
+        yield Paragraph(nothing)
+        if asked:
+            yield Bullets(tuple(f"{say('MISSING')}: {each.scenario}, {each.arm}" for each in asked))
+
+
+def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -> Iterator[Block]:
+    if any(each.pairs for each in found):
+        yield replace(tables.measures(job.report, found), title=job.name)
+        yield _runs(found)
+    for sentence in references.read_together(found):
+        yield Paragraph(clean(sentence))
+    for each in found:
+        yield Paragraph(
+            clean(f"{job.report.scenario.name}, {tables.name_of(each)}: {translated(each.message)}"), each.outcome
+        )
+        if each.differences:
+            yield Bullets(tuple(clean(translated(text)) for text in each.differences))
+        for text in (references.reading(job.report, each), references.padding(each)):
+            if text:
+                yield Paragraph(clean(text))
+        if each.limits and each.pairs:
+            yield replace(tables.verdicts(each), title=f"{job.name}: {tables.verdicts(each).title}")
+        yield from judgements.waived(each)
+        yield from judgements.ratios(each)
+        yield from _pairs(job, each) if details else _worst_pairs(job, each)
+
+
+def _pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
+    hints = tables.hints(comparison)
+    for each in ([hints] if hints else []) + tables.pair_tables(comparison):
+        yield replace(each, title=f"{job.report.scenario.name}: {each.title}", fold=True, open=False)
+
+
+def _worst_pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
+    """The worst pairs by the first subject alone, where the values of all would take too much room."""
+    for each in tables.pair_tables(comparison)[:1]:
+        left_out = len(each.rows) - _MOST_ROWS
+        note = (
+            many(
+                "and {count} more row, which is in index.html and metrics.csv",
+                "and {count} more rows, which are in index.html and metrics.csv",
+                left_out,
+            )
+            if left_out > 0
+            else ""
+        )
+        yield replace(each, title=f"{job.report.scenario.name}: {each.title}", rows=each.rows[:_MOST_ROWS], note=note)
+
+
+def _runs(found: Sequence[Comparison]) -> Paragraph:
+    sides = [side.id for each in found for side in (each.actual, each.expected) if side.path]
+    return Paragraph(say("Runs: {ids}.", ids=", ".join(dict.fromkeys(sides))))
+
+
+def _kind(comparison: Comparison) -> str:
+    backend = comparison.expected.backend or comparison.expected.device.partition(":")[0]
+    return backend if backend in {"cpu", "cuda"} else "other"
+
+
+def _asks(release: Release, scenario: str, arm: str, kind: str) -> bool:
+    devices = [
+        each.device.partition(":")[0]
+        for asked in release.scenarios
+        for each in asked.arms
+        if (asked.name, each.name) == (scenario, arm)
+    ]
+    return kind in devices
+
+
+# --- capabilities ----------------------------------------------------------------------------------------------------
+
+
+_TASKS = {
+    Task.TEXT_TO_IMAGE: marked("Text to image"),
+    Task.IMAGE_EDITING: marked("Image editing"),
+    Task.REASONING_GENERATION: marked("Reasoning generation"),
+    Task.REASONING_EDITING: marked("Reasoning editing"),
+    Task.TEXT_RENDERING: marked("Text rendering"),
+}
+"""What capabilities are called."""
+
+
+def _capabilities(release: Release) -> Iterator[Block]:
+    groups: dict[tuple[object, ...], list[Aggregate]] = {}
+    for each in release.aggregates:
+        arms = (each.task, each.arm, each.against, each.device, each.against_device, each.dtype, each.against_dtype)
+        groups.setdefault(arms, []).append(each)
+    yield from (_capability(group) for group in groups.values())
+    if not groups:
+        yield Paragraph(say("No capability was held against a reference."))
+
+
+def _capability(group: Sequence[Aggregate]) -> Table:
+    first = group[0]
+    arm = words.with_mark(f"{first.arm} ({first.device}, {first.dtype})", simulated=first.simulated)
+    title = say(
+        "{task}: {arm} against {against}",
+        task=say(_TASKS[first.task]),
+        arm=arm,
+        against=f"{first.against} ({first.against_device}, {first.against_dtype})",
+    )
+    ordered = sorted(group, key=lambda each: (each.subject != "image", words.metric_rank(each.metric), each.subject))
+    note = say(
+        "Mean ± half the width of its 95 % interval (Student) over cases and seeds; a case and seed counts once, and "
+        "they are taken as independent, although seeds of one prompt are not quite. Cases and seeds without a finite "
+        "value, such as the PSNR of equal pictures, are left out of the mean and counted. From {comparisons}.",
+        comparisons=", ".join(first.comparisons),
+    )
+    columns = (say("Measure"), say("Cases and seeds"), say("Mean"), say("Worst"), say("Where"))
+    return table(columns, map(_aggregate, ordered), title=title, note=note)
+
+
+def _aggregate(each: Aggregate) -> list[Cell]:
+    left_out = say("{count} and {left_out} left out", count=each.keys, left_out=each.left_out)
+    return [
+        plain(words.metric_name(each.metric, each.subject)),
+        figure(left_out if each.left_out else each.keys),
+        figure(_mean(each)),
+        figure(_value(each.worst, each.unit)),
+        plain(words.names([each.worst_scenario, words.key(each.worst_key)])),
+    ]
+
+
+def _mean(each: Aggregate) -> str:
+    if each.mean is None:
+        return say("no finite value")
+    mean = words.number(each.mean)
+    return say("{mean}, one value", mean=mean) if each.reach is None else f"{mean} ± {words.number(each.reach)}"
+
+
+def _value(value: float | None, unit: str) -> str:
+    if value is None:
+        return say("undefined")
+    return f"{words.number(value)} {unit}".strip()
+
+
+# --- evidence --------------------------------------------------------------------------------------------------------
+
+
+def _evidence(release: Release) -> Iterator[Block]:
+    for title, build in (
+        (say("Device allocation"), circumstances.allocation),
+        (say("Performance"), circumstances.performance),
+    ):
+        yield Heading(title)
+        for job in release.jobs:
+            shown = build(job.report)
+            if shown.rows:
+                yield replace(shown, title=job.name)
+    yield Heading(say("Log excerpt"))
+    for job in release.jobs:
+        for run in job.report.runs:
+            if run.log_tail.strip():
+                last = "\n".join(clean(run.log_tail).strip("\n").splitlines()[-_LOG_LINES:])
+                yield Listing(last, say("Last lines of {arm}, run {id}", arm=run.plan.arm.name, id=run.id))
+    if not any(run.log_tail.strip() for job in release.jobs for run in job.report.runs):
+        yield Paragraph(say("The workers wrote no log."))
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def _limits(release: Release) -> Iterator[Block]:
+    yield Heading(say("Limits and their reasons"))
+    for (found,), jobs in _groups(release, lambda report: [tables.limits(report)]):
+        if isinstance(found, Table) and found.rows:
+            yield replace(found, title=_names(jobs))
+        else:
+            yield Paragraph(say("{scenarios}: no limits are set.", scenarios=_names(jobs)))
+        yield _source(jobs)
+    yield Heading(say("Waivers"))
+    waivers = [(job, judgements.waivers(job.report)) for job in release.jobs]
+    yield from (replace(each, title=job.name) for job, each in waivers if each.rows)
+    if not any(each.rows for _, each in waivers):
+        yield Paragraph(say("No limit is waived."))
+    yield Heading(say("Warnings that are known to be harmless"))
+    yield from _harmless(release)
+    yield Heading(say("What was not measured, and why"))
+    yield from _not_measured(release)
+
+
+def _harmless(release: Release) -> Iterator[Block]:
+    rows = [
+        [code(run.id), code(text), plain(say(why))]
+        for job in release.jobs
+        for run in job.report.runs
+        for text, why in _HARMLESS.items()
+        if text in run.log_tail
+    ]
+    if rows:
+        yield table((say("Run"), say("Warning"), say("Why it is harmless")), rows)
+    else:
+        yield Paragraph(say("None of them stands in the logs."))
+
+
+def _not_measured(release: Release) -> Iterator[Block]:
+    if release.missing:
+        yield Paragraph(say("What is MISSING stands with its reasons below the matrix."))
+    found: dict[str, list[str]] = {}
+    for job in release.jobs:
+        for sentence in not_shown(job.report):
+            found.setdefault(clean(sentence), []).append(job.report.scenario.name)
+    yield Bullets(
+        tuple(
+            say("{sentence} ({scenarios})", sentence=sentence, scenarios=", ".join(dict.fromkeys(names)))
+            for sentence, names in found.items()
+        )
+    )
+
+
+# --- links -----------------------------------------------------------------------------------------------------------
+
+
+def _links(release: Release) -> Iterator[Block]:
+    names = [release.file_name(plain_name, each) for plain_name in _TEXTS for each in release.languages]
+    yield Paragraph(say("Files beside this one; manifest.json has the SHA-256 and the size of each:"))
+    yield Links(tuple(Link(name, name) for name in (*names, *_RECORDS)))
+    yield table((say("Job"), say("Scenario"), say("Arm"), say("Run")), _run_rows(release), title=say("Records"))
+
+
+_TEXTS = ("index.html", "report.md")
+_RECORDS = ("report.json", "junit.xml", "metrics.csv", "manifest.json")
+
+
+def _run_rows(release: Release) -> Iterator[list[Cell]]:
+    for job in release.jobs:
+        for run in job.report.runs:
+            name = circumstances.name_of(run)
+            yield [code(job.job), code(job.report.scenario.name), code(name), code(run.id)]
