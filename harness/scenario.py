@@ -70,15 +70,7 @@ def load(path: Path) -> LoadedScenario:
         ScenarioError: the file breaks its contract; one line per problem, sorted by place, each with file, line,
             column, what was found, what is allowed and the next step.
     """
-<<<<<<< HEAD
-    root, problems = read_tree(path)
-    problems += _record_problems(root)
-    problems += [*_name_problems(root, path), *_blank_problems(root), *_repetition_problems(root)]
-    problems += [*_arm_problems(root), *_adapter_problems(root), *_limit_problems(root), *_waiver_problems(root)]
-    problems += [*_calibration_problems(root), *_score_problems(root), *_translation_problems(root)]
-=======
     root, problems = _read(path)
->>>>>>> d7bf4f7 (harness release makes the accuracy report of a release from stored jobs, in two languages, and names what is missing)
     source, source_problems = _model_source(root)
     pictures, picture_problems = _input_images(root, path)
     problems += source_problems + picture_problems
@@ -124,7 +116,7 @@ def _read(path: Path) -> tuple[Node, list[Problem]]:
     problems += _record_problems(root)
     problems += [*_name_problems(root, path), *_blank_problems(root), *_repetition_problems(root)]
     problems += [*_arm_problems(root), *_adapter_problems(root), *_limit_problems(root), *_waiver_problems(root)]
-    problems += [*_calibration_problems(root), *_score_problems(root)]
+    problems += [*_calibration_problems(root), *_score_problems(root), *_translation_problems(root)]
     return root, problems
 
 

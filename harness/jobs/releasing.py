@@ -17,7 +17,7 @@ from harness.jobs.comparing import kept_scores
 from harness.jobs.noise_floors import kept_floors
 from harness.jobs.reporting import report_of
 from harness.language import LANGUAGES, recorded, spoken
-from harness.records import MANIFEST_FILE, Id, MissingCell, Release, ReleasedJob, Scope, Status, json_digest, worst
+from harness.records import MANIFEST_FILE, Id, MissingCell, Release, ReleasedJob, Scope, Status, worst
 from harness.store import releases
 from harness.store.folders import load_any_run
 
@@ -243,7 +243,7 @@ def _compared(folder: Path) -> bool:
 
 
 def _same(question: Question, job: store.Job) -> bool:
-    return json_digest(job.scenario.model_dump(mode="json")) == json_digest(question.scenario.model_dump(mode="json"))
+    return job.scenario.digest == question.scenario.digest
 
 
 def _stored_report(folder: Path) -> Report:
