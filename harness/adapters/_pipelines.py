@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from contextlib import ExitStack
 from functools import wraps
@@ -11,6 +12,7 @@ import numpy as np
 
 from harness.contracts import Picture
 from harness.errors import RunError
+from harness.language import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,11 +46,18 @@ def seeded(seed: int, device: Device) -> Any:
     return torch.Generator(device.torch_device).manual_seed(seed)
 
 
+def signature_note(pipe: Any) -> str:
+    """Pipeline with the names of what it takes."""
+    names = ", ".join(inspect.signature(pipe.__call__).parameters)
+    return recorded("pipeline: {name}({parameters})", name=type(pipe).__name__, parameters=names)
+
+
 def scheduler_note(scheduler: Any) -> str:
     """Scheduler with those settings that decide about its steps."""
     names = ("shift", "num_train_timesteps", "use_dynamic_shifting")
     kept = {name: scheduler.config[name] for name in names if name in scheduler.config}
-    return f"scheduler: {type(scheduler).__name__} {json.dumps(kept, sort_keys=True)}"
+    settings = json.dumps(kept, sort_keys=True)
+    return recorded("scheduler: {name} {settings}", name=type(scheduler).__name__, settings=settings)
 
 
 def picture(image: Any, decoded: Any) -> Picture:

@@ -20,6 +20,7 @@ from harness.adapters._templates import check_names, fields, filled
 from harness.contracts import Picture
 from harness.errors import ModelError, RunError
 from harness.images import read_picture
+from harness.language import recorded
 from harness.records import json_digest
 
 if TYPE_CHECKING:
@@ -96,10 +97,11 @@ class Command:
         own = [name for name in _SETTINGS if name not in self._told]
         self.modules: dict[str, object] = {}
         self.components: dict[str, str] = {}
-        self.substitutions = [f"the command is not told {', '.join(own)}, so it uses its own"] if own else []
+        untold = recorded("the command is not told {names}, so it uses its own", names=", ".join(own))
+        self.substitutions = [untold] if own else []
         self.notes = [
-            f"command: {' '.join(self._command.words)}",
-            "noise unverified: which noise a command begins with cannot be seen from outside",
+            recorded("command: {words}", words=" ".join(self._command.words)),
+            recorded("noise unverified: which noise a command begins with cannot be seen from outside"),
         ]
 
     def generate(self, request: Request, watch: Watch) -> Picture:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.adapters import _pipelines
 from harness.errors import ModelError, RunError
 from harness.images import read_input_picture
+from harness.language import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,10 +75,11 @@ def attention_on(device: str, wanted: str) -> tuple[str, list[str]]:
     kind = device.partition(":")[0]
     if wanted != "flash_attention_2" or kind == "cuda":
         return wanted, []
-    words = (
-        f"flash_attention_2 was asked for and sdpa runs on {kind}, where there is no flash_attn package. This is more "
+    words = recorded(
+        "flash_attention_2 was asked for and sdpa runs on {device}, where there is no flash_attn package. This is more "
         "than rounding: the two leave different values in padded rows, and the connector reads those rows without a "
-        "mask. The padded rows are therefore traced apart from the real ones."
+        "mask. The padded rows are therefore traced apart from the real ones.",
+        device=kind,
     )
     return "sdpa", [words]
 
@@ -101,7 +103,7 @@ class DeepGen:
         found = {"transformer": pipe.transformer, "vae": pipe.vae, **extras}
         self.modules = {name: module for name, module in found.items() if module is not None}
         self.notes = [
-            f"pipeline: {type(pipe).__name__}({', '.join(inspect.signature(pipe.__call__).parameters)})",
+            _pipelines.signature_note(pipe),
             _pipelines.scheduler_note(pipe.scheduler),
         ]
 

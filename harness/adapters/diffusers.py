@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.adapters import _pipelines
 from harness.errors import ModelError, RunError
 from harness.images import read_input_picture
+from harness.language import recorded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,11 +67,15 @@ class Diffusers:
         self.modules = {name: part for name, part in pipe.components.items() if hasattr(part, "named_parameters")}
         self.components = {stage: name for name in reversed(self.modules) for stage in _stages(name)}
         self.substitutions = self._substitutions(model)
-        self.notes = [f"pipeline: {self._name}({', '.join(self._parameters)})"]
+        self.notes = [_pipelines.signature_note(pipe)]
         if (scheduler := getattr(pipe, "scheduler", None)) is not None:
             self.notes.append(_pipelines.scheduler_note(scheduler))
         if (strength := self._parameters.get("strength")) is not None:
-            self.notes.append(f"strength: {strength.default}, the pipeline's own; it makes that share of the steps")
+            self.notes.append(
+                recorded(
+                    "strength: {share}, the pipeline's own; it makes that share of the steps", share=strength.default
+                )
+            )
 
     @property
     def _name(self) -> str:
@@ -149,11 +154,20 @@ class Diffusers:
 
     def _substitutions(self, model: ModelRef) -> list[str]:
         own = [name for name in _SETTINGS if name not in self._parameters]
-        words = [f"{self._name} does not take {', '.join(own)}, so it uses its own"] if own else []
+        words = []
+        if own:
+            words.append(
+                recorded(
+                    "{pipeline} does not take {names}, so it uses its own", pipeline=self._name, names=", ".join(own)
+                )
+            )
         if model.attention != "sdpa":
             words.append(
-                f"attention: {model.attention} was asked for; the adapter diffusers leaves every component the "
-                "attention that it chooses itself"
+                recorded(
+                    "attention: {name} was asked for; the adapter diffusers leaves every component the attention that "
+                    "it chooses itself",
+                    name=model.attention,
+                )
             )
         return words
 

@@ -14,6 +14,7 @@ from harness.adapters._templates import check_names, fields, filled
 from harness.contracts import Picture
 from harness.errors import ModelError, RunError
 from harness.images import read_picture
+from harness.language import recorded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,8 +79,8 @@ class Pictures:
         self.components: dict[str, str] = {}
         self.substitutions: list[str] = []
         self.notes = [
-            f"nothing was computed: the pictures were made before and read from {template}",
-            "noise unverified: nothing about a picture file tells which noise it began with",
+            recorded("nothing was computed: the pictures were made before and read from {template}", template=template),
+            recorded("noise unverified: nothing about a picture file tells which noise it began with"),
         ]
         self._folder = folder
         self._template = template

@@ -12,6 +12,7 @@ from harness.backends._torch import host_rng_state, module_memory, seed_host, se
 from harness.contracts import Availability
 from harness.errors import DeviceUnavailable
 from harness.host import processor_name
+from harness.language import recorded
 from harness.records import MemoryUse, Switch, SwitchMode
 
 if TYPE_CHECKING:
@@ -142,4 +143,4 @@ class CpuDevice:
 
     def facts(self) -> dict[str, str]:
         """Architecture of the processor."""
-        return {"architecture": platform.machine()}
+        return {recorded("architecture"): platform.machine()}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.backends._torch import host_rng_state, module_memory, seed_host, setting, variable
 from harness.contracts import Availability
 from harness.errors import DeviceUnavailable
+from harness.language import recorded
 from harness.records import MemoryUse, Switch, SwitchMode
 
 if TYPE_CHECKING:
@@ -55,13 +56,13 @@ _RECORDED = (
 )
 _CANN_MODULES = {
     "CANN": "CANN",
-    "CANN runtime": "RUNTIME",
-    "CANN compiler": "COMPILER",
+    recorded("CANN runtime"): "RUNTIME",
+    recorded("CANN compiler"): "COMPILER",
     "CANN HCCL": "HCCL",
-    "CANN toolkit": "TOOLKIT",
-    "CANN operators": "OPP",
-    "CANN operator kernels": "OPP_KERNEL",
-    "driver": "DRIVER",
+    recorded("CANN toolkit"): "TOOLKIT",
+    recorded("CANN operators"): "OPP",
+    recorded("CANN operator kernels"): "OPP_KERNEL",
+    recorded("driver"): "DRIVER",
 }
 """What the modules are called here, and what torch_npu calls them."""
 
@@ -143,10 +144,10 @@ def _versions() -> dict[str, str]:
     import torch_npu
 
     asked = {
-        "commit of torch_npu": lambda: torch_npu.version.git_version,
+        recorded("commit of torch_npu"): lambda: torch_npu.version.git_version,
         **{name: _cann_version(module) for name, module in _CANN_MODULES.items()},
-        "driver package": lambda: installed_version("driver"),
-        "firmware": lambda: installed_version("firmware"),
+        recorded("driver package"): lambda: installed_version("driver"),
+        recorded("firmware"): lambda: installed_version("firmware"),
         "npu-smi": npu_smi_version,
     }
     answers = {name: _answer(ask) for name, ask in asked.items()}
@@ -299,10 +300,10 @@ class NpuDevice:
         """Versions of CANN, driver and firmware as far as they can be told, and what the chip has."""
         properties = self._npu.get_device_properties(self._index)
         chip = {
-            "HBM bytes": getattr(properties, "total_memory", None),
-            "cube cores": getattr(properties, "cube_core_num", None),
-            "vector cores": getattr(properties, "vector_core_num", None),
-            "L2 cache bytes": getattr(properties, "L2_cache_size", None),
+            recorded("HBM bytes"): getattr(properties, "total_memory", None),
+            recorded("cube cores"): getattr(properties, "cube_core_num", None),
+            recorded("vector cores"): getattr(properties, "vector_core_num", None),
+            recorded("L2 cache bytes"): getattr(properties, "L2_cache_size", None),
         }
         return _versions() | {name: str(value) for name, value in chip.items() if value}
 

@@ -213,7 +213,7 @@ def _environment(run: Run) -> dict[str, Cell]:
         say("Product"): plain(translated(found.device_name)),
         say("Simulated"): plain(say("YES: a stand-in library plays the device") if found.simulated else say("no")),
         say("Backend"): code(found.backend),
-        **{_capital(term(name)): plain(value) for name, value in sorted(found.facts.items())},
+        **{_capital(translated(name).replace("_", " ")): plain(value) for name, value in sorted(found.facts.items())},
         "Python": plain(found.python),
         **{name: plain(value) for name, value in sorted(found.packages.items())},
         say("Operating system"): plain(found.os),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from harness.language import recorded
 from harness.run.events import EVENT, Done, Event
 
 if TYPE_CHECKING:
@@ -39,12 +40,15 @@ class End:
     def words(self) -> str:
         """How it ended, in words."""
         if self.timed_out:
-            return "ended at its time limit"
-        when = "after" if self.done else "before"
+            return recorded("ended at its time limit")
         if self.exit_code < 0:
-            name = _signal_name(-self.exit_code)
-            return f"killed by signal {-self.exit_code} ({name}) {when} its work was done"
-        return f"ended with exit code {self.exit_code} {when} its work was done"
+            by = {"number": -self.exit_code, "name": _signal_name(-self.exit_code)}
+            if self.done:
+                return recorded("killed by signal {number} ({name}) after its work was done", **by)
+            return recorded("killed by signal {number} ({name}) before its work was done", **by)
+        if self.done:
+            return recorded("ended with exit code {code} after its work was done", code=self.exit_code)
+        return recorded("ended with exit code {code} before its work was done", code=self.exit_code)
 
 
 def _signal_name(number: int) -> str:

@@ -20,6 +20,7 @@ from harness.contracts import Availability, is_outside
 from harness.errors import DeviceUnavailable, RunError
 from harness.files import write_text
 from harness.host import describe_host
+from harness.language import recorded
 from harness.records import RUN_FILE, Failure, Run, Sample, from_json, to_json
 from harness.run.child import run_child
 from harness.run.events import Assignment, Availabilities, Event, Failed, Loaded, Share, Started
@@ -238,7 +239,8 @@ class _Notes:
 
 def _changes(before: Environment, now: Environment) -> list[str]:
     old, new = before.model_dump(mode="json", exclude={"commit"}), now.model_dump(mode="json", exclude={"commit"})
-    return [f"{name} was {old[name]}, is {new[name]}" for name in old if old[name] != new[name]]
+    unlike = [name for name in old if old[name] != new[name]]
+    return [recorded("{name} was {before}, is {now}", name=name, before=old[name], now=new[name]) for name in unlike]
 
 
 def is_infrastructure(failure: Failure) -> bool:
@@ -329,14 +331,18 @@ def _work(order: Order, assignment: Assignment, log: Path, notes: _Notes) -> lis
 
 
 def _process_failure(words: str, assignment: Assignment, log: Path, time_limit_seconds: float | None) -> Failure:
-    limit = f" (time_limit_seconds: {time_limit_seconds:g})" if "time limit" in words else ""
+    end = words
+    if "time limit" in words:
+        end = recorded("{end} (time_limit_seconds: {seconds:g})", end=words, seconds=time_limit_seconds)
     return Failure(
         stage="process",
         key=None,
         process=assignment.process,
         repeat=None,
         error=words.split(" (", maxsplit=1)[0],
-        message=f"worker process {assignment.process} {words}{limit}; the last lines it wrote are below.",
+        message=recorded(
+            "worker process {process} {end}; the last lines it wrote are below.", process=assignment.process, end=end
+        ),
         traceback=_tail(log, 20),
     )
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from harness.adapters.deepgen import attention_on
+from harness.adapters.images import Pictures
 from harness.language import spoken, translated
 from harness.records import NoiseMode, Role, Run, Switch, SwitchMode, Task
 from harness.render import _circumstances as circumstances
@@ -15,6 +17,8 @@ from harness.render import _phrases, _references
 from harness.render._document import plain, table
 from harness.render._limits_of_evidence import marks, not_shown
 from harness.render._phrases import TERMS, listed, running, term
+from harness.run.child import End
+from harness.run.worker.outside import UnopenedDevice
 from tests.render import sample_reports
 
 if TYPE_CHECKING:
@@ -106,3 +110,16 @@ def test_a_sentence_that_is_not_said_is_noticed() -> None:
         )
         assert english(words_of(found)) == ["nobody knows this note", "none: made from the prompt alone"]
         assert english(["参考 cpu-fp32, npu (SIMULATED)"]) == []
+
+
+def test_what_workers_and_adapters_write_into_records_is_said_in_chinese(tmp_path: Path) -> None:
+    ends = [
+        End(done=done, exit_code=code, timed_out=timed_out).words
+        for done, code, timed_out in ((True, -9, False), (False, -9, False), (True, 1, False), (False, 1, True))
+    ]
+    messages = [f"worker process 0 {end}; the last lines it wrote are below." for end in ends]
+    pictures = Pictures(tmp_path, "{case}/{seed}.png")
+    written = [*messages, *pictures.notes, *attention_on("npu:0", "flash_attention_2")[1], UnopenedDevice.name]
+    assert english(written) == written
+    with spoken("zh"):
+        assert english(translated(text) for text in written) == []

@@ -16,6 +16,7 @@ from harness.contracts import Picture, Request, is_outside
 from harness.errors import RunError
 from harness.files import write_text
 from harness.images import array_digest, read_array, write_arrays, write_picture
+from harness.language import recorded
 from harness.noise import noise_digest
 from harness.records import (
     ArrayRef,
@@ -290,8 +291,13 @@ def require_switches(environment: Environment) -> None:
     for switch in environment.switches:
         if switch.requested is not None and switch.effective != switch.requested:
             raise RunError(
-                f"the switch {switch.name} was set to {switch.requested!r} before the start but is "
-                f"{switch.effective!r} in the worker; something in this environment overrides it."
+                recorded(
+                    "the switch {name} was set to {requested!r} before the start but is {effective!r} in the worker; "
+                    "something in this environment overrides it.",
+                    name=switch.name,
+                    requested=switch.requested,
+                    effective=switch.effective,
+                )
             )
 
 
@@ -304,12 +310,20 @@ def require_output(picture: Picture, request: Request) -> None:
     expected = (request.height, request.width, 3)
     if picture.image.dtype != np.uint8 or picture.image.shape != expected:
         raise BadOutput(
-            f"the pipeline returned {picture.image.dtype}{list(picture.image.shape)}; expected uint8{list(expected)}."
+            recorded(
+                "the pipeline returned {actual}; expected {expected}.",
+                actual=f"{picture.image.dtype}{list(picture.image.shape)}",
+                expected=f"uint8{list(expected)}",
+            )
         )
     if picture.float_image is not None and (broken := int((~np.isfinite(picture.float_image)).sum())):
         raise BadOutput(
-            f"the decoder's output has {broken} of {picture.float_image.size} values that are NaN or infinite; "
-            "look at the per-step latents of an earlier run to see where they begin."
+            recorded(
+                "the decoder's output has {broken} of {total} values that are NaN or infinite; look at the per-step "
+                "latents of an earlier run to see where they begin.",
+                broken=broken,
+                total=picture.float_image.size,
+            )
         )
 
 
@@ -320,10 +334,13 @@ def require_noise(draws: DrawLog) -> None:
         BadOutput: says what was looked for.
     """
     if not draws.draws:
-        signs = "; ".join(draws.hidden) or "no generator moved either"
+        signs = "; ".join(draws.hidden) or recorded("no generator moved either")
         raise BadOutput(
-            f"the pipeline made a picture without a draw through torch.randn, torch.randn_like or Tensor.normal_ "
-            f"({signs}), so its noise can be neither injected nor logged."
+            recorded(
+                "the pipeline made a picture without a draw through torch.randn, torch.randn_like or Tensor.normal_ "
+                "({signs}), so its noise can be neither injected nor logged.",
+                signs=signs,
+            )
         )
 
 

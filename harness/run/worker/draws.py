@@ -8,6 +8,7 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import RunError
+from harness.language import recorded
 from harness.noise import noise_digest, portable_noise
 from harness.records import Draw, NoiseMode
 
@@ -79,14 +80,23 @@ class DrawLog:
             return portable_noise(self.seed, number, shape), NoiseMode.PORTABLE
         if number >= len(self.given):
             raise RunError(
-                f"the pipeline draws noise {number + 1} times, and the baseline holds {len(self.given)} draws of this "
-                "case and seed; the two pipelines are not the same. Make the baseline again with this one."
+                recorded(
+                    "the pipeline draws noise {drawn} times, and the baseline holds {held} draws of this case and "
+                    "seed; the two pipelines are not the same. Make the baseline again with this one.",
+                    drawn=number + 1,
+                    held=len(self.given),
+                )
             )
         draw, values = self.given[number]
         if list(values.shape) != shape:
             raise RunError(
-                f"draw {number} asks for noise of the shape {shape}, and the baseline holds {list(values.shape)}; the "
-                "two pipelines are not the same. Make the baseline again with this one."
+                recorded(
+                    "draw {number} asks for noise of the shape {asked}, and the baseline holds {held}; the two "
+                    "pipelines are not the same. Make the baseline again with this one.",
+                    number=number,
+                    asked=shape,
+                    held=list(values.shape),
+                )
             )
         return values, draw.source
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import plugins
 from harness.errors import RunError
+from harness.language import recorded
 from harness.records import MemoryUse, Plan, Switch, json_digest
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ class UnopenedDevice:
     """A device by its name alone; what it did with which noise only those who used it know."""
 
     simulated = False
-    name = "not opened: the pictures are made outside the worker"
+    name = recorded("not opened: the pictures are made outside the worker")
 
     def __init__(self, backend: str, plan: Plan) -> None:
         self.torch_device = plan.arm.device
@@ -62,8 +63,10 @@ def require_digest(found: Mapping[str, str], expected: str) -> None:
     """
     if json_digest(dict(found)) != expected:
         raise RunError(
-            "what the model's source holds changed after the run began, so its pictures would be of two kinds. Leave "
-            "it as it is while a run goes on, and run again."
+            recorded(
+                "what the model's source holds changed after the run began, so its pictures would be of two kinds. "
+                "Leave it as it is while a run goes on, and run again."
+            )
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.language import recorded
 from harness.records import MemoryUse, Schedule, Step
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class Recorder:
         traced: dict[str, list[Step]] = {}
         for name, values, real in self._rows:
             values, real = values.to("cpu"), real.to("cpu").bool()  # noqa: PLW2901 - the same, on the host
-            for which, chosen in ((f"{name}, real rows", real), (f"{name}, padded rows", ~real)):
+            names = recorded("{tensor}, real rows", tensor=name), recorded("{tensor}, padded rows", tensor=name)
+            for which, chosen in zip(names, (real, ~real), strict=True):
                 if chosen.any():
                     traced.setdefault(which, []).append(_step(values[chosen]))
         return traced
