@@ -102,18 +102,18 @@ def init(
 @app.command()
 def validate(
     scenarios: Scenarios,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a limit that should be measured again.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning.")] = False,
 ) -> None:
     """Check scenario files: schema, names, paths, evidence of limits. Loads no model, writes nothing."""
     from harness import scenario
-    from harness.jobs import calibrating
+    from harness.jobs import validating
     from harness.terminal import say
 
     doubts = 0
     for path in scenarios:
         found = scenario.load(path).scenario
         say(f"{path}: ok, {len(found.cases)} cases, {len(found.seeds)} seeds, {len(found.arms)} arms")
-        for words in calibrating.doubtful_limits(found):
+        for words in validating.warnings(found):
             doubts += 1
             say(f"{path}: warning: {words}")
     if strict and doubts:
@@ -395,6 +395,9 @@ def generate(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust_remote_code", "--trust-remote-code", help="Let the model folder's Python run.")
     ] = False,
+    adapter: Annotated[
+        str, typer.Option(help="How the pipeline is called: deepgen, diffusers or an installed one.")
+    ] = ("deepgen"),
 ) -> None:
     """Make one picture, with the options of the porting note's inference script."""
     from harness.jobs import generating
@@ -414,6 +417,7 @@ def generate(
         noise=noise,
         dtype=dtype,
         trust_remote_code=trust_remote_code,
+        adapter=adapter,
     )
     made = generating.generate(wish, LogTeller(output_image, model_path))
     for failure in made.failures:

@@ -333,6 +333,15 @@ class OutsideAdapter(Adapter, Protocol):
     COMPUTES: bool
     """Whether the pictures are made while the run goes on; where not, the arm's device is ``cpu``."""
 
+    def check_template(self, model: ModelRef) -> None:
+        """Look at the texts with names in braces; the source need not be there. ``check`` does this too.
+
+        Raises:
+            UnknownName: a name in braces stands for nothing.
+            ModelError: cases and seeds would not be told apart, or the texts are missing or cannot be read.
+        """
+        ...
+
     def digests(self, folder: Path, model: ModelRef) -> Mapping[str, str]:
         """SHA-256 of everything that decides about the pictures, by name: what a model's files are elsewhere.
 

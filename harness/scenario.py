@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from harness import plugins
 from harness.contracts import is_outside
-from harness.errors import ImageError, NothingSelected, ScenarioError, UnknownName, UsageError
+from harness.errors import ImageError, ModelError, NothingSelected, ScenarioError, UnknownName, UsageError
 from harness.language import LANGUAGES, language, translated
 from harness.records import (
     AnyRecord,
@@ -45,6 +45,8 @@ from harness.yaml_tree import Node, Problem, is_number, json_of, nearest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from harness.contracts import OutsideAdapter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -579,8 +581,20 @@ def _adapter_problems(root: Node) -> Iterator[Problem]:
     for label, node in [("", root), *arms]:
         yield from _noise_problems(label, node, name, outside=is_outside(adapter))
     if is_outside(adapter):
+        yield from _template_problems(model, adapter)
         for label, node in arms:
             yield from _outside_arm_problems(label, node, name, computes=adapter.COMPUTES)
+
+
+def _template_problems(model: Node, adapter: OutsideAdapter) -> Iterator[Problem]:
+    """Names in braces that stand for nothing, or that are missing, before a run finds them."""
+    with suppress(ValidationError):  # which is reported already
+        described = ModelRef.model_validate_json(json_of(model), strict=True)
+        key = next((key for key, owner in _OF_ONE_ADAPTER.items() if owner == described.adapter), "adapter")
+        try:
+            adapter.check_template(described)
+        except (UnknownName, ModelError) as error:
+            yield Problem(model.place_of(key), f"model.{key}: {error}")
 
 
 def _noise_problems(label: str, node: Node, adapter: str, *, outside: bool) -> Iterator[Problem]:

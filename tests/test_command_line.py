@@ -341,6 +341,8 @@ def test_generate_makes_a_picture_and_prints_the_log_of_the_note(tmp_path: Path,
 
 
 def test_generate_refuses_what_it_cannot_do(tmp_path: Path, run_harness: RunHarness) -> None:
+    assert_refused(run_harness("generate", "--adapter", "diffuserz", "--device", "cpu"), 2, "Did you mean 'diffusers'")
+    assert_refused(run_harness("generate", "--adapter", "images", "--device", "cpu"), 2, "--adapter", "'images'")
     assert_refused(run_harness("generate", "--height", "100", "--device", "cpu"), 2, "--height", "100", "32")
     assert_refused(run_harness("generate", "--input_image", "no.png", "--device", "cpu"), 2, "no.png")
     (tmp_path / "text.png").write_text("not a picture", encoding="utf-8")

@@ -40,13 +40,13 @@ _GUARD = Path(__file__).with_name("_guard.py")
 _LAST_LINES = 30
 
 
-def check(folder: Path, model: ModelRef) -> None:
-    """Look at the words; nothing is started.
+def check_template(model: ModelRef) -> None:
+    """Look at the words alone.
 
     Raises:
         UnknownName: a word has a name in braces that stands for nothing.
-        ModelError: there is no command, it is not told prompt and seed, it is not clear where the picture appears, or
-            a script that it names is not there.
+        ModelError: there is no command, a word cannot be read, it is not told prompt and seed, or it is not clear where
+            the picture appears.
     """
     command = _command(model)
     for text in (*command.words, command.output or ""):
@@ -63,6 +63,17 @@ def check(folder: Path, model: ModelRef) -> None:
             "model.command must say once where the picture appears: by a word with {output}, a path that the harness "
             "chooses, or by `output:`, the file that the command writes by itself. Give one of them, not both."
         )
+
+
+def check(folder: Path, model: ModelRef) -> None:
+    """Look at the words and for the scripts that they name; nothing is started.
+
+    Raises:
+        UnknownName: as ``check_template``.
+        ModelError: as ``check_template``, or a script is not there.
+    """
+    check_template(model)
+    command = _command(model)
     lost = [word for word in command.words if word.endswith(_SCRIPTS) and not fields(word) and not _file(folder, word)]
     if lost:
         raise ModelError(f"{folder} holds no file {lost[0]}; model.command runs in the source folder. Check the path.")

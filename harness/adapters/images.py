@@ -30,12 +30,12 @@ _NAMES = ("arm", "case", "process", "repeat", "seed")
 _NEEDED = ("case", "seed")
 
 
-def check(folder: Path, model: ModelRef) -> None:
-    """Look at the template and at the folder; no picture is read.
+def check_template(model: ModelRef) -> None:
+    """Look at the template alone.
 
     Raises:
         UnknownName: the template has a name that stands for nothing.
-        ModelError: the template leads out of the folder or does not tell cases and seeds apart, or no file fits it.
+        ModelError: the template cannot be read, leads out of the folder or does not tell cases and seeds apart.
     """
     template = _template(model)
     check_names(template, _NAMES)
@@ -47,6 +47,17 @@ def check(folder: Path, model: ModelRef) -> None:
     path = PurePosixPath(template)
     if path.is_absolute() or ".." in path.parts:
         raise ModelError(f"pictures: {template!r} leads out of the source; write it relative to the folder.")
+
+
+def check(folder: Path, model: ModelRef) -> None:
+    """Look at the template and at the folder; no picture is read.
+
+    Raises:
+        UnknownName: as ``check_template``.
+        ModelError: as ``check_template``, or no file fits the template.
+    """
+    check_template(model)
+    template = _template(model)
     if not _found(folder, template):
         raise ModelError(
             f"{folder} holds no file that fits {template!r}. Write under `model:` where the pictures are, "

@@ -77,6 +77,17 @@ def _match(limit: Limit, comparison: Comparison) -> tuple[bool, int] | None:
     backend = side.backend or side.device.partition(":")[0]
     if limit.device is not None and (wanted != backend.lower() or not side.device_name.lower().startswith(product)):
         return None
+    return closeness(limit)
+
+
+def closeness(limit: Limit) -> tuple[bool, int]:
+    """How much of arm and device a limit names; of those that match, the closest one judges.
+
+    >>> of = {"metric": "mse", "scope": Scope.REFERENCE, "at_most": 1, "reason": "for the example"}
+    >>> closeness(Limit(**of)) < closeness(Limit(**of, device="npu")) < closeness(Limit(**of, device="npu:Ascend"))
+    True
+    """
+    _, _, product = (limit.device or "").partition(":")
     return limit.arm is not None, 0 if limit.device is None else 1 + len(product)
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import scenario
+from harness import plugins, scenario
+from harness.contracts import is_outside
+from harness.errors import UsageError
 from harness.images import read_picture, write_picture
 from harness.records import Run, Task
 from harness.run.sources import prepare
@@ -35,20 +37,32 @@ class Wish:
     noise: str
     dtype: str
     trust_remote_code: bool
+    adapter: str
 
     def loaded(self) -> LoadedScenario:
         """The wish as a scenario of one case.
 
         Raises:
-            UsageError: a value is out of its range.
+            UsageError: a value is out of its range, or the adapter makes no picture in a worker.
+            UnknownName: there is no such adapter.
         """
+        if is_outside(plugins.load("adapters", self.adapter)):
+            raise UsageError(
+                f"--adapter: found {self.adapter!r}, whose pictures are made outside the worker; allowed is one that "
+                "loads a pipeline, such as deepgen or diffusers. Write a scenario for pictures from elsewhere."
+            )
         task = Task.IMAGE_EDITING if self.input_image else Task.TEXT_TO_IMAGE
         trusted = self.trust_remote_code or self.model_path.startswith("builtin:")
         values = {
             "name": "generate",
             "summary": "One picture from the command line.",
             "task": task,
-            "model": {"source": self.model_path, "dtype": self.dtype, "trust_remote_code": trusted},
+            "model": {
+                "adapter": self.adapter,
+                "source": self.model_path,
+                "dtype": self.dtype,
+                "trust_remote_code": trusted,
+            },
             "cases": [{"id": "picture", "prompt": self.prompt}],
             "seeds": [self.seed],
             "width": self.width,

@@ -65,6 +65,20 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.mark.slow
+def test_one_picture_can_be_made_with_another_adapter(
+    folders: Callable[[str], Path], run_harness: RunHarness, tmp_path: Path
+) -> None:
+    small = ["--device", "cpu", "--height", "64", "--width", "64", "--num_inference_steps", "2"]
+    as_deepgen = run_harness("generate", "--model_path", folders("sd15"), *small)
+    assert as_deepgen.code == 2, as_deepgen.out
+    assert not (tmp_path / "output_deepgen.png").exists()
+    ended = run_harness("generate", "--model_path", folders("sd15"), *small, "--adapter", "diffusers")
+    assert ended.code == 0, ended.err
+    with Image.open(tmp_path / "output_deepgen.png") as picture:
+        assert picture.size == (64, 64)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PIPELINES)
 def test_a_pipeline_repeats_itself_and_is_measured_against_float32(
     name: str,

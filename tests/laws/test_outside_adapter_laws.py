@@ -5,6 +5,7 @@ A new one is under them with one edit: the function in ``SOURCES`` that makes a 
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -101,6 +102,15 @@ def make(name: str, folder: Path, model: ModelRef, case: str) -> Picture:
 def test_every_adapter_from_outside_has_a_source_to_be_held_to_the_laws_on() -> None:
     names = plugins.names("adapters")
     assert sorted(SOURCES) == [name for name in names if is_outside(plugins.load("adapters", name))]
+
+
+@adapters
+def test_its_template_is_checked_without_the_source(name: str, tmp_path: Path) -> None:
+    model = SOURCES[name](tmp_path / "source")
+    shutil.rmtree(tmp_path / "source")
+    outside(name).check_template(model)
+    with pytest.raises(ModelError):
+        outside(name).check(tmp_path / "source", model)
 
 
 @adapters
