@@ -2,35 +2,69 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+from contextlib import suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import IO
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Put ``data`` at ``path`` as a whole: after a crash the file is the old one or the new one, never a part.
 
     The bytes go to a hidden file in the same folder, are flushed to the disk, and that file then takes the name. The
-    folder must exist; a file that is already there is replaced.
+    folder must exist; a file that is already there is replaced. What a killed process leaves behind is hidden and
+    locked by nobody; ``remove_leftovers`` takes it away.
 
     Raises:
         OSError: the folder is missing, read-only or full; the old file is untouched and nothing is left behind.
     """
-    temporary = path.with_name(f".{token_hex(8)}.part")
-    # Not tempfile: its files are private to the owner, and results are read by others.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    temporary, stream = _locked_temporary(path)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _locked_temporary(path: Path) -> tuple[Path, IO[bytes]]:
+    """A new hidden file beside ``path``; its lock says that the writer lives."""
+    while True:
+        temporary = path.with_name(f".{token_hex(8)}.part")
+        # Not tempfile: its files are private to the owner, and results are read by others.
+        stream = os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+        with suppress(OSError):  # a file system without locks; nothing is taken for a leftover there
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        if os.fstat(stream.fileno()).st_nlink:
+            return temporary, stream
+        stream.close()  # somebody took it for a leftover before it was locked
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left of ``write_atomically`` in a folder; what is still being written stays.
+
+    Only files of the names it gives are looked at, and not those of folders below.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    for path in folder.iterdir():
+        if not _TEMPORARY.fullmatch(path.name) or not path.is_file():
+            continue
+        with suppress(OSError), path.open("r+b") as stream:  # gone meanwhile, of another user, or locked: it lives
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import signal
 import stat
+import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.files import write_atomically, write_text
+from harness.files import remove_leftovers, write_atomically, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_bytes_arrive(tmp_path: Path) -> None:
@@ -112,3 +124,109 @@ def test_a_reader_beside_the_writer_never_sees_a_part(tmp_path: Path) -> None:
         seen.add(path.read_bytes())
     writer.join()
     assert seen <= set(versions)
+
+
+# --- what killed processes leave -------------------------------------------------------------------------------------
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from harness.files import write_atomically
+
+flush = os.fsync
+
+def pause(descriptor):
+    print("half way", flush=True)
+    sys.stdin.readline()
+    flush(descriptor)
+
+os.fsync = pause
+write_atomically(Path(sys.argv[1]), b"new")
+"""
+
+
+@contextmanager
+def half_way(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process in the middle of writing a file; a line on its standard input lets it go on."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half way\n"
+        yield process
+
+
+def hidden(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def test_what_a_killed_writer_left_is_removed_and_the_old_file_stays(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_bytes(b"old")
+    with half_way(tmp_path / "record.json") as process:
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert len(hidden(tmp_path)) == 1, "a kill leaves something, or this test shows nothing"
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+    assert (tmp_path / "record.json").read_bytes() == b"old"
+
+
+def test_what_another_process_is_writing_stays_and_arrives(tmp_path: Path) -> None:
+    with half_way(tmp_path / "record.json") as process:
+        remove_leftovers(tmp_path)
+        assert len(hidden(tmp_path)) == 1
+        process.communicate("go on\n")
+        assert process.returncode == 0
+    assert (tmp_path / "record.json").read_bytes() == b"new"
+    assert hidden(tmp_path) == []
+
+
+def test_files_and_folders_of_others_stay(tmp_path: Path) -> None:
+    others = [".notes.part", "0123456789abcdef.part", ".0123456789abcdef", ".0123456789ABCDEF.part"]
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / ".0123456789abcdef.part").mkdir()
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / ".0123456789abcdef.part").touch()
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, ".0123456789abcdef.part", "below"])
+    assert hidden(tmp_path / "below") == [".0123456789abcdef.part"]
+
+
+def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, begun = os.open, []
+
+    def open_and_lose(path: Path, flags: int, mode: int) -> int:
+        descriptor = opened(path, flags, mode)
+        begun.append(path.name)
+        if len(begun) == 1:
+            remove_leftovers(tmp_path)
+            assert not path.exists()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_lose)
+    write_atomically(tmp_path / "record.json", b"whole")
+    assert (tmp_path / "record.json").read_bytes() == b"whole"
+    assert len(set(begun)) == 2
+    assert hidden(tmp_path) == []
+
+
+def test_where_there_are_no_locks_files_are_written_and_nothing_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (tmp_path / ".0123456789abcdef.part").touch()
+    write_atomically(tmp_path / "record.json", b"whole")
+    remove_leftovers(tmp_path)
+    assert (tmp_path / "record.json").read_bytes() == b"whole"
+    assert hidden(tmp_path) == [".0123456789abcdef.part"]

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.records import Run
-from harness.store.folders import load, save
+from harness.store.folders import JOB_FILE, Job, load, save
 from tests.kills import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.kills import Workplace
 
@@ -46,6 +47,27 @@ def test_kills_at_random_moments_lose_nothing(workplace: Workplace) -> None:
         workplace.finish(verb)
         assert workplace.problems() == [], f"{where}, after the same command had finished the work"
         sys.stdout.write(f"{where}: nothing was lost\n")
+
+
+def test_what_a_killed_writer_left_goes_when_the_command_is_given_again(workplace: Workplace) -> None:
+    job = workplace.run_folder.parent
+    left = [workplace.run_folder / "samples" / "cup", workplace.run_folder, job, workplace.report_folder]
+    left[0].mkdir()
+    for folder in left:
+        (folder / ".0123456789abcdef.part").write_bytes(b"half a fi")
+    save(load(Job, job / JOB_FILE).model_copy(update={"state": "unfinished"}), job / JOB_FILE)
+    assert len(leftovers(workplace)) == len(left)
+    workplace.give(*workplace.words("report"))
+    assert leftovers(workplace) == sorted(left[:3])
+    workplace.give("compare", workplace.run_folder, workplace.run_folder)
+    assert leftovers(workplace) == sorted(left[:2])
+    workplace.give("run", "small.yaml")
+    assert leftovers(workplace) == []
+
+
+def leftovers(workplace: Workplace) -> list[Path]:
+    """Folders below the runs that hold what a killed writer left."""
+    return sorted(path.parent for path in (workplace.folder / "runs").rglob(".*.part"))
 
 
 # --- these checks are seen to fail ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from harness.compare.comparator import StoredRun, compare_repeats, compare_runs
 from harness.compare.gates import judge
 from harness.compare.parity import with_parities
 from harness.errors import UsageError
+from harness.files import remove_leftovers
 from harness.records import MANIFEST_FILE, RUN_FILE, ArmScores, Comparison, Manifest, Scope
 from harness.store import baselines
 
@@ -57,7 +58,9 @@ def compare(actual: Path, expected: Path, out: Path | None, ratio_to: Sequence[P
     judged = judge(comparison, today=today())
     # What lies elsewhere may have an arm of the same name as one of this job, whose comparison is kept.
     elsewhere = "" if expected.resolve().parent == actual.resolve().parent else expected.resolve().parent.name
-    return store.save(judged, out or base / comparison_file(judged, elsewhere)), judged
+    path = store.save(judged, out or base / comparison_file(judged, elsewhere))
+    remove_leftovers(path.parent)
+    return path, judged
 
 
 def gate(paths: list[Path], scenario_path: Path | None) -> list[Comparison]:

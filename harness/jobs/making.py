@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness import scenario, store
 from harness.errors import UnknownName
+from harness.files import remove_leftovers
 from harness.jobs.references import References, read_references
 from harness.records import RUN_FILE, NoiseMode, Run
 from harness.run.sources import NO_COMMANDS, Permission, PreparedModel, prepare
@@ -97,6 +99,8 @@ def made_runs(
                 ],
                 references,
             )
+            for place, _, _ in os.walk(folder):
+                remove_leftovers(Path(place))
             store.save(job.model_copy(update={"state": "finished"}), folder / store.JOB_FILE)
 
 

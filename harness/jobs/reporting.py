@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness import plugins, store
 from harness.compare.comparator import StoredRun
 from harness.errors import UsageError
-from harness.files import write_text
+from harness.files import remove_leftovers, write_text
 from harness.jobs.comparing import kept_scores
 from harness.jobs.noise_floors import NoiseFloors, kept_floors
 from harness.language import require_known, spoken
@@ -55,6 +55,7 @@ def write_report(made: Report, folder: Path, out: Path, formats: list[str], lang
     require_known(language)
     renderers = {name: plugins.load("render", _RENDERERS.get(name, name)) for name in formats}
     out.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
     files = []
     for name, renderer in renderers.items():
         with spoken("en" if name in _FOR_MACHINES else language):
