@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.files import remove_leftovers, write_text
 from harness.jobs.comparing import kept_scores
 from harness.jobs.noise_floors import NoiseFloors, kept_floors
-from harness.language import require_known, spoken
+from harness.language import recorded, require_known, spoken
 from harness.records import ArmScores, Comparison, Report, Run, Scenario, worst
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def report_of(  # noqa: PLR0913, PLR0917 - all that a report is made of
 ) -> Report:
     """The records of one job as a report; its outcome is that of its worst comparison."""
     return Report(
-        title=f"{asked.name}: accuracy and determinism",
+        title=recorded("{scenario}: accuracy and determinism", scenario=asked.name),
         scenario=asked,
         command=command,
         runs=runs,

@@ -9,6 +9,7 @@ from harness.records import unused_waivers
 from harness.render import _words as words
 from harness.render._document import code, figure, plain, table
 from harness.render._tables import name_of, rule
+from harness.scenario import own_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ def waivers(report: Report) -> Table:
             plain(waiver.metric or say("every metric")),
             plain(words.judges(waiver.scope)),
             plain(words.names(filter(None, (waiver.arm, waiver.case))) or say("all")),
-            plain(waiver.reason),
+            plain(own_words(report.scenario, waiver.reason)),
             plain(waiver.owner),
             figure(waiver.expires),
             plain(_state(report, waiver)),
@@ -57,10 +58,14 @@ def _state(report: Report, waiver: Waiver) -> str:
     return say("not asked: nothing that it covers was compared")
 
 
-def waived(comparison: Comparison) -> Iterator[Table]:
+def waived(report: Report, comparison: Comparison) -> Iterator[Table]:
     """Limits that are broken and excused, with what was measured."""
     rows = [
-        [code(rule(verdict.limit)), figure(_number(verdict.measured)), plain(translated(verdict.message))]
+        [
+            code(rule(verdict.limit)),
+            figure(_number(verdict.measured)),
+            plain(own_words(report.scenario, verdict.message)),
+        ]
         for verdict in _verdicts(comparison)
         if verdict.waiver
     ]

@@ -26,6 +26,7 @@ from harness.render._document import (
 )
 from harness.render._limits_of_evidence import marks, not_shown
 from harness.render._scores import scores
+from harness.scenario import own_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
 def document(report: Report) -> Document:
     """Everything a report says, in reading order."""
     deciding = [each for each in report.comparisons if each.outcome is report.outcome and each.message]
-    reasons = [say("{name}: {text}", name=_scoped(each), text=translated(each.message)) for each in deciding]
+    reasons = [
+        say("{name}: {text}", name=_scoped(each), text=own_words(report.scenario, each.message)) for each in deciding
+    ]
     return Document(
         title=clean(translated(report.title)),
-        summary=clean(report.scenario.summary),
+        summary=clean(own_words(report.scenario, report.scenario.summary)),
         status=report.outcome,
         sentence=say(words.SENTENCES[report.outcome]),
         reasons=tuple(map(clean, dict.fromkeys(reasons))),
@@ -115,7 +118,7 @@ def _repeats(report: Report) -> Iterator[Block]:
     yield tables.measures(report, comparisons)
     for comparison in comparisons:
         yield Heading(_scoped(comparison), comparison.outcome)
-        yield from _judged(comparison)
+        yield from _judged(report, comparison)
         if comparison.repetitions:
             yield tables.repeat_cases(report, comparison)
         yield from _pairs(comparison)
@@ -132,7 +135,7 @@ def _reference(report: Report) -> Iterator[Block]:
         yield Paragraph(clean(sentence))
     for comparison in comparisons:
         yield Heading(_scoped(comparison), comparison.outcome)
-        yield from _judged(comparison)
+        yield from _judged(report, comparison)
         yield from _understood(report, comparison)
         yield from _pairs(comparison)
 
@@ -152,12 +155,12 @@ def _understood(report: Report, comparison: Comparison) -> Iterator[Block]:
         yield traces
 
 
-def _judged(comparison: Comparison) -> Iterator[Block]:
+def _judged(report: Report, comparison: Comparison) -> Iterator[Block]:
     if comparison.differences:
         yield Paragraph(say("NOT COMPARABLE. What must be the same differs:"))
-        yield _records_own(comparison.differences)
+        yield Bullets(tuple(clean(translated(each)) for each in comparison.differences))
     if comparison.message:
-        yield Paragraph(_sentence(comparison.message))
+        yield Paragraph(_sentence(report, comparison.message))
     if comparison.missing:
         yield Paragraph(say("Expected and not there:"))
         yield Bullets(tuple(map(words.key, comparison.missing)))
@@ -165,25 +168,22 @@ def _judged(comparison: Comparison) -> Iterator[Block]:
         yield Paragraph(say("There and not expected:"))
         yield Bullets(tuple(map(words.key, comparison.unexpected)))
     if comparison.notices:
-        yield _records_own(comparison.notices)
+        yield Bullets(tuple(clean(own_words(report.scenario, each)) for each in comparison.notices))
     if comparison.limits:
         yield tables.verdicts(comparison)
-    yield from judgements.waived(comparison)
+    yield from judgements.waived(report, comparison)
     yield from judgements.ratios(comparison)
     if not comparison.pairs and not comparison.differences:
         yield Paragraph(say("No pair was measured."))
 
 
-def _records_own(sentences: Sequence[str]) -> Bullets:
-    return Bullets(tuple(clean(translated(each)) for each in sentences))
-
-
-def _sentence(message: str) -> str:
-    """A message of a record with a stop last, and with a capital first where it is as it was recorded."""
-    text = translated(message)
-    if text == message:
-        text = text[:1].upper() + text[1:]
-    return clean(text if text.endswith((".", "!", "?", "。")) else say("{sentence}.", sentence=text))
+def _sentence(report: Report, message: str) -> str:
+    """A message of a record with a stop last; as it was recorded, which is in English, also with a capital first."""
+    said = own_words(report.scenario, message)
+    stopped = said.endswith((".", "!", "?", "。"))
+    if said == message:
+        return clean(said[:1].upper() + said[1:] + ("" if stopped else "."))
+    return clean(said if stopped else say("{sentence}.", sentence=said))
 
 
 def _limits(report: Report) -> Iterator[Block]:

@@ -11,6 +11,7 @@ from harness.records import EXIT_CODES, NoiseMode, Role, Scope, Status, worst
 from harness.render import _words as words
 from harness.render._document import Cell, Table, clean, code, digest, figure, plain, table, word
 from harness.render._phrases import running, term
+from harness.scenario import own_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -277,8 +278,8 @@ def _worst_value(metric: str, subject: str, *, places: Mapping[int, bool]) -> Ca
         if all(_value(other, metric, subject) == measurement.value for other in comparison.pairs):
             return text
         if not places[id(comparison)]:
-            return words.with_place(text, translated(measurement.where))
-        return words.with_place(text, _place(pair, measurement.where))
+            return words.with_remark(text, translated(measurement.where))
+        return words.with_remark(text, _place(pair, measurement.where))
 
     return value
 
@@ -545,7 +546,7 @@ def _pair_order(pair: Pair) -> tuple[int, bool, float, str, int, str]:
 def _heading(comparison: Comparison, metric: str, subject: str) -> str:
     found = worst_pair(comparison.pairs, metric, subject)
     unit = found[1].unit if found else ""
-    return words.with_place(words.metric_name(metric), translated(unit))
+    return words.with_remark(words.metric_name(metric), translated(unit))
 
 
 def _pair_label(pairs: Sequence[Pair]) -> str:
@@ -612,22 +613,23 @@ def definitions(report: Report) -> Table:
 def limits(report: Report) -> Table:
     """Every limit of the scenario with the reason for its number."""
     rows = [
-        [code(rule(limit)), plain(words.judges(limit.scope)), plain(_reason(limit))] for limit in report.scenario.limits
+        [code(rule(limit)), plain(words.judges(limit.scope)), plain(_reason(report, limit))]
+        for limit in report.scenario.limits
     ]
     return table((say("Limit"), say("Judges"), say("Reason for the number")), rows)
 
 
 def rule(limit: Limit) -> str:
     """A limit in words, with the arm and the device it is for."""
-    return words.with_place(translated(limit.rule), translated(limit.holds_for))
+    return words.with_remark(translated(limit.rule), translated(limit.holds_for))
 
 
-def _reason(limit: Limit) -> str:
+def _reason(report: Report, limit: Limit) -> str:
     if (found := limit.evidence) is None:
-        return limit.reason
+        return own_words(report.scenario, limit.reason)
     return say(
         "{reason} Measured on {date} on {device}: the worst of {amount} was {worst}; margin {margin}; rule: {rule}.",
-        reason=limit.reason,
+        reason=own_words(report.scenario, limit.reason),
         date=found.date,
         device=found.device,
         amount=many("{count} value", "{count} values", found.samples),
@@ -728,9 +730,9 @@ def key_status(part: Comparison, key: CaseKey) -> Status:
 
 def key_reason(part: Comparison, key: CaseKey) -> str:
     """Why one case and seed has its word, on one line, from the part of a comparison that is about it."""
-    failures = [failure_in_words(each) for each in part.failures]
+    failures = [_failure(each) for each in part.failures]
     broken = [
-        words.with_place(translated(verdict.message), _place(pair))
+        words.with_remark(translated(verdict.message), _place(pair))
         for pair in part.pairs
         for verdict in pair.verdicts
         if EXIT_CODES[verdict.status] != 0
@@ -741,8 +743,7 @@ def key_reason(part: Comparison, key: CaseKey) -> str:
     return clean(words.clauses(reasons) or translated(part.message) or say(words.SENTENCES[part.outcome]))
 
 
-def failure_in_words(failure: Failure) -> str:
-    """Stage, error and message of a failure on one line."""
+def _failure(failure: Failure) -> str:
     return say(
         "{stage}: {error}: {message}",
         stage=term(failure.stage),

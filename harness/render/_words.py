@@ -87,6 +87,8 @@ METRICS: dict[str, str] = {
 }
 """Names of known metrics, in the order they are shown; any other metric follows under its own name."""
 
+_METRIC_NAMES = METRICS | {"identical": marked("Identical")}
+
 _OF_SUBJECT = {
     "float_image": marked("{metric}, float output"),
     "latents": marked("{metric}, final latents"),
@@ -138,8 +140,7 @@ def metric_name(metric: str, subject: str = "image") -> str:
     >>> metric_name("psnr_db"), metric_name("new_one", "float_image"), metric_name("relative_l2", "latents")
     ('PSNR', 'new one, float output', 'Relative L2, final latents')
     """
-    known = METRICS | {"identical": marked("Identical")}
-    name = say(known[metric]) if metric in known else metric.replace("_", " ")
+    name = say(_METRIC_NAMES[metric]) if metric in _METRIC_NAMES else metric.replace("_", " ")
     return say(_OF_SUBJECT[subject], metric=name) if subject in _OF_SUBJECT else name
 
 
@@ -194,9 +195,9 @@ def undefined(reason: str) -> str:
     return say("undefined: {reason}", reason=translated(reason) if reason else say("no reason was recorded"))
 
 
-def with_place(value: str, place: str) -> str:
-    """A value with where it is from, which may be nowhere in particular."""
-    return say("{value} ({place})", value=value, place=place) if place else value
+def with_remark(text: str, remark: str) -> str:
+    """A text with what is to be said beside it, which may be nothing."""
+    return say("{text} ({remark})", text=text, remark=remark) if remark else text
 
 
 def measured(measurement: Measurement, *, unit: bool) -> str:
@@ -209,7 +210,7 @@ def measured(measurement: Measurement, *, unit: bool) -> str:
         return say("∞ (identical)")
     text = number(measurement.value) + (f" {translated(measurement.unit)}" if unit and measurement.unit else "")
     parts = measurement.parts if 1 < len(measurement.parts) <= _CHANNELS else {}
-    return with_place(text, ", ".join(f"{name} {number(value)}" for name, value in parts.items()))
+    return with_remark(text, ", ".join(f"{name} {number(value)}" for name, value in parts.items()))
 
 
 def percent(share: float) -> str:
@@ -273,7 +274,7 @@ def outcome_counts(repetition: Repetition) -> str:
     counts = [len(outcome.samples) for outcome in repetition.outcomes]
     if len(counts) == 1:
         return say("1 ({count} of {total})", count=counts[0], total=repetition.runs)
-    return with_place(str(len(counts)), " + ".join(map(str, counts)))
+    return with_remark(str(len(counts)), " + ".join(map(str, counts)))
 
 
 def bound(repetition: Repetition) -> str:

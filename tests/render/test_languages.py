@@ -12,6 +12,7 @@ import pytest
 
 from harness import language
 from harness.language import LANGUAGES, TAGS, spoken, translated
+from harness.records import Scope, Status, Waiver
 from harness.text import printable
 from tests.render import sample_reports
 from tests.render.readers import Page, markdown_tables, outside_fences, rendered
@@ -100,6 +101,41 @@ def test_a_sentence_that_is_not_marked_is_found(monkeypatch: pytest.MonkeyPatch)
     assert missed == ["nobody marked this"]
 
 
+@pytest.mark.parametrize("form", ["html", "markdown"])
+def test_a_scenario_speaks_by_its_own_translations(form: str, tmp_path: Path) -> None:
+    report = sample_reports.drift(tmp_path)
+    own = {
+        report.scenario.summary: "一张蓝色披萨和黄色棒球手套的图片。",
+        sample_reports.LIMITS[2].reason: "均值不得掩盖坏块。",
+    }
+    told = report.model_copy(update={"scenario": report.scenario.model_copy(update={"translations": {"zh": own}})})
+    with spoken("zh"):
+        text = rendered(form, told, tmp_path)
+    assert rendered(form, told, tmp_path) == rendered(form, report, tmp_path)
+    assert [text.count(each) for each in (*own, *own.values())] == [0, 0, 1, 1]
+
+
+def test_a_waiver_gives_its_reason_in_the_reader_s_language(tmp_path: Path) -> None:
+    reason = "The kernel is mended in the next release."
+    report = waived(sample_reports.drift(tmp_path), reason)
+    with spoken("zh"):
+        text = rendered("markdown", report, tmp_path)
+    assert reason not in text
+    assert text.count("算子将在下一版本修复。") == 2
+
+
+def test_a_recorded_message_ends_with_the_stop_of_its_language(tmp_path: Path) -> None:
+    report = sample_reports.drift(tmp_path)
+    (*others, last) = report.comparisons
+    for message, said in (
+        ("repeats of one arm differ", "Repeats of one arm differ."),
+        ("there is no calibration of npu in the runs folder", "运行文件夹中没有 npu 的校准。"),
+    ):
+        told = report.model_copy(update={"comparisons": [*others, last.model_copy(update={"message": message})]})
+        with spoken("zh"):
+            assert said in rendered("markdown", told, tmp_path).splitlines()
+
+
 # --- what is the same ------------------------------------------------------------------------------------------------
 
 
@@ -133,6 +169,28 @@ def test_a_page_says_which_language_it_is_in(read: Reading, code: str) -> None:
 
 
 # --- how that is seen ------------------------------------------------------------------------------------------------
+
+
+def waived(report: Report, reason: str) -> Report:
+    """The report with its broken limit waived, for a reason that the scenario translates."""
+    waiver = Waiver(scope=Scope.REFERENCE, reason=reason, owner="ada", expires="2026-12-31")
+    own = {"zh": {reason: "算子将在下一版本修复。"}}
+    question = report.scenario.model_copy(update={"waivers": [waiver], "translations": own})
+    (*others, last) = report.comparisons
+    pairs = [
+        pair.model_copy(
+            update={
+                "verdicts": [
+                    verdict.model_copy(update={"waiver": waiver, "status": Status.WAIVED, "message": reason})
+                    for verdict in pair.verdicts
+                    if verdict.status is Status.DRIFT
+                ]
+            }
+        )
+        for pair in last.pairs
+    ]
+    judged = last.model_copy(update={"pairs": pairs, "waivers": [waiver]})
+    return report.model_copy(update={"scenario": question, "comparisons": [*others, judged]})
 
 
 class Watched(dict[str, str]):
