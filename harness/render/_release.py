@@ -297,7 +297,7 @@ def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -
                 yield Paragraph(clean(text))
         if each.limits and each.pairs:
             yield replace(tables.verdicts(each), title=f"{job.name}: {tables.verdicts(each).title}")
-        yield from judgements.waived(each)
+        yield from judgements.waived(job.report, each)
         yield from judgements.ratios(each)
         yield from _pairs(job, each) if details else _worst_pairs(job, each)
 
