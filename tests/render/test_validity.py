@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import html5lib
 import pytest
 
+from harness.jobs.releasing import Asked, release
 from harness.language import LANGUAGES, spoken
+from tests.release_play import release_folder
 from tests.render import sample_reports
 from tests.render.readers import rendered
 
@@ -33,7 +36,29 @@ NAMES_OTHERS = ("for", "headers", "aria-labelledby", "aria-describedby", "aria-c
 def test_every_page_is_valid(name: str, code: str, tmp_path: Path) -> None:
     report = sample_reports.BUILDERS[name](tmp_path)
     with spoken(code):
-        assert problems(rendered("html", report, tmp_path)) == []
+        page = rendered("html", report, tmp_path)
+    (tmp_path / "report").mkdir(exist_ok=True)
+    assert problems(page) == []
+    assert lost_files(page, tmp_path / "report") == []
+
+
+def test_the_pages_of_a_release_are_valid(tmp_path: Path) -> None:
+    place = release_folder(tmp_path)
+    asked = Asked(
+        name="r1",
+        scenarios=[],
+        jobs=[],
+        languages=list(LANGUAGES),
+        runs_folder=place / "runs",
+        scenarios_folder=place / "scenarios",
+    )
+    made = release(asked, place / "reports")
+    pages = [path for path in made.files if path.suffix == ".html"]
+    assert len(pages) == len(LANGUAGES)
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        assert problems(text) == []
+        assert lost_files(text, path.parent) == []
 
 
 PAGE = """<!DOCTYPE html>
@@ -85,12 +110,26 @@ def test_the_page_without_a_fault_has_none() -> None:
     assert problems(PAGE) == []
 
 
+def test_a_link_to_a_file_that_is_not_there_is_found(tmp_path: Path) -> None:
+    assert lost_files(PAGE, tmp_path / "report") == ["../a.png"]
+    (tmp_path / "report").mkdir()
+    (tmp_path / "a.png").touch()
+    assert lost_files(PAGE, tmp_path / "report") == []
+
+
 def problems(text: str) -> list[str]:
     """Everything that is wrong with a page, in words."""
     parser = html5lib.HTMLParser(tree=html5lib.getTreeBuilder("etree"), namespaceHTMLElements=False)
     root = parser.parse(text)
     found = [f"line {line}: {name} {values}" for (line, _), name, values in parser.errors]
     return [*found, *id_problems(root), *word_problems(root), *nesting_problems(root, [])]
+
+
+def lost_files(text: str, folder: Path) -> list[str]:
+    """Links of a page in this folder that lead to no file."""
+    root = html5lib.parse(text, namespaceHTMLElements=False)
+    links = [each.get("href", "") for each in root.iter("a")]
+    return [link for link in links if not link.startswith("#") and not (folder / unquote(link)).exists()]
 
 
 def id_problems(root: Element) -> Iterator[str]:
