@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,14 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from harness import language
+from harness.compare.parity import with_parities
+from harness.compare.scores import total
 from harness.language import LANGUAGES, TAGS, spoken, translated
-from harness.records import Scope, Status, Waiver
+from harness.records import ArmScores, CaseKey, Scope, Score, Status, Task, Waiver
 from harness.text import printable
-from tests.render import sample_reports
+from tests.render import sample_reports, test_hints, test_judgements
 from tests.render.readers import Page, markdown_tables, outside_fences, rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from harness.records import Report
 
@@ -28,6 +31,58 @@ FOR_PEOPLE = ["html", "markdown", "summary"]
 ENGLISH = re.compile(r"(?<!\w)[A-Za-z][A-Za-z'-]*(?: [A-Za-z][A-Za-z'-]*){2,}(?!\w)")
 """Three English words or more in a row."""
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
+
+
+def judged_and_scored(folder: Path) -> Report:
+    """Hints, evidence, a ratio, waivers of each kind, scores and what they say about two arms."""
+    drift = test_hints.hinted(sample_reports.drift(folder), Scope.REFERENCE, test_hints.SHIFT, test_hints.PLACE)
+    expired, unused = (
+        test_judgements.KNOWN.model_copy(update=changes)
+        for changes in ({"expires": date(2026, 1, 1)}, {"metric": "ssim_tile_min", "case": "glove"})
+    )
+    limits = [*drift.scenario.limits[1:], test_judgements.WIDE, test_judgements.RATIO]
+    waivers = [test_judgements.KNOWN.model_copy(update={"metric": "ssim_tile_min"}), expired, unused]
+    report = test_judgements.judged(drift, limits, waivers, yardsticks=[test_judgements.yardstick(drift)])
+    actual, expected = report.runs
+    scores = {
+        actual.id: scored(actual.plan.arm.name, [1.0, 0.0, 0.0, None]),
+        expected.id: scored(expected.plan.arm.name, [1.0, 1.0, 1.0, 0.5]),
+    }
+    comparisons = [with_parities(each, scores) for each in report.comparisons]
+    assert any(each.parities for each in comparisons)
+    return report.model_copy(update={"scores": [*scores.values()], "comparisons": comparisons})
+
+
+def scored(arm: str, values: Sequence[float | None]) -> ArmScores:
+    """Scores of an arm, two for pictures that were made; where one is not 1, the record says why."""
+    others = [CaseKey(case=f"case-{index}", seed=42) for index in range(len(values))]
+    found = [
+        Score(
+            score="shapes_prompt_score",
+            key=key,
+            image_digest="0" * 64,
+            samples=["p0r0"],
+            value=value,
+            parts={} if value is None else {"count": value},
+            words="" if value in {None, 1} else "2 discs were asked for and 1 is there",
+            problem="the picture shows no shapes" if value is None else "",
+        )
+        for key, value in zip([sample_reports.PIZZA, sample_reports.GLOVE, *others], values, strict=False)
+    ]
+    totals = [total("shapes_prompt_score", found)]
+    return ArmScores(
+        scenario="deepgen-t2i",
+        arm=arm,
+        run=f"job/{arm}",
+        task=Task.TEXT_TO_IMAGE,
+        parity_margin=0.1,
+        specs={"shapes_prompt_score": "shapes_prompt_score:1"},
+        totals=totals,
+        scores=found,
+    )
+
+
+BUILDERS = sample_reports.BUILDERS | {"judged_and_scored": judged_and_scored}
 
 
 class Reading(NamedTuple):
@@ -41,7 +96,7 @@ class Reading(NamedTuple):
 def reading(name: str) -> Reading:
     with TemporaryDirectory() as place:
         folder = Path(place)
-        report = sample_reports.BUILDERS[name](folder)
+        report = BUILDERS[name](folder)
         texts: dict[tuple[str, str], str] = {}
         for code in LANGUAGES:
             with spoken(code):
@@ -49,7 +104,7 @@ def reading(name: str) -> Reading:
         return Reading(report, texts)
 
 
-@pytest.fixture(params=list(sample_reports.BUILDERS))
+@pytest.fixture(params=list(BUILDERS))
 def read(request: pytest.FixtureRequest) -> Reading:
     return reading(request.param)
 
@@ -80,11 +135,11 @@ def test_a_sentence_without_a_translation_is_found(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("code", OTHERS)
-@pytest.mark.parametrize("builder", sample_reports.BUILDERS)
+@pytest.mark.parametrize("builder", BUILDERS)
 def test_every_sentence_that_is_asked_for_is_in_a_catalogue(
     code: str, builder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = sample_reports.BUILDERS[builder](tmp_path)
+    report = BUILDERS[builder](tmp_path)
     missed = with_other_catalogue(monkeypatch, {}).missed
     with spoken(code):
         for form in FOR_PEOPLE:
@@ -255,7 +310,7 @@ def left_in_english(text: str, form: str, *, allowed: Iterable[str]) -> list[str
 
 
 def is_part(text: str, allowed: Iterable[str]) -> bool:
-    """Whether the letters of a text stand in the same order in one of the allowed texts."""
+    """Whether the letters of a text, large or small, stand in the same order in one of the allowed texts."""
     return any(_letters(text) in each for each in allowed)
 
 
@@ -277,7 +332,7 @@ def strings(value: object) -> Iterator[str]:
 
 
 def _letters(text: str) -> str:
-    return " ".join(re.findall(r"[A-Za-z]+", text))
+    return " ".join(re.findall(r"[a-z]+", text.lower()))
 
 
 def tables(text: str, form: str) -> list[list[str]]:
