@@ -126,6 +126,8 @@ def test_without_a_baseline_the_check_is_red_and_the_repeats_are_judged(
     )
     assert run_harness("gate", job / "comparison-reference-bf16-against-gpu.json").code == 4
     assert run_harness("report", *sorted(job.glob("comparison-*.json")), "--out", "again").code == 0
+    assert run_harness("report", *sorted(job.glob("comparison-*.json")), "--out", "zh", "--lang", "zh").code == 0
+    assert "baselines 中没有基线 small/gpu" in (tmp_path / "zh" / "report.md").read_text(encoding="utf-8")
 
 
 def test_noise_of_another_device_travels_and_makes_the_candidate_comparable(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.compare.comparability import input_differences
 from harness.compare.comparator import StoredRun
 from harness.errors import BaselineMissing, UsageError
+from harness.language import recorded
 from harness.records import NoiseMode
 from harness.run.events import GivenNoise
 from harness.store import baselines
@@ -78,18 +79,30 @@ def read_references(baselines_folder: Path, question: LoadedScenario, arms: list
     found, missing = {}, {}
     for arm in arms:
         name = f"{question.scenario.name}/{arm.name}"
-        steps = (
-            f"on the machine it belongs to: harness run {question.path.name} --arm {arm.name}; then harness baseline "
-            f"accept runs/JOB/{arm.name} --reason TEXT; and harness baseline pack and unpack carry it here"
-        )
         try:
             baseline = baselines.read(baselines_folder, name)
         except BaselineMissing:
-            missing[arm.name] = f"there is no baseline {name} in {baselines_folder}. Make it {steps}"
+            missing[arm.name] = recorded(
+                "there is no baseline {baseline} in {folder}. Make it on the machine it belongs to: harness run "
+                "{scenario} --arm {arm}; then harness baseline accept runs/JOB/{arm} --reason TEXT; "
+                "and harness baseline pack and unpack carry it here",
+                baseline=name,
+                folder=baselines_folder,
+                scenario=question.path.name,
+                arm=arm.name,
+            )
             continue
         lacking = [str(key) for key in plans[0].keys if not baseline.run.samples_of(key)]
         if lacking:
-            missing[arm.name] = f"the baseline {name} does not hold {', '.join(lacking)}. Make it again {steps}"
+            missing[arm.name] = recorded(
+                "the baseline {baseline} does not hold {lacking}. Make it again on the machine it belongs to: "
+                "harness run {scenario} --arm {arm}; then harness baseline accept runs/JOB/{arm} --reason TEXT; "
+                "and harness baseline pack and unpack carry it here",
+                baseline=name,
+                lacking=", ".join(lacking),
+                scenario=question.path.name,
+                arm=arm.name,
+            )
         else:
             found[arm.name] = baseline
     _refuse_two_noises(found, plans[0].keys)
