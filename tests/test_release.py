@@ -186,6 +186,17 @@ def test_what_is_no_longer_wanted_is_removed(tmp_path: Path) -> None:
     assert verify_release(folder) == []
 
 
+def test_what_machines_read_is_the_same_in_every_language(tmp_path: Path) -> None:
+    place = release_folder(tmp_path)
+    texts = []
+    for languages in (["en"], ["zh"]):
+        asked = Asked(name="r1", languages=languages, runs_folder=place / "runs", scenarios_folder=place / "scenarios")
+        folder = release(asked, place / "reports").folder
+        texts.append([(folder / name).read_bytes() for name in ("junit.xml", "metrics.csv")])
+        assert ("验证" in (folder / "index.html").read_text(encoding="utf-8")) == (languages == ["zh"])
+    assert texts[0] == texts[1]
+
+
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     """In two processes, with other hashes, and with job folders that came in another order."""
     contents = []

@@ -33,7 +33,7 @@ def matrix(release: Release, places: Places) -> Table:
         "against in the job, its own repeats included.",
         none=words.NONE,
     )
-    return table((say("Scenario"), say("Job"), *arms), rows, note=note)
+    return table((say("Scenario"), *arms, say("Job")), rows, note=note)
 
 
 def missing(release: Release) -> Table:
@@ -56,16 +56,16 @@ def _rows(release: Release, scenario: Scenario, arms: Sequence[str], places: Pla
     own = {arm.name: arm for arm in scenario.arms}
     if not found:
         cells = [_cell(release, scenario, None, own.get(name), places) for name in arms]
-        return [[code(scenario.name), Cell(say(MISSING), kind="status", status=_none(release, scenario)), *cells]]
+        return [[code(scenario.name), *cells, Cell(say(MISSING), kind="status", status=_none(release, scenario))]]
     return [
-        [code(scenario.name), code(job.job), *(_cell(release, scenario, job, own.get(name), places) for name in arms)]
+        [code(scenario.name), *(_cell(release, scenario, job, own.get(name), places) for name in arms), code(job.job)]
         for job in found
     ]
 
 
 def _unusable(each: MissingCell, arms: Sequence[str]) -> list[Cell]:
     state = Cell(say(MISSING), kind="status", status=each.status, lines=(clean(translated(each.reason)),))
-    return [code(each.scenario), state, *(plain(words.NONE) for _ in arms)]
+    return [code(each.scenario), *(plain(words.NONE) for _ in arms), state]
 
 
 def _none(release: Release, scenario: Scenario) -> Status:
@@ -105,7 +105,9 @@ def _elsewhere(release: Release, scenario: Scenario, job: ReleasedJob | None, ar
     others = [
         each.job
         for each in release.jobs
-        if each.report.scenario.name == scenario.name and any(run.plan.arm.name == arm.name for run in each.report.runs)
+        if each is not job
+        and each.report.scenario.name == scenario.name
+        and any(run.plan.arm.name == arm.name for run in each.report.runs)
     ]
     return plain(say("see {jobs}", jobs=words.names(others)) if others else say("held against nothing itself"))
 

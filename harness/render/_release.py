@@ -33,6 +33,7 @@ from harness.render._document import (
 )
 from harness.render._limits_of_evidence import marks, not_shown
 from harness.render._matrix import matrix, missing
+from harness.scenario import own_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -77,7 +78,7 @@ def document(
 
 def _sections(release: Release, places: Mapping[tuple[str, CaseKey], str], *, details: bool) -> Iterator[Section]:
     yield Section("matrix", say("Scenarios and arms"), tuple(_overview(release, places)))
-    yield Section("validated", say("1. What was validated"), tuple(_alike(release, _model)))
+    yield Section("validated", say("1. What was validated"), (_questions(release), *_alike(release, _model)))
     yield Section("environment", say("2. Environment"), tuple(_alike(release, _environment)))
     yield Section("reproduce", say("3. How to reproduce"), tuple(_reproduce(release)))
     yield Section("accuracy", say("4. Accuracy"), tuple(_accuracy(release, details=details)))
@@ -110,12 +111,12 @@ def _sentence(release: Release) -> str:
 
 def _reasons(release: Release) -> Iterator[str]:
     for each in release.missing:
-        names = f"{each.scenario}, {each.arm}" if each.arm else each.scenario
+        names = words.names(filter(None, (each.scenario, each.arm)))
         yield say("MISSING: {names}: {reason}", names=names, reason=clean(translated(each.reason)))
     for job in release.jobs:
         for found in job.report.comparisons:
             if EXIT_CODES[found.outcome] != 0 and found.message:
-                yield f"{job.report.scenario.name}, {tables.name_of(found)}: {clean(translated(found.message))}"
+                yield _of_comparison(job, found)
 
 
 def _marks(release: Release) -> Iterator[Mark]:
@@ -128,8 +129,18 @@ def _marks(release: Release) -> Iterator[Mark]:
     for mark, names in found.items():
         kinds.setdefault(mark.kind, []).append((mark, names))
     for same in kinds.values():
-        texts = [say("{names}: {text}", names=", ".join(dict.fromkeys(names)), text=mark.text) for mark, names in same]
+        texts = [_titled(words.names(dict.fromkeys(names)), mark.text) for mark, names in same]
         yield replace(same[0][0], text=" ".join(texts))
+
+
+def _of_comparison(job: ReleasedJob, found: Comparison) -> str:
+    """What a comparison says of itself, with its name."""
+    name = words.names([job.report.scenario.name, tables.name_of(found)])
+    return clean(_titled(name, own_words(job.report.scenario, found.message)))
+
+
+def _titled(name: str, text: str) -> str:
+    return say("{name}: {text}", name=name, text=text)
 
 
 def _figures(release: Release) -> Iterator[Figure]:
@@ -164,6 +175,20 @@ def _overview(release: Release, places: Mapping[tuple[str, CaseKey], str]) -> It
 # --- what, on what, how ----------------------------------------------------------------------------------------------
 
 
+def _questions(release: Release) -> Table:
+    rows = [
+        [
+            code(each.name),
+            plain(say(_TASKS[each.task])),
+            plain(own_words(each, each.summary)),
+            figure(len(each.cases)),
+            figure(words.names(map(str, each.seeds))),
+        ]
+        for each in release.scenarios
+    ]
+    return table((say("Scenario"), say("Capability"), say("Question"), say("Cases"), say("Seeds")), rows)
+
+
 def _alike(release: Release, build: Callable[[Report], Sequence[Block]]) -> Iterator[Block]:
     """What a builder makes of each job, under the names of all jobs for which it makes the same."""
     for blocks, jobs in _groups(release, build):
@@ -184,11 +209,11 @@ def _groups(
 
 
 def _names(jobs: Sequence[ReleasedJob]) -> str:
-    return ", ".join(dict.fromkeys(job.report.scenario.name for job in jobs))
+    return words.names(dict.fromkeys(job.report.scenario.name for job in jobs))
 
 
 def _source(jobs: Sequence[ReleasedJob]) -> Paragraph:
-    return Paragraph(say("From the records of {jobs}.", jobs=", ".join(job.job for job in jobs)))
+    return Paragraph(say("From the records of {jobs}.", jobs=words.names(job.job for job in jobs)))
 
 
 def _model(report: Report) -> list[Block]:
@@ -215,9 +240,9 @@ def _reproduce(release: Release) -> Iterator[Block]:
     )
     for job in release.jobs:
         settings = circumstances.settings(job.report)
-        yield replace(settings, title=f"{job.name}: {settings.title}", fold=True, open=False)
+        yield replace(settings, title=_titled(job.name, settings.title), fold=True, open=False)
         prompts = circumstances.prompts(job.report)
-        yield replace(prompts, title=f"{job.name}: {prompts.title}", fold=True, open=False)
+        yield replace(prompts, title=_titled(job.name, prompts.title), fold=True, open=False)
 
 
 # --- accuracy --------------------------------------------------------------------------------------------------------
@@ -277,7 +302,9 @@ def _against(release: Release, kind: str, nothing: str, *, details: bool) -> Ite
         asked = [each for each in release.missing if each.arm and _asks(release, each.scenario, each.arm, kind)]
         yield Paragraph(nothing)
         if asked:
-            yield Bullets(tuple(f"{say('MISSING')}: {each.scenario}, {each.arm}" for each in asked))
+            yield Bullets(
+                tuple(_titled(say("MISSING"), words.names([each.scenario, each.arm or ""])) for each in asked)
+            )
 
 
 def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -> Iterator[Block]:
@@ -287,16 +314,15 @@ def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -
     for sentence in references.read_together(found):
         yield Paragraph(clean(sentence))
     for each in found:
-        yield Paragraph(
-            clean(f"{job.report.scenario.name}, {tables.name_of(each)}: {translated(each.message)}"), each.outcome
-        )
+        yield Paragraph(_of_comparison(job, each), each.outcome)
         if each.differences:
             yield Bullets(tuple(clean(translated(text)) for text in each.differences))
         for text in (references.reading(job.report, each), references.padding(each)):
             if text:
                 yield Paragraph(clean(text))
         if each.limits and each.pairs:
-            yield replace(tables.verdicts(each), title=f"{job.name}: {tables.verdicts(each).title}")
+            limits = tables.verdicts(each)
+            yield replace(limits, title=_titled(job.report.scenario.name, limits.title))
         yield from judgements.waived(job.report, each)
         yield from judgements.ratios(each)
         yield from _pairs(job, each) if details else _worst_pairs(job, each)
@@ -305,7 +331,7 @@ def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -
 def _pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
     hints = tables.hints(comparison)
     for each in ([hints] if hints else []) + tables.pair_tables(comparison):
-        yield replace(each, title=f"{job.report.scenario.name}: {each.title}", fold=True, open=False)
+        yield replace(each, title=_titled(job.report.scenario.name, each.title), fold=True, open=False)
 
 
 def _worst_pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
@@ -321,12 +347,12 @@ def _worst_pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
             if left_out > 0
             else ""
         )
-        yield replace(each, title=f"{job.report.scenario.name}: {each.title}", rows=each.rows[:_MOST_ROWS], note=note)
+        yield replace(each, title=_titled(job.report.scenario.name, each.title), rows=each.rows[:_MOST_ROWS], note=note)
 
 
 def _runs(found: Sequence[Comparison]) -> Paragraph:
     sides = [side.id for each in found for side in (each.actual, each.expected) if side.path]
-    return Paragraph(say("Runs: {ids}.", ids=", ".join(dict.fromkeys(sides))))
+    return Paragraph(say("Runs: {ids}.", ids=words.names(dict.fromkeys(sides))))
 
 
 def _kind(comparison: Comparison) -> str:
@@ -381,7 +407,7 @@ def _capability(group: Sequence[Aggregate]) -> Table:
         "Mean ± half the width of its 95 % interval (Student) over cases and seeds; a case and seed counts once, and "
         "they are taken as independent, although seeds of one prompt are not quite. Cases and seeds without a finite "
         "value, such as the PSNR of equal pictures, are left out of the mean and counted. From {comparisons}.",
-        comparisons=", ".join(first.comparisons),
+        comparisons=words.names(first.comparisons),
     )
     columns = (say("Measure"), say("Cases and seeds"), say("Mean"), say("Worst"), say("Where"))
     return table(columns, map(_aggregate, ordered), title=title, note=note)
@@ -479,7 +505,7 @@ def _not_measured(release: Release) -> Iterator[Block]:
             found.setdefault(clean(sentence), []).append(job.report.scenario.name)
     yield Bullets(
         tuple(
-            say("{sentence} ({scenarios})", sentence=sentence, scenarios=", ".join(dict.fromkeys(names)))
+            say("{sentence} ({scenarios})", sentence=sentence, scenarios=words.names(dict.fromkeys(names)))
             for sentence, names in found.items()
         )
     )
