@@ -215,8 +215,10 @@ def bench(session: nox.Session) -> None:
         python(session, "bench/comparator.py", "--peers", str(peers(session)), *filter(None, words))
     if named in {"", "folders"}:
         python(session, "bench/folders.py", *filter(None, words))
-    if named not in {"", "overhead", "comparator", "folders"}:
-        session.error(f"{named} is no benchmark; there are overhead, comparator and folders")
+    if named in {"", "report"}:
+        python(session, "bench/report.py", *filter(None, words))
+    if named not in {"", "overhead", "comparator", "folders", "report"}:
+        session.error(f"{named} is no benchmark; there are overhead, comparator, folders and report")
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from harness.render._words import NONE, SIGNS, status_word
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from harness.records import Status
 
 _SHORT_DIGEST = 12
+_KEPT = 16_384
+"""Texts that are cleaned once: a report says most of them thousands of times."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ class Document:
     """The same in other languages."""
 
 
+@lru_cache(maxsize=_KEPT)
 def clean(text: str) -> str:
     """Text from outside without control characters and secrets; the environment is not looked at."""
     return redact(printable(text), environment={})

@@ -36,6 +36,8 @@ THUMBNAIL_SIDE = 96
 """Pixels along the longer side of a thumbnail."""
 
 _MOST_LABELS = 8
+_WEBP_SIDE = 16_383
+"""Most pixels along a side of a WebP picture."""
 _LOSSLESS = {"lossless": True, "quality": 50, "method": 2}
 """Smaller than PNG, and quick; for a picture without loss ``quality`` is the effort."""
 _LOSSY = {"quality": 75, "method": 4}
@@ -101,7 +103,7 @@ class Album:
         """All these pictures whole; None, and nothing whole for anyone after it, when the budget does not suffice."""
         if not self.left:
             return None
-        found = [_picture(title, array, _webp(array, **_LOSSLESS)) for title, array in titled]
+        found = [_picture(title, array, **_LOSSLESS) for title, array in titled]
         size = sum(len(picture.source) for picture in found)
         if size > self.left:
             self.left = 0
@@ -113,7 +115,7 @@ class Album:
         """A small picture to be recognized by, or with ``exact`` to be read; None when their budget is used up."""
         if not self.left_for_thumbnails:
             return None
-        found = _picture(title, small, _webp(small, **_LOSSLESS if exact else _LOSSY))
+        found = _picture(title, small, **_LOSSLESS if exact else _LOSSY)
         self.left_for_thumbnails = max(self.left_for_thumbnails - len(found.source), 0)
         return replace(found, thumbnail=True)
 
@@ -194,16 +196,19 @@ def _no_file(folder: Path, run: Run, image: ArrayRef) -> str:
     return "" if path.is_file() else say("not shown: the file is no longer in the job folder")
 
 
-def _picture(title: str, array: NDArray[np.uint8], webp: bytes) -> Picture:
-    height, width, _ = array.shape
-    source = "data:image/webp;base64," + b64encode(webp).decode("ascii")
-    return Picture(title, source=source, width=width, height=height)
-
-
-def _webp(array: NDArray[np.uint8], **options: int) -> bytes:
+def _picture(title: str, array: NDArray[np.uint8], **options: int) -> Picture:
+    """The picture as WebP, which was smaller than PNG for every kind looked at; as PNG where WebP has no room."""
     import numpy as np
     from PIL import Image
 
+    height, width, _ = array.shape
     encoded = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(encoded, format="WEBP", **options)
-    return encoded.getvalue()
+    image = Image.fromarray(np.ascontiguousarray(array))
+    if max(height, width) > _WEBP_SIDE:
+        kind = "png"
+        image.save(encoded, format="PNG")
+    else:
+        kind = "webp"
+        image.save(encoded, format="WEBP", **options)
+    source = f"data:image/{kind};base64,{b64encode(encoded.getvalue()).decode('ascii')}"
+    return Picture(title, source=source, width=width, height=height)

@@ -141,7 +141,7 @@ def worst_pair(pairs: Iterable[Pair], metric: str, subject: str) -> tuple[Pair, 
         (pair, measurement)
         for pair in pairs
         for measurement in pair.measurements
-        if (measurement.metric, measurement.subject) == (metric, subject)
+        if measurement.metric == metric and measurement.subject == subject
     ]
     return max(found, key=lambda each: _badness(each[1]), default=None)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.language import LANGUAGES, spoken
-from tests.render import sample_reports
+from tests.render import many_cases, sample_reports
 from tests.render.readers import rendered
 
 if TYPE_CHECKING:
@@ -252,6 +252,39 @@ def test_where_there_is_no_case_keys_do_nothing(browser: Chromium, tmp_path: Pat
         browser.press(key)
     assert browser.value("document.querySelectorAll('.case').length") == 0
     assert complaints(browser, page) == []
+
+
+MANY = 306
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of many cases, of which a third fails."""
+    folder = tmp_path_factory.mktemp("many")
+    page = folder / "report" / "index.html"
+    page.parent.mkdir()
+    page.write_text(rendered("html", many_cases.built(folder, MANY), folder), encoding="utf-8")
+    return page
+
+
+ON_SCREEN = "(({top}) => top >= -1 && top < innerHeight)(document.activeElement.getBoundingClientRect())"
+"""Whether the element with the focus begins within the window."""
+
+
+def test_a_page_of_many_cases_opens_scrolls_and_walks_from_failure_to_failure(browser: Chromium, many: Path) -> None:
+    browser.open(many)
+    assert browser.value("document.querySelectorAll('.case').length") == MANY
+    failing = MANY // 3
+    for number in range(1, failing + 1):
+        browser.press("n")
+        assert browser.value("document.activeElement.id") == f"case-{number}"
+        assert browser.value(ON_SCREEN), f"case-{number}"
+    assert status(browser) == f"Failing case {failing} of {failing}."
+    browser.value("scrollTo({top: document.body.scrollHeight, behavior: 'instant'})")
+    assert browser.value("scrollY + innerHeight >= document.documentElement.scrollHeight - 2")
+    assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+    assert complaints(browser, many) == []
+    assert browser.value(UNDECODED) == []
 
 
 # --- without a script, and on paper ----------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from harness.images import array_digest, write_picture
 from harness.language import spoken
 from harness.records import CaseKey, Measurement, Report, Status, Step
 from harness.render import _charts, _maps, _pair_views, _pictures, _viewer
+from harness.render._sections import document
 from harness.render._templates import fill
 from harness.sketches import relative_difference
-from tests.render import sample_reports
+from tests.render import many_cases, sample_reports
 from tests.render.readers import Page, rendered
 
 if TYPE_CHECKING:
@@ -174,6 +175,28 @@ def test_the_page_keeps_to_its_budgets(tmp_path: Path) -> None:
         whole += [each for each in (pair.actual, pair.expected, pair.difference, *pair.channels, *pair.tile) if each]
     assert whole
     assert sum(len(picture.source) for picture in whole) <= budget
+
+
+def test_many_cases_keep_to_the_budgets_and_lead_to_their_files(tmp_path: Path) -> None:
+    budget = 60_000
+    report = many_cases.built(tmp_path, 45)
+    found = _viewer.viewer(report, tmp_path, budget=budget)
+    assert [case.failing for case in found.cases] == [True] * 15 + [False] * 30, "what fails comes first"
+    two = [pair for case in found.cases for pair in case.pairs]
+    assert [pair.whole for pair in two] == sorted((pair.whole for pair in two), reverse=True)
+    assert 0 < sum(pair.whole for pair in two) < len(two) == 30
+    shown = [picture for case in found.cases for picture in case.pictures]
+    shown += [side for pair in two for side in (pair.actual, pair.expected)]
+    assert all((tmp_path / "report" / picture.link).resolve().is_file() for picture in shown)
+    page = fill("index.html.j2", document=document(report), viewer=found, script_digest="")
+    sources = re.findall(r'src="(data:[^"]*)"', page)
+    assert sum(map(len, sources)) <= budget + _pictures.THUMBNAIL_BUDGET
+    assert len(page) - sum(map(len, sources)) < 45 * 30_000
+
+
+def test_a_picture_that_is_too_long_for_webp_is_embedded_all_the_same(tmp_path: Path) -> None:
+    (found,) = _pictures.Album(tmp_path).embed([("strip", np.zeros((2, 16_384, 3), np.uint8))]) or []
+    assert found.source.startswith("data:image/png;base64,")
 
 
 def test_nothing_is_said_to_be_left_out_when_nothing_is(tmp_path: Path) -> None:
