@@ -19,6 +19,7 @@ from harness.render._circumstances import retried
 from harness.render._document import clean
 from harness.render._sections import document
 from harness.render._templates import fill
+from harness.scenario import own_words
 from harness.text import markdown_cell, one_line
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ _RESERVE_BYTES = 1_000
 def render(report: Report, *, folder: Path) -> str:
     """Text of the summary; ``folder`` is the job folder, and only its name is used."""
     found = sorted(_rows(report), key=lambda row: words.RANKS[row[1].status])
-    failed = [_line(*row) for row in found if EXIT_CODES[row[1].status] != 0]
-    passed = [_line(*row) for row in found if EXIT_CODES[row[1].status] == 0]
+    failed = [_line(report, *row) for row in found if EXIT_CODES[row[1].status] != 0]
+    passed = [_line(report, *row) for row in found if EXIT_CODES[row[1].status] == 0]
     whole = document(report)
     text = fill(
         "summary.md.j2",
@@ -93,10 +94,10 @@ def _totals(statuses: Iterable[Status]) -> str:
     )
 
 
-def _line(name: str, case: JudgedCase) -> str:
+def _line(report: Report, name: str, case: JudgedCase) -> str:
     word = words.status_word(case.status)
     word = f"**{word.upper()}**" if EXIT_CODES[case.status] != 0 else word
-    cells = [name, case.name, one_line(clean(case.reason), _LONGEST_REASON)]
+    cells = [name, case.name, one_line(clean(own_words(report.scenario, case.reason)), _LONGEST_REASON)]
     return f"| {word} | {' | '.join(markdown_cell(cell) for cell in cells)} |\n"
 
 
