@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from rich.cells import cell_len
 
 from harness.language import TAGS, language, many, say
 from harness.records import EXIT_CODES
@@ -45,6 +46,7 @@ def _environment() -> Environment:
         "word": status_word,
         "sign": SIGNS.__getitem__,
         "tone": _tone,
+        "width": cell_len,
     }
     environment.filters.update(filters)
     environment.globals.update(say=say, many=many, language=lambda: TAGS[language()])

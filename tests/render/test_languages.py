@@ -193,6 +193,12 @@ def test_a_recorded_message_ends_with_the_stop_of_its_language(tmp_path: Path) -
             assert said in rendered("markdown", told, tmp_path).splitlines()
 
 
+def test_a_chinese_cell_is_long_by_its_width_not_by_its_number_of_signs() -> None:
+    page = reading("drift").texts["zh", "html"]
+    assert '<td class="long">否，2 个图像对中有 1 个不同</td>' in page
+    assert "<td>是，共 2 组用例与种子</td>" in page
+
+
 # --- what is the same ------------------------------------------------------------------------------------------------
 
 
