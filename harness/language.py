@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from functools import cache
 from importlib import resources
 from string import Formatter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UnknownName
 
@@ -106,10 +106,16 @@ def recorded(sentence: str, /, **values: object) -> str:
     return sentence.format(**values)
 
 
+def recordable(sentence: str, /) -> str:
+    """A sentence for records as it is, for tables of sentences; ``format`` gives it its values where it is recorded."""
+    return sentence
+
+
 def translated(text: str, /) -> str:
     """A text of a record in the spoken language; what no catalogue knows, such as a library's error, stays as it is.
 
-    Sentences that records join by a semicolon are known one by one, and values that are sentences themselves too.
+    Sentences that records join by a semicolon are known one by one, and values that are sentences themselves too;
+    likewise what stands behind a name and a colon, words in a list, and the unit behind a number.
     """
     return text if language() == "en" else _recognised(language(), text)
 
@@ -135,44 +141,95 @@ def _read(code: str, name: str) -> dict[str, str]:
     return {entry.msgid: entry.msgstr for entry in polib.pofile(text) if entry.msgstr and not entry.obsolete}
 
 
+class _Sentence(NamedTuple):
+    """A sentence of records, how it is known again, and what it is in another language."""
+
+    own: tuple[str, ...]
+    """Its own words, between the values."""
+    pattern: re.Pattern[str]
+    translation: str
+
+    def values(self, text: str) -> dict[str, str] | None:
+        """The values of a text that is this sentence."""
+        found = self.pattern.fullmatch(text) if all(own in text for own in self.own) else None
+        return found.groupdict() if found else None
+
+
 @cache
-def _patterns(code: str) -> list[tuple[re.Pattern[str], str]]:
+def _sentences(code: str) -> list[_Sentence]:
     """How sentences of records are known again, those with the most words of their own first."""
-    sentences = _read(code, _RECORDED) if _RECORDED in _files(code) else {}
-    ordered = sorted(sentences, key=lambda sentence: (-len(_own_words(sentence)), sentence))
-    return [(_pattern(sentence), sentences[sentence]) for sentence in ordered]
+    translations = _read(code, _RECORDED) if _RECORDED in _files(code) else {}
+    ordered = sorted(translations, key=lambda sentence: (-len("".join(_own_words(sentence))), sentence))
+    return [_Sentence(_own_words(each), _pattern(each), translations[each]) for each in ordered]
 
 
-def _own_words(sentence: str) -> str:
-    return "".join(text for text, *_ in Formatter().parse(sentence))
+def _own_words(sentence: str) -> tuple[str, ...]:
+    return tuple(text for text, *_ in Formatter().parse(sentence))
+
+
+_NUMBER = r"[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|inf|nan)%?"
+_ONE_SENTENCE = f"(?:(?!{_BETWEEN}).)+?"
 
 
 def _pattern(sentence: str) -> re.Pattern[str]:
-    r"""What a sentence looks like with any values; only a sentence with a semicolon may have values with one.
+    r"""What a sentence looks like with any values, none of which has a semicolon, unless it is marked ``!s``.
 
-    >>> _pattern("{key}: {count} runs").fullmatch("sky/7: 2 runs").groupdict()
+    A value with ``:s`` is one word, one with another format is a number.
+
+    >>> _pattern("{key}: {count:d} runs").fullmatch("sky/7: 2 runs").groupdict()
     {'key': 'sky/7', 'count': '2'}
-    >>> _pattern("{key}: {count} runs").fullmatch("sky/7: 1 run; sky/8: 2 runs")
+    >>> _pattern("{key}: {count:d} runs").fullmatch("sky/7: 1 run; sky/8: 2 runs")
+    >>> _pattern("{key}: {count:d} runs").fullmatch("sky/7: many runs")
+    >>> _pattern("broken: {worst!s}").fullmatch("broken: a; b").groupdict()
+    {'worst': 'a; b'}
     """
-    anything = ".+?" if _BETWEEN in _own_words(sentence) else f"(?:(?!{_BETWEEN}).)+?"
     text, named = "", set()
-    for own, name, _, _ in Formatter().parse(sentence):
+    for own, name, form, conversion in Formatter().parse(sentence):
         text += re.escape(own)
         if name:
-            text += f"(?P={name})" if name in named else f"(?P<{name}>{anything})"
+            value = {"": ".+?" if conversion else _ONE_SENTENCE, "s": r"\S+"}.get(form or "", _NUMBER)
+            text += f"(?P={name})" if name in named else f"(?P<{name}>{value})"
             named.add(name)
     return re.compile(text, re.DOTALL)
 
 
 @cache
 def _recognised(code: str, text: str) -> str:
-    for pattern, translation in _patterns(code):
-        if found := pattern.fullmatch(text):
-            values = {name: _recognised(code, value) for name, value in found.groupdict().items()}
-            return _without_formats(translation).format(**values)
+    return _as_sentence(code, text) or _in_parts(code, text) or _catalogue(code).get(text, text)
+
+
+def _as_sentence(code: str, text: str) -> str:
+    """A text that is one sentence of records, nothing where it is not."""
+    for sentence in _sentences(code):
+        values = sentence.values(text)
+        if values is not None:
+            said = {name: _recognised(code, value) for name, value in values.items()}
+            return _without_formats(sentence.translation).format(**said)
+    return ""
+
+
+def _in_parts(code: str, text: str) -> str:
+    """A text in which sentences or words stand one after another, nothing where they do not."""
     if _BETWEEN in text:
-        return "；".join(_recognised(code, part) for part in text.split(_BETWEEN))
-    return _catalogue(code).get(text, text)
+        first, rest = _first_sentence(code, text)
+        return f"{_recognised(code, first).removesuffix('。')}；{_recognised(code, rest)}"
+    if quantity := re.fullmatch(f"({_NUMBER}) (.+)", text):
+        return f"{quantity[1]} {_recognised(code, quantity[2])}"
+    words = text.split(", ")
+    said_words = [_recognised(code, word) for word in words] if len(words) > 1 else []
+    if said_words and all(said != word for said, word in zip(said_words, words, strict=True)):
+        return "、".join(said_words)
+    name, _, rest = text.partition(": ")
+    said = _recognised(code, rest) if rest else ""
+    return f"{_recognised(code, name)}：{said}" if said != rest else ""
+
+
+def _first_sentence(code: str, text: str) -> tuple[str, str]:
+    """As much of the beginning as is one sentence, up to the first semicolon at least, and the rest."""
+    parts = text.split(_BETWEEN)
+    heads = [_BETWEEN.join(parts[:count]) for count in range(len(parts) - 1, 1, -1)]
+    first = next((head for head in heads if _as_sentence(code, head)), parts[0])
+    return first, text[len(first) + len(_BETWEEN) :]
 
 
 def _without_formats(sentence: str) -> str:

@@ -26,9 +26,10 @@ from pydantic import (
 )
 
 from harness.errors import RecordError
+from harness.language import recordable, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -319,6 +320,23 @@ class Evidence(Record):
     """Distance between the worst value and the limit, in the metric's unit."""
 
 
+_RULES = {
+    ("image", "at_least"): recordable("{metric:s} at least {value}"),
+    ("image", "at_most"): recordable("{metric:s} at most {value}"),
+    ("image", "equals"): recordable("{metric:s} equals {value}"),
+    ("float_image", "at_least"): recordable("{metric:s} of the float output at least {value}"),
+    ("float_image", "at_most"): recordable("{metric:s} of the float output at most {value}"),
+    ("float_image", "equals"): recordable("{metric:s} of the float output equals {value}"),
+    ("latents", "at_least"): recordable("{metric:s} of the latents at least {value}"),
+    ("latents", "at_most"): recordable("{metric:s} of the latents at most {value}"),
+    ("latents", "equals"): recordable("{metric:s} of the latents equals {value}"),
+    ("conversion", "at_least"): recordable("{metric:s} of the conversion to 8 bits at least {value}"),
+    ("conversion", "at_most"): recordable("{metric:s} of the conversion to 8 bits at most {value}"),
+    ("conversion", "equals"): recordable("{metric:s} of the conversion to 8 bits equals {value}"),
+}
+"""A limit in words, by subject and bound."""
+
+
 class Limit(Record):
     """A number that a measurement must keep, and why it is that number.
 
@@ -371,22 +389,19 @@ class Limit(Record):
     @property
     def rule(self) -> str:
         """The limit in words, such as ``psnr_db at least 40``."""
-        bounds = {"at least": self.at_least, "at most": self.at_most, "equals": self.equals}
-        (words, value) = next((words, value) for words, value in bounds.items() if value is not None)
-        subject = {
-            "image": "",
-            "float_image": " of the float output",
-            "latents": " of the latents",
-            "conversion": " of the conversion to 8 bits",
-        }[self.subject]
-        ratio = f"dual_ratio to {self.ratio_to} of " if self.ratio_to else ""
-        return f"{ratio}{self.metric}{subject} {words} {value:g}"
+        bounds = {"at_least": self.at_least, "at_most": self.at_most, "equals": self.equals}
+        bound, value = next((bound, value) for bound, value in bounds.items() if value is not None)
+        rule = _RULES[self.subject, bound].format(metric=self.metric, value=f"{value:g}")
+        return recorded("dual_ratio to {arm:s} of {rule}", arm=self.ratio_to, rule=rule) if self.ratio_to else rule
 
     @property
     def holds_for(self) -> str:
         """Where the limit holds in words, such as ``device npu, arm cpu``; empty when it holds everywhere."""
-        places = (("device", self.device), ("arm", self.arm))
-        return ", ".join(f"{word} {name}" for word, name in places if name)
+        if self.device and self.arm:
+            return recorded("device {device}, arm {arm:s}", device=self.device, arm=self.arm)
+        if self.device:
+            return recorded("device {device}", device=self.device)
+        return recorded("arm {arm:s}", arm=self.arm) if self.arm else ""
 
 
 class Waiver(Record):
@@ -413,8 +428,14 @@ class Waiver(Record):
     @property
     def rule(self) -> str:
         """What it covers in words, such as ``psnr_db, reference, arm npu, case cup``."""
-        places = [f"{word} {name}" for word, name in (("arm", self.arm), ("case", self.case)) if name]
-        return ", ".join([self.metric or "every metric", self.scope.value, *places])
+        metric = self.metric or "every metric"
+        rule = {
+            Scope.REPEAT: recorded("{metric}, repeat", metric=metric),
+            Scope.REFERENCE: recorded("{metric}, reference", metric=metric),
+        }[self.scope]
+        if self.arm:
+            rule = recorded("{rule}, arm {arm:s}", rule=rule, arm=self.arm)
+        return recorded("{rule}, case {case:s}", rule=rule, case=self.case) if self.case else rule
 
 
 class CalibrationSet(Record):
@@ -534,7 +555,18 @@ class CaseKey(Record):
 
     def __str__(self) -> str:
         """Case and seed in words."""
-        return f"{self.case}, seed {self.seed}"
+        return recorded("{case:s}, seed {seed:d}", case=self.case, seed=self.seed)
+
+
+def listed(keys: Sequence[CaseKey]) -> str:
+    """Cases and seeds in words, one after another; empty where there are none."""
+    words = ""
+    for key in reversed(keys):
+        if words:
+            words = recorded("{case:s}, seed {seed:d}, {others}", case=key.case, seed=key.seed, others=words)
+        else:
+            words = str(key)
+    return words
 
 
 class Plan(Record):

@@ -26,7 +26,7 @@ def catalogues(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catalogues of the tests' own in the place of the real ones."""
     monkeypatch.setattr(language, "_catalogue", lambda code: FAKE | RECORDS if code == "zh" else {})
     monkeypatch.setattr(language, "_read", lambda *_: RECORDS)
-    for cached in (language._patterns, language._recognised):
+    for cached in (language._sentences, language._recognised):
         cached.cache_clear()
 
 

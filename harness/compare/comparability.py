@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+from harness.language import recordable, recorded
 from harness.records import NoiseMode
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ differ by about 1e-7 of it, another shift or another number of steps by far more
 
 def differences(actual: Run, expected: Run, shared: list[CaseKey]) -> list[str]:
     """Everything that keeps two runs from being compared, in words; ``shared`` are the cases and seeds of both."""
-    found = [*_perturbed("actual side", actual), *_perturbed("expected side", expected)]
+    actual_side = recordable("the actual side was disturbed on purpose ({kind:s}); only harness calibrate reads it")
+    expected_side = recordable("the expected side was disturbed on purpose ({kind:s}); only harness calibrate reads it")
+    found = [*_perturbed(actual_side, actual), *_perturbed(expected_side, expected)]
     found += plan_differences(actual.plan, actual.model.digest, expected)
     for key in shared:
         mine, theirs = actual.samples_of(key)[0], expected.samples_of(key)[0]
@@ -39,55 +42,81 @@ def input_differences(plan: Plan, model_digest: str, expected: Run) -> list[str]
     """What differs in what goes into the model beside the noise, in words."""
     theirs = expected.plan
     found = [
-        f"{name}: actual {getattr(plan, name)}, expected {getattr(theirs, name)}"
+        recorded(
+            "{name:s}: actual {actual}, expected {expected}",
+            name=name,
+            actual=getattr(plan, name),
+            expected=getattr(theirs, name),
+        )
         for name in _MUST_AGREE
         if getattr(plan, name) != getattr(theirs, name)
     ]
     cases = {case.id: case for case in theirs.cases}
     for case in (each for each in plan.cases if each.id in cases):
         if case.prompt != cases[case.id].prompt:
-            found.append(f"the prompt of case {case.id} differs")
+            found.append(recorded("the prompt of case {case:s} differs", case=case.id))
         if case.negative_prompt != cases[case.id].negative_prompt:
-            found.append(f"the negative prompt of case {case.id} differs")
+            found.append(recorded("the negative prompt of case {case:s} differs", case=case.id))
         if plan.input_digests.get(case.id) != theirs.input_digests.get(case.id):
-            found.append(f"the input picture of case {case.id} differs")
+            found.append(recorded("the input picture of case {case:s} differs", case=case.id))
     outside = NoiseMode.UNVERIFIED in {plan.noise, theirs.noise}
     if model_digest != expected.model.digest and not outside:
-        found.append(f"the model differs: actual {model_digest[:16]}, expected {expected.model.digest[:16]}")
+        found.append(
+            recorded(
+                "the model differs: actual {actual:s}, expected {expected:s}",
+                actual=model_digest[:16],
+                expected=expected.model.digest[:16],
+            )
+        )
     return found
 
 
 def differences_within(run: Run) -> list[str]:
     """Why the repeats of a run are none: it was disturbed, or their noise differs."""
-    found = _perturbed("run", run)
+    of_run = recordable("the run was disturbed on purpose ({kind:s}); only harness calibrate reads it")
+    found = _perturbed(of_run, run)
     for key in run.plan.keys:
         samples = run.samples_of(key)
         for sample in samples[1:]:
             if sample.noise_digest != samples[0].noise_digest:
                 found.append(
-                    f"{key}: {sample.label} had other noise than {samples[0].label} "
-                    f"({_short(sample)} instead of {_short(samples[0])})"
+                    recorded(
+                        "{key}: {sample:s} had other noise than {first:s} ({noise:s} instead of {other:s})",
+                        key=key,
+                        sample=sample.label,
+                        first=samples[0].label,
+                        noise=_short(sample),
+                        other=_short(samples[0]),
+                    )
                 )
                 break
     return found
 
 
-def _perturbed(word: str, run: Run) -> list[str]:
-    if run.plan.perturbation is None:
-        return []
-    return [f"the {word} was disturbed on purpose ({run.plan.perturbation.kind}); only harness calibrate reads it"]
+def _perturbed(sentence: str, run: Run) -> list[str]:
+    return [] if run.plan.perturbation is None else [sentence.format(kind=run.plan.perturbation.kind)]
 
 
 def _device_noise(actual: Plan, expected: Plan) -> list[str]:
     """A device's own noise is comparable only where the other side was given it from a baseline."""
-    sides = {"actual": actual, "expected": expected}
-    if NoiseMode.BASELINE in {plan.noise for plan in sides.values()}:
+    if NoiseMode.BASELINE in {actual.noise, expected.noise}:
         return []
-    return [
-        f"the {word} side drew its noise on its own device; set noise: portable so that both sides get the same"
-        for word, plan in sides.items()
-        if plan.noise is NoiseMode.DEVICE
-    ]
+    sides = (
+        (
+            recorded(
+                "the actual side drew its noise on its own device; set noise: portable so that both sides get the same"
+            ),
+            actual,
+        ),
+        (
+            recorded(
+                "the expected side drew its noise on its own device; set noise: portable so that both sides get the "
+                "same"
+            ),
+            expected,
+        ),
+    )
+    return [words for words, plan in sides if plan.noise is NoiseMode.DEVICE]
 
 
 def noise_differences(key: CaseKey, actual: Sample, expected: Sample) -> list[str]:
@@ -95,10 +124,20 @@ def noise_differences(key: CaseKey, actual: Sample, expected: Sample) -> list[st
     found = []
     known = actual.noise_digest is not None and expected.noise_digest is not None
     if known and actual.noise_digest != expected.noise_digest:
-        found.append(f"{key}: the noise differs (actual {_short(actual)}, expected {_short(expected)})")
-    for word, sample in (("actual", actual), ("expected", expected)):
-        if sample.hidden_draws:
-            found.append(f"{key}: the {word} side drew noise that is not known ({'; '.join(sample.hidden_draws)})")
+        found.append(
+            recorded(
+                "{key}: the noise differs (actual {actual:s}, expected {expected:s})",
+                key=key,
+                actual=_short(actual),
+                expected=_short(expected),
+            )
+        )
+    if draws := "; ".join(actual.hidden_draws):
+        found.append(recorded("{key}: the actual side drew noise that is not known ({draws!s})", key=key, draws=draws))
+    if draws := "; ".join(expected.hidden_draws):
+        found.append(
+            recorded("{key}: the expected side drew noise that is not known ({draws!s})", key=key, draws=draws)
+        )
     return found
 
 
@@ -108,8 +147,18 @@ def _schedule_differences(key: CaseKey, actual: Schedule | None, expected: Sched
     tables = ((actual.timesteps, expected.timesteps), (actual.sigmas, expected.sigmas))
     if all(_agree(mine, theirs) for mine, theirs in tables):
         return []
-    what = "timesteps" if not _agree(*tables[0]) else "noise levels"
-    return [f"{key}: the scheduler's table differs in its {what} (actual {actual}, expected {expected})"]
+    values = {"key": key, "actual": actual, "expected": expected}
+    if not _agree(*tables[0]):
+        return [
+            recorded(
+                "{key}: the scheduler's table differs in its timesteps (actual {actual}, expected {expected})", **values
+            )
+        ]
+    return [
+        recorded(
+            "{key}: the scheduler's table differs in its noise levels (actual {actual}, expected {expected})", **values
+        )
+    ]
 
 
 def _agree(mine: list[float], theirs: list[float]) -> bool:
@@ -135,19 +184,28 @@ def unverified(actual: Run, expected: Run) -> list[str]:
     outside = [word for word, run in sides.items() if run.plan.noise is NoiseMode.UNVERIFIED]
     if not outside:
         return []
-    which = "both sides" if len(outside) == len(sides) else f"the {outside[0]} side"
-    words = (
-        f"noise unverified: the pictures of {which} were made outside the worker, so a difference may come from other "
-        "noise or another model"
-    )
-    return [words]
+    if len(outside) == len(sides):
+        which = recorded("both sides")
+    else:
+        which = recorded("the actual side") if outside == ["actual"] else recorded("the expected side")
+    return [
+        recorded(
+            "noise unverified: the pictures of {which} were made outside the worker, so a difference may come from "
+            "other noise or another model",
+            which=which,
+        )
+    ]
 
 
 def unverified_within(run: Run) -> list[str]:
     """The same for the repeats of one run."""
     if run.plan.noise is not NoiseMode.UNVERIFIED:
         return []
-    return ["noise unverified: the pictures were made outside the worker, so repeats that differ may have other noise"]
+    return [
+        recorded(
+            "noise unverified: the pictures were made outside the worker, so repeats that differ may have other noise"
+        )
+    ]
 
 
 def baseline_notes(
@@ -157,18 +215,27 @@ def baseline_notes(
     found = []
     if plan.scenario_digest != manifest.scenario_digest:
         found.append(
-            f"the scenario was edited since the baseline {manifest.name} was accepted; what a comparison rests on is "
-            "the same"
+            recorded(
+                "the scenario was edited since the baseline {name:s} was accepted; what a comparison rests on is the "
+                "same",
+                name=manifest.name,
+            )
         )
     then = manifest.environment
     changed = _changed(then.packages, packages)
     if now is not None and now.backend == then.backend:
         changed += _changed({"device": then.device_name, **then.facts}, {"device": now.device_name, **now.facts})
     if changed:
-        found.append(f"the baseline {manifest.name} was made in another environment: {'; '.join(changed)}")
+        found.append(
+            recorded(
+                "the baseline {name:s} was made in another environment: {changes!s}",
+                name=manifest.name,
+                changes="; ".join(changed),
+            )
+        )
     return found
 
 
 def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     both = (name for name in then if name in now and then[name] != now[name])
-    return [f"{name} {then[name]}, now {now[name]}" for name in both]
+    return [recorded("{name:s} {then}, now {now}", name=name, then=then[name], now=now[name]) for name in both]

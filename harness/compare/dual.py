@@ -14,7 +14,8 @@ import math
 from typing import TYPE_CHECKING, cast
 
 from harness import plugins
-from harness.records import DualRatio, PairRatio, Status
+from harness.language import recorded
+from harness.records import DualRatio, PairRatio, Status, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,10 +45,12 @@ def dual_ratio(comparison: Comparison, limit: Limit) -> DualRatio:
     """
     other = _yardstick(comparison, limit)
     mine, theirs = _values(comparison, limit), _values(other, limit)
-    lacking = [str(key) for key in mine if key not in theirs]
+    lacking = [key for key in mine if key not in theirs]
     if lacking or not mine:
-        what = f"lacks {', '.join(lacking)}" if lacking else "has nothing to be held against"
-        raise NoRatio(Status.ERROR, f"{limit.ratio_to} {what}")
+        words = recorded("{arm:s} has nothing to be held against", arm=limit.ratio_to)
+        if lacking:
+            words = recorded("{arm:s} lacks {keys}", arm=limit.ratio_to, keys=listed(lacking))
+        raise NoRatio(Status.ERROR, words)
     floor = rounding_floor(limit, other.actual.dtype)
     pairs = [
         PairRatio(key=key, error=error, other=theirs[key], ratio=error / max(theirs[key], floor))
@@ -76,16 +79,31 @@ def _yardstick(comparison: Comparison, limit: Limit) -> Comparison:
     if found is None:
         raise NoRatio(
             Status.ERROR,
-            f"{limit.ratio_to} was not held against {comparison.expected.arm}; run that arm in the same job, or give "
-            "its run folder to harness compare with --ratio-to",
+            recorded(
+                "{arm:s} was not held against {expected:s}; run that arm in the same job, or give its run folder to "
+                "harness compare with --ratio-to",
+                arm=limit.ratio_to,
+                expected=comparison.expected.arm,
+            ),
         )
     if found.failures:
         first = found.failures[0]
-        raise NoRatio(Status.ERROR, f"{limit.ratio_to} or its reference failed: {first.error}: {first.message}")
+        words = recorded(
+            "{arm:s} or its reference failed: {error}: {message!s}",
+            arm=limit.ratio_to,
+            error=first.error,
+            message=first.message,
+        )
+        raise NoRatio(Status.ERROR, words)
     if found.differences:
         raise NoRatio(
             Status.NOT_COMPARABLE,
-            f"{limit.ratio_to} cannot be compared with {found.expected.arm}: {'; '.join(found.differences)}",
+            recorded(
+                "{arm:s} cannot be compared with {expected:s}: {differences!s}",
+                arm=limit.ratio_to,
+                expected=found.expected.arm,
+                differences="; ".join(found.differences),
+            ),
         )
     return found
 
@@ -96,9 +114,15 @@ def _values(comparison: Comparison, limit: Limit) -> dict[CaseKey, float]:
     for pair in comparison.pairs:
         found = next((each for each in pair.measurements if (each.metric, each.subject) == _kind(limit)), None)
         if found is None or found.value is None or math.isnan(found.value):
-            why = found.problem if found and found.problem else "it was not measured, or is no number"
-            where = f"{pair.key} of {comparison.actual.arm}"
-            raise NoRatio(Status.ERROR, f"{limit.metric} has no value for {where}: {why}")
+            why = found.problem if found and found.problem else recorded("it was not measured, or is no number")
+            words = recorded(
+                "{metric:s} has no value for {key} of {arm:s}: {why!s}",
+                metric=limit.metric,
+                key=pair.key,
+                arm=comparison.actual.arm,
+                why=why,
+            )
+            raise NoRatio(Status.ERROR, words)
         values[pair.key] = max(found.value, values.get(pair.key, 0.0))
     return values
 

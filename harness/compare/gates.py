@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 from harness import plugins
 from harness.compare.dual import NoRatio, dual_ratio
 from harness.compare.parity import parity_verdict
-from harness.records import Comparison, Limit, Pair, Scope, Status, Verdict, worst
+from harness.language import marked, recorded
+from harness.records import Comparison, Limit, Pair, Scope, Status, Verdict, listed, worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
-    from harness.records import DualRatio, Measurement, Waiver
+    from harness.records import DualRatio, Failure, Measurement, Waiver
+
+_NONE = marked("none")
 
 
 def judge(
@@ -105,12 +108,21 @@ def _excused(verdict: Verdict, case: str | None, waivers: list[Waiver], today: d
         return verdict
     waiver = max(covering, key=lambda each: each.expires)
     if waiver.expires < today:
-        words = f"A waiver by {waiver.owner} expired on {waiver.expires}."
-        return verdict.model_copy(update={"message": f"{verdict.message} {words}"})
-    words = f"Waived by {waiver.owner} until {waiver.expires}: {waiver.reason}"
-    return verdict.model_copy(
-        update={"status": Status.WAIVED, "message": f"{verdict.message} {words}", "waiver": waiver}
+        words = recorded(
+            "{message!s} A waiver by {owner} expired on {day}.",
+            message=verdict.message,
+            owner=waiver.owner,
+            day=waiver.expires,
+        )
+        return verdict.model_copy(update={"message": words})
+    words = recorded(
+        "{message!s} Waived by {owner} until {day}: {reason!s}",
+        message=verdict.message,
+        owner=waiver.owner,
+        day=waiver.expires,
+        reason=waiver.reason,
     )
+    return verdict.model_copy(update={"status": Status.WAIVED, "message": words, "waiver": waiver})
 
 
 def _notices(judged: Comparison) -> list[str]:
@@ -119,7 +131,15 @@ def _notices(judged: Comparison) -> list[str]:
     expired = [each for each in judged.waivers if judged.judged_on and each.expires < judged.judged_on]
     return [
         *(words for limit in judged.limits if (words := _too_good(limit, judged))),
-        *(f"The waiver of {each.rule} by {each.owner} expired on {each.expires}." for each in expired),
+        *(
+            recorded(
+                "The waiver of {rule} by {owner} expired on {day}.",
+                rule=each.rule,
+                owner=each.owner,
+                day=each.expires,
+            )
+            for each in expired
+        ),
         *(f"{each.actual.arm}: {note}" for each in divided_by for note in each.notes),
     ]
 
@@ -137,10 +157,15 @@ def _too_good(limit: Limit, judged: Comparison) -> str:
     if not all(beaten):
         return ""
     now = (min if higher else max)(value for value, _ in found)
-    return (
-        f"{limit.rule}: clearly better than when the limit was measured; the worst is {now:.6g}, it was "
-        f"{evidence.worst:.6g} on {evidence.device} on {evidence.date}, with a margin of {evidence.margin:.6g}. "
-        "Calibrate again: so wide a limit hides faults."
+    return recorded(
+        "{limit}: clearly better than when the limit was measured; the worst is {now:.6g}, it was {worst:.6g} on "
+        "{device} on {day}, with a margin of {margin:.6g}. Calibrate again: so wide a limit hides faults.",
+        limit=limit.rule,
+        now=now,
+        worst=evidence.worst,
+        device=evidence.device,
+        day=evidence.date,
+        margin=evidence.margin,
     )
 
 
@@ -175,12 +200,18 @@ def _measurement(limit: Limit, pair: Pair) -> Measurement | None:
 def _verdict(limit: Limit, pair: Pair, scope: Scope) -> Verdict:
     measurement = _measurement(limit, pair)
     if measurement is None or measurement.value is None:
-        why = measurement.problem if measurement else "it was not measured"
+        why = measurement.problem if measurement else recorded("it was not measured")
         return Verdict(
             limit=limit,
             measured=None,
             status=Status.ERROR,
-            message=f"{limit.metric} has no value for {pair.key}: {why}; allowed: {limit.rule}.",
+            message=recorded(
+                "{metric:s} has no value for {key}: {why!s}; allowed: {limit}.",
+                metric=limit.metric,
+                key=pair.key,
+                why=why,
+                limit=limit.rule,
+            ),
         )
     failed = Status.UNSTABLE if scope is Scope.REPEAT else Status.DRIFT
     passed = Status.IDENTICAL if pair.identical else Status.WITHIN_LIMITS
@@ -197,9 +228,8 @@ def _dual_verdict(comparison: Comparison, limit: Limit) -> Verdict:
     try:
         dual = dual_ratio(comparison, limit)
     except NoRatio as error:
-        return Verdict(
-            limit=limit, measured=None, status=error.status, message=f"{error}; allowed: {limit.rule}{_overlay(limit)}."
-        )
+        words = recorded("{found!s}; allowed: {limit}.", found=error, limit=_allowed(limit))
+        return Verdict(limit=limit, measured=None, status=error.status, message=words)
     passed = Status.IDENTICAL if all(pair.identical for pair in comparison.pairs) else Status.WITHIN_LIMITS
     return Verdict(
         limit=limit,
@@ -211,17 +241,31 @@ def _dual_verdict(comparison: Comparison, limit: Limit) -> Verdict:
 
 
 def _dual_words(limit: Limit, comparison: Comparison, dual: DualRatio) -> str:
-    floor = f", taken as the floor {dual.floor:.3g}" if dual.other < dual.floor else ""
-    return (
-        f"{comparison.actual.arm} {dual.error:.6g} over {limit.ratio_to} {dual.other:.6g}{floor}, both against "
-        f"{comparison.expected.arm}: dual_ratio {dual.ratio:.6g}, root mean square over "
-        f"{_counted({len(dual.pairs)}, 'pair', 'pairs')}, worst "
-        f"{dual.pairs[0].key} with {dual.pairs[0].ratio:.6g}; allowed: {limit.rule}{_overlay(limit)}."
+    other = f"{dual.other:.6g}"
+    if dual.other < dual.floor:
+        other = recorded("{other}, taken as the floor {floor:.3g}", other=other, floor=dual.floor)
+    one = len(dual.pairs) == 1
+    return recorded(
+        "{actual:s} {error:.6g} over {arm:s} {other}, both against {expected:s}: dual_ratio {ratio:.6g}, root mean "
+        "square over {pairs}, worst {key} with {worst:.6g}; allowed: {limit}.",
+        actual=comparison.actual.arm,
+        error=dual.error,
+        arm=limit.ratio_to,
+        other=other,
+        expected=comparison.expected.arm,
+        ratio=dual.ratio,
+        pairs=recorded("1 pair") if one else recorded("{count:d} pairs", count=len(dual.pairs)),
+        key=dual.pairs[0].key,
+        worst=dual.pairs[0].ratio,
+        limit=_allowed(limit),
     )
 
 
-def _overlay(limit: Limit) -> str:
-    return f" (the limit for {limit.holds_for})" if limit.holds_for else ""
+def _allowed(limit: Limit, unit: str = "") -> str:
+    """The limit in words, and where it holds if it does not hold everywhere."""
+    if not limit.holds_for:
+        return f"{limit.rule}{unit}"
+    return recorded("{limit} (the limit for {place})", limit=f"{limit.rule}{unit}", place=limit.holds_for)
 
 
 def keeps(measurement: Measurement, limit: Limit) -> bool:
@@ -253,19 +297,34 @@ def holds(limit: Limit, value: float) -> bool:
 
 def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
     unit = f" {measurement.unit}" if measurement.unit else ""
-    where = f" at {measurement.where}" if measurement.where else ""
-    value = "no value" if measurement.value is None else f"{measurement.value:.6g}{unit}"
-    allowed = f"{limit.rule}{unit}{_overlay(limit)}"
-    expected = f"{pair.expected}, accepted outcome {pair.accepted}" if pair.accepted else pair.expected
-    return f"{pair.key}, {pair.actual} against {expected}: {value}{where}; allowed: {allowed}."
+    value = f"{math.nan if measurement.value is None else measurement.value:.6g}{unit}"
+    expected = pair.expected
+    if pair.accepted:
+        expected = recorded("{sample:s}, accepted outcome {accepted}", sample=pair.expected, accepted=pair.accepted)
+    if not measurement.where:
+        return recorded(
+            "{key}, {actual:s} against {expected}: {value}; allowed: {limit}.",
+            key=pair.key,
+            actual=pair.actual,
+            expected=expected,
+            value=value,
+            limit=_allowed(limit, unit),
+        )
+    return recorded(
+        "{key}, {actual:s} against {expected}: {value} at {place}; allowed: {limit}.",
+        key=pair.key,
+        actual=pair.actual,
+        expected=expected,
+        value=value,
+        place=measurement.where,
+        limit=_allowed(limit, unit),
+    )
 
 
 def _outcome(comparison: Comparison) -> tuple[Status, str]:
     """The word for a comparison; structure decides before numbers do."""
     if comparison.failures:
-        first = comparison.failures[0]
-        more = f" (and {len(comparison.failures) - 1} more)" if len(comparison.failures) > 1 else ""
-        return Status.ERROR, f"{first.stage} failed: {first.error}: {first.message}{more}"
+        return Status.ERROR, _failed(comparison.failures)
     if comparison.missing_baseline or comparison.missing or comparison.unexpected:
         return _absent_outcome(comparison)
     if comparison.differences:
@@ -273,22 +332,35 @@ def _outcome(comparison: Comparison) -> tuple[Status, str]:
     if comparison.scope is Scope.REPEAT:
         return _repeat_outcome(comparison)
     if not comparison.pairs:
-        return Status.ERROR, "there was nothing to compare"
+        return Status.ERROR, recorded("there was nothing to compare")
     return _verdict_outcome(comparison)
+
+
+def _failed(failures: list[Failure]) -> str:
+    first = failures[0]
+    words = recorded(
+        "{stage} failed: {error}: {message!s}", stage=first.stage, error=first.error, message=first.message
+    )
+    if len(failures) == 1:
+        return words
+    return recorded("{first!s} (and {count:d} more)", first=words, count=len(failures) - 1)
 
 
 def _absent_outcome(comparison: Comparison) -> tuple[Status, str]:
     if comparison.missing_baseline:
         return Status.MISSING_BASELINE, comparison.missing_baseline
-    lacking = ", ".join(map(str, comparison.missing)) or "none"
-    surplus = ", ".join(map(str, comparison.unexpected)) or "none"
-    return Status.ERROR, f"the two sides hold different cases: missing {lacking}; unexpected {surplus}"
+    words = recorded(
+        "the two sides hold different cases: missing {missing}; unexpected {unexpected}",
+        missing=listed(comparison.missing) or _NONE,
+        unexpected=listed(comparison.unexpected) or _NONE,
+    )
+    return Status.ERROR, words
 
 
 def _repeat_outcome(comparison: Comparison) -> tuple[Status, str]:
     repetitions = comparison.repetitions
     if not repetitions:
-        return Status.ERROR, "there was nothing to compare"
+        return Status.ERROR, recorded("there was nothing to compare")
     unstable = [each for each in repetitions if each.status is Status.UNSTABLE]
     broken = _broken(comparison)
     if not unstable:
@@ -299,13 +371,22 @@ def _repeat_outcome(comparison: Comparison) -> tuple[Status, str]:
     differing = [pair for pair in comparison.pairs if not pair.identical]
     unjudged = [pair for pair in differing if not _is_judged(pair)]
     if differing and not broken and not unjudged:
-        kept = Status.WITHIN_LIMITS, f"not bit-identical, within the limits: {unstable[0].key}: {unstable[0].pattern}"
-        return _complaint(comparison) or kept
-    no_limit = "; no limit judges what differs" if unjudged and not broken and comparison.limits else ""
-    return worst([Status.UNSTABLE, *(verdict.status for verdict in broken)]), (
-        f"{len(unstable)} of {len(repetitions)} cases are not repeatable; "
-        f"{unstable[0].key}: {unstable[0].pattern}{no_limit}"
-    )
+        kept = recorded(
+            "not bit-identical, within the limits: {key}: {pattern}", key=unstable[0].key, pattern=unstable[0].pattern
+        )
+        return _complaint(comparison) or (Status.WITHIN_LIMITS, kept)
+    words = [
+        recorded(
+            "{count:d} of {total:d} cases are not repeatable; {key}: {pattern}",
+            count=len(unstable),
+            total=len(repetitions),
+            key=unstable[0].key,
+            pattern=unstable[0].pattern,
+        )
+    ]
+    if unjudged and not broken and comparison.limits:
+        words.append(recorded("no limit judges what differs"))
+    return worst([Status.UNSTABLE, *(verdict.status for verdict in broken)]), "; ".join(words)
 
 
 def _is_judged(pair: Pair) -> bool:
@@ -315,29 +396,33 @@ def _is_judged(pair: Pair) -> bool:
 
 
 def _all_same(comparison: Comparison) -> str:
-    runs = _counted({each.runs for each in comparison.repetitions}, "run", "runs")
-    processes = _counted({each.processes for each in comparison.repetitions}, "process", "processes")
-    bound = max(each.bound_95 for each in comparison.repetitions)
-    return (
-        f"every case gave the same bytes in {runs} and {processes}, which excludes, at 95 % confidence, only a rate of "
-        f"differing runs above {bound * 100:.0f} %"
+    runs = {each.runs for each in comparison.repetitions}
+    processes = {each.processes for each in comparison.repetitions}
+    return recorded(
+        "every case gave the same bytes in {runs} and {processes}, which excludes, at 95 % confidence, only a rate of "
+        "differing runs above {rate:.0f} %",
+        runs=recorded("1 run") if runs == {1} else recorded("{counts} runs", counts=_any_of(runs)),
+        processes=recorded("1 process")
+        if processes == {1}
+        else recorded("{counts} processes", counts=_any_of(processes)),
+        rate=100 * max(each.bound_95 for each in comparison.repetitions),
     )
 
 
-def _counted(numbers: set[int], one: str, many: str) -> str:
-    """Numbers in words, such as ``1 run`` or ``2 or 3 runs``."""
-    return " or ".join(map(str, sorted(numbers))) + f" {one if numbers == {1} else many}"
+def _any_of(numbers: set[int]) -> str:
+    return " or ".join(map(str, sorted(numbers)))
 
 
 def _verdict_outcome(comparison: Comparison) -> tuple[Status, str]:
     if complaint := _complaint(comparison):
         return complaint
     if all(pair.identical for pair in comparison.pairs):
-        return Status.IDENTICAL, f"all {len(comparison.pairs)} pairs are equal byte for byte"
+        return Status.IDENTICAL, recorded("all {count:d} pairs are equal byte for byte", count=len(comparison.pairs))
     verdicts = _verdicts(comparison)
     if not verdicts:
-        return Status.SKIPPED, "measured, but no limit judges it"
-    return worst([verdict.status for verdict in verdicts]), f"all {len(verdicts)} limits are kept"
+        return Status.SKIPPED, recorded("measured, but no limit judges it")
+    words = recorded("all {count:d} limits are kept", count=len(verdicts))
+    return worst([verdict.status for verdict in verdicts]), words
 
 
 def _verdicts(comparison: Comparison) -> list[Verdict]:
@@ -360,8 +445,22 @@ def _complaint(comparison: Comparison) -> tuple[Status, str] | None:
     if broken:
         status = worst([verdict.status for verdict in broken])
         worst_one = next(verdict for verdict in broken if verdict.status is status)
-        more = f" and {len(waived)} more waived" if waived else ""
-        return status, f"limits are broken in {len(broken)} of {total} verdicts{more}; {worst_one.message}"
+        of = recorded("{total:d} verdicts", total=total)
+        if waived:
+            of = recorded("{total:d} verdicts and {waived:d} more waived", total=total, waived=len(waived))
+        words = recorded(
+            "limits are broken in {count:d} of {verdicts}; {worst!s}",
+            count=len(broken),
+            verdicts=of,
+            worst=worst_one.message,
+        )
+        return status, words
     if waived:
-        return Status.WAIVED, f"limits are broken and waived in {len(waived)} of {total} verdicts; {waived[0].message}"
+        words = recorded(
+            "limits are broken and waived in {count:d} of {total:d} verdicts; {first!s}",
+            count=len(waived),
+            total=total,
+            first=waived[0].message,
+        )
+        return Status.WAIVED, words
     return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from harness.language import marked, recordable, recorded
 from harness.records import Hint
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _OFFSET_SPREAD = 1
 """Levels, RMS, that the differences may spread around their mean: an offset is the same everywhere, gamma is not."""
 
 _FARTHEST_SHIFT = 2
-_NAMES = ("red", "green", "blue")
+_NAMES = (marked("red"), marked("green"), marked("blue"))
 _TRUNCATED_SHARE = (0.2, 0.8)
 """Share of values, in each quarter of the picture, that truncation changes: half, less where the picture is black."""
 
@@ -89,8 +90,8 @@ def _uneven(actual: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(_error(actual, expected) - actual.shape[0] * actual.shape[1] * np.sum(means * means))
 
 
-def _rms(total: float, pictures: Picture) -> str:
-    return f"{math.sqrt(max(total, 0) / pictures.size):.2f}"
+def _rms(total: float, pictures: Picture) -> float:
+    return math.sqrt(max(total, 0) / pictures.size)
 
 
 # --- the whole picture -----------------------------------------------------------------------------------------------
@@ -100,7 +101,8 @@ def _flat(actual: Picture, expected: Picture) -> Hint | None:
     if np.any(_spread(actual)) or not np.any(_spread(expected)):
         return None
     colour = ", ".join(map(str, actual[0, 0].tolist()))
-    return Hint(name="flat", message=f"looks like a failed picture: every pixel is {colour}, as after NaN or overflow")
+    words = recorded("looks like a failed picture: every pixel is {colour}, as after NaN or overflow", colour=colour)
+    return Hint(name="flat", message=words)
 
 
 def _spread(picture: Picture) -> NDArray[np.float64]:
@@ -114,12 +116,17 @@ def _offset(actual: Picture, expected: Picture) -> Hint | None:
     allowed = min(_COLLAPSED * before, _OFFSET_SPREAD**2 * actual.size)
     if left > allowed:
         return None
-    levels = ", ".join(f"{name} {mean:+.2f}" for name, mean in zip(_NAMES, means, strict=True))
-    return Hint(
-        name="offset",
-        message=f"looks like a constant offset: {levels} levels; without it the RMS error falls from "
-        f"{_rms(before, actual)} to {_rms(left, actual)}",
+    red, green, blue = means
+    words = recorded(
+        "looks like a constant offset: red {red:+.2f}, green {green:+.2f}, blue {blue:+.2f} levels; without it the RMS "
+        "error falls from {before:.2f} to {left:.2f}",
+        red=red,
+        green=green,
+        blue=blue,
+        before=_rms(before, actual),
+        left=_rms(left, actual),
     )
+    return Hint(name="offset", message=words)
 
 
 def _means(picture: NDArray[Any]) -> NDArray[np.float64]:
@@ -132,8 +139,11 @@ def _negative(actual: Picture, expected: Picture) -> Hint | None:
         return None
     return Hint(
         name="negative",
-        message=f"looks like the negative: turned back the RMS error falls from {_rms(before, actual)} to "
-        f"{_rms(left, actual)}",
+        message=recorded(
+            "looks like the negative: turned back the RMS error falls from {before:.2f} to {left:.2f}",
+            before=_rms(before, actual),
+            left=_rms(left, actual),
+        ),
     )
 
 
@@ -143,11 +153,19 @@ def _channels(actual: Picture, expected: Picture) -> Hint | None:
     before = _error(actual, expected)
     if left > _COLLAPSED * _uneven(actual, expected):
         return None
-    held = ", ".join(f"{_NAMES[own]} holds {_NAMES[other]}" for own, other in enumerate(order) if own != other)
+    held = ", ".join(
+        recorded("{channel:s} holds {other:s}", channel=_NAMES[own], other=_NAMES[other])
+        for own, other in enumerate(order)
+        if own != other
+    )
     return Hint(
         name="channels",
-        message=f"looks like swapped channels: {held}; put back the RMS error falls from {_rms(before, actual)} to "
-        f"{_rms(left, actual)}",
+        message=recorded(
+            "looks like swapped channels: {held}; put back the RMS error falls from {before:.2f} to {left:.2f}",
+            held=held,
+            before=_rms(before, actual),
+            left=_rms(left, actual),
+        ),
     )
 
 
@@ -169,13 +187,27 @@ def _shift(actual: Picture, expected: Picture) -> Hint | None:
     left, right, down = min((_error(inner, moved(x, y)), x, y) for x, y in product(steps, steps))
     if not before or left > _COLLAPSED * _uneven(inner, moved(0, 0)):
         return None
-    ways = [(abs(right), "right" if right > 0 else "left"), (abs(down), "down" if down > 0 else "up")]
-    way = " and ".join(f"{count} px {word}" for count, word in ways if count)
-    return Hint(
-        name="shift",
-        message=f"looks like a shift by {way}: moved back the RMS error falls from {_rms(before, inner)} to "
-        f"{_rms(left, inner)}",
+    way = _WAYS[int(np.sign(right)), int(np.sign(down))]
+    words = recorded(
+        "looks like a shift by {way}: moved back the RMS error falls from {before:.2f} to {left:.2f}",
+        way=way.format(across=abs(right), along=abs(down)),
+        before=_rms(before, inner),
+        left=_rms(left, inner),
     )
+    return Hint(name="shift", message=words)
+
+
+_WAYS = {
+    (1, 0): recordable("{across:d} px right"),
+    (-1, 0): recordable("{across:d} px left"),
+    (0, 1): recordable("{along:d} px down"),
+    (0, -1): recordable("{along:d} px up"),
+    (1, 1): recordable("{across:d} px right and {along:d} px down"),
+    (1, -1): recordable("{across:d} px right and {along:d} px up"),
+    (-1, 1): recordable("{across:d} px left and {along:d} px down"),
+    (-1, -1): recordable("{across:d} px left and {along:d} px up"),
+}
+"""Directions by the signs of what is right and down."""
 
 
 def _tone(actual: Picture, expected: Picture) -> Hint | None:
@@ -193,12 +225,17 @@ def _tone(actual: Picture, expected: Picture) -> Hint | None:
         return None
     curve = dict(zip(levels.tolist(), (sums / counts[levels]).tolist(), strict=True))
     shown = (levels[0], levels[len(levels) // 2], levels[-1])
-    points = ", ".join(f"{level} became {curve[int(level)]:.0f}" for level in shown)
-    return Hint(
-        name="tone",
-        message=f"looks like another gamma, range or contrast: {points}; one curve for all pixels lets the RMS error "
-        f"fall from {math.sqrt(before / mine.size):.2f} to {math.sqrt(max(left, 0) / mine.size):.2f}",
+    points = ", ".join(
+        recorded("{level:d} became {found:.0f}", level=level, found=curve[int(level)]) for level in shown
     )
+    words = recorded(
+        "looks like another gamma, range or contrast: {points}; one curve for all pixels lets the RMS error fall from "
+        "{before:.2f} to {left:.2f}",
+        points=points,
+        before=math.sqrt(before / mine.size),
+        left=math.sqrt(max(left, 0) / mine.size),
+    )
+    return Hint(name="tone", message=words)
 
 
 _SAMPLED_SIDE = 256
@@ -219,13 +256,22 @@ def _truncation(actual: Picture, expected: Picture) -> Hint | None:
     shares = [_error(actual[part], expected[part]) / actual[part].size for part in product(rows, columns)]
     if min(shares) < _TRUNCATED_SHARE[0] or max(shares) > _TRUNCATED_SHARE[1]:
         return None
-    side, other = ("actual", "expected") if signed < 0 else ("expected", "actual")
-    return Hint(
-        name="truncation",
-        message=f"looks like truncation on the {side} side where the {other} side rounds: "
-        f"{differing / actual.size:.0%} of the values are one level {'lower' if signed < 0 else 'higher'} and none "
-        f"the other way; signed mean {signed / actual.size:+.2f}",
-    )
+    share, mean = differing / actual.size, signed / actual.size
+    if signed < 0:
+        words = recorded(
+            "looks like truncation on the actual side where the expected side rounds: {share:.0%} of the values are "
+            "one level lower and none the other way; signed mean {mean:+.2f}",
+            share=share,
+            mean=mean,
+        )
+    else:
+        words = recorded(
+            "looks like truncation on the expected side where the actual side rounds: {share:.0%} of the values are "
+            "one level higher and none the other way; signed mean {mean:+.2f}",
+            share=share,
+            mean=mean,
+        )
+    return Hint(name="truncation", message=words)
 
 
 # --- a place in the picture ------------------------------------------------------------------------------------------
@@ -246,14 +292,20 @@ def _border(squares: Plane) -> Hint | None:
         left = _sum(squares[depth:-depth, depth:-depth])
         if left <= _ELSEWHERE * total:
             strips = {
-                "top": squares[:depth].any(axis=0),
-                "bottom": squares[-depth:].any(axis=0),
-                "left": squares[:, :depth].any(axis=1),
-                "right": squares[:, -depth:].any(axis=1),
+                recorded("top"): squares[:depth].any(axis=0),
+                recorded("bottom"): squares[-depth:].any(axis=0),
+                recorded("left"): squares[:, :depth].any(axis=1),
+                recorded("right"): squares[:, -depth:].any(axis=1),
             }
             sides = ", ".join(name for name, differs in strips.items() if 2 * np.count_nonzero(differs) > differs.size)
-            message = f"looks like a broken border: {1 - left / total:.1%} of the squared error lies within {depth} px "
-            return Hint(name="border", message=f"{message}of the edge ({sides})", where=sides) if sides else None
+            words = recorded(
+                "looks like a broken border: {share:.1%} of the squared error lies within {depth:d} px of the edge "
+                "({sides})",
+                share=1 - left / total,
+                depth=depth,
+                sides=sides,
+            )
+            return Hint(name="border", message=words, where=sides) if sides else None
     return None
 
 
@@ -269,7 +321,12 @@ def _one_place(squares: Plane) -> Hint | None:
     height, width = window.shape
     return Hint(
         name="one-place",
-        message=f"looks like damage in one place: {share:.1%} of the squared error lies in {width} x {height} px",
+        message=recorded(
+            "looks like damage in one place: {share:.1%} of the squared error lies in {width:d} x {height:d} px",
+            share=share,
+            width=width,
+            height=height,
+        ),
         where=where,
     )
 
@@ -301,8 +358,13 @@ def _other_picture(actual: Picture, expected: Picture) -> Hint | None:
         return None
     return Hint(
         name="other-picture",
-        message=f"looks like another picture, as from other noise, another seed or prompt: the means of {mine.size} "
-        f"blocks of {block} x {block} px correlate by {correlation:.2f}",
+        message=recorded(
+            "looks like another picture, as from other noise, another seed or prompt: the means of {count:d} blocks of "
+            "{side:d} x {side:d} px correlate by {correlation:.2f}",
+            count=mine.size,
+            side=block,
+            correlation=correlation,
+        ),
     )
 
 

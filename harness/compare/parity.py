@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.compare.intervals import paired_interval, pairs_needed
 from harness.compare.scores import firsts, is_strict, total
+from harness.language import recorded
 from harness.records import NoiseMode, Parity, Scope, Standing, Status, Verdict
 
 if TYPE_CHECKING:
@@ -39,7 +40,12 @@ def parity_verdict(comparison: Comparison, limit: Limit) -> Verdict:
     found = next((each for each in comparison.parities if each.score == limit.metric), None)
     if found is None or found.low is None or found.high is None or found.one_sided:
         why = _why_not(found)
-        message = f"{limit.metric} of the two sides cannot be judged: {why}; allowed: {limit.rule}."
+        message = recorded(
+            "{score:s} of the two sides cannot be judged: {why!s}; allowed: {limit}.",
+            score=limit.metric,
+            why=why,
+            limit=limit.rule,
+        )
         return Verdict(limit=limit, measured=None, status=Status.ERROR, message=message)
     margin = limit.at_most or 0.0
     judged = found.model_copy(update={"margin": margin})
@@ -48,16 +54,18 @@ def parity_verdict(comparison: Comparison, limit: Limit) -> Verdict:
         limit=limit,
         measured=farthest,
         status=Status.WITHIN_LIMITS if farthest < margin else Status.DRIFT,
-        message=f"{_statement(judged, comparison)}; allowed: {limit.rule}.",
+        message=recorded("{found!s}; allowed: {limit}.", found=_statement(judged, comparison), limit=limit.rule),
     )
 
 
 def _why_not(found: Parity | None) -> str:
     if found is None:
-        return "it was not scored on both sides; name it under scores in the scenario and run harness check"
+        return recorded("it was not scored on both sides; name it under scores in the scenario and run harness check")
     if found.one_sided:
-        return f"one side alone has a value for {found.one_sided[0]}"
-    return "no case and seed has a value" if not found.pairs else "its values are not only 0 and 1"
+        return recorded("one side alone has a value for {key}", key=found.one_sided[0])
+    if not found.pairs:
+        return recorded("no case and seed has a value")
+    return recorded("its values are not only 0 and 1")
 
 
 def _parity(comparison: Comparison, mine: ArmScores, theirs: ArmScores, name: str) -> Parity:
@@ -111,31 +119,74 @@ def standing(low: Number | None, high: Number | None, margin: float) -> Standing
 
 def _statement(found: Parity, comparison: Comparison) -> str:
     """The finding in one sentence, with the interval and the number of pairs that it rests on."""
-    sides = f"{found.score} of {comparison.actual.arm} {_percent(found.actual.mean)}, of {comparison.expected.arm} "
-    sides += _percent(found.expected.mean)
-    left_out = len(found.without_value) + len(found.one_sided)
-    notes = [f"{left_out} without a value left out"] if left_out else []
-    if NoiseMode.UNVERIFIED in {comparison.actual.noise, comparison.expected.noise}:
-        notes.append("noise unverified")
+    values = {
+        "score": found.score,
+        "actual": comparison.actual.arm,
+        "mine": _percent(found.actual.mean),
+        "expected": comparison.expected.arm,
+        "theirs": _percent(found.expected.mean),
+    }
+    notes = _notes(found, comparison)
     if found.low is None or found.high is None:
-        why = "no pair has a value" if not found.pairs else "no interval is made of values between 0 and 1"
-        return f"{sides}: equivalence not shown ({'; '.join([why, *notes])})"
-    within = f"within {100 * found.margin:g} point{'s' * (found.margin != _POINT)}"
-    interval = f"90 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}, {found.pairs} pairs"
+        why = recorded("no interval is made of values between 0 and 1")
+        if not found.pairs:
+            why = recorded("no pair has a value")
+        return recorded(
+            "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: equivalence not shown ({notes!s})",
+            **values,
+            notes="; ".join([why, *notes]),
+        )
+    points = 100 * found.margin
+    margin = recorded("1 point") if found.margin == _POINT else recorded("{points:g} points", points=points)
+    interval = recorded(
+        "90 % interval {low:+.2f} to {high:+.2f}, {pairs:d} pairs",
+        low=100 * found.low,
+        high=100 * found.high,
+        pairs=found.pairs,
+    )
     match standing(found.low, found.high, found.margin):
         case Standing.EQUIVALENT:
-            return f"{sides}: equivalent {within} ({'; '.join([interval, *notes])})"
+            return recorded(
+                "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: equivalent within {margin} ({notes!s})",
+                **values,
+                margin=margin,
+                notes="; ".join([interval, *notes]),
+            )
         case Standing.BEYOND:
-            return f"{sides}: not equivalent {within}, the difference is larger ({'; '.join([interval, *notes])})"
+            return recorded(
+                "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: not equivalent within {margin}, the "
+                "difference is larger ({notes!s})",
+                **values,
+                margin=margin,
+                notes="; ".join([interval, *notes]),
+            )
+    return recorded(
+        "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: equivalence within {margin} not shown ({notes!s})",
+        **values,
+        margin=margin,
+        notes="; ".join([interval, _wanted(found), *notes]),
+    )
+
+
+def _wanted(found: Parity) -> str:
+    """How many pairs would have shown equivalence."""
     needed = pairs_needed((found.only_actual + found.only_expected) / found.pairs, found.margin)
-    wanted = f"about {needed} pairs are needed if the two are alike"
     if needed <= found.pairs:
-        wanted = "enough pairs to show it, had the two been alike"
-    return f"{sides}: equivalence {within} not shown ({'; '.join([interval, wanted, *notes])})"
+        return recorded("enough pairs to show it, had the two been alike")
+    return recorded("about {count:d} pairs are needed if the two are alike", count=needed)
+
+
+def _notes(found: Parity, comparison: Comparison) -> list[str]:
+    """What else a reader must know."""
+    left_out = len(found.without_value) + len(found.one_sided)
+    notes = [recorded("{count:d} without a value left out", count=left_out)] if left_out else []
+    if NoiseMode.UNVERIFIED in {comparison.actual.noise, comparison.expected.noise}:
+        notes.append(recorded("noise unverified"))
+    return notes
 
 
 _POINT = 0.01
 
 
 def _percent(share: float | None) -> str:
-    return "without a value" if share is None else f"{100 * share:.1f} %"
+    return recorded("without a value") if share is None else f"{100 * share:.1f} %"

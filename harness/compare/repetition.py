@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.language import recorded
 from harness.records import Outcome, Repetition, Status
 
 if TYPE_CHECKING:
@@ -53,24 +54,37 @@ def _status(samples: list[Sample], outcomes: dict[str, list[Sample]]) -> Status:
 def _pattern(samples: list[Sample], outcomes: dict[str, list[Sample]]) -> str:
     """How the outcomes lie among processes and repeats; the cause is often the axis that separates them."""
     if len(outcomes) == 1:
-        return "all runs gave the same bytes" if len(samples) > 1 else "one run only: nothing was repeated"
-    order = list(outcomes)
-    letters = [order.index(sample.outcome) for sample in samples]
-    pictures = len({members[0].image.digest for members in outcomes.values()})
-    hidden = " although the 8-bit pictures are the same" if pictures == 1 else ""
-    if len(outcomes) == len(samples):
-        return f"every one of {len(samples)} runs gave another outcome{hidden}"
+        if len(samples) > 1:
+            return recorded("all runs gave the same bytes")
+        return recorded("one run only: nothing was repeated")
+    pattern = _lie(samples, list(outcomes))
+    if len({members[0].image.digest for members in outcomes.values()}) > 1:
+        return pattern
+    return recorded("{pattern} although the 8-bit pictures are the same", pattern=pattern)
+
+
+def _lie(samples: list[Sample], outcomes: list[str]) -> str:
+    """The arrangement of several outcomes."""
+    count = len(outcomes)
+    if count == len(samples):
+        return recorded("every one of {runs:d} runs gave another outcome", runs=len(samples))
     if _same_in_each_process(samples):
-        return f"{len(outcomes)} outcomes, each process repeats its own: what differs is the process{hidden}"
+        return recorded("{count:d} outcomes, each process repeats its own: what differs is the process", count=count)
     if _one_turn(samples):
         turn = next(sample for sample in samples if sample.outcome != samples[0].outcome)
-        return (
-            f"{len(outcomes)} outcomes: the result changes within a process, first at {turn.label}, and does not go "
-            f"back{hidden}"
+        return recorded(
+            "{count:d} outcomes: the result changes within a process, first at {sample:s}, and does not go back",
+            count=count,
+            sample=turn.label,
         )
-    if len(outcomes) == _TWO_MODES:
-        return f"2 outcomes, {letters.count(0)} and {letters.count(1)} times, in no order: two modes{hidden}"
-    return f"{len(outcomes)} outcomes in {len(samples)} runs, in no order{hidden}"
+    if count == _TWO_MODES:
+        first = sum(sample.outcome == outcomes[0] for sample in samples)
+        return recorded(
+            "2 outcomes, {first:d} and {second:d} times, in no order: two modes",
+            first=first,
+            second=len(samples) - first,
+        )
+    return recorded("{count:d} outcomes in {runs:d} runs, in no order", count=count, runs=len(samples))
 
 
 def _by_process(samples: list[Sample]) -> list[list[Sample]]:

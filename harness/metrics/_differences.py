@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import ImageError, UndefinedMetric
+from harness.language import recorded
 from harness.metrics._pairs import in_bands, once_for_a_pair
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def require_comparable(actual: NDArray[Any], expected: NDArray[Any]) -> None:
         )
     if actual.dtype.name not in {"uint8", "float16", "float32", "float64"}:
         raise ImageError(f"pictures of type {actual.dtype} have no metric; allowed are uint8 and float16 to float64.")
-    require_finite(actual, expected, of="picture")
+    require_finite(actual, expected, of=recorded("picture"))
 
 
 def require_finite(actual: NDArray[Any], expected: NDArray[Any], *, of: str) -> None:
@@ -67,11 +68,24 @@ def require_finite(actual: NDArray[Any], expected: NDArray[Any], *, of: str) -> 
     Raises:
         UndefinedMetric: there is NaN, infinity or a value beyond float32.
     """
-    problems = [*_odd_values(f"actual {of}", actual), *_odd_values(f"expected {of}", expected)]
-    if problems:
+    both = _odd_values(recorded("actual"), of, actual), _odd_values(recorded("expected"), of, expected)
+    sides = [words for words in both if words]
+    if len(sides) == 1:
         raise UndefinedMetric(
-            f"no value, because of {' and '.join(problems)}. Look at what made them; "
-            "an overflow in half precision is a frequent cause."
+            recorded(
+                "no value, because of {odd}. Look at what made them; an overflow in half precision is a frequent "
+                "cause.",
+                odd=sides[0],
+            )
+        )
+    if sides:
+        raise UndefinedMetric(
+            recorded(
+                "no value, because of {odd} and {others}. Look at what made them; an overflow in half precision is a "
+                "frequent cause.",
+                odd=sides[0],
+                others=sides[1],
+            )
         )
 
 
@@ -82,7 +96,11 @@ def require_range(data_range: float) -> None:
         UndefinedMetric: it is not a positive finite number.
     """
     if not 0 < data_range < np.inf:
-        raise UndefinedMetric(f"no value, because the data range is {data_range}; allowed is a positive finite number.")
+        raise UndefinedMetric(
+            recorded(
+                "no value, because the data range is {range}; allowed is a positive finite number.", range=data_range
+            )
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,14 +206,19 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(np.sum(np.ascontiguousarray(values))) / values.size
 
 
-def _odd_values(which: str, picture: NDArray[Any]) -> list[str]:
+def _odd_values(side: str, of: str, picture: NDArray[Any]) -> str:
+    """How many values no arithmetic can hold, in words; empty where there are none."""
     if picture.dtype == np.uint8:
-        return []
+        return ""
     wide = picture.astype(np.float64)
     counts = {
-        "NaN": int(np.count_nonzero(np.isnan(wide))),
-        "infinite": int(np.count_nonzero(np.isinf(wide))),
-        "larger than float32 holds": int(np.count_nonzero(np.isfinite(wide) & (np.abs(wide) > _LARGEST))),
+        recorded("NaN"): int(np.count_nonzero(np.isnan(wide))),
+        recorded("infinite"): int(np.count_nonzero(np.isinf(wide))),
+        recorded("larger than float32 holds"): int(np.count_nonzero(np.isfinite(wide) & (np.abs(wide) > _LARGEST))),
     }
     words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return [f"{words} among the {picture.size} values of the {which}"] if words else []
+    if not words:
+        return ""
+    return recorded(
+        "{odd} among the {count:d} values of the {side:s} {of:s}", odd=words, count=picture.size, side=side, of=of
+    )

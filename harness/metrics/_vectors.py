@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import ImageError
+from harness.language import recorded
 from harness.metrics._differences import require_finite
 from harness.metrics._pairs import once_for_a_pair
 
@@ -36,7 +37,7 @@ def vectors(actual: NDArray[Any], expected: NDArray[Any]) -> tuple[Doubles, Doub
         raise ImageError(f"arrays of type {actual.dtype} have no metric; allowed are float16 to float64.")
     if not actual.size:
         raise ImageError(f"arrays of shape {list(actual.shape)} have no values, so they have no metric.")
-    require_finite(actual, expected, of="latents")
+    require_finite(actual, expected, of=recorded("latents"))
     wide = [each.astype(np.float64).ravel() for each in (actual, expected)]
     for values in wide:
         values.flags.writeable = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import UndefinedMetric
+from harness.language import recorded
 from harness.metrics._differences import require_comparable, require_range
 from harness.metrics._pairs import in_bands, once_for_a_pair
 
@@ -86,8 +87,13 @@ def similarity(actual: NDArray[Any], expected: NDArray[Any], data_range: float) 
     height, width, channels = actual.shape
     if min(height, width) < WINDOW:
         raise UndefinedMetric(
-            f"no value, because the picture is {width} x {height} pixels and the window {WINDOW} x {WINDOW}; "
-            "make larger pictures or use a metric without a window."
+            recorded(
+                "no value, because the picture is {width:d} x {height:d} pixels and the window {window:d} x "
+                "{window:d}; make larger pictures or use a metric without a window.",
+                width=width,
+                height=height,
+                window=WINDOW,
+            )
         )
     from harness.metrics import _kernels
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
 from harness.errors import UndefinedMetric
+from harness.language import recorded
 from harness.metrics._vectors import length, vectors
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     if not all(lengths):
         if not any(lengths):
             return Measured(value=0.0)
-        raise UndefinedMetric("no value, because every value of one side is zero and has no direction.")
+        raise UndefinedMetric(recorded("no value, because every value of one side is zero and has no direction."))
     apart = mine / lengths[0] - theirs / lengths[1]
     return Measured(value=math.fsum((apart * apart).tolist()) / 2)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
+from harness.language import recorded
 from harness.metrics._differences import CHANNELS, differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNIT = "pixel units"
+UNIT = recorded("pixel units")
 BETTER: Literal["higher", "lower"] = "lower"
 IDENTICAL = 0.0
 SPEC = "max_abs_diff:all-values"
@@ -34,8 +35,8 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     del data_range  # given in the picture's own units
     found = differences(actual, expected)
     row, column, channel = found.place
-    where = f"x={column} y={row} channel={CHANNELS[channel]}" if found.largest else ""
-    return Measured(value=found.largest, where=where)
+    where = recorded("x={x:d} y={y:d} channel={channel:s}", x=column, y=row, channel=CHANNELS[channel])
+    return Measured(value=found.largest, where=where if found.largest else "")
 
 
 def rounding_floor(step: float) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
+from harness.language import recorded
 from harness.metrics._differences import differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNIT = "pixel units"
+UNIT = recorded("pixel units")
 BETTER: Literal["higher", "lower"] = "lower"
 IDENTICAL = 0.0
 SPEC = "mean_abs_diff:all-values"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
+from harness.language import recorded
 from harness.metrics._differences import differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNIT = "pixel units²"
+UNIT = recorded("pixel units²")
 BETTER: Literal["higher", "lower"] = "lower"
 IDENTICAL = 0.0
 SPEC = "mse:all-values"

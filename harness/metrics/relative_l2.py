@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
 from harness.errors import UndefinedMetric
+from harness.language import recorded
 from harness.metrics._vectors import length, vectors
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     if not difference:
         return Measured(value=0.0)
     if not (scale := length(theirs)):
-        raise UndefinedMetric("no value, because every value of the expected side is zero.")
+        raise UndefinedMetric(recorded("no value, because every value of the expected side is zero."))
     return Measured(value=difference / scale)
 
 

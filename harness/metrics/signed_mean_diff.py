@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
+from harness.language import recorded
 from harness.metrics._differences import CHANNELS, differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNIT = "pixel units"
+UNIT = recorded("pixel units")
 BETTER: Literal["higher", "lower"] = "lower"
 """Of the magnitude: nearer to zero is better, and limits judge the distance from zero."""
 IDENTICAL = 0.0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from harness.contracts import Measured, Subject
+from harness.language import recorded
 from harness.metrics._windows import MAP_SPEC, RADIUS, STEP, TILE, similarity
 
 if TYPE_CHECKING:
@@ -38,10 +39,9 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     found = similarity(actual, expected, data_range)
     row, column = np.unravel_index(int(np.argmin(found.tiles)), found.tiles.shape)
     height, width, _ = actual.shape
-    across = _in_picture(found.lefts[column], width)
-    return Measured(
-        value=float(found.tiles[row, column]), where=f"tile x={across} y={_in_picture(found.tops[row], height)}"
-    )
+    across, down = _in_picture(found.lefts[column], width), _in_picture(found.tops[row], height)
+    place = recorded("tile x={x:s} y={y:s}", x=across, y=down)
+    return Measured(value=float(found.tiles[row, column]), where=place)
 
 
 def _in_picture(start: int, length: int) -> str:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from harness.contracts import Measured, Subject
+from harness.language import recorded
 from harness.metrics._differences import BLOCK, CHANNELS, differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNIT = "pixel units"
+UNIT = recorded("pixel units")
 BETTER: Literal["higher", "lower"] = "lower"
 IDENTICAL = 0.0
 SPEC = f"worst_block_diff:block{BLOCK}-grid-cut-at-the-edge:mean-abs-of-all-channels"
@@ -40,7 +41,7 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     means = sums / (len(CHANNELS) * np.outer(_sides(height), _sides(width)))
     row, column = (int(each) for each in np.unravel_index(int(np.argmax(means)), means.shape))
     worst = float(means[row, column])
-    place = f"block x={_extent(column, width)} y={_extent(row, height)}"
+    place = recorded("block x={x:s} y={y:s}", x=_extent(column, width), y=_extent(row, height))
     return Measured(value=worst, parts={"median": float(np.median(means))}, where=place if worst else "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Subject
+from harness.language import recorded
 from harness.metrics._differences import differences
 from harness.metrics._pairs import in_bands
 
@@ -17,7 +18,7 @@ WINDOW = 32
 TOLERANCE = 8
 """Levels a channel may differ before its pixel counts: more than rounding and what follows from it moves one."""
 
-UNIT = "pixels"
+UNIT = recorded("pixels")
 BETTER: Literal["higher", "lower"] = "lower"
 IDENTICAL = 0.0
 SPEC = f"worst_window_count:window{WINDOW}-sliding:any-channel-over-{TOLERANCE}"
@@ -54,4 +55,5 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
 
     bands = in_bands(look, pixels.shape[0] - height + 1)
     count, top, left = max(bands, key=lambda band: band[0])  # of equal ones the first, which is the highest
-    return Measured(value=float(count), where=f"window x={left}..{left + width - 1} y={top}..{top + height - 1}")
+    across, down = f"{left}..{left + width - 1}", f"{top}..{top + height - 1}"
+    return Measured(value=float(count), where=recorded("window x={x:s} y={y:s}", x=across, y=down))
