@@ -168,13 +168,14 @@ def _own_words(sentence: str) -> tuple[str, ...]:
 
 
 _NUMBER = r"[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|inf|nan)%?"
+_QUANTITY = f"{_NUMBER}(?: [^\\W\\d]\\S*){{0,2}}"
 _ONE_SENTENCE = f"(?:(?!{_BETWEEN}).)+?"
 
 
 def _pattern(sentence: str) -> re.Pattern[str]:
     r"""What a sentence looks like with any values, none of which has a semicolon, unless it is marked ``!s``.
 
-    A value with ``:s`` is one word, one with another format is a number.
+    A value with ``:s`` is one word, with ``:g`` a number that may have a unit, with another format a number.
 
     >>> _pattern("{key}: {count:d} runs").fullmatch("sky/7: 2 runs").groupdict()
     {'key': 'sky/7', 'count': '2'}
@@ -187,7 +188,7 @@ def _pattern(sentence: str) -> re.Pattern[str]:
     for own, name, form, conversion in Formatter().parse(sentence):
         text += re.escape(own)
         if name:
-            value = {"": ".+?" if conversion else _ONE_SENTENCE, "s": r"\S+"}.get(form or "", _NUMBER)
+            value = {"": ".+?" if conversion else _ONE_SENTENCE, "s": r"\S+", "g": _QUANTITY}.get(form or "", _NUMBER)
             text += f"(?P={name})" if name in named else f"(?P<{name}>{value})"
             named.add(name)
     return re.compile(text, re.DOTALL)
@@ -204,15 +205,16 @@ def _as_sentence(code: str, text: str) -> str:
         values = sentence.values(text)
         if values is not None:
             said = {name: _recognised(code, value) for name, value in values.items()}
-            return _without_formats(sentence.translation).format(**said)
+            return _without_formats(sentence.translation).format(**said).replace("。；", "；")
     return ""
 
 
 def _in_parts(code: str, text: str) -> str:
     """A text in which sentences or words stand one after another, nothing where they do not."""
     if _BETWEEN in text:
-        first, rest = _first_sentence(code, text)
-        return f"{_recognised(code, first).removesuffix('。')}；{_recognised(code, rest)}"
+        parts = _first_sentence(code, text)
+        first, rest = (_recognised(code, part) for part in parts)
+        return f"{first.removesuffix('。')}；{rest}" if (first, rest) != parts else ""
     if quantity := re.fullmatch(f"({_NUMBER}) (.+)", text):
         return f"{quantity[1]} {_recognised(code, quantity[2])}"
     words = text.split(", ")

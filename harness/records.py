@@ -321,18 +321,18 @@ class Evidence(Record):
 
 
 _RULES = {
-    ("image", "at_least"): recordable("{metric:s} at least {value}"),
-    ("image", "at_most"): recordable("{metric:s} at most {value}"),
-    ("image", "equals"): recordable("{metric:s} equals {value}"),
-    ("float_image", "at_least"): recordable("{metric:s} of the float output at least {value}"),
-    ("float_image", "at_most"): recordable("{metric:s} of the float output at most {value}"),
-    ("float_image", "equals"): recordable("{metric:s} of the float output equals {value}"),
-    ("latents", "at_least"): recordable("{metric:s} of the latents at least {value}"),
-    ("latents", "at_most"): recordable("{metric:s} of the latents at most {value}"),
-    ("latents", "equals"): recordable("{metric:s} of the latents equals {value}"),
-    ("conversion", "at_least"): recordable("{metric:s} of the conversion to 8 bits at least {value}"),
-    ("conversion", "at_most"): recordable("{metric:s} of the conversion to 8 bits at most {value}"),
-    ("conversion", "equals"): recordable("{metric:s} of the conversion to 8 bits equals {value}"),
+    ("image", "at_least"): recordable("{metric:s} at least {value:g}"),
+    ("image", "at_most"): recordable("{metric:s} at most {value:g}"),
+    ("image", "equals"): recordable("{metric:s} equals {value:g}"),
+    ("float_image", "at_least"): recordable("{metric:s} of the float output at least {value:g}"),
+    ("float_image", "at_most"): recordable("{metric:s} of the float output at most {value:g}"),
+    ("float_image", "equals"): recordable("{metric:s} of the float output equals {value:g}"),
+    ("latents", "at_least"): recordable("{metric:s} of the latents at least {value:g}"),
+    ("latents", "at_most"): recordable("{metric:s} of the latents at most {value:g}"),
+    ("latents", "equals"): recordable("{metric:s} of the latents equals {value:g}"),
+    ("conversion", "at_least"): recordable("{metric:s} of the conversion to 8 bits at least {value:g}"),
+    ("conversion", "at_most"): recordable("{metric:s} of the conversion to 8 bits at most {value:g}"),
+    ("conversion", "equals"): recordable("{metric:s} of the conversion to 8 bits equals {value:g}"),
 }
 """A limit in words, by subject and bound."""
 
@@ -391,16 +391,16 @@ class Limit(Record):
         """The limit in words, such as ``psnr_db at least 40``."""
         bounds = {"at_least": self.at_least, "at_most": self.at_most, "equals": self.equals}
         bound, value = next((bound, value) for bound, value in bounds.items() if value is not None)
-        rule = _RULES[self.subject, bound].format(metric=self.metric, value=f"{value:g}")
+        rule = _RULES[self.subject, bound].format(metric=self.metric, value=value)
         return recorded("dual_ratio to {arm:s} of {rule}", arm=self.ratio_to, rule=rule) if self.ratio_to else rule
 
     @property
     def holds_for(self) -> str:
         """Where the limit holds in words, such as ``device npu, arm cpu``; empty when it holds everywhere."""
         if self.device and self.arm:
-            return recorded("device {device}, arm {arm:s}", device=self.device, arm=self.arm)
+            return recorded("device {device:s}, arm {arm:s}", device=self.device, arm=self.arm)
         if self.device:
-            return recorded("device {device}", device=self.device)
+            return recorded("device {device:s}", device=self.device)
         return recorded("arm {arm:s}", arm=self.arm) if self.arm else ""
 
 

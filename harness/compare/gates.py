@@ -401,16 +401,25 @@ def _all_same(comparison: Comparison) -> str:
     return recorded(
         "every case gave the same bytes in {runs} and {processes}, which excludes, at 95 % confidence, only a rate of "
         "differing runs above {rate:.0f} %",
-        runs=recorded("1 run") if runs == {1} else recorded("{counts} runs", counts=_any_of(runs)),
-        processes=recorded("1 process")
-        if processes == {1}
-        else recorded("{counts} processes", counts=_any_of(processes)),
+        runs=_runs(runs),
+        processes=_processes(processes),
         rate=100 * max(each.bound_95 for each in comparison.repetitions),
     )
 
 
-def _any_of(numbers: set[int]) -> str:
-    return " or ".join(map(str, sorted(numbers)))
+def _runs(numbers: set[int]) -> str:
+    """Numbers of runs in words, such as ``1 run`` or ``2 or 3 runs``."""
+    *others, most = sorted(numbers)
+    if others:
+        return recorded("{others} or {most:d} runs", others=" or ".join(map(str, others)), most=most)
+    return recorded("1 run") if most == 1 else recorded("{count:d} runs", count=most)
+
+
+def _processes(numbers: set[int]) -> str:
+    *others, most = sorted(numbers)
+    if others:
+        return recorded("{others} or {most:d} processes", others=" or ".join(map(str, others)), most=most)
+    return recorded("1 process") if most == 1 else recorded("{count:d} processes", count=most)
 
 
 def _verdict_outcome(comparison: Comparison) -> tuple[Status, str]:
