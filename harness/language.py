@@ -2,7 +2,8 @@
 
 ``say`` and ``many`` give a sentence in the spoken language. What goes into a record is ``recorded`` in English,
 whatever is spoken, so that records are the same everywhere; ``translated`` knows such a sentence again and says it in
-the spoken language. ``marked`` only shows that a text is in the catalogues, for words that stand in a module's table.
+the spoken language. ``marked`` only shows that a text is in the catalogues, for words that stand in a module's table,
+and ``recordable`` does the same for tables of sentences that go into records.
 
 Catalogues are ``catalogues/LANGUAGE/*.po``; which file a sentence stands in is of no matter, and those of ``recorded``
 stand in ``recorded.po``. Numbers, names and digests are values in braces, the same in every language.

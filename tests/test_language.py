@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import doctest
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,26 +9,37 @@ from harness import language
 from harness.errors import UnknownName
 from harness.language import LANGUAGES, TAGS, many, marked, recorded, say, spoken, translated
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 FAKE = {
     "{made} of {planned} planned": "计划 {planned}，完成 {made}",
     "{count} runs": "{count} 次运行",
     "plain": "普通",
+    "green": "绿",
 }
 RECORDS = {
     "the prompt of case {case} differs": "用例 {case} 的提示词不同",
     "{key}: the noise differs": "{key}：噪声不同",
     "limits are broken in {broken} of {total} verdicts; {worst}": "{total} 项判定中 {broken} 项超出限值；{worst}",
     "{key}: {value:.3g} is too large": "{key}：{value:.3g} 过大",
+    "{name:s} at most {value:g}": "{name:s} 不高于 {value:g}",
+    "{sentence!s} Waived: {reason!s}": "{sentence}（豁免：{reason}）",
+    "red": "红",
+    "levels": "级",
 }
 
 
 @pytest.fixture
-def catalogues(monkeypatch: pytest.MonkeyPatch) -> None:
+def catalogues(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Catalogues of the tests' own in the place of the real ones."""
     monkeypatch.setattr(language, "_catalogue", lambda code: FAKE | RECORDS if code == "zh" else {})
     monkeypatch.setattr(language, "_read", lambda *_: RECORDS)
-    for cached in (language._sentences, language._recognised):
-        cached.cache_clear()
+    language._sentences.cache_clear()
+    language._recognised.cache_clear()
+    yield
+    language._sentences.cache_clear()
+    language._recognised.cache_clear()
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
@@ -77,6 +89,19 @@ def test_an_unknown_language_is_refused_with_those_there_are() -> None:
         ),
         ("RuntimeError: {no} sentence of ours", "RuntimeError: {no} sentence of ours"),
         ("the prompt of case {braces} differs", "用例 {braces} 的提示词不同"),
+        ("mse at most 4", "mse 不高于 4"),
+        ("mse at most 4 levels", "mse 不高于 4 级"),
+        ("mse at most as wanted", "mse at most as wanted"),
+        ("the mse at most 4", "the mse at most 4"),
+        ("a: the noise differs; kept Waived: no; not yet", "a：噪声不同；kept（豁免：no; not yet）"),
+        ("a: the noise differs; b: the noise differs Waived: plain", "a：噪声不同；b：噪声不同（豁免：普通）"),
+        ("nobody knows this; nor that", "nobody knows this; nor that"),
+        ("nobody knows this; plain", "nobody knows this；普通"),
+        ("red, green", "红、绿"),
+        ("red, mauve", "red, mauve"),
+        ("3.5 levels", "3.5 级"),
+        ("arm: plain", "arm：普通"),
+        ("arm: unknown", "arm: unknown"),
     ],
 )
 def test_a_sentence_of_a_record_is_known_again(text: str, said: str) -> None:
