@@ -1,4 +1,7 @@
-"""The report as Markdown: plain tables, no HTML, readable as it is."""
+"""The report as Markdown: plain tables, no HTML, readable as it is.
+
+It stays below 60,000 bytes, which people can read and forges show whole; a longer one is shortened and says so.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.render import _release
 from harness.render._sections import document
+from harness.render._shortened import shortened
 from harness.render._templates import fill
 
 if TYPE_CHECKING:
@@ -13,18 +17,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.records import Release, Report
+    from harness.render._document import Document
 
 FILE_NAME = "report.md"
+MOST_BYTES = 60_000
+"""Size in UTF-8 below which every page is."""
 
 
 def render(report: Report, *, folder: Path) -> str:
     """Text of the report; pictures are left out, so ``folder`` is not read."""
     del folder
-    return fill("report.md.j2", document=document(report)).rstrip() + "\n"
+    return _page(shortened(document(report), fits=_fits))
 
 
 def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
     """Text of the report of a release, without the values of every pair; ``folders`` are not read."""
     del folders
     found = _release.document(release, FILE_NAME, places={}, details=False)
+    return _page(shortened(found, fits=_fits))
+
+
+def _page(found: Document) -> str:
     return fill("report.md.j2", document=found).rstrip() + "\n"
+
+
+def _fits(found: Document) -> bool:
+    return len(_page(found).encode()) < MOST_BYTES

@@ -113,8 +113,8 @@ def _section(title: str, lines: list[str], room_bytes: int) -> str:
         text += f"| {' | '.join(headings)} |\n| :--- | :--- | :--- | :--- |\n" + "".join(kept)
     if left_out := len(lines) - len(kept):
         said = many(
-            "{count} row of {total} left out for want of room; junit.xml and report.md of this job have all.",
-            "{count} rows of {total} left out for want of room; junit.xml and report.md of this job have all.",
+            "{count} row of {total} left out for want of room; junit.xml and index.html of this job have all.",
+            "{count} rows of {total} left out for want of room; junit.xml and index.html of this job have all.",
             left_out,
             total=len(lines),
         )

@@ -460,7 +460,7 @@ def test_json_is_strict(sample: tuple[Report, Path]) -> None:
     json.loads(rendered("json", *sample), parse_constant=refuse)
 
 
-@pytest.mark.parametrize("name", ["html", "junit", "markdown"])
+@pytest.mark.parametrize("name", ["html", "junit"])
 def test_every_case_of_a_large_report_is_named(name: str, tmp_path: Path) -> None:
     text = rendered(name, sample_reports.many(tmp_path, 150), tmp_path)
     assert [case for case in range(150) if f"case-{case:04}" not in text] == []

@@ -78,7 +78,9 @@ def test_a_summary_is_cut_below_one_mebibyte_and_says_what_is_left_out(
     (table,) = markdown_tables(text)
     shown = len(table) - 2
     assert 0 < shown < 200
-    assert f"{200 - shown} rows of 200 left out for want of room; junit.xml and report.md of this job have all." in text
+    assert (
+        f"{200 - shown} rows of 200 left out for want of room; junit.xml and index.html of this job have all." in text
+    )
 
 
 def test_failures_are_cut_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
