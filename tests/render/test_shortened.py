@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.records import Report
-    from harness.render._document import Table
+    from harness.render._document import Block, Table
 
 ARMS = ("candidate", "second", "third")
 
@@ -161,7 +161,7 @@ def wide(columns: int, rows: int, *, bad: Iterable[int] = (), title: str = "wide
 
 def most_extreme() -> Iterator[Section]:
     for index in range(20):
-        blocks = [
+        blocks: list[Block] = [
             *(wide(60, 20, title=f"table {index} {number}") for number in range(10)),
             Bullets(("b" * 2_000,) * 120),
             Paragraph("p" * 5_000),
