@@ -298,13 +298,11 @@ def _against(release: Release, kind: str, nothing: str, *, details: bool) -> Ite
         if found:
             said = True
             yield from _compared(job, found, details=details)
-    if not said:
-        asked = [each for each in release.missing if each.arm and _asks(release, each.scenario, each.arm, kind)]
+    asked = [each for each in release.missing if each.arm and _asks(release, each.scenario, each.arm, kind)]
+    if asked:
+        yield Bullets(tuple(_titled(say("MISSING"), words.names([each.scenario, each.arm or ""])) for each in asked))
+    elif not said:
         yield Paragraph(nothing)
-        if asked:
-            yield Bullets(
-                tuple(_titled(say("MISSING"), words.names([each.scenario, each.arm or ""])) for each in asked)
-            )
 
 
 def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -> Iterator[Block]:

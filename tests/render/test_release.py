@@ -202,6 +202,39 @@ def test_capabilities_are_the_aggregates_cell_by_cell(release: Release, texts: d
         assert any(row[3:] == [value.replace("|", "\\|"), place] for row in found), (value, place)
 
 
+def section(text: str, title: str) -> str:
+    """A part of a Markdown text, up to the next heading of any level."""
+    return re.split(r"\n#+ ", text.partition(f"{title}\n")[2])[0]
+
+
+def test_a_gpu_that_nobody_asked_for_is_not_missing_and_one_that_was_is(
+    release: Release, texts: dict[tuple[str, str], str]
+) -> None:
+    text = texts["en", "markdown"]
+    assert section(text, "4.3 Against a GPU baseline").strip().startswith("No scenario of this release asks for a GPU")
+    never = release.scenarios[-1]
+    cuda = [arm.model_copy(update={"device": "cuda"}) for arm in never.arms]
+    asked = release.model_copy(update={"scenarios": [*release.scenarios[:-1], never.model_copy(update={"arms": cuda})]})
+    found = section(rendered_release("markdown", asked), "4.3 Against a GPU baseline")
+    assert found.split() == ["-", "MISSING:", "never,", "candidate", "-", "MISSING:", "never,", "cpu-fp32"]
+
+
+def test_a_warning_that_is_known_to_be_harmless_is_named_with_its_run(release: Release) -> None:
+    title = "Warnings that are known to be harmless"
+    job = release.jobs[0]
+    line = "Warning: The /toolkit/set_env.sh owner does not match the current owner."
+    run = job.report.runs[0].model_copy(update={"log_tail": line})
+    report = job.report.model_copy(update={"runs": [run, *job.report.runs[1:]]})
+    warned = release.model_copy(update={"jobs": [job.model_copy(update={"report": report})]})
+    assert f"| `{run.id}` | `owner does not match` |" in section(rendered_release("markdown", warned), title)
+    assert section(rendered_release("markdown", release), title).strip() == "None of them stands in the logs."
+
+
+def rendered_release(form: str, release: Release) -> str:
+    renderer: Any = plugins.load("render", form)
+    return str(renderer.render_release(release, folders={}))
+
+
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
