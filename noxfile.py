@@ -25,6 +25,9 @@ SCENARIOS = ["scenarios/tiny-t2i.yaml", "scenarios/tiny-edit.yaml"]
 BASELINE_SCENARIO = ROOT / "scenarios" / "tiny-baseline.yaml"
 STORY = ROOT / ".nox" / "story"
 """Where the sessions compare and gate keep runs and baselines until the next time."""
+RELEASE_RUNS = ROOT / ".nox" / "report"
+"""Where the session report keeps its runs until the next time."""
+NPU_SCENARIO = "scenarios/tiny-npu.yaml"
 CHECKED = ["harness", "tests", "bench", "training", "noxfile.py"]
 TORCH_NPU = ROOT / ".nox" / "torch_npu"
 """Folder of its own: beside torch, torch_npu would be loaded by every ``import torch`` of the other sessions."""
@@ -136,7 +139,39 @@ def kills(session: nox.Session) -> None:
 def npu(session: nox.Session) -> None:
     """Run the NPU tests with the real torch_npu on simulated Ascend cards; needs a C compiler, and no CANN."""
     require_simulation()
-    variables = {
+    suite = ["tests/npu", "tests/laws/test_backend_laws.py"]
+    words = ["-m", "pytest", *suite, "--numprocesses=auto", "--dist=worksteal", *session.posargs]
+    python(session, *words, **simulated_cards())
+
+
+def require_simulation() -> None:
+    """Stop with exit code 3 where the cards cannot be simulated: a suite that did not run is not green."""
+    if reason := why_no_simulation():
+        sys.stderr.write(f"The NPU tests cannot run here: {reason}.\n")
+        raise SystemExit(3)
+
+
+def why_no_simulation() -> str:
+    """Why cards cannot be simulated here; empty where they can."""
+    if "isolated" not in shared:
+        return "they need the tested set of packages; run them without --no-venv"
+    if not any(map(shutil.which, [os.environ.get("CC", "cc").split()[0], "gcc", "clang"])):
+        return "a C compiler builds the simulated cards, and there is no cc, gcc or clang; install gcc, or set CC"
+    return ""
+
+
+def why_no_wheel() -> str:
+    """Why torch_npu is not there and cannot be had; empty where it is."""
+    try:
+        torch_npu()
+    except SystemExit:
+        return "pip has no wheel of torch_npu for this machine"
+    return ""
+
+
+def simulated_cards() -> dict[str, str]:
+    """Variables under which the real torch_npu finds two simulated cards."""
+    return {
         # The stand-in for CANN comes first: Python runs its sitecustomize before anything can import torch.
         "PYTHONPATH": os.pathsep.join(map(str, [ROOT / "tests" / "ascend_sim" / "site", torch_npu(), ROOT])),
         "ASCEND_SIM_DEVICES": "2",
@@ -145,21 +180,23 @@ def npu(session: nox.Session) -> None:
         "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
         **ONE_THREAD,
     }
-    suite = ["tests/npu", "tests/laws/test_backend_laws.py"]
-    words = ["-m", "pytest", *suite, "--numprocesses=auto", "--dist=worksteal", *session.posargs]
-    python(session, *words, **variables)
 
 
-def require_simulation() -> None:
-    """Stop with exit code 3 where the cards cannot be simulated: a suite that did not run is not green."""
-    reason = ""
-    if "isolated" not in shared:
-        reason = "they need the tested set of packages; run them without --no-venv"
-    elif not any(map(shutil.which, [os.environ.get("CC", "cc").split()[0], "gcc", "clang"])):
-        reason = "a C compiler builds the simulated cards, and there is no cc, gcc or clang; install gcc, or set CC"
-    if reason:
-        sys.stderr.write(f"The NPU tests cannot run here: {reason}.\n")
-        raise SystemExit(3)
+@nox.session(venv_backend="none", requires=["environment"])
+def report(session: nox.Session) -> None:
+    """Run every capability of the embedded model, and simulated cards, and make the report of a release: -- NAME."""
+    name = (*session.posargs, "example")[0]
+    shutil.rmtree(RELEASE_RUNS, ignore_errors=True)
+    scenarios = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "scenarios" / "release").glob("*.yaml"))]
+    runs = ["--runs-dir", str(RELEASE_RUNS)]
+    python(session, "-m", "harness", "check", *scenarios, *runs, **ONE_THREAD)
+    if reason := why_no_simulation() or why_no_wheel():
+        session.warn(f"{NPU_SCENARIO} is MISSING in the report: {reason}")
+    else:
+        python(session, "-m", "harness", "check", NPU_SCENARIO, *runs, **simulated_cards())
+    words = ["-m", "harness", "release", name, *scenarios, NPU_SCENARIO, *runs]
+    # What is MISSING is as bad as a run that failed, in the exit code too.
+    ends_in(session, 3 if reason else 0, *words)
 
 
 def torch_npu() -> Path:

@@ -14,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import noxfile
+from harness.records import Task
 from tests.command_line import ROOT, Ended, environment, job_folder
 
 if TYPE_CHECKING:
@@ -153,3 +154,27 @@ def test_without_a_wheel_the_npu_tests_end_with_pips_code(tmp_path: Path, monkey
         noxfile.torch_npu()
     assert left.value.code not in {0, None}
     assert not (tmp_path / "torch_npu" / "installed.txt").exists()
+
+
+# --- the report of a release -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("simulated", "code"), [(True, 0), (False, 3)])
+def test_the_report_takes_simulated_cards_where_they_are_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, simulated: bool, code: int
+) -> None:
+    monkeypatch.setattr(noxfile, "RELEASE_RUNS", tmp_path / "runs")
+    monkeypatch.setattr(noxfile, "why_no_simulation", lambda: "" if simulated else "no compiler")
+    monkeypatch.setattr(noxfile, "why_no_wheel", lambda: "")
+    monkeypatch.setattr(noxfile, "simulated_cards", lambda: {"ASCEND_SIM_DEVICES": "2"})
+    calls: list[tuple[int, tuple[str, ...]]] = []
+    monkeypatch.setattr(noxfile, "ends_in", lambda _, expected, *words, **__: calls.append((expected, words)))
+    warnings: list[str] = []
+    noxfile.report.func(SimpleNamespace(posargs=["r2"], warn=warnings.append))
+    checked = [words for _, words in calls if words[2] == "check"]
+    (expected, released), capabilities = calls[-1], checked[0][3:-2]
+    assert len(capabilities) == len(Task)
+    assert (expected, released[2:4]) == (code, ("release", "r2"))
+    assert released[4:-2] == (*capabilities, noxfile.NPU_SCENARIO)
+    assert (len(checked) == 2) == simulated
+    assert warnings == ([] if simulated else ["scenarios/tiny-npu.yaml is MISSING in the report: no compiler"])

@@ -106,7 +106,7 @@ def test_an_entry_that_others_refer_to_is_not_dropped() -> None:
         replace_entries(text, "limits", drop=[0], add=[NEW])
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "scenarios").glob("*.yaml")), ids=lambda path: str(path.stem))
+@pytest.mark.parametrize("path", sorted((ROOT / "scenarios").rglob("*.yaml")), ids=lambda path: str(path.stem))
 def test_every_shipped_scenario_can_be_edited(path: Any) -> None:
     text = path.read_text(encoding="utf-8")
     limits = loaded(text)["limits"]
