@@ -146,6 +146,17 @@ def worst_pair(pairs: Iterable[Pair], metric: str, subject: str) -> tuple[Pair, 
     return max(found, key=lambda each: _badness(each[1]), default=None)
 
 
+def _worst_pairs(pairs: Iterable[Pair]) -> dict[tuple[str, str], tuple[Pair, Measurement]]:
+    """The same for every metric and subject, in one pass."""
+    found: dict[tuple[str, str], tuple[Pair, Measurement]] = {}
+    for pair in pairs:
+        for measurement in pair.measurements:
+            kind = (measurement.metric, str(measurement.subject))
+            if kind not in found or _badness(measurement) > _badness(found[kind][1]):
+                found[kind] = (pair, measurement)
+    return found
+
+
 def _badness(measurement: Measurement) -> float:
     if measurement.value is None or math.isnan(measurement.value):
         return math.inf
@@ -253,7 +264,8 @@ def measures(report: Report, comparisons: Sequence[Comparison]) -> Table:
     found = _metrics(comparisons) or [(metric, "image") for metric in words.METRICS]
     single = [_worst_of_all(comparison) is not None for comparison in comparisons]
     places = {id(comparison): not alone for comparison, alone in zip(comparisons, single, strict=True)}
-    metrics: list[_Row] = [(words.metric_name(*each), _worst_value(*each, places=places)) for each in found]
+    worst = {id(comparison): _worst_pairs(comparison.pairs) for comparison in comparisons}
+    metrics: list[_Row] = [(words.metric_name(*each), _worst_value(each, worst, places)) for each in found]
     # The note's own order: MSE, largest and mean difference, identical, PSNR; then what it lacked.
     before = sum(each in {("mse", "image"), ("max_abs_diff", "image"), ("mean_abs_diff", "image")} for each in found)
     rows = [*metrics[:before], identical[0], *metrics[before:], *identical[1:]]
@@ -268,14 +280,18 @@ def measures(report: Report, comparisons: Sequence[Comparison]) -> Table:
     )
 
 
-def _worst_value(metric: str, subject: str, *, places: Mapping[int, bool]) -> Callable[[Report, Comparison], str]:
+def _worst_value(
+    kind: tuple[str, str],
+    worst: Mapping[int, Mapping[tuple[str, str], tuple[Pair, Measurement]]],
+    places: Mapping[int, bool],
+) -> Callable[[Report, Comparison], str]:
     def value(_report: Report, comparison: Comparison) -> str:
-        found = worst_pair(comparison.pairs, metric, subject)
+        found = worst[id(comparison)].get(kind)
         if found is None:
             return say(words.NOT_MEASURED)
         pair, measurement = found
         text = words.measured(measurement, unit=True)
-        if all(_value(other, metric, subject) == measurement.value for other in comparison.pairs):
+        if all(_value(other, *kind) == measurement.value for other in comparison.pairs):
             return text
         if not places[id(comparison)]:
             return words.with_remark(text, translated(measurement.where))
@@ -286,10 +302,9 @@ def _worst_value(metric: str, subject: str, *, places: Mapping[int, bool]) -> Ca
 
 def _worst_of_all(comparison: Comparison) -> Pair | None:
     """The one pair that has the worst value of every metric that differs at all; None when there is no such pair."""
-    found = [worst_pair(comparison.pairs, *each) for each in _metrics([comparison])]
     unlike = {
         (str(pair.key), pair.actual, pair.expected): pair
-        for pair, measurement in filter(None, found)
+        for pair, measurement in _worst_pairs(comparison.pairs).values()
         if any(
             _value(other, measurement.metric, measurement.subject) != measurement.value for other in comparison.pairs
         )
@@ -316,7 +331,7 @@ def _places(comparisons: Sequence[Comparison]) -> str:
 
 def _value(pair: Pair, metric: str, subject: str) -> float | None:
     for measurement in pair.measurements:
-        if (measurement.metric, measurement.subject) == (metric, subject):
+        if measurement.metric == metric and measurement.subject == subject:
             return measurement.value
     return None
 
@@ -556,13 +571,14 @@ def _pair_label(pairs: Sequence[Pair]) -> str:
 
 def _pair_row(pairs: Sequence[Pair], metrics: Sequence[str], subject: str) -> list[Cell]:
     pair = pairs[0]
+    measured = {(each.metric, str(each.subject)): each for each in pair.measurements}
     return [
         code(pair.key.case),
         figure(pair.key.seed),
         plain(_pair_label(pairs)),
         plain(words.yes_or_no(pair.identical)),
         *([_appearance_cell(pair)] if subject == "image" else []),
-        *(_value_cell(pair, metric, subject) for metric in metrics),
+        *(_value_cell(pair, measured.get((metric, subject))) for metric in metrics),
     ]
 
 
@@ -570,14 +586,13 @@ def _appearance_cell(pair: Pair) -> Cell:
     return plain(translated(pair.appearance.words) if pair.appearance else say(words.NOT_MEASURED))
 
 
-def _value_cell(pair: Pair, metric: str, subject: str) -> Cell:
-    found = worst_pair([pair], metric, subject)
-    if found is None:
+def _value_cell(pair: Pair, measurement: Measurement | None) -> Cell:
+    if measurement is None:
         return plain(say(words.NOT_MEASURED))
-    text = words.measured(found[1], unit=False)
-    if pair.identical or not found[1].where:
+    text = words.measured(measurement, unit=False)
+    if pair.identical or not measurement.where:
         return figure(text)
-    return figure(say("{value} at {place}", value=text, place=translated(found[1].where)))
+    return figure(say("{value} at {place}", value=text, place=translated(measurement.where)))
 
 
 def definitions(report: Report) -> Table:
