@@ -180,7 +180,7 @@ def _judged(report: Report, comparison: Comparison) -> Iterator[Block]:
 def _sentence(report: Report, message: str) -> str:
     """A message of a record with a stop last; as it was recorded, which is in English, also with a capital first."""
     said = own_words(report.scenario, message)
-    stopped = said.endswith((".", "!", "?", "。"))
+    stopped = said.endswith((".", "!", "?", "。", "。）"))
     if said == message:
         return clean(said[:1].upper() + said[1:] + ("" if stopped else "."))
     return clean(said if stopped else say("{sentence}.", sentence=said))
