@@ -148,6 +148,8 @@ class _Sentence(NamedTuple):
     own: tuple[str, ...]
     """Its own words, between the values."""
     pattern: re.Pattern[str]
+    names: frozenset[str]
+    """Values that are names, such as those of arms, and stay as they are even where a catalogue has the word."""
     translation: str
 
     def values(self, text: str) -> dict[str, str] | None:
@@ -161,7 +163,12 @@ def _sentences(code: str) -> list[_Sentence]:
     """How sentences of records are known again, those with the most words of their own first."""
     translations = _read(code, _RECORDED) if _RECORDED in _files(code) else {}
     ordered = sorted(translations, key=lambda sentence: (-len("".join(_own_words(sentence))), sentence))
-    return [_Sentence(_own_words(each), _pattern(each), translations[each]) for each in ordered]
+    return [_Sentence(_own_words(each), _pattern(each), _names(each), translations[each]) for each in ordered]
+
+
+def _names(sentence: str) -> frozenset[str]:
+    fields = Formatter().parse(sentence)
+    return frozenset(name for _, name, form, conversion in fields if name and form == "s" and not conversion)
 
 
 def _own_words(sentence: str) -> tuple[str, ...]:
@@ -176,7 +183,8 @@ _ONE_SENTENCE = f"(?:(?!{_BETWEEN}).)+?"
 def _pattern(sentence: str) -> re.Pattern[str]:
     r"""What a sentence looks like with any values, none of which has a semicolon, unless it is marked ``!s``.
 
-    A value with ``:s`` is one word, with ``:g`` a number that may have a unit, with another format a number.
+    A value with ``:s`` is a name, with ``!s:s`` another word, with ``:g`` a number that may have a unit, with another
+    format a number.
 
     >>> _pattern("{key}: {count:d} runs").fullmatch("sky/7: 2 runs").groupdict()
     {'key': 'sky/7', 'count': '2'}
@@ -205,7 +213,9 @@ def _as_sentence(code: str, text: str) -> str:
     for sentence in _sentences(code):
         values = sentence.values(text)
         if values is not None:
-            said = {name: _recognised(code, value) for name, value in values.items()}
+            said = {
+                name: value if name in sentence.names else _recognised(code, value) for name, value in values.items()
+            }
             return _without_formats(sentence.translation).format(**said).replace("。；", "；")
     return ""
 

@@ -25,6 +25,7 @@ RECORDS = {
     "{key}: {value:.3g} is too large": "{key}：{value:.3g} 过大",
     "{name:s} at most {value:g}": "{name:s} 不高于 {value:g}",
     "{sentence!s} Waived: {reason!s}": "{sentence}（豁免：{reason}）",
+    "{colour!s:s} is missing": "缺少{colour:s}",
     "red": "红",
     "levels": "级",
 }
@@ -108,3 +109,10 @@ def test_a_sentence_of_a_record_is_known_again(text: str, said: str) -> None:
     assert translated(text) == text
     with spoken("zh"):
         assert translated(text) == said
+
+
+@pytest.mark.usefixtures("catalogues")
+def test_a_name_stays_as_it_is_even_where_a_catalogue_has_the_word() -> None:
+    with spoken("zh"):
+        assert translated("red at most 40") == "red 不高于 40"
+        assert translated("red is missing") == "缺少红"

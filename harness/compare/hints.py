@@ -154,7 +154,7 @@ def _channels(actual: Picture, expected: Picture) -> Hint | None:
     if left > _COLLAPSED * _uneven(actual, expected):
         return None
     held = ", ".join(
-        recorded("{channel:s} holds {other:s}", channel=_NAMES[own], other=_NAMES[other])
+        recorded("{channel!s:s} holds {other!s:s}", channel=_NAMES[own], other=_NAMES[other])
         for own, other in enumerate(order)
         if own != other
     )

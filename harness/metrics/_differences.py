@@ -220,5 +220,5 @@ def _odd_values(side: str, of: str, picture: NDArray[Any]) -> str:
     if not words:
         return ""
     return recorded(
-        "{odd} among the {count:d} values of the {side:s} {of:s}", odd=words, count=picture.size, side=side, of=of
+        "{odd} among the {count:d} values of the {side!s:s} {of!s:s}", odd=words, count=picture.size, side=side, of=of
     )

@@ -226,6 +226,11 @@ def test_ids_links_and_digests_are_the_same(read: Reading, code: str) -> None:
     assert pages[1].tags == pages[0].tags
 
 
+def test_an_arm_keeps_its_name_in_sentences_where_the_name_is_a_word_too() -> None:
+    page = Page(reading("judged_and_scored").texts["zh", "html"]).text
+    assert "shapes_prompt_score：candidate 为 50.0 %，cpu-fp32 为 100.0 %" in page
+
+
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_a_page_says_which_language_it_is_in(read: Reading, code: str) -> None:
     assert f'<html lang="{TAGS[code]}">' in read.texts[code, "html"]
