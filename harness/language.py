@@ -163,7 +163,10 @@ def _sentences(code: str) -> list[_Sentence]:
     """How sentences of records are known again, those with the most words of their own first."""
     translations = _read(code, _RECORDED) if _RECORDED in _files(code) else {}
     ordered = sorted(translations, key=lambda sentence: (-len("".join(_own_words(sentence))), sentence))
-    return [_Sentence(_own_words(each), _pattern(each), _names(each), translations[each]) for each in ordered]
+    return [
+        _Sentence(_own_words(each.removesuffix(".")), _pattern(each), _names(each), translations[each])
+        for each in ordered
+    ]
 
 
 def _names(sentence: str) -> frozenset[str]:
@@ -184,7 +187,7 @@ def _pattern(sentence: str) -> re.Pattern[str]:
     r"""What a sentence looks like with any values, none of which has a semicolon, unless it is marked ``!s``.
 
     A value with ``:s`` is a name, with ``!s:s`` another word, with ``:g`` a number that may have a unit, with another
-    format a number.
+    format a number. The full stop at the end is left out where records join sentences by a semicolon.
 
     >>> _pattern("{key}: {count:d} runs").fullmatch("sky/7: 2 runs").groupdict()
     {'key': 'sky/7', 'count': '2'}
@@ -200,6 +203,8 @@ def _pattern(sentence: str) -> re.Pattern[str]:
             value = {"": ".+?" if conversion else _ONE_SENTENCE, "s": r"\S+", "g": _QUANTITY}.get(form or "", _NUMBER)
             text += f"(?P={name})" if name in named else f"(?P<{name}>{value})"
             named.add(name)
+    if sentence.endswith("."):
+        text += "?"
     return re.compile(text, re.DOTALL)
 
 

@@ -358,7 +358,7 @@ def _sentences(comparison: Comparison) -> list[str]:
     ]
     complete = found == comparison.message and sys.stdout.isatty()  # a log has it in one line, to be searched
     sentences = [] if passed or complete else [comparison.message]
-    sentences += [each for each in rest if each not in said]
+    sentences += [each for each in rest if each.removesuffix(".") not in said]
     sentences += [f"note: {notice}" for notice in comparison.notices]
     if comparison.actual.simulated or comparison.expected.simulated:
         sentences.append("SIMULATED DEVICE, no evidence about real hardware")

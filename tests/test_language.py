@@ -26,6 +26,7 @@ RECORDS = {
     "{name:s} at most {value:g}": "{name:s} 不高于 {value:g}",
     "{sentence!s} Waived: {reason!s}": "{sentence}（豁免：{reason}）",
     "{colour!s:s} is missing": "缺少{colour:s}",
+    "{key}: worse than {limit}.": "{key}：差于 {limit}。",
     "red": "红",
     "levels": "级",
 }
@@ -98,6 +99,8 @@ def test_an_unknown_language_is_refused_with_those_there_are() -> None:
         ("a: the noise differs; b: the noise differs Waived: plain", "a：噪声不同；b：噪声不同（豁免：普通）"),
         ("nobody knows this; nor that", "nobody knows this; nor that"),
         ("nobody knows this; plain", "nobody knows this；普通"),
+        ("a: worse than 4.", "a：差于 4。"),
+        ("limits are broken in 1 of 3 verdicts; a: worse than 4; plain", "3 项判定中 1 项超出限值；a：差于 4；普通"),
         ("red, green", "红、绿"),
         ("red, mauve", "red, mauve"),
         ("3.5 levels", "3.5 级"),

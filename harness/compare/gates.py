@@ -51,7 +51,8 @@ def judge(
         }
     )
     outcome, message = _outcome(judged)
-    message = "; ".join([message, *judged.notes])
+    *rest, last = message, *judged.notes
+    message = "; ".join([*(each.removesuffix(".") for each in rest), last])
     return judged.model_copy(update={"outcome": outcome, "message": message, "notices": _notices(judged)})
 
 

@@ -169,6 +169,14 @@ def test_a_broken_limit_reaches_the_message_of_the_comparison(drifted: Compariso
     assert "9 pixel units at x=8 y=4 channel=r; allowed: max_abs_diff at most 8" in judged.message
 
 
+def test_sentences_of_a_message_are_joined_without_full_stops_between_them(drifted: Comparison) -> None:
+    wanted = [against("max_abs_diff", at_most=8)]
+    alone = judge(drifted, wanted).message
+    assert alone.endswith("at most 8 pixel units."), "a planted full stop"
+    noted = judge(drifted.model_copy(update={"notes": ["noise unverified.", "another torch."]}), wanted).message
+    assert noted == f"{alone.removesuffix('.')}; noise unverified; another torch."
+
+
 def test_kept_limits_of_different_bytes_are_within_limits_not_identical(drifted: Comparison) -> None:
     judged = judge(drifted, [against("max_abs_diff", at_most=9), against("psnr_db", at_least=40)])
     assert [verdict.status for pair in judged.pairs for verdict in pair.verdicts] == [Status.WITHIN_LIMITS] * 2
