@@ -160,9 +160,9 @@ class _Sentence(NamedTuple):
 
 @cache
 def _sentences(code: str) -> list[_Sentence]:
-    """How sentences of records are known again, those with the most words of their own first."""
+    """How sentences of records are known again: what stands behind another sentence first, then by their own words."""
     translations = _read(code, _RECORDED) if _RECORDED in _files(code) else {}
-    ordered = sorted(translations, key=lambda sentence: (-len("".join(_own_words(sentence))), sentence))
+    ordered = sorted(translations, key=lambda each: (not _is_behind(each), -len("".join(_own_words(each))), each))
     return [
         _Sentence(_own_words(each.removesuffix(".")), _pattern(each), _names(each), translations[each])
         for each in ordered
@@ -176,6 +176,16 @@ def _names(sentence: str) -> frozenset[str]:
 
 def _own_words(sentence: str) -> tuple[str, ...]:
     return tuple(text for text, *_ in Formatter().parse(sentence))
+
+
+def _is_behind(sentence: str) -> bool:
+    """Whether a sentence begins with another one, and the stop of that one ends it.
+
+    >>> _is_behind("{message!s} Waived by {owner}"), _is_behind("{found!s}; allowed: {limit}.")
+    (True, False)
+    """
+    own, _, _, conversion = next(iter(Formatter().parse(sentence)), ("", None, None, None))
+    return not own and conversion is not None and _BETWEEN not in "".join(_own_words(sentence))
 
 
 _NUMBER = r"[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|inf|nan)%?"

@@ -301,7 +301,10 @@ def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
     value = f"{math.nan if measurement.value is None else measurement.value:.6g}{unit}"
     expected = pair.expected
     if pair.accepted:
-        expected = recorded("{sample:s}, accepted outcome {accepted}", sample=pair.expected, accepted=pair.accepted)
+        number, _, count = pair.accepted.partition(" of ")
+        expected = recorded(
+            "{sample:s}, accepted outcome {number:s} of {count:s}", sample=pair.expected, number=number, count=count
+        )
     if not measurement.where:
         return recorded(
             "{key}, {actual:s} against {expected}: {value}; allowed: {limit}.",
