@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ENGLISH = re.compile(r"[A-Za-z]{2,}(?:[ ,]+[A-Za-z]{2,}){2}")
 """Three words in a row; names and abbreviations stand alone or in pairs."""
-OTHERS = sorted(set(sample_reports.BUILDERS) - {"hostile", "npu"})
+OTHERS = sorted(set(sample_reports.BUILDERS) - {"hostile"})
 """Reports whose free texts are not English on purpose."""
 
 
