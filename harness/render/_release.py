@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from harness.records import Aggregate, CaseKey, Comparison, Release, ReleasedJob, Report
     from harness.render._document import Block, Cell
 
-_LOG_LINES = 30
+_LOG_LINES, _FEW_LOG_LINES = 30, 8
 _MOST_ROWS = 12
 """Rows of a table of pairs where not all are shown."""
 _HARMLESS = {
@@ -57,7 +57,7 @@ def document(
     """Everything the report of a release says, in reading order.
 
     ``plain_name`` is the file's name in the first language, ``places`` where a page shows its cases; ``details`` adds
-    the values of every pair.
+    the values of every pair, and those of float output and latents.
     """
     return Document(
         title=say("{name}: accuracy report of a release", name=release.name),
@@ -82,7 +82,7 @@ def _sections(release: Release, places: Mapping[tuple[str, CaseKey], str], *, de
     yield Section("environment", say("2. Environment"), tuple(_alike(release, _environment)))
     yield Section("reproduce", say("3. How to reproduce"), tuple(_reproduce(release)))
     yield Section("accuracy", say("4. Accuracy"), tuple(_accuracy(release, details=details)))
-    yield Section("evidence", say("5. Evidence"), tuple(_evidence(release)))
+    yield Section("evidence", say("5. Evidence"), tuple(_evidence(release, details=details)))
     yield Section("limits", say("6. Limits, waivers, and what was not measured"), tuple(_limits(release)))
     yield Section("links", say("7. Files and records"), tuple(_links(release)))
 
@@ -255,7 +255,7 @@ def _accuracy(release: Release, *, details: bool) -> Iterator[Block]:
         yield Heading(f"4.{number} {say(title)}")
         yield from _against(release, kind, say(nothing), details=details)
     yield Heading(f"4.{len(_KINDS) + 2} {say('By capability')}")
-    yield from _capabilities(release)
+    yield from _capabilities(release, details=details)
 
 
 _KINDS = (
@@ -285,7 +285,7 @@ def _repeats(release: Release, *, details: bool) -> Iterator[Block]:
             yield Paragraph(say("{job}: no repeats were compared.", job=job.name))
             continue
         measures = replace(tables.measures(job.report, found), title=job.name)
-        yield measures if details else replace(measures, note="")
+        yield measures if details else replace(_of_pictures(measures, found), note="")
         yield _runs(found)
         if details:
             yield from (replace(tables.repeat_cases(job.report, each), fold=True, open=False) for each in found)
@@ -307,7 +307,8 @@ def _against(release: Release, kind: str, nothing: str, *, details: bool) -> Ite
 
 def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -> Iterator[Block]:
     if any(each.pairs for each in found):
-        yield replace(tables.measures(job.report, found), title=job.name)
+        measures = replace(tables.measures(job.report, found), title=job.name)
+        yield measures if details else _of_pictures(measures, found)
         yield _runs(found)
     for sentence in references.read_together(found):
         yield Paragraph(clean(sentence))
@@ -324,6 +325,18 @@ def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -
         yield from judgements.waived(job.report, each)
         yield from judgements.ratios(each)
         yield from _pairs(job, each) if details else _worst_pairs(job, each)
+
+
+def _of_pictures(measures: Table, found: Sequence[Comparison]) -> Table:
+    """The rows about the 8-bit picture, where those about float output, latents and conversion would take its room."""
+    others = {
+        words.metric_name(each.metric, each.subject)
+        for comparison in found
+        for pair in comparison.pairs
+        for each in pair.measurements
+        if each.subject != "image"
+    }
+    return replace(measures, rows=tuple(row for row in measures.rows if row[0].text not in others))
 
 
 def _pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
@@ -381,9 +394,9 @@ _TASKS = {
 """What capabilities are called."""
 
 
-def _capabilities(release: Release) -> Iterator[Block]:
+def _capabilities(release: Release, *, details: bool) -> Iterator[Block]:
     groups: dict[tuple[object, ...], list[Aggregate]] = {}
-    for each in release.aggregates:
+    for each in (each for each in release.aggregates if details or each.subject == "image"):
         arms = (each.task, each.arm, each.against, each.device, each.against_device, each.dtype, each.against_dtype)
         groups.setdefault(arms, []).append(each)
     yield from (_capability(group) for group in groups.values())
@@ -438,7 +451,7 @@ def _value(value: float | None, unit: str) -> str:
 # --- evidence --------------------------------------------------------------------------------------------------------
 
 
-def _evidence(release: Release) -> Iterator[Block]:
+def _evidence(release: Release, *, details: bool) -> Iterator[Block]:
     for title, build in (
         (say("Device allocation"), circumstances.allocation),
         (say("Performance"), circumstances.performance),
@@ -448,11 +461,12 @@ def _evidence(release: Release) -> Iterator[Block]:
             shown = build(job.report)
             if shown.rows:
                 yield replace(shown, title=job.name)
+    lines = _LOG_LINES if details else _FEW_LOG_LINES
     yield Heading(say("Log excerpt"))
     for job in release.jobs:
         for run in job.report.runs:
             if run.log_tail.strip():
-                last = "\n".join(clean(run.log_tail).strip("\n").splitlines()[-_LOG_LINES:])
+                last = "\n".join(clean(run.log_tail).strip("\n").splitlines()[-lines:])
                 yield Listing(last, say("Last lines of {arm}, run {id}", arm=run.plan.arm.name, id=run.id))
     if not any(run.log_tail.strip() for job in release.jobs for run in job.report.runs):
         yield Paragraph(say("The workers wrote no log."))
