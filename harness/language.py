@@ -249,7 +249,7 @@ def _in_parts(code: str, text: str) -> str:
         return "、".join(said_words)
     name, _, rest = text.partition(": ")
     said = _recognised(code, rest) if rest else ""
-    return f"{_recognised(code, name)}：{said}" if said != rest else ""
+    return f"{name}：{said}" if said != rest else ""
 
 
 def _first_sentence(code: str, text: str) -> tuple[str, str]:

@@ -259,6 +259,21 @@ def test_what_cannot_be_calibrated_is_refused_with_words(
     assert message in ended.err
 
 
+def test_limits_whose_reason_is_translated_are_not_replaced_behind_the_translation(
+    run_harness: RunHarness, tmp_path: Path
+) -> None:
+    path = tmp_path / "port.yaml"
+    reason = "Measured once, on something else altogether."
+    assert reason in TEXT
+    path.write_text(f"{TEXT.rstrip()}\ntranslations:\n  zh:\n    {reason}: 实测\n", encoding="utf-8")
+    before = path.read_bytes()
+    ended = run_harness("calibrate", path, "--write")
+    assert ended.code == 2, ended.out + ended.err
+    assert "its reason is translated" in ended.err
+    assert path.read_bytes() == before
+    assert not (tmp_path / "runs").exists(), "nothing was measured"
+
+
 # --- limits without evidence -----------------------------------------------------------------------------------------
 
 

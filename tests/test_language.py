@@ -89,6 +89,7 @@ def test_an_unknown_language_is_refused_with_those_there_are() -> None:
             "the prompt of case a differs; the prompt of case b differs",
             "用例 a 的提示词不同；用例 b 的提示词不同",
         ),
+        ("candidate: the prompt of case sky differs", "candidate：用例 sky 的提示词不同"),
         ("RuntimeError: {no} sentence of ours", "RuntimeError: {no} sentence of ours"),
         ("the prompt of case {braces} differs", "用例 {braces} 的提示词不同"),
         ("mse at most 4", "mse 不高于 4"),

@@ -63,6 +63,7 @@ def calibrate(path: Path, arm_name: str | None, *, write: bool, runs_folder: Pat
     arm = _calibrated_arm(question.scenario, arm_name)
     if write:
         require_block_list(_text(path), "limits")
+        _refuse_translated(question.scenario, arm)
     selection = Selection(arms=[arm.name], runs_folder=runs_folder)
     plans = _calibration_plans(scenario.for_calibration(question), arm)
     command = command_of("calibrate", question, selection)
@@ -74,7 +75,7 @@ def calibrate(path: Path, arm_name: str | None, *, write: bool, runs_folder: Pat
         calibration = _calibration(question, arm, stored)
         store.save(calibration, folder / CALIBRATION_FILE)
     if write and not calibration.missed:
-        _write_limits(question, calibration)
+        _write_limits(question, arm, calibration)
     return Calibrated(folder=folder, calibration=calibration, written=write and not calibration.missed)
 
 
@@ -203,14 +204,31 @@ def _calibration(question: LoadedScenario, arm: Arm, stored: Mapping[FloorSource
     )
 
 
-def _write_limits(question: LoadedScenario, calibration: Calibration) -> None:
-    """Put proposed limits into a scenario file in the place of those with evidence for the same arm."""
-    arm = calibration.limits[0].arm
-    owned = [
+def _owned(asked: Scenario, arm: Arm) -> list[int]:
+    """Places of the limits that a calibration of an arm replaces."""
+    return [
         index
-        for index, limit in enumerate(question.scenario.limits)
-        if limit.evidence is not None and limit.scope is Scope.REFERENCE and limit.arm in {None, arm}
+        for index, limit in enumerate(asked.limits)
+        if limit.evidence is not None and limit.scope is Scope.REFERENCE and limit.arm in {None, arm.name}
     ]
+
+
+def _refuse_translated(asked: Scenario, arm: Arm) -> None:
+    """Stop before anything is measured where a translation would be left over by the limits that are replaced."""
+    owned = _owned(asked, arm)
+    kept = {limit.reason for index, limit in enumerate(asked.limits) if index not in owned}
+    for index in owned:
+        reason = asked.limits[index].reason
+        if reason not in kept and any(reason in words for words in asked.translations.values()):
+            raise UsageError(
+                f"limits[{index}] would be replaced, but its reason is translated, and the translation would be left "
+                "over; take it out of 'translations' first, or calibrate without --write."
+            )
+
+
+def _write_limits(question: LoadedScenario, arm: Arm, calibration: Calibration) -> None:
+    """Put proposed limits into a scenario file in the place of those with evidence for the same arm."""
+    owned = _owned(question.scenario, arm)
     added = [limit.model_dump(mode="json", exclude_none=True) for limit in calibration.limits]
     edited = replace_entries(_text(question.path), "limits", drop=owned, add=added)
     write_atomically(question.path, edited.encode("utf-8"))

@@ -225,7 +225,8 @@ def _model(report: Report) -> list[Block]:
 
 def _environment(report: Report) -> list[Block]:
     switches = circumstances.switches(report)
-    return [circumstances.environment(report), *([switches] if switches.rows else [])]
+    folded = replace(switches, open=False)
+    return [circumstances.environment(report), *([folded] if switches.rows else [])]
 
 
 def _reproduce(release: Release) -> Iterator[Block]:

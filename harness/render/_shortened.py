@@ -80,7 +80,7 @@ def _within(document: Document, room: Room) -> Document:
         title=_cut(document.title, room),
         summary=_cut(document.summary, room),
         reasons=tuple(_items(document.reasons, room)),
-        marks=tuple(replace(mark, text=_cut(mark.text, room)) for mark in document.marks),
+        marks=tuple(replace(mark, text=_cut(mark.text, _ROOMS[0][0])) for mark in document.marks),
         sections=_begun_with(notice, sections),
     )
 
