@@ -25,7 +25,9 @@ from tests.render.readers import Page, markdown_tables, outside_fences
 from tests.render.test_languages import digests, foreign, left_in_english, other_numbers, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from harness.records import Report
 
 FOR_PEOPLE = ["html", "markdown"]
 MISSING_REASON = "no job answers this <script>alert(1)</script> | `scenario`"
@@ -41,11 +43,13 @@ BUILDERS = {
 }
 
 
-def release_of(folder: Path) -> tuple[Release, dict[str, Path]]:
+def release_of(
+    folder: Path, builders: Mapping[str, Callable[[Path], Report]] = BUILDERS
+) -> tuple[Release, dict[str, Path]]:
     """A release with one job of each kind, and one scenario that was never run."""
-    folders = {f"20260101T000000Z_{name}": folder / name for name in BUILDERS}
+    folders = {job: folder / job for job in (f"20260101T000000Z_{name}" for name in builders)}
     reports = []
-    for job, (name, build) in zip(folders, BUILDERS.items(), strict=True):
+    for job, (name, build) in zip(folders, builders.items(), strict=True):
         folders[job].mkdir()
         reports.append(ReleasedJob(job=job, report=named(build(folders[job]), name, job)))
     never = reports[0].report.scenario.model_copy(update={"name": "never"})
