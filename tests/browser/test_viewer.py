@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.language import LANGUAGES, spoken
+from tests.browser.complaints import CUT, UNDECODED, WIDTHS, complaints
 from tests.render import many_cases, sample_reports
 from tests.render.readers import rendered
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from tests.browser.chromium import Chromium
 
 SAMPLES = list(sample_reports.BUILDERS)
-WIDTHS = (390, 1280)
 VIEWS = {
     "1": ("all", {"actual", "expected", "difference"}),
     "2": ("actual", {"actual"}),
@@ -37,24 +37,6 @@ SHOWN = """
   return parts.filter(part => pair.querySelector("." + part)?.getClientRects().length);
 })(%s)
 """
-CUT = """
-[...document.querySelectorAll("body *")].filter(each => {
-  const style = getComputedStyle(each);
-  const cuts = style.overflowX === "hidden" || style.overflowX === "clip";
-  const text = [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim());
-  const wide = each.getClientRects().length && each.getBoundingClientRect().right > innerWidth + 1;
-  const scrolls = each.closest(".scroll, pre");
-  return (wide && !scrolls) || (cuts && text && each.scrollWidth > each.clientWidth + 1);
-}).map(each => each.outerHTML.slice(0, 80))
-"""
-"""Elements that reach beyond the window, or whose text is cut off."""
-UNDECODED = """
-Promise.all([...document.images].map(each => {
-  each.loading = "eager";
-  return each.decode().then(() => [], () => [each.alt]);
-})).then(found => found.flat())
-"""
-"""Pictures that are none."""
 
 
 def written(builder: str, folder: Path, language: str = "en") -> Path:
@@ -99,15 +81,6 @@ def pressed(browser: Chromium) -> list[str]:
 def status(browser: Chromium) -> str:
     found: str = browser.value("document.querySelector('.keys [role=status]').textContent")
     return found
-
-
-def complaints(browser: Chromium, page: Path) -> list[str]:
-    """Everything the browser logged, and every address but the page's own that it asked for."""
-    asked = [each["request"]["url"] for each in browser.events("Network.requestWillBeSent")]
-    found = [url for url in asked if url != page.as_uri() and not url.startswith("data:")]
-    found += [each["entry"]["text"] for each in browser.events("Log.entryAdded")]
-    found += [str(each["exceptionDetails"]) for each in browser.events("Runtime.exceptionThrown")]
-    return found + [str(each["args"]) for each in browser.events("Runtime.consoleAPICalled")]
 
 
 # --- views -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,75 @@
+"""The report of a release as Chromium shows it: the matrix, its links, both languages, every sign."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.language import LANGUAGES
+from tests.browser.complaints import CUT, UNDECODED, WIDTHS, WITHOUT_GLYPH, complaints
+from tests.render.test_golden import made
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.browser.chromium import Chromium
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the stored release, in both languages."""
+    folder = tmp_path_factory.mktemp("release") / "report"
+    made(folder)
+    return folder
+
+
+@pytest.fixture(params=LANGUAGES)
+def page(folder: Path, request: pytest.FixtureRequest) -> Path:
+    """The page in each language."""
+    return folder / {"en": "index.html", "zh": "index.zh.html"}[request.param]
+
+
+def test_the_page_fits_its_window_fetches_nothing_and_logs_nothing(browser: Chromium, page: Path) -> None:
+    for width in WIDTHS:
+        for scheme in ("light", "dark"):
+            browser.open(page, width=width, prefers_color_scheme=scheme)
+            assert browser.value("document.documentElement.scrollWidth") <= width
+            assert browser.value(CUT) == []
+            assert complaints(browser, page) == []
+    assert browser.value(UNDECODED) == []
+
+
+def test_what_is_missing_is_red_in_the_matrix(browser: Chromium, page: Path) -> None:
+    browser.open(page)
+    words = {"index.html": "MISSING", "index.zh.html": "缺失"}[page.name]
+    found = browser.value("[...document.querySelectorAll('#matrix td .chip.bad')].map(each => each.textContent)")
+    assert sum(words in each for each in found) >= 3
+
+
+def test_a_cell_of_the_matrix_leads_to_its_case(browser: Chromium, page: Path) -> None:
+    browser.open(page)
+    browser.value("document.querySelector('#matrix td a[href^=\"#\"]').click()")
+    assert browser.value("document.querySelector(location.hash)?.classList.contains('case')") is True
+
+
+def test_every_language_leads_to_the_other(browser: Chromium, folder: Path) -> None:
+    for name, other in (("index.html", "index.zh.html"), ("index.zh.html", "index.html")):
+        browser.open(folder / name)
+        assert browser.value("[...document.querySelectorAll('.languages a')].map(each => each.pathname)") == [
+            str(folder / other)
+        ]
+
+
+@pytest.mark.skipif(
+    not shutil.which("fc-list")
+    or not subprocess.run(["fc-list", ":lang=zh", "file"], capture_output=True, check=False).stdout,
+    reason="there is no font with Chinese signs; on Debian: apt-get install fonts-noto-cjk",
+)
+def test_there_is_a_glyph_for_every_sign(browser: Chromium, page: Path) -> None:
+    browser.open(page)
+    assert browser.value(WITHOUT_GLYPH) == []
+    browser.value("document.querySelector('h1').append('\\ue123')")
+    assert browser.value(WITHOUT_GLYPH) == ["\ue123"]
