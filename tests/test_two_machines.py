@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -33,8 +34,8 @@ class Machine:
 
     def write(self, **changes: Any) -> None:
         """Put the scenario there; keywords replace its fields."""
-        with (self.folder / FILE).open("w", encoding="utf-8") as stream:
-            YAML(typ="safe").dump({**SCENARIO, **changes}, stream)
+        text = json.dumps({**SCENARIO, **changes}, indent=1)  # what is JSON is YAML too
+        (self.folder / FILE).write_text(text, encoding="utf-8")
 
     def give(self, *words: str | Path) -> Ended:
         """Give a command there."""

@@ -18,7 +18,10 @@ CUT = """
   const text = [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim());
   const wide = each.getClientRects().length && each.getBoundingClientRect().right > innerWidth + 1;
   const scrolls = each.closest(".scroll, pre");
-  return (wide && !scrolls) || (cuts && text && each.scrollWidth > each.clientWidth + 1);
+  const frame = each.matches("svg text") && each.ownerSVGElement.getBoundingClientRect();
+  const box = each.getBoundingClientRect();
+  const outside = frame && box.width && (box.left < frame.left - 1 || box.right > frame.right + 1);
+  return outside || (wide && !scrolls) || (cuts && text && each.scrollWidth > each.clientWidth + 1);
 }).map(each => each.outerHTML.slice(0, 80))
 """
 """Elements that reach beyond the window, or whose text is cut off."""
