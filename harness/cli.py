@@ -317,6 +317,8 @@ def release(
     if verify:
         for problem in (found := releasing.verify_release(out / name)):
             say(f"{out / name}: {problem}")
+        if not found:
+            say(f"{out / name}: every file is as its manifest says")
         raise typer.Exit(3 if found else 0)
     asked = releasing.Asked(
         name=name,
