@@ -315,10 +315,12 @@ def release(
     from harness.terminal import say, say_json
 
     if verify:
-        for problem in (found := releasing.verify_release(out / name)):
-            say(f"{out / name}: {problem}")
-        if not found:
-            say(f"{out / name}: every file is as its manifest says")
+        found = releasing.verify_release(out / name)
+        if as_json:
+            say_json({"release": name, "problems": found})
+        else:
+            for words in found or ["every file is as its manifest says"]:
+                say(f"{out / name}: {words}")
         raise typer.Exit(3 if found else 0)
     asked = releasing.Asked(
         name=name,

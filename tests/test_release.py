@@ -228,5 +228,7 @@ def test_the_command_line_says_what_is_missing_and_ends_in_its_exit_code(
     (tmp_path / "reports" / "r1" / "report.md").write_text("", encoding="utf-8")
     ended = run_harness("release", "r1", "--verify")
     assert (ended.code, "report.md is changed" in ended.out) == (3, True)
+    ended = run_harness("release", "r1", "--verify", "--json")
+    assert (ended.code, len(json.loads(ended.out)["problems"])) == (3, 1)
     summary = json.loads(run_harness("release", "r1", "--json").out)
     assert [each["arm"] for each in summary["missing"]] == ["candidate", "as-shipped"]

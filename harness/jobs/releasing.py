@@ -10,12 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness import plugins, scenario, store
 from harness.compare.aggregates import aggregates
-from harness.compare.comparator import StoredRun
 from harness.errors import RecordError, ScenarioError, UnknownName, UsageError
 from harness.files import write_text
-from harness.jobs.comparing import kept_scores
-from harness.jobs.noise_floors import kept_floors
-from harness.jobs.reporting import report_of
+from harness.jobs.reporting import stored_report
 from harness.language import LANGUAGES, recorded, spoken
 from harness.records import MANIFEST_FILE, Id, MissingCell, Release, ReleasedJob, Scope, Status, worst
 from harness.store import releases
@@ -247,16 +244,12 @@ def _same(question: Question, job: store.Job) -> bool:
 
 
 def _stored_report(folder: Path) -> Report:
-    """A job's records as a report, its comparisons as they were judged."""
-    job = store.load(store.Job, folder / store.JOB_FILE)
-    comparisons = [store.load_comparison(path) for path in sorted(folder.glob("comparison-*.json"))]
-    paths = {ref.path for each in comparisons for ref in (each.actual, each.expected) if ref.path}
-    order = [arm.name for arm in job.scenario.arms]
-    ordered = sorted(paths, key=lambda path: (_rank(order, path), path))
-    stored = [StoredRun(run=load_any_run(folder / path), folder=folder / path) for path in ordered]
-    comparisons.sort(key=lambda each: _order(order, each))
-    scores, runs = list(kept_scores(stored).values()), [each.run for each in stored]
-    return report_of(job.scenario, job.command, runs, comparisons, scores, kept_floors(runs, folder))
+    """A job's records as a report, its comparisons as they were judged; a run may be unfinished, which is shown."""
+    report = stored_report(folder, sorted(folder.glob("comparison-*.json")), load_any_run)
+    arms = [arm.name for arm in report.scenario.arms]
+    return report.model_copy(
+        update={"comparisons": sorted(report.comparisons, key=lambda comparison: _order(arms, comparison))}
+    )
 
 
 def _order(arms: list[str], comparison: Comparison) -> tuple[bool, int, int, str]:

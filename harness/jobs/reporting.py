@@ -14,6 +14,7 @@ from harness.language import recorded, require_known, spoken
 from harness.records import ArmScores, Comparison, Report, Run, Scenario, worst
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 FORMATS = ("md", "html", "json", "junit", "csv", "summary")
@@ -35,15 +36,21 @@ def report(paths: list[Path], formats: list[str], out: Path, language: str = "en
     if len(folders) != 1:
         raise UsageError("a report is made from comparisons of one job folder; give those of one folder at a time.")
     folder = folders.pop()
-    comparisons = [store.load_comparison(path) for path in paths]
+    return write_report(stored_report(folder, paths), folder, out, formats, language)
+
+
+def stored_report(folder: Path, paths: list[Path], load_run: Callable[[Path], Run] = store.load_run) -> Report:
+    """Stored comparisons of one job as a report, as they were judged, with the runs they name.
+
+    Raises:
+        RecordError: the folder holds no job, or a run cannot be loaded.
+    """
     job = store.load(store.Job, folder / store.JOB_FILE)
-    wanted = {ref.path for each in comparisons for ref in (each.actual, each.expected) if ref.path}
-    paths_of_runs = _in_order(wanted, job.scenario)
-    stored = [StoredRun(run=store.load_run(folder / path), folder=folder / path) for path in paths_of_runs]
-    scores = list(kept_scores(stored).values())
-    runs = [each.run for each in stored]
-    made = report_of(job.scenario, job.command, runs, comparisons, scores, kept_floors(runs, folder))
-    return write_report(made, folder, out, formats, language)
+    comparisons = [store.load_comparison(path) for path in paths]
+    named = {ref.path for each in comparisons for ref in (each.actual, each.expected) if ref.path}
+    stored = [StoredRun(run=load_run(folder / path), folder=folder / path) for path in _in_order(named, job.scenario)]
+    runs, scores = [each.run for each in stored], list(kept_scores(stored).values())
+    return report_of(job.scenario, job.command, runs, comparisons, scores, kept_floors(runs, folder))
 
 
 def write_report(made: Report, folder: Path, out: Path, formats: list[str], language: str = "en") -> list[Path]:
