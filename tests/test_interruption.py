@@ -41,11 +41,14 @@ def test_a_signal_ends_the_children_and_the_same_command_goes_on(
     with started(tmp_path, "check", path) as process:
         wait_for(lambda: samples(tmp_path), "the first sample")
         assert workers(tmp_path), "the test must see the worker it looks for"
+        half = samples(tmp_path)[0].with_name(".0123456789abcdef.part")
+        half.write_bytes(b"what a worker leaves that is ended while it writes")
         os.kill(process.pid, number)
         assert process.wait(timeout=PATIENCE_SECONDS) == 130
         assert process.stderr is not None
         assert f"stopped by {number.name}" in process.stderr.read()
     assert workers(tmp_path) == []
+    assert not half.exists()
     assert stored_run(tmp_path)["state"] == "unfinished"
     kept = {each: each.stat().st_mtime_ns for each in samples(tmp_path)}
 

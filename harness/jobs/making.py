@@ -78,30 +78,39 @@ def made_runs(
         with store.locked(folder):
             job = store.Job(state="unfinished", scenario=question.scenario, command=command)
             store.save(job, folder / store.JOB_FILE)
-            references.take(folder)
-            yield (
-                folder,
-                [
-                    _made_run(
-                        Order(
-                            plan=plan,
-                            device=devices[plan.arm.name],
-                            model=model,
-                            input_images=question.input_images,
-                            folder=(folder / plan.arm.name).absolute(),
-                            run_id=f"{folder.name}/{plan.arm.name}",
-                            noise=references.given_noise(plan, folder),
-                            retries=selection.retries,
-                        ),
-                        teller,
-                    )
-                    for plan in plans
-                ],
-                references,
-            )
-            for place, _, _ in os.walk(folder):
-                remove_leftovers(Path(place))
+            with _tidied(folder):
+                references.take(folder)
+                yield (
+                    folder,
+                    [
+                        _made_run(
+                            Order(
+                                plan=plan,
+                                device=devices[plan.arm.name],
+                                model=model,
+                                input_images=question.input_images,
+                                folder=(folder / plan.arm.name).absolute(),
+                                run_id=f"{folder.name}/{plan.arm.name}",
+                                noise=references.given_noise(plan, folder),
+                                retries=selection.retries,
+                            ),
+                            teller,
+                        )
+                        for plan in plans
+                    ],
+                    references,
+                )
             store.save(job.model_copy(update={"state": "finished"}), folder / store.JOB_FILE)
+
+
+@contextmanager
+def _tidied(folder: Path) -> Iterator[None]:
+    """Leave no half-written file: a worker that is ended, by the user or for want of room, may leave one."""
+    try:
+        yield
+    finally:
+        for place, _, _ in os.walk(folder):
+            remove_leftovers(Path(place))
 
 
 def chosen_arms(question: LoadedScenario, selection: Selection, verb: str) -> tuple[list[Arm], list[Arm]]:
