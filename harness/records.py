@@ -953,6 +953,17 @@ class Manifest(Record):
 # --- what a comparison writes ----------------------------------------------------------------------------------------
 
 
+class Acceptance(Record):
+    """Who accepted a baseline, when and why, as its manifest says."""
+
+    who: str
+    """Who accepted it."""
+    why: str
+    """Why it is right, or why it replaces the one before."""
+    accepted_utc: str
+    """When it was accepted, ISO 8601."""
+
+
 class RunRef(Record):
     """Which run a side of a comparison is."""
 
@@ -980,6 +991,8 @@ class RunRef(Record):
     """Name of the backend; empty where it is the first word of ``device``."""
     baseline: Digest | None = None
     """Digest of the manifest, where the run is an accepted baseline."""
+    acceptance: Acceptance | None = None
+    """Who accepted it and why, where the run is an accepted baseline."""
 
 
 class Measurement(Record):

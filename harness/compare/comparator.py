@@ -19,7 +19,7 @@ from harness.compare.traces import step_differences, trace_differences
 from harness.contracts import DATA_RANGE
 from harness.errors import ImageError, RunError, UndefinedMetric
 from harness.images import read_kept
-from harness.records import CaseKey, Comparison, Measurement, NoiseMode, Pair, RunRef, Scope, SwitchMode
+from harness.records import Acceptance, CaseKey, Comparison, Measurement, NoiseMode, Pair, RunRef, Scope, SwitchMode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -281,6 +281,10 @@ def first_differing_step(actual: Sample, expected: Sample) -> int | None:
     return next((number for number, (mine, theirs) in enumerate(steps, 1) if mine.digest != theirs.digest), None)
 
 
+def _acceptance(manifest: Manifest) -> Acceptance:
+    return Acceptance(who=manifest.who, why=manifest.why, accepted_utc=manifest.accepted_utc)
+
+
 def _ref(stored: StoredRun, base: Path) -> RunRef:
     run = stored.run
     environment = run.environment
@@ -297,4 +301,5 @@ def _ref(stored: StoredRun, base: Path) -> RunRef:
         npu_ops=environment.npu_ops if environment else None,
         backend=run.backend,
         baseline=stored.manifest.digest if stored.manifest else None,
+        acceptance=_acceptance(stored.manifest) if stored.manifest else None,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.language import many, marked, say
 from harness.records import NpuOps
 from harness.render import _words as words
-from harness.render._document import code, figure, plain, table
+from harness.render._document import code, figure, plain, quote, table
 from harness.render._phrases import running, term
 from harness.render._tables import name_of, run_of
 
@@ -82,6 +82,19 @@ def reading(report: Report, comparison: Comparison) -> str:
     if actual.simulated:
         sentences.append(say("{arm} ran on a SIMULATED device: none of this is about a real card.", arm=actual.arm))
     return running(sentences)
+
+
+def accepted(comparisons: Sequence[Comparison]) -> Iterator[Table]:
+    """Who made a reference a baseline, when and why; nothing where no reference is one."""
+    found = dict.fromkeys((each.expected.arm, each.expected.acceptance) for each in comparisons)
+    rows = [
+        [plain(arm), plain(acceptance.who), plain(acceptance.accepted_utc), quote(acceptance.why)]
+        for arm, acceptance in found
+        if acceptance
+    ]
+    if rows:
+        columns = (say("Baseline"), say("Accepted by"), say("Accepted at (UTC)"), say("Why"))
+        yield table(columns, rows, title=say("Baselines and who accepted them"))
 
 
 def _calls(run: Run) -> str:

@@ -311,6 +311,8 @@ def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -
         measures = replace(tables.measures(job.report, found), title=job.name)
         yield measures if details else _of_pictures(measures, found)
         yield _runs(found)
+    for owners in references.accepted(found):
+        yield replace(owners, title=_titled(job.report.scenario.name, owners.title))
     for sentence in references.read_together(found):
         yield Paragraph(clean(sentence))
     for each in found:

@@ -131,6 +131,7 @@ def _reference(report: Report) -> Iterator[Block]:
         return
     if any(comparison.pairs for comparison in comparisons):
         yield tables.measures(report, comparisons)
+    yield from references.accepted(comparisons)
     for sentence in references.read_together(comparisons):
         yield Paragraph(clean(sentence))
     for comparison in comparisons:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.compare.comparator import StoredRun, compare_runs, missing_baseline
 from harness.compare.gates import judge
-from harness.records import EXIT_CODES, Arm, Case, NoiseMode, Role, Schedule, Scope, Status
+from harness.records import EXIT_CODES, Acceptance, Arm, Case, NoiseMode, Role, Schedule, Scope, Status
 from harness.store import acceptance
 from tests.compare.stored_runs import (
     CUP,
@@ -171,6 +171,13 @@ def test_a_reference_that_was_run_is_still_held_by_its_first_sample(tmp_path: Pa
 
 
 # --- notes -----------------------------------------------------------------------------------------------------------
+
+
+def test_who_accepted_a_baseline_and_why_goes_with_the_result(tmp_path: Path) -> None:
+    expected = accepted(twice(tmp_path / "cpu"), tmp_path / "baselines")
+    found = against(twice(tmp_path / "npu"), expected)
+    assert found.actual.acceptance is None
+    assert found.expected.acceptance == Acceptance(who="Tester", why="For this test only.", accepted_utc="now")
 
 
 def test_another_environment_is_said_beside_the_result(tmp_path: Path) -> None:

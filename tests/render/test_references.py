@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.records import Comparison, NpuOps, Pair, Report, Role, Run, Scope
+from harness.records import Acceptance, Comparison, NpuOps, Pair, Report, Role, Run, Scope
 from harness.render import _references
 from harness.render._viewer import viewer
 from tests.render import sample_reports
@@ -154,6 +154,21 @@ def test_other_versions_are_named(tmp_path: Path) -> None:
 
     said = between(with_runs(report, newer))
     assert "The sides have different versions of diffusers, which may add to the difference." in said
+
+
+@BOTH
+def test_who_accepted_a_baseline_and_why_is_said(name: str, tmp_path: Path) -> None:
+    report = sample_reports.npu(tmp_path)
+    why = "Every picture was looked at."
+    acceptance = Acceptance(who="Tester", why=why, accepted_utc="2026-01-02T03:04:05+00:00")
+    made = with_pairs(
+        report,
+        lambda each: each.model_copy(update={"expected": each.expected.model_copy(update={"acceptance": acceptance})}),
+    )
+    arms = sorted({each.expected.arm for each in report.comparisons if each.scope is Scope.REFERENCE})
+    shown = rows(name, rendered(name, made, tmp_path).replace("\\", ""))
+    assert sorted(row[0] for row in shown if row[1:] == [acceptance.who, acceptance.accepted_utc, why]) == arms
+    assert "Accepted by" not in text(name, report, tmp_path)
 
 
 def test_kernels_that_never_answered_are_said_to_have_been_silent(tmp_path: Path) -> None:

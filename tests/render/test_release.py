@@ -17,7 +17,7 @@ import pytest
 from harness import plugins
 from harness.compare.aggregates import aggregates
 from harness.language import spoken
-from harness.records import EXIT_CODES, MissingCell, Release, ReleasedJob, Scope, Status, worst
+from harness.records import EXIT_CODES, Acceptance, MissingCell, Release, ReleasedJob, Scope, Status, worst
 from harness.render._words import NONE, number
 from tests.release_play import named
 from tests.render import sample_reports
@@ -224,6 +224,20 @@ def test_a_gpu_that_nobody_asked_for_is_not_missing_and_one_that_was_is(
     asked = release.model_copy(update={"scenarios": [*release.scenarios[:-1], never.model_copy(update={"arms": cuda})]})
     found = section(rendered_release("markdown", asked), "4.3 Against a GPU baseline")
     assert found.split() == ["-", "MISSING:", "never,", "candidate", "-", "MISSING:", "never,", "cpu-fp32"]
+
+
+def test_who_accepted_a_baseline_and_why_is_said_beside_its_arm(release: Release) -> None:
+    acceptance = Acceptance(who="Tester", why="Looked at every picture.", accepted_utc="2026-01-02T03:04:05+00:00")
+    job = next(each for each in release.jobs if any(found.expected.arm for found in each.report.comparisons))
+    comparisons = [
+        each.model_copy(update={"expected": each.expected.model_copy(update={"acceptance": acceptance})})
+        for each in job.report.comparisons
+    ]
+    changed = job.model_copy(update={"report": job.report.model_copy(update={"comparisons": comparisons})})
+    asked = release.model_copy(update={"jobs": [changed if each is job else each for each in release.jobs]})
+    row = "| Tester | 2026-01-02T03:04:05+00:00 | Looked at every picture. |"
+    assert row in rendered_release("markdown", asked)
+    assert "Accepted by" not in rendered_release("markdown", release)
 
 
 def test_a_warning_that_is_known_to_be_harmless_is_named_with_its_run(release: Release) -> None:
