@@ -45,8 +45,8 @@ def stored_report(folder: Path, paths: list[Path], load_run: Callable[[Path], Ru
     Raises:
         RecordError: the folder holds no job, or a run cannot be loaded.
     """
-    job = store.load(store.Job, folder / store.JOB_FILE)
     comparisons = [store.load_comparison(path) for path in paths]
+    job = store.load(store.Job, folder / store.JOB_FILE)
     named = {ref.path for each in comparisons for ref in (each.actual, each.expected) if ref.path}
     stored = [StoredRun(run=load_run(folder / path), folder=folder / path) for path in _in_order(named, job.scenario)]
     runs, scores = [each.run for each in stored], list(kept_scores(stored).values())
