@@ -104,9 +104,7 @@ def language_config() -> Qwen2_5_VLConfig:
         "window_size": 112,
         "fullatt_block_indexes": [1],
     }
-    return Qwen2_5_VLConfig(
-        text_config=text | tokens | ends, vision_config=vision, tie_word_embeddings=True, **tokens, **ends
-    )
+    return Qwen2_5_VLConfig(text_config=text | ends, vision_config=vision, tie_word_embeddings=True, **tokens, **ends)
 
 
 def fresh_connector() -> Connector:

@@ -18,7 +18,7 @@ from harness.scores.shapes_prompt_score.world import Scene, Sign, Thing
 from training.batches import pixels
 from training.export import write_checkpoint
 from training.language import FIELDS, conditioning_states, labels_of
-from training.score import held_out_examples, score_checkpoint, table
+from training.score import held_out_examples, load_pipeline, score_checkpoint, table
 from training.stored import Store
 from training.vocabulary import train_tokenizer
 from training.world import Example, draw_example
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SMALLEST_PACKAGE = 5_000_000
+ROUNDED = 0.1
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +116,23 @@ def test_the_checkpoint_loads_through_the_adapter_and_is_small(folder: Path) -> 
         with safe_open(path, framework="np") as stored:
             dtypes[path.parent.name] = {stored.get_slice(name).get_dtype() for name in stored.keys()}  # noqa: SIM118
     assert dtypes == {"transformer": {"BF16"}, "vae": {"BF16"}, "vlm": {"BF16"}, "connector": {"F32"}}
+
+
+@pytest.mark.parametrize("kind", ["position", "replace"])
+def test_a_loaded_checkpoint_reads_prompts_and_pictures_as_the_trained_one_did(
+    untrained: Any, folder: Path, kind: str
+) -> None:
+    example = draw_example(kind, Random("loaded"))
+    sources = [] if example.source is None else [Image.fromarray(draw_scene(example.source))]
+    found = load_pipeline(folder)
+    found._load_extras()
+    with torch.no_grad():
+        actual, expected = (
+            pipe._encode([example.prompt], pipe._reference_pixels(sources or None, 128, 128))[1]
+            for pipe in (found, untrained)
+        )
+    relative = float((actual - expected).norm() / expected.norm())
+    assert relative < ROUNDED, "weights that were rounded to bfloat16 may differ so much, and nothing else"
 
 
 def test_a_checkpoint_is_scored_and_an_untrained_one_knows_nothing(
