@@ -11,6 +11,7 @@ from harness.records import EXIT_CODES, Scope, Task
 from harness.render import _circumstances as circumstances
 from harness.render import _judgements as judgements
 from harness.render import _references as references
+from harness.render import _scores as scores
 from harness.render import _tables as tables
 from harness.render import _words as words
 from harness.render._document import (
@@ -257,6 +258,9 @@ def _accuracy(release: Release, *, details: bool) -> Iterator[Block]:
         yield from _against(release, kind, say(nothing), details=details)
     yield Heading(f"4.{len(_KINDS) + 2} {say('By capability')}")
     yield from _capabilities(release, details=details)
+    if scored := [job for job in release.jobs if scores.totals(job.report)]:
+        yield Heading(f"4.{len(_KINDS) + 3} {say('Scores of pictures by their prompts')}")
+        yield from _scores(scored, details=details)
 
 
 _KINDS = (
@@ -382,6 +386,25 @@ def _asks(release: Release, scenario: str, arm: str, kind: str) -> bool:
         if (asked.name, each.name) == (scenario, arm)
     ]
     return kind in devices
+
+
+# --- scores ----------------------------------------------------------------------------------------------------------
+
+
+def _scores(jobs: Sequence[ReleasedJob], *, details: bool) -> Iterator[Block]:
+    compared = False
+    for job in jobs:
+        totals, stated = scores.totals(job.report), scores.statements(job.report)
+        if totals is not None:
+            yield replace(totals, title=job.name, note=totals.note if job is jobs[-1] else "")
+        if stated is not None:
+            compared = True
+            yield stated
+        if details:
+            found = scores.wrong(job.report)
+            yield from (replace(each, title=_titled(job.name, each.title), open=False) for each in found)
+    if compared:
+        yield Paragraph(scores.equivalence())
 
 
 # --- capabilities ----------------------------------------------------------------------------------------------------

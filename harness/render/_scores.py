@@ -13,45 +13,58 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.records import ArmScores, Report, ScoreTotal
-    from harness.render._document import Block, Cell
+    from harness.render._document import Block, Cell, Table
 
 _MOST_WRONG = 20
 
 
 def scores(report: Report) -> Iterator[Block]:
     """Totals by arm, statements about two arms, and wrong pictures; nothing where no score was asked for."""
-    totals = [(each, total) for each in report.scores for total in each.totals]
-    if not totals:
+    if (shown := totals(report)) is None:
         return
-    yield table(
-        (
-            say("Arm"),
-            say("Score"),
-            say("Task"),
-            say("Mean"),
-            say("95 % interval"),
-            say("Pictures"),
-            say("Without a value"),
-            say("By rule"),
-        ),
-        [_row(*each) for each in totals],
-        note=say(
-            "Each case and seed counts once, by its first sample. The interval is Wilson's and takes pictures as "
-            "independent; {none} where a value lies between 0 and 1.",
-            none=words.NONE,
-        ),
+    yield shown
+    if (stated := statements(report)) is not None:
+        yield Paragraph(equivalence())
+        yield stated
+    yield from wrong(report)
+
+
+def totals(report: Report) -> Table | None:
+    """What the pictures of each arm are worth; None where no score was asked for."""
+    rows = [_row(each, total) for each in report.scores for total in each.totals]
+    if not rows:
+        return None
+    columns = (
+        say("Arm"),
+        say("Score"),
+        say("Task"),
+        say("Mean"),
+        say("95 % interval"),
+        say("Pictures"),
+        say("Without a value"),
+        say("By rule"),
     )
-    stated = [each for comparison in report.comparisons for each in comparison.parities]
-    if stated:
-        yield Paragraph(
-            say(
-                "Two arms are equivalent where the 90 % interval of their paired difference (Tango's; two one-sided "
-                "tests at 5 % each) lies within the margin. Each pair is one case and seed; pairs are taken as "
-                "independent."
-            )
-        )
-        yield Bullets(tuple(clean(translated(each.message)) for each in stated))
-    yield from _wrong(report)
+    note = say(
+        "Each case and seed counts once, by its first sample. The interval is Wilson's and takes pictures as "
+        "independent; {none} where a value lies between 0 and 1.",
+        none=words.NONE,
+    )
+    return table(columns, rows, note=note)
+
+
+def equivalence() -> str:
+    """When two arms are called equivalent."""
+    return say(
+        "Two arms are equivalent where the 90 % interval of their paired difference (Tango's; two one-sided "
+        "tests at 5 % each) lies within the margin. Each pair is one case and seed; pairs are taken as "
+        "independent."
+    )
+
+
+def statements(report: Report) -> Bullets | None:
+    """What the scores say about two arms, a sentence for each two; None where no two were compared."""
+    found = [each.message for comparison in report.comparisons for each in comparison.parities]
+    return Bullets(tuple(clean(translated(each)) for each in found)) if found else None
 
 
 def _row(arm: ArmScores, total: ScoreTotal) -> list[Cell]:
@@ -70,7 +83,7 @@ def _row(arm: ArmScores, total: ScoreTotal) -> list[Cell]:
     ]
 
 
-def _wrong(report: Report) -> Iterator[Block]:
+def wrong(report: Report) -> Iterator[Table]:
     """Pictures that are not right or have no value, with the reason."""
     found = [
         [
@@ -78,7 +91,7 @@ def _wrong(report: Report) -> Iterator[Block]:
             code(each.key.case),
             figure(each.key.seed),
             code(each.score),
-            plain(translated(each.words or each.problem)),
+            code(each.words) if each.words else plain(translated(each.problem)),
         ]
         for arm in report.scores
         for each in arm.scores

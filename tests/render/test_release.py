@@ -22,7 +22,7 @@ from harness.render._words import NONE, number
 from tests.release_play import named
 from tests.render import sample_reports
 from tests.render.readers import Page, markdown_tables, outside_fences
-from tests.render.test_languages import digests, foreign, left_in_english, other_numbers, tables
+from tests.render.test_languages import digests, foreign, judged_and_scored, left_in_english, other_numbers, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +37,7 @@ BUILDERS = {
     "hostile": sample_reports.hostile,
     "identical": sample_reports.identical,
     "not-comparable": sample_reports.not_comparable,
+    "scored": judged_and_scored,
     "simulated": sample_reports.simulated,
     "unstable": sample_reports.unstable,
     "within": sample_reports.within_limits,
@@ -226,6 +227,22 @@ def test_a_gpu_that_nobody_asked_for_is_not_missing_and_one_that_was_is(
     assert found.split() == ["-", "MISSING:", "never,", "candidate", "-", "MISSING:", "never,", "cpu-fp32"]
 
 
+@pytest.mark.parametrize("form", FOR_PEOPLE)
+def test_scores_of_each_arm_and_what_they_say_about_two_are_in_the_release(
+    release: Release, texts: dict[tuple[str, str], str], form: str
+) -> None:
+    (job,) = (each for each in release.jobs if each.report.scores)
+    text = texts["en", form]
+    shown = Page(text).text if form == "html" else text.replace("\\", "")
+    stated = [each.message for found in job.report.comparisons for each in found.parities]
+    assert stated
+    for message in stated:
+        assert " ".join(message.split()) in " ".join(shown.split())
+    assert shown.count("Two arms are equivalent where the 90 % interval") == 1
+    without = release.model_copy(update={"jobs": [each for each in release.jobs if each is not job]})
+    assert "Scores of pictures" not in rendered_release("markdown", without)
+
+
 def test_who_accepted_a_baseline_and_why_is_said_beside_its_arm(release: Release) -> None:
     acceptance = Acceptance(who="Tester", why="Looked at every picture.", accepted_utc="2026-01-02T03:04:05+00:00")
     job = next(each for each in release.jobs if any(found.expected.arm for found in each.report.comparisons))
@@ -335,7 +352,7 @@ def test_every_measurement_is_a_row_with_its_job(release: Release, texts: dict[t
     wanted = sum(
         len(pair.measurements) for job in release.jobs for each in job.report.comparisons for pair in each.pairs
     )
-    assert sum(row["job"] != "" for row in rows) == wanted
+    assert sum(row["job"] != "" and row["metric"] != "dual_ratio" for row in rows) == wanted
     assert [row["verdict"] for row in rows if not row["job"]] == ["missing"] * len(release.missing)
 
 
