@@ -254,8 +254,10 @@ def bench(session: nox.Session) -> None:
         python(session, "bench/folders.py", *filter(None, words))
     if named in {"", "report"}:
         python(session, "bench/report.py", *filter(None, words))
-    if named not in {"", "overhead", "comparator", "folders", "report"}:
-        session.error(f"{named} is no benchmark; there are overhead, comparator, folders and report")
+    if named in {"", "model"}:
+        python(session, "bench/model.py", *filter(None, words))
+    if named not in {"", "overhead", "comparator", "folders", "report", "model"}:
+        session.error(f"{named} is no benchmark; there are overhead, comparator, folders, report and model")
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -30,7 +30,7 @@ def write_scenario(tmp_path: Path) -> WriteScenario:
     """A scenario on the embedded model that is as small as it can be; keywords replace its fields."""
 
     def write(**changes: Any) -> Path:
-        model = {"source": "builtin:tiny-deepgen", "trust_remote_code": True, **changes.pop("model", {})}
+        model = {"source": "builtin:tiny-deepgen-random", "trust_remote_code": True, **changes.pop("model", {})}
         scenario = {
             "name": "small",
             "summary": "As small as it can be.",

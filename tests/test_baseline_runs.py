@@ -35,7 +35,7 @@ LIMITS = [
     {"metric": "identical", "scope": "repeat", "equals": 1, "reason": "For this test only."},
     {"metric": "psnr_db", "scope": "reference", "at_least": 20, "reason": "For this test only."},
 ]
-TOY = {"source": "builtin:tiny-deepgen", "trust_remote_code": True, "adapter": "planted-toy"}
+TOY = {"source": "builtin:tiny-deepgen-random", "trust_remote_code": True, "adapter": "planted-toy"}
 
 
 def write(folder: Path, **changes: Any) -> Path:
@@ -44,7 +44,7 @@ def write(folder: Path, **changes: Any) -> Path:
         "name": "small",
         "summary": "As small as it can be.",
         "task": "text_to_image",
-        "model": {"source": "builtin:tiny-deepgen", "trust_remote_code": True},
+        "model": {"source": "builtin:tiny-deepgen-random", "trust_remote_code": True},
         "cases": [{"id": "circle", "prompt": "a blue circle"}],
         "seeds": [42],
         "width": 64,
@@ -194,7 +194,7 @@ def test_other_work_is_not_comparable_and_known_before_it_is_done(
 
 def test_a_pipeline_with_a_draw_of_its_own_fails_in_words(real: Path, tmp_path: Path, run_harness: RunHarness) -> None:
     shutil.copytree(real / "baselines", tmp_path / "baselines")
-    model = {"source": "builtin:tiny-deepgen", "trust_remote_code": True, "adapter": "planted-other-noise"}
+    model = {"source": "builtin:tiny-deepgen-random", "trust_remote_code": True, "adapter": "planted-other-noise"}
     ended = run_harness("check", write(tmp_path, model=model))
     assert ended.code == 3
     assert "asks for noise of the shape [1], and the baseline holds" in " ".join(ended.out.split())

@@ -28,7 +28,7 @@ name: port
 summary: Is a port in bfloat16 near float32?
 task: text_to_image
 model:
-  source: builtin:tiny-deepgen   # embedded
+  source: builtin:tiny-deepgen-random   # embedded
   adapter: deepgen
   dtype: float32
   trust_remote_code: true

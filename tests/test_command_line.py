@@ -236,7 +236,7 @@ def test_a_damaged_embedded_model_is_noticed(
     cache = str(tmp_path / "cache")
     # Building needs no device: an unknown arm stops the command before the run, a damaged model after the build.
     subprocess.run(
-        [sys.executable, "-c", "from harness.run.sources import locate; locate('builtin:tiny-deepgen')"],
+        [sys.executable, "-c", "from harness.run.sources import locate; locate('builtin:tiny-deepgen-random')"],
         env=environment(HARNESS_CACHE_DIR=cache),
         check=True,
     )
@@ -248,7 +248,8 @@ def test_a_damaged_embedded_model_is_noticed(
 
 
 def test_two_processes_may_build_the_embedded_model_at_once(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", "from harness.run.sources import locate; print(locate('builtin:tiny-deepgen')[0])"]
+    code = "from harness.run.sources import locate; print(locate('builtin:tiny-deepgen-random')[0])"
+    words = [sys.executable, "-c", code]
     variables = environment(HARNESS_CACHE_DIR=str(tmp_path))
     builders = [
         subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, text=True, encoding="utf-8") for _ in range(2)

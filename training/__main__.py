@@ -16,7 +16,10 @@ from harness.files import write_text
 from training.trainer import ask_to_finish, take_back_tail, train
 
 STATE = Path(__file__).parent / "state"
+SCENARIOS = Path(__file__).parents[1] / "scenarios"
 WAIT_SECONDS = 30.0
+PROMPTS, SEEDS = 26, 3
+"""Held-out prompts of each kind that a checkpoint is scored on, and pictures of each."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 State = Annotated[Path, typer.Option(help="Folder of everything that training keeps.")]
@@ -79,10 +82,55 @@ def export(folder: Path, state: State = STATE) -> None:
 
 
 @app.command()
+def embed(folder: Path) -> None:
+    """Make a checkpoint folder the product's builtin:tiny-deepgen, and pin its digest."""
+    from training.embed import embed
+
+    sys.stdout.write(f"{embed(folder)}\n")
+
+
+@app.command()
+def card(folder: Path, out: Path, state: State = STATE) -> None:
+    """Score a checkpoint folder as the command score does, and write its model card."""
+    import torch
+
+    from training.embed import card
+    from training.score import score_checkpoint
+    from training.stages import STAGES
+    from training.trainer import steps_taken
+
+    torch.set_num_threads(1)
+    steps = {name: steps_taken(state / name) for name in STAGES}
+    write_text(out, card(folder, steps, score_checkpoint(folder, prompts=PROMPTS, seeds=SEEDS)))
+
+
+@app.command()
+def sheet(folder: Path, out: Path, columns: Annotated[int, typer.Option(help="Prompts of each kind.")] = 6) -> None:
+    """Draw held-out prompts of every kind with a checkpoint folder into one PNG, and print the prompts."""
+    import torch
+
+    from harness.images import write_picture
+    from training.sheet import sheet
+
+    torch.set_num_threads(1)
+    page, words = sheet(folder, columns)
+    write_picture(out, page)
+    sys.stdout.write("\n".join(words) + "\n")
+
+
+@app.command()
+def parity(out: Path = SCENARIOS / "tiny-parity.yaml") -> None:
+    """Write the scenario of many prompts that compares the scores of two arms."""
+    from training.parity import scenario
+
+    write_text(out, scenario())
+
+
+@app.command()
 def score(
     folder: Path,
-    prompts: Annotated[int, typer.Option(help="Held-out prompts of each kind.")] = 26,
-    seeds: Annotated[int, typer.Option(help="Pictures of each prompt.")] = 3,
+    prompts: Annotated[int, typer.Option(help="Held-out prompts of each kind.")] = PROMPTS,
+    seeds: Annotated[int, typer.Option(help="Pictures of each prompt.")] = SEEDS,
     threads: Threads = 1,
 ) -> None:
     """Draw held-out prompts with a checkpoint folder, read the pictures, and print the table."""

@@ -23,21 +23,28 @@ if TYPE_CHECKING:
 FIRST_BUNDLES = 16
 STEPS_PER_BUNDLE = 32
 MOST_BUNDLES = 256
+GROUND_BUNDLES = 96
+EVEN_STEPS, TWO_TO_ONE_STEPS = 6_600, 7_841
+TURNS = (("text", "edit"), ("edit", "text", "text"), ("edit", "ground", "text", "ground", "text", "ground"))
+"""Kinds by turns: until the first number of steps, until the second, and from there on.
+
+Prompts have no source to copy from, and things on coloured grounds were learnt last: 17 % were right after 6,600 steps.
+"""
 TRAINING_SHIFT = 2.0
 CHANGED_WEIGHT = 2.5
 """Of an edit's cells that must differ from the source, against 1 for the others."""
 
 
 class DenoiserStage:
-    """Prompts and edits by turns, on a store that grows with the steps up to its full size."""
+    """Prompts and edits, on stores that grow with the steps up to their full sizes."""
 
     name = "denoiser"
     steps: int | None = None
     tail_steps = 4_000
     average_decay = 0.9995
 
-    def __init__(self, pipe: Any, store: Store) -> None:
-        self._pipe, self._store = pipe, store
+    def __init__(self, pipe: Any, store: Store, grounds: Store) -> None:
+        self._pipe, self._store, self._grounds = pipe, store, grounds
         pipe.connector_module.meta_queries.requires_grad_(requires_grad=False)
         self.module = nn.ModuleDict({"transformer": pipe.transformer, "connector": pipe.connector_module})
         self.optimizers = _optimizers(self.module)
@@ -45,9 +52,13 @@ class DenoiserStage:
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Squared error of the velocity on one group."""
         rng, generator = random_of(self.name, step), generator_of(self.name, step)
-        kind = "edit" if step % 2 else "text"
-        bundles = min(MOST_BUNDLES, FIRST_BUNDLES + step // STEPS_PER_BUNDLE)
-        group = self._store.group(rng.randrange(bundles), kind, rng.randrange(GROUPS))
+        turns = TURNS[(step >= EVEN_STEPS) + (step >= TWO_TO_ONE_STEPS)]
+        kind = turns[step % len(turns)]
+        store, begun, most = (
+            (self._grounds, TWO_TO_ONE_STEPS, GROUND_BUNDLES) if kind == "ground" else (self._store, 0, MOST_BUNDLES)
+        )
+        bundles = min(most, FIRST_BUNDLES + (step - begun) // STEPS_PER_BUNDLE)
+        group = store.group(rng.randrange(bundles), kind, rng.randrange(GROUPS))
         loss = self._flow_loss(group, generator)
         return loss, {f"{kind}_loss": float(loss.detach())}
 

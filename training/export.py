@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
-from harness.models.tiny_deepgen.layout import FILES
+from harness.models._deepgen import FILES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,12 +12,12 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 from torch import nn
 from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from harness.models.tiny_deepgen.checkpoint.deepgen_pipeline import (
+from harness.models._deepgen import FILES
+from harness.models._deepgen.checkpoint.deepgen_pipeline import (
     Connector,
     DeepGenPipeline,
     SD3Transformer2DModel,
 )
-from harness.models.tiny_deepgen.layout import FILES
 from training.vocabulary import TOKEN_IDS, VOCABULARY_SIZE, train_tokenizer
 
 if TYPE_CHECKING:

@@ -57,7 +57,7 @@ def score_checkpoint(folder: Path, *, prompts: int, seeds: int) -> list[Score]:
     if prompts < 2:  # noqa: PLR2004 - see Raises
         raise ValueError(f"{prompts} prompts of each kind; at least 2 are needed.")
     pipe = load_pipeline(folder)
-    return [_score(pipe, kind, prompts, range(seeds)) for kind in (*TEXT_KINDS, *EDIT_KINDS)]
+    return [_score(pipe, kind, prompts, seeds) for kind in (*TEXT_KINDS, *EDIT_KINDS)]
 
 
 def load_pipeline(folder: Path) -> Any:
@@ -104,15 +104,19 @@ def table(scores: Sequence[Score]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _score(pipe: Any, kind: str, count: int, seeds: range) -> Score:
+def _score(pipe: Any, kind: str, count: int, seeds: int) -> Score:
     examples = held_out_examples(kind, count)
-    pictures = [[_drawn(pipe, example, example.prompt, seed) for seed in seeds] for example in examples]
+    # No seed twice: few combinations are held out of some kinds, and one prompt may come again.
+    pictures = [
+        [draw(pipe, example, example.prompt, seed) for seed in range(k * seeds, (k + 1) * seeds)]
+        for k, example in enumerate(examples)
+    ]
     judged = [[scored(picture, example) for picture in row] for row, example in zip(pictures, examples, strict=True)]
     shares = np.array([np.mean([each.value for each in row]) for row in judged])
     flat = [each.parts for row in judged for each in row]
     others = [*examples[1:], examples[0]]
     swapped = [scored(picture, other).value for row, other in zip(pictures, others, strict=True) for picture in row]
-    ignored = [scored(_drawn(pipe, example, "", 0), example).value for example in examples[:CONTROL_PROMPTS]]
+    ignored = [scored(draw(pipe, example, "", 0), example).value for example in examples[:CONTROL_PROMPTS]]
     names = sorted({rule for kept in flat for rule in kept})
     return Score(
         kind=kind,
@@ -126,7 +130,7 @@ def _score(pipe: Any, kind: str, count: int, seeds: range) -> Score:
     )
 
 
-def _drawn(pipe: Any, example: Example, prompt: str, seed: int) -> Picture:
+def draw(pipe: Any, example: Example, prompt: str, seed: int) -> Picture:
     """One picture ``uint8[128, 128, 3]``."""
     import torch
 

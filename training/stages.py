@@ -11,7 +11,7 @@ from training.autoencoder import AutoencoderStage
 from training.denoiser import DenoiserStage
 from training.language import LanguageStage
 from training.model import fresh_pipeline
-from training.stored import Store
+from training.stored import GROUND_MIX, Store
 from training.trainer import CHECKPOINT, averaged_weights, put_weights
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def make_stage(name: str, state: Path, device: str = "cpu") -> Stage:
         return LanguageStage(pipe)
     if name == "denoiser":
         _put_frozen(pipe, state)
-        return DenoiserStage(pipe, Store(state / "store", pipe))
+        return DenoiserStage(pipe, Store(state / "store", pipe), Store(state / "grounds", pipe, GROUND_MIX))
     raise KeyError(name)
 
 

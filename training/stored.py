@@ -18,15 +18,18 @@ from harness.files import write_atomically
 from harness.scores.shapes_prompt_score.drawing import draw_scene
 from training.batches import pixels, random_of
 from training.language import conditioning_states
-from training.world import EDIT_WEIGHTS, TEXT_WEIGHTS, draw_mixed
+from training.world import EDIT_WEIGHTS, GROUND_WEIGHTS, TEXT_WEIGHTS, draw_mixed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
 
     from training.world import Example
 
+MIXES = {"text": TEXT_WEIGHTS, "edit": EDIT_WEIGHTS}
+GROUND_MIX = {"ground": GROUND_WEIGHTS}
 GROUPS = 4
 GROUP_SIZE = 64
 EMPTY_PROMPTS = 0.1
@@ -51,14 +54,21 @@ class Group:
 
 
 class Store:
-    """Bundles of four groups of prompts and four of edits."""
+    """Bundles of four groups of each kind of a mix."""
 
-    def __init__(self, folder: Path, pipe: Any, *, group_size: int = GROUP_SIZE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        pipe: Any,
+        mixes: Mapping[str, Mapping[str, float]] = MIXES,
+        *,
+        group_size: int = GROUP_SIZE,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._pipe, self._size = folder, pipe, group_size
+        self._folder, self._pipe, self._mixes, self._size = folder, pipe, mixes, group_size
 
     def group(self, bundle: int, kind: str, number: int) -> Group:
-        """A group of "text" or "edit"; ``number`` is below ``GROUPS``."""
+        """A group of a kind of the mixes; ``number`` is below ``GROUPS``."""
         path = self._folder / f"{bundle:05d}.safetensors"
         if not path.exists():
             write_atomically(path, save(self._bundle(bundle)))
@@ -74,7 +84,7 @@ class Store:
     @torch.no_grad()
     def _bundle(self, bundle: int) -> dict[str, Tensor]:
         tensors = {}
-        for kind, weights in (("text", TEXT_WEIGHTS), ("edit", EDIT_WEIGHTS)):
+        for kind, weights in self._mixes.items():
             rng = random_of("bundle", bundle, kind)
             examples = [draw_mixed(weights, rng) for _ in range(GROUPS * self._size)]
             # Prompts of one length lie together, so that only the empty ones are padded, as when a picture is made.

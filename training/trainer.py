@@ -101,6 +101,16 @@ def take_back_tail(folder: Path) -> None:
     (folder / "result.json").unlink(missing_ok=True)
 
 
+def steps_taken(folder: Path) -> int:
+    """How many steps a stage had taken when it was last saved.
+
+    Raises:
+        FileNotFoundError: the stage has not been saved yet.
+    """
+    state: dict[str, Any] = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+    return int(state["step"])
+
+
 def averaged_weights(folder: Path) -> dict[str, Tensor]:
     """The averaged weights of a stage as they were last saved, on the CPU.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
-from harness.models.tiny_deepgen.tokenizer import SPECIAL_TOKENS, SPLIT_PATTERN, write_tokenizer
+from harness.models.tiny_deepgen_random.tokenizer import SPECIAL_TOKENS, SPLIT_PATTERN, write_tokenizer
 from training.batches import random_of
 from training.world import EDIT_WEIGHTS, TEXT_WEIGHTS, draw_mixed
 

@@ -268,6 +268,8 @@ EDIT_KINDS = ("recolour", "remove", "replace", "edit background", "edit reasonin
 TEXT_WEIGHTS = dict(zip(TEXT_KINDS, (0.10, 0.14, 0.14, 0.12, 0.20, 0.10, 0.20), strict=True))
 EDIT_WEIGHTS = dict(zip((*EDIT_KINDS, "keep"), (0.17, 0.18, 0.20, 0.19, 0.16, 0.10), strict=True))
 """Shares of the kinds in training. "keep" teaches to copy the picture; it is not scored."""
+GROUND_WEIGHTS = {"background": 0.75, "single": 0.15, "reasoning": 0.10}
+"""Of a second mix: a pair of thing and ground is far rarer in the first than the same thing on white."""
 
 _MAKERS: dict[str, Callable[[Random], Made]] = {
     "single": _single,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from harness.contracts import Device, Picture, Pipeline
 
 ADAPTERS = [name for name in plugins.names("adapters") if not is_outside(plugins.load("adapters", name))]
-MODELS = {"deepgen": "builtin:tiny-deepgen"}
+MODELS = {"deepgen": "builtin:tiny-deepgen-random"}
 """Model that each adapter is held to the laws on."""
 HELD_ELSEWHERE = {"diffusers": "adapters/test_diffusers.py"}
 """Adapters whose stages depend on the pipeline: they have laws of their own."""

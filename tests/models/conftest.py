@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,19 +31,37 @@ def single_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A freshly built ``builtin:tiny-deepgen``."""
-    from harness.models import tiny_deepgen
+@pytest.fixture(scope="session", params=["tiny_deepgen", "tiny_deepgen_random"])
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each embedded checkpoint, freshly built."""
+    return _built(request.param, tmp_path_factory)
 
-    folder = tmp_path_factory.mktemp("tiny-deepgen")
-    tiny_deepgen.build(folder)
-    return folder
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one whose weights are computed."""
+    return _built("tiny_deepgen_random", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def pipeline(checkpoint: Path) -> Any:
     """The checkpoint, loaded the way a user loads it, in float32 on the CPU."""
+    return _loaded(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def untrained_pipeline(untrained: Path) -> Any:
+    """The untrained one, loaded in the same way."""
+    return _loaded(untrained)
+
+
+def _built(name: str, factory: pytest.TempPathFactory) -> Path:
+    folder = factory.mktemp(name)
+    import_module(f"harness.models.{name}").build(folder)
+    return folder
+
+
+def _loaded(checkpoint: Path) -> Any:
     torch = pytest.importorskip("torch")
     diffusers = pytest.importorskip("diffusers")
     loaded = diffusers.DiffusionPipeline.from_pretrained(checkpoint, trust_remote_code=True, torch_dtype=torch.float32)

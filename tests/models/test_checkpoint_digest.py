@@ -22,11 +22,11 @@ import json, sys
 from pathlib import Path
 from numpy._core import _multiarray_umath as dispatched
 {before}
-from harness.models import tiny_deepgen
-tiny_deepgen.build(Path(sys.argv[1]))
+from harness.models import tiny_deepgen_random as model
+model.build(Path(sys.argv[1]))
 print(json.dumps({{
-    "digest": tiny_deepgen.checkpoint_digest(Path(sys.argv[1])),
-    "pinned": tiny_deepgen.DIGEST,
+    "digest": model.checkpoint_digest(Path(sys.argv[1])),
+    "pinned": model.DIGEST,
     "numpy": [name for name in dispatched.__cpu_dispatch__ if dispatched.__cpu_features__[name]],
     "torch": sys.modules["torch"].backends.cpu.get_cpu_capability().lower() if "torch" in sys.modules else None,
 }}))
@@ -70,6 +70,6 @@ def test_the_build_needs_no_torch(tmp_path: Path) -> None:
 
 
 def test_a_constant_that_is_off_by_the_last_bit_of_float32_is_seen(tmp_path: Path) -> None:
-    planted = "from harness.models.tiny_deepgen import draws; draws._STD_OF_FOUR_PIECES *= 1 + 2**-23"
+    planted = "from harness.models.tiny_deepgen_random import draws; draws._STD_OF_FOUR_PIECES *= 1 + 2**-23"
     answer = built(tmp_path, planted)
     assert answer["digest"] != answer["pinned"]

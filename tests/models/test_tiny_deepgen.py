@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from harness.models import tiny_deepgen
-from harness.models.tiny_deepgen import layout
-from harness.models.tiny_deepgen.tensor_file import bfloat16_bytes
+from harness.models import tiny_deepgen, tiny_deepgen_random
+from harness.models.tiny_deepgen_random import layout
+from harness.models.tiny_deepgen_random.tensor_file import bfloat16_bytes
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Pixels = np.ndarray[Any, np.dtype[np.float64]]
 
-PROMPT = "a photo of a blue pizza and a yellow baseball glove"
+PROMPT = "a photo of a blue circle and a yellow star"
 EXPECTED_FILES = {
     "connector/model.safetensors",
     "deepgen_pipeline.py",
@@ -86,15 +86,21 @@ def stored(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 # --- bytes and layout ------------------------------------------------------------------------------------------------
 
 
-def test_every_build_has_the_pinned_bytes(checkpoint: Path, tmp_path: Path) -> None:
-    tiny_deepgen.build(tmp_path)
-    assert tiny_deepgen.checkpoint_digest(checkpoint) == tiny_deepgen.DIGEST
-    assert tiny_deepgen.checkpoint_digest(tmp_path) == tiny_deepgen.DIGEST
+MODELS = pytest.mark.parametrize("model", [tiny_deepgen, tiny_deepgen_random], ids=["trained", "random"])
 
 
+@MODELS
+def test_every_build_has_the_pinned_bytes(model: Any, tmp_path: Path) -> None:
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        folder.mkdir()
+        model.build(folder)
+        assert model.checkpoint_digest(folder) == model.DIGEST
+
+
+@MODELS
 @pytest.mark.parametrize("fault", ["byte", "name", "extra"])
-def test_the_digest_sees_any_change(tmp_path: Path, fault: str) -> None:
-    tiny_deepgen.build(tmp_path)
+def test_the_digest_sees_any_change(model: Any, tmp_path: Path, fault: str) -> None:
+    model.build(tmp_path)
     victim = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
     if fault == "byte":
         content = bytearray(victim.read_bytes())
@@ -104,7 +110,7 @@ def test_the_digest_sees_any_change(tmp_path: Path, fault: str) -> None:
         victim.rename(victim.with_name("model.safetensors"))
     else:
         (tmp_path / "extra.txt").write_bytes(b"")
-    assert tiny_deepgen.checkpoint_digest(tmp_path) != tiny_deepgen.DIGEST
+    assert model.checkpoint_digest(tmp_path) != model.DIGEST
 
 
 def test_the_folder_has_the_layout_of_the_original(checkpoint: Path) -> None:
@@ -113,8 +119,9 @@ def test_the_folder_has_the_layout_of_the_original(checkpoint: Path) -> None:
     assert not (checkpoint / "connector" / "config.json").exists()
 
 
-def test_building_needs_no_torch() -> None:
-    code = "import sys; import harness.models.tiny_deepgen; print('torch' in sys.modules, 'safetensors' in sys.modules)"
+@MODELS
+def test_building_needs_no_torch(model: Any) -> None:
+    code = f"import sys; import {model.__name__}; print('torch' in sys.modules, 'safetensors' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 
@@ -162,20 +169,29 @@ def test_names_and_shapes_are_those_of_the_diffusers_class(part: str, class_name
 )
 def test_every_tensor_finds_its_place(checkpoint: Path, part: str, library: str, class_name: str) -> None:
     loader = getattr({"diffusers": diffusers, "transformers": transformers}[library], class_name)
-    model, info = loader.from_pretrained(checkpoint / part, output_loading_info=True)
+    _, info = loader.from_pretrained(checkpoint / part, output_loading_info=True)
     assert {key: list(value) for key, value in info.items()} == {key: [] for key in info}
     assert set(info) >= {"missing_keys", "unexpected_keys", "mismatched_keys"}
-    sizes = [int(np.prod(shape)) for shape in getattr(layout, f"{part}_shapes")().values()]
-    elements = {values.data_ptr(): values.numel() for values in model.state_dict().values()}
-    assert sum(elements.values()) == sum(sizes)
+
+
+def test_the_untrained_one_stores_every_element_that_is_loaded(untrained: Path) -> None:
+    loaders = {
+        "transformer": diffusers.SD3Transformer2DModel,
+        "vae": diffusers.AutoencoderKL,
+        "vlm": transformers.Qwen2_5_VLForConditionalGeneration,
+    }
+    for part, loader in loaders.items():
+        sizes = [int(np.prod(shape)) for shape in getattr(layout, f"{part}_shapes")().values()]
+        state = loader.from_pretrained(untrained / part).state_dict()
+        assert sum({values.data_ptr(): values.numel() for values in state.values()}.values()) == sum(sizes), part
 
 
 def test_the_tokenizer_takes_any_text_and_knows_its_special_tokens(checkpoint: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint / "tokenizer")
     for text in ("a photo of three oranges", "\u6f22\u5b57 \U0001f600 Z\u00fcrich\n\ttabs  and\x00nul", "", "don't 42"):
         assert tokenizer.decode(tokenizer(text).input_ids) == text
-    assert len(tokenizer("Generate an image: a photo of a house").input_ids) == 9
-    config = layout.config("vlm")
+    assert len(tokenizer("Generate an image: a photo of a red").input_ids) < 12
+    config = json.loads((checkpoint / "vlm" / "config.json").read_text(encoding="utf-8"))
     ids = {
         "image_token_id": "<|image_pad|>",
         "video_token_id": "<|video_pad|>",
@@ -191,9 +207,9 @@ def test_the_tokenizer_takes_any_text_and_knows_its_special_tokens(checkpoint: P
     assert tokenizer.pad_token_id == config["text_config"]["pad_token_id"]
 
 
-def test_the_position_table_is_the_one_of_diffusers(checkpoint: Path) -> None:
+def test_the_position_table_is_the_one_of_diffusers(untrained: Path) -> None:
     expected = diffusers.SD3Transformer2DModel.from_config(layout.config("transformer")).pos_embed.pos_embed
-    with safe_open(checkpoint / "transformer" / "diffusion_pytorch_model.safetensors", framework="pt") as file:
+    with safe_open(untrained / "transformer" / "diffusion_pytorch_model.safetensors", framework="pt") as file:
         table = file.get_tensor("pos_embed.pos_embed")
     assert table.shape == expected.shape
     torch.testing.assert_close(table.float(), expected, rtol=2**-8, atol=1e-6)
@@ -228,7 +244,7 @@ def reference(pipeline: Any) -> Pixels:
         {"negative_prompt": "blurry, low quality"},
         {"image": scene()},
         {"seed": 2},
-        {"num_inference_steps": 14},
+        {"num_inference_steps": 5},
         {"guidance_scale": 3.0},
         {"guidance_scale": 1.0},
     ],
@@ -294,7 +310,7 @@ def test_only_edits_draw_from_the_global_generator(pipeline: Any) -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 160), (160, 64), (1024, 32)])
+@pytest.mark.parametrize(("height", "width"), [(64, 160), (160, 64), (512, 32)])
 @pytest.mark.parametrize("image", [None, scene()], ids=["text", "edit"])
 def test_sizes_need_not_be_square(pipeline: Any, height: int, width: int, image: Image.Image | None) -> None:
     picture = draw_picture(pipeline, height=height, width=width, num_inference_steps=2, image=image)
@@ -307,11 +323,12 @@ def test_sizes_need_not_be_square(pipeline: Any, height: int, width: int, image:
     [
         ({"height": 100}, "height is 100.*multiple of 32"),
         ({"width": 0}, "width is 0.*multiple of 32"),
-        ({"width": 1056}, "width is 1056.*ends at 1024"),
+        ({"width": 1056}, "width is 1056.*ends at {largest}"),
     ],
 )
 def test_impossible_sizes_are_refused(pipeline: Any, size: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    largest = pipeline.transformer.config.pos_embed_max_size * pipeline.transformer.config.patch_size * 8
+    with pytest.raises(ValueError, match=message.format(largest=largest)):
         draw_picture(pipeline, **size)
 
 
@@ -370,7 +387,7 @@ def test_the_extras_load_in_the_order_of_the_original(checkpoint: Path, monkeypa
     monkeypatch.setattr(sys.modules[type(pipe).__module__].logger, "info", lines.append)
     pipe._load_extras(attn_implementation="eager")
     assert lines == ["Loading VLM...", "Loading tokenizer...", "Loading connector...", "All components loaded."]
-    assert pipe.num_queries == layout.META_QUERIES
+    assert pipe.num_queries == len(pipe.connector_module.meta_queries)
     assert pipe.llm.config._attn_implementation == "eager"
     assert pipe.prompt_template["GENERATION"].format(input="x") == "Generate an image: x"
 
@@ -382,14 +399,16 @@ def test_a_pipeline_without_its_folder_says_so(checkpoint: Path) -> None:
         homeless._load_extras()
 
 
-def test_hidden_states_neither_vanish_nor_explode(pipeline: Any) -> None:
-    draw_picture(pipeline, num_inference_steps=1)
-    tokens = pipeline.prepare_text2image_prompts([PROMPT, ""])
+def test_hidden_states_neither_vanish_nor_explode(untrained_pipeline: Any) -> None:
+    draw_picture(untrained_pipeline, num_inference_steps=1)
+    tokens = untrained_pipeline.prepare_text2image_prompts([PROMPT, ""])
     with torch.no_grad():
-        queries = pipeline.connector_module.meta_queries[None].expand(2, -1, -1)
-        inputs = pipeline.prepare_forward_input(query_embeds=queries, **tokens)
-        states = pipeline.llm(**inputs, output_hidden_states=True).hidden_states
-        pooled, sequence = pipeline.connector_module.llm2dit(torch.cat([states[k] for k in range(35, 0, -6)], dim=-1))
+        queries = untrained_pipeline.connector_module.meta_queries[None].expand(2, -1, -1)
+        inputs = untrained_pipeline.prepare_forward_input(query_embeds=queries, **tokens)
+        states = untrained_pipeline.llm(**inputs, output_hidden_states=True).hidden_states
+        pooled, sequence = untrained_pipeline.connector_module.llm2dit(
+            torch.cat([states[k] for k in range(35, 0, -6)], dim=-1)
+        )
         spreads = [float(state.std()) for state in states]
     assert len(states) == 37
     assert all(0.5 < spread < 5 for spread in spreads)

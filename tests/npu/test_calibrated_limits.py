@@ -15,7 +15,7 @@ TEXT = """\
 name: card
 summary: Is a card near the CPU, by limits that were measured on the CPU?
 task: text_to_image
-model: {source: 'builtin:tiny-deepgen', dtype: float32, trust_remote_code: true}
+model: {source: 'builtin:tiny-deepgen-random', dtype: float32, trust_remote_code: true}
 cases:
   - {id: even, prompt: a blue circle, negative_prompt: a pink circle}
 seeds: [42]

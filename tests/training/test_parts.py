@@ -157,7 +157,7 @@ def test_a_perfect_painter_scores_full_marks(folder: Path, monkeypatch: pytest.M
         del seed
         return draw_scene(example.scene if prompt else Scene("white"))
 
-    monkeypatch.setattr("training.score._drawn", paint)
+    monkeypatch.setattr("training.score.draw", paint)
     scores = score_checkpoint(folder, prompts=5, seeds=2)
     assert {score.right for score in scores} == {1.0}
     assert max(score.prompt_ignored for score in scores) == 0

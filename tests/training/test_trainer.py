@@ -16,7 +16,7 @@ from training.batches import generator_of
 from training.denoiser import DenoiserStage
 from training.language import LanguageStage
 from training.model import fresh_pipeline
-from training.stored import Store
+from training.stored import GROUND_MIX, Store
 from training.trainer import ask_to_finish, averaged_weights, put_weights, take_back_tail, train
 
 if TYPE_CHECKING:
@@ -57,7 +57,19 @@ def make(name: str, folder: Path, tokenizer: Path) -> Stage:
     pipe = fresh_pipeline(tokenizer)
     if name == "language":
         return LanguageStage(pipe, batch=2)
-    return DenoiserStage(pipe, Store(folder / "store", pipe, group_size=2))
+    grounds = Store(folder / "grounds", pipe, GROUND_MIX, group_size=2)
+    return DenoiserStage(pipe, Store(folder / "store", pipe, group_size=2), grounds)
+
+
+def test_the_transformer_turns_to_coloured_grounds_when_it_knows_the_rest(
+    tmp_path: Path, tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.denoiser.FIRST_BUNDLES", 1)
+    stage = make("denoiser", tmp_path, tokenizer_folder)
+    told = [next(iter(stage.loss(step)[1])) for step in (0, 1, 6_600, 6_601, 6_602, 7_842, 7_843, 7_844)]
+    assert [name.removesuffix("_loss") for name in told] == [
+        *("text", "edit", "edit", "text", "text", "edit", "ground", "text"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "language", "denoiser"])

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.errors import UndefinedScore
+from harness.language import recordable, recorded
 from harness.scores.shapes_prompt_score.reader import UNKNOWN, Asked
 from harness.scores.shapes_prompt_score.world import (
     COLOUR_HINTS,
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
     from harness.scores.shapes_prompt_score.reader import Seen
 
 
+_OUTSIDE = {
+    False: recordable(
+        "“{prompt}” is no prompt of the small world: coloured shapes, their number, place and background, signs with "
+        "one to three capitals."
+    ),
+    True: recordable(
+        "“{prompt}” is no edit of the small world: another colour, shape or background of things in the picture, or "
+        "one of them less."
+    ),
+}
+"""What is said of a prompt that no rule knows, by whether there is a picture to edit."""
+
+
 def asked_by(prompt: str, source: Seen | None = None) -> Asked:
     """What a picture must show to follow the prompt; ``source`` is what the input picture of an edit shows.
 
@@ -40,11 +54,7 @@ def asked_by(prompt: str, source: Seen | None = None) -> Asked:
     else:
         found = next((make(match, source) for grammar, make in _EDITS if (match := grammar.fullmatch(words))), None)
     if found is None:
-        kind = "prompt" if source is None else "edit"
-        raise UndefinedScore(
-            f"{prompt!r} is no {kind} of the small world: coloured shapes, their number, place and background, signs "
-            "with one to three capitals, and edits of them."
-        )
+        raise UndefinedScore(_OUTSIDE[source is not None].format(prompt=prompt))
     return found
 
 
@@ -110,7 +120,7 @@ def _keep(match: re.Match[str], source: Seen) -> Asked:
 def _kept(source: Seen, ground: str) -> Asked:
     """Everything as in the input picture, on a ground."""
     if any(thing.shape == UNKNOWN for thing in source.things):
-        raise UndefinedScore("the input picture shows a thing that is no shape of the small world.")
+        raise UndefinedScore(recorded("the input picture shows a thing that is no shape of the small world."))
     looks = tuple((thing.colour, thing.shape) for thing in source.things)
     return Asked(ground, looks, places=tuple((thing.x, thing.y) for thing in source.things))
 
@@ -127,7 +137,11 @@ def _changed(source: Seen, shape: str, look: tuple[str, str] | None) -> Asked:
 def _only(source: Seen, shape: str) -> int:
     found = [index for index, thing in enumerate(source.things) if thing.shape == shape]
     if len(found) != 1:
-        raise UndefinedScore(f"the prompt speaks of one {shape}, and the input picture shows {len(found)}.")
+        raise UndefinedScore(
+            recorded(
+                "the prompt speaks of one {shape}, and the input picture shows {count}.", shape=shape, count=len(found)
+            )
+        )
     return found[0]
 
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from harness.errors import UndefinedScore
+from harness.language import recorded
 from harness.scores.shapes_prompt_score.drawing import CELL_SIZE, CELL_TOP, CELLS, draw_scene, glyph
 from harness.scores.shapes_prompt_score.world import GROUNDS, LETTERS, SHAPES, SIDE, Scene, Thing
 
@@ -125,7 +126,14 @@ def see(picture: Picture) -> Seen:
     """
     if picture.shape != (SIDE, SIDE, 3):
         height, width, *_ = picture.shape
-        raise UndefinedScore(f"the picture is {width}x{height}; the small world is read at {SIDE}x{SIDE} only.")
+        raise UndefinedScore(
+            recorded(
+                "the picture is {width}x{height}; the small world is read at {side}x{side} only.",
+                width=width,
+                height=height,
+                side=SIDE,
+            )
+        )
     edge = np.ones((SIDE, SIDE), dtype=bool)
     edge[BORDER:-BORDER, BORDER:-BORDER] = False
     ground = np.median(picture[edge], axis=0)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.models.tiny_deepgen.draws import Doubles
+    from harness.models.tiny_deepgen_random.draws import Doubles
 
 _ALIGNMENT = 8
 

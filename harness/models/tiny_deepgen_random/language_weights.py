@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from harness.models.tiny_deepgen.draws import Doubles, bell
-from harness.models.tiny_deepgen.layout import connector_shapes, vlm_shapes
+from harness.models.tiny_deepgen_random.draws import Doubles, bell
+from harness.models.tiny_deepgen_random.layout import connector_shapes, vlm_shapes
 
 # Residual branches are weak enough that 36 layers of them neither drown the words nor grow without bound; queries and
 # keys are strong enough that attention picks tokens instead of averaging over all of them.

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from harness.models.tiny_deepgen.draws import Doubles, bell
-from harness.models.tiny_deepgen.layout import config, vae_shapes
+from harness.models.tiny_deepgen_random.draws import Doubles, bell
+from harness.models.tiny_deepgen_random.layout import config, vae_shapes
 
 _LATENTS = config("vae")["latent_channels"]
 

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.models.tiny_deepgen.draws import bell
-from harness.models.tiny_deepgen.layout import config, transformer_shapes
-from harness.models.tiny_deepgen.position_table import position_table
+from harness.models.tiny_deepgen_random.draws import bell
+from harness.models.tiny_deepgen_random.layout import config, transformer_shapes
+from harness.models.tiny_deepgen_random.position_table import position_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.models.tiny_deepgen.draws import Doubles
+    from harness.models.tiny_deepgen_random.draws import Doubles
 
 _SETTINGS = config("transformer")
 _HEAD = _SETTINGS["attention_head_dim"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from harness.models.tiny_deepgen.draws import Doubles
+    from harness.models.tiny_deepgen_random.draws import Doubles
 
 _DIGITS = 40
 _SERIES_TERMS = 24
