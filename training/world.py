@@ -25,7 +25,7 @@ from harness.scores.shapes_prompt_score.world import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from random import Random
 
 HELD_OUT_ONE_IN = 8
@@ -72,7 +72,7 @@ def draw_example(kind: str, rng: Random, *, held_out: bool = False) -> Example:
             return example
 
 
-def draw_mixed(weights: dict[str, float], rng: Random) -> Example:
+def draw_mixed(weights: Mapping[str, float], rng: Random) -> Example:
     """A training example of a kind drawn by the weights."""
     (kind,) = rng.choices(list(weights), list(weights.values()))
     return draw_example(kind, rng)
