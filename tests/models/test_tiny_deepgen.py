@@ -273,7 +273,7 @@ def test_equal_inputs_give_equal_pictures(pipeline: Any, reference: Pixels) -> N
 def test_the_picture_is_neither_flat_nor_saturated_nor_noise(pipeline: Any, image: Image.Image | None) -> None:
     picture = draw_picture(pipeline, height=128, width=128, num_inference_steps=20, image=image)
     grey = picture.mean(axis=2)
-    assert 15 < picture.std() < 75
+    assert 15 < picture.std() < 100  # the scene to edit has 90, black and white in halves 127
     assert np.mean((picture == 0) | (picture == 255)) < 0.05
     assert np.corrcoef(grey[:, 1:].ravel(), grey[:, :-1].ravel())[0, 1] > 0.95
     assert np.corrcoef(grey[1:].ravel(), grey[:-1].ravel())[0, 1] > 0.95
