@@ -60,6 +60,35 @@ def describe_host() -> Host:
     )
 
 
+def available_memory_bytes() -> int:
+    """Memory that this process could still use: what the kernel says, or what the container leaves where that is less.
+
+    >>> 0 < available_memory_bytes() <= describe_host().memory_bytes
+    True
+    """
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    kibibytes = next((int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), 0)
+    left = [1024 * kibibytes]
+    try:
+        limit, used = (Path("/sys/fs/cgroup", name).read_text("ascii") for name in ("memory.max", "memory.current"))
+        left.append(int(limit) - int(used))
+    except (OSError, ValueError):  # no container with a limit of its own; "max" is no number
+        pass
+    return max(min(left), 0)
+
+
+def thread_variables(threads: int | None) -> dict[str, str]:
+    """Variables that give a process its number of CPU threads, before it starts; none where nothing is asked.
+
+    >>> thread_variables(1)
+    {'OMP_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1'}
+    """
+    return {} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads))
+
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
 def commit() -> str | None:
     """Git commit of the working folder, with ``-dirty`` when tracked files changed; None outside a checkout."""
     head = _git("rev-parse", "HEAD")

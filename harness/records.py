@@ -282,9 +282,18 @@ class Arm(Record):
     or hide torch_npu so that libraries take their plain branches; hidden when nothing is said."""
     repeats: Repeats | None = None
     """Overrides the scenario's repeats, for instance for a reference that takes hours."""
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """Overrides the scenario's threads."""
+    against: list[Id] | None = None
+    """For a candidate: the reference arms it is compared with; all of them when nothing is said. An empty list is for
+    an arm that no reference can be compared with, as with a device's own noise: only its repeats are judged."""
     baseline: bool = False
     """For a reference: read from the baseline store instead of being run here; ``harness run SCENARIO --arm NAME``
     makes it, on the machine it belongs to, and ``harness baseline accept`` puts it there."""
+
+    def is_compared_with(self, reference: str) -> bool:
+        """Whether a reference arm of that name is one that this candidate is compared with."""
+        return self.role is Role.CANDIDATE and (self.against is None or reference in self.against)
 
     @model_validator(mode="after")
     def _baselines_are_references(self) -> Arm:
@@ -447,6 +456,10 @@ class CalibrationSet(Record):
     """Cases of the scenario; all of them when nothing is said."""
 
 
+_LATER_KEYS = frozenset({"threads", "against"})
+"""Keys that scenarios and arms did not have at first; left out, they must not make another question of an old file."""
+
+
 class Scenario(Record):
     """One question, as a user writes it."""
 
@@ -480,6 +493,10 @@ class Scenario(Record):
     """Ways of running the scenario: at least one candidate, and references where there are any."""
     repeats: Repeats = Repeats()
     """How often each case and seed is made."""
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """CPU threads of each worker process (OMP_NUM_THREADS, MKL_NUM_THREADS); when nothing is said, a deterministic arm
+    on a CPU takes all cores and every other arm what the user has set. Where it is given, the processes of an arm on a
+    CPU run side by side as far as cores and memory allow."""
     time_limit_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Longest time a worker process may take in all; it is ended after that, and the run fails."""
     limits: list[Limit] = Field(default_factory=list)
@@ -500,8 +517,13 @@ class Scenario(Record):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON of everything but the translations."""
-        return json_digest(self.model_dump(mode="json", exclude={"translations"}))
+        """SHA-256 of the canonical JSON of everything but the translations and later keys that are left out."""
+        written = self.model_dump(mode="json", exclude={"translations"})
+        for part in (written, *written["arms"]):
+            for key in _LATER_KEYS & part.keys():
+                if part[key] is None:
+                    del part[key]
+        return json_digest(written)
 
     @property
     def prose(self) -> list[str]:
@@ -860,6 +882,8 @@ class Run(Record):
     """When the run began, ISO 8601."""
     seconds: float
     """Wall time of all processes together."""
+    side_by_side: int = 1
+    """Most worker processes that ran at the same time; what a sample took then depends on its neighbours too."""
     environment: Environment | None
     """What it ran on; None when no worker came far enough to say."""
     loaded: LoadedModel | None

@@ -513,6 +513,7 @@ def _arm_problems(root: Node) -> Iterator[Problem]:
     yield from _npu_ops_problems(root)
     yield from _baseline_problems(root)
     arms = list(_valid(root, "arms", Arm))
+    yield from _against_problems(arms)
     for label, node, arm in arms:
         try:
             _check_device(arm.device)
@@ -546,6 +547,24 @@ def _baseline_problems(root: Node) -> Iterator[Problem]:
                 f"arms[{index}].baseline: found in a candidate; allowed is an arm with role: reference, because a "
                 "candidate is run. Write 'role: reference', or remove baseline.",
             )
+
+
+def _against_problems(arms: Sequence[tuple[str, Node, Arm]]) -> Iterator[Problem]:
+    """A candidate names references of the scenario, and a reference names none."""
+    references = [arm.name for _, _, arm in arms if arm.role is Role.REFERENCE]
+    for label, node, arm in arms:
+        if arm.against is None:
+            continue
+        if arm.role is Role.REFERENCE:
+            yield Problem(
+                node.place_of("against"),
+                f"{label}.against: found in a reference; allowed is a candidate, which is what references are for. "
+                "Remove the key.",
+            )
+        for name in arm.against:
+            if name not in references:
+                error = UnknownName("reference arm", name, references)
+                yield Problem(node.place_of("against"), f"{label}.against: {error}")
 
 
 def _npu_ops_problems(root: Node) -> Iterator[Problem]:
@@ -1004,6 +1023,7 @@ def _filled_arm(scenario: Scenario, arm: Arm, device: str | None) -> Arm:
             "dtype": arm.dtype or scenario.model.dtype,
             "noise": NoiseMode.UNVERIFIED if outside else arm.noise or scenario.noise,
             "switches": arm.switches or scenario.switches,
+            "threads": arm.threads or scenario.threads,
         }
     )
 

@@ -125,11 +125,13 @@ def _comparisons(folder: Path, runs: list[Run], kept: References) -> list[Compar
         )
         for candidate in candidates
         for reference in references
+        if candidate.run.plan.arm.is_compared_with(reference.run.plan.arm.name)
     ]
     missing = [
         missing_baseline(candidate, kept.arms[arm], why, limits=candidate.run.plan.limits, base=folder)
         for candidate in candidates
         for arm, why in kept.missing.items()
+        if candidate.run.plan.arm.is_compared_with(arm)
     ]
     return [*repeats, *compared, *missing]
 

@@ -115,10 +115,12 @@ def work(report: Report) -> Table:
     """What each arm was to do and did."""
     answers = {run.environment.npu_ops for run in report.runs if run.environment}
     asked = bool(answers - {None, NpuOps.ABSENT})
-    return by_arm(report, [_work(run, operators=asked) for run in report.runs], heading=say("Arm"), title=say("Arms"))
+    beside = any(run.side_by_side > 1 for run in report.runs)
+    columns = [_work(run, operators=asked, beside=beside) for run in report.runs]
+    return by_arm(report, columns, heading=say("Arm"), title=say("Arms"))
 
 
-def _work(run: Run, *, operators: bool) -> dict[str, Cell]:
+def _work(run: Run, *, operators: bool, beside: bool) -> dict[str, Cell]:
     arm, plan = run.plan.arm, run.plan
     planned = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
     hidden = sum(bool(sample.hidden_draws) for sample in run.samples)
@@ -139,6 +141,7 @@ def _work(run: Run, *, operators: bool) -> dict[str, Cell]:
         say("State"): plain(term(run.state)),
         say("Started (UTC)"): plain(run.started_utc),
         say("Wall time"): figure(words.seconds(run.seconds)),
+        **({say("Processes at the same time"): figure(run.side_by_side)} if beside else {}),
         say("Run"): code(run.id),
     }
 

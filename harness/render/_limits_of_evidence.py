@@ -127,6 +127,9 @@ def _about_accuracy(report: Report) -> Iterator[str]:
                 "and not judged.",
                 **sides,
             )
+    alone = [run.plan.arm.name for run in report.runs if run.plan.arm.against == []]
+    if comparisons and alone:
+        yield say("The accuracy of {arms}: the scenario compares only repeats there.", arms=listed(alone))
     device_noise = [run.plan.arm.name for run in report.runs if run.plan.noise is NoiseMode.DEVICE]
     device_noise = [name for name in device_noise if name not in _carried(report)]
     if device_noise:

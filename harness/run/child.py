@@ -9,6 +9,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -59,18 +60,26 @@ def _signal_name(number: int) -> str:
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
-def run_child(
+class Stopped(Exception):
+    """Another thread asked for the end of a child; the child and its children are gone."""
+
+
+def run_child(  # noqa: PLR0913 - what a child is given, and who listens
     words: Sequence[str],
     *,
     environment: Mapping[str, str],
     log: Path,
     listen: Callable[[Event], None],
     time_limit_seconds: float | None = None,
+    stop: threading.Event | None = None,
 ) -> End:
     """Start ``python -m harness.run.worker``, pass its events on, and wait for its end.
 
     Whatever it prints goes to ``log``. When this function is left, by whatever way, the child and its children are
     gone; when this process is killed, the child notices by its lifeline and ends.
+
+    Raises:
+        Stopped: ``stop`` was set by another thread.
     """
     deadline = time.monotonic() + time_limit_seconds if time_limit_seconds is not None else math.inf
     events_in, events_out = os.pipe()
@@ -89,7 +98,7 @@ def run_child(
     os.close(events_out)
     os.close(lifeline_in)
     try:
-        done, timed_out = _listen(child, events_in, listen, deadline)
+        done, timed_out = _listen(child, events_in, listen, deadline, stop or threading.Event())
         timed_out = timed_out or not _ends(child, deadline)
         if timed_out or child.poll() is None:
             _end(child)
@@ -101,7 +110,11 @@ def run_child(
 
 
 def _listen(
-    child: subprocess.Popen[bytes], pipe: int, listen: Callable[[Event], None], deadline: float
+    child: subprocess.Popen[bytes],
+    pipe: int,
+    listen: Callable[[Event], None],
+    deadline: float,
+    stop: threading.Event,
 ) -> tuple[bool, bool]:
     """Pass events on until the pipe closes, the child is gone or its time is up; gives (done, timed out)."""
     lines = _Lines(pipe)
@@ -123,6 +136,8 @@ def _listen(
                 return done, False  # what is still coming is a grandchild's, and may never end
             if time.monotonic() > deadline:
                 return done, True
+            if stop.is_set():
+                raise Stopped
 
 
 def _ends(child: subprocess.Popen[bytes], deadline: float) -> bool:

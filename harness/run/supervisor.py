@@ -1,4 +1,4 @@
-"""Making a run: plan the processes, start them one after another, gather what they stored; never judge."""
+"""Making a run: plan the processes, start them, gather what they stored; never judge."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import inspect
 import os
 import re
 import shutil
+import threading
 import time
 from collections import Counter
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -19,10 +21,10 @@ from harness import plugins
 from harness.contracts import Availability, is_outside
 from harness.errors import DeviceUnavailable, RunError
 from harness.files import write_text
-from harness.host import describe_host
+from harness.host import available_memory_bytes, describe_host, thread_variables
 from harness.language import recorded
-from harness.records import RUN_FILE, Failure, Run, Sample, from_json, to_json
-from harness.run.child import run_child
+from harness.records import RUN_FILE, Failure, NoiseMode, Run, Sample, from_json, to_json
+from harness.run.child import Stopped, run_child
 from harness.run.events import Assignment, Availabilities, Event, Failed, Loaded, Share, Started
 from harness.text import printable, redact
 
@@ -165,32 +167,61 @@ def make_run(order: Order, listen: Callable[[Event], None]) -> Run:
     retries = order.retries
     processes = _processes(order, notes)
     while processes:
-        process, shares = processes.pop(0)
-        logs.append(order.folder / "logs" / f"p{process}.log")
-        assignment = Assignment(
-            plan=order.plan,
-            process=process,
-            shares=shares,
-            backend=order.device.backend,
-            device_index=order.device.index,
-            model_folder=str(order.model.folder),
-            model_digest=order.model.identity.digest,
-            input_images={case: str(path) for case, path in order.input_images.items()},
-            noise=list(order.noise),
-            run_folder=str(order.folder),
-        )
-        failures = _work(order, assignment, logs[-1], notes)
-        if all(failure.stage == "generate" for failure in failures):
+        together = processes[: at_once(order)]
+        del processes[: len(together)]
+        notes.side_by_side = max(notes.side_by_side, len(together))
+        logs += [_log(order, process) for process, _ in together]
+        ended = _work_together(order, together, notes)
+        lost = [failures for failures in ended if any(failure.stage != "generate" for failure in failures)]
+        if not lost:
             continue
-        if not retries or not all(map(is_infrastructure, failures)):
+        if len(lost) > retries or not all(is_infrastructure(failure) for failures in lost for failure in failures):
             break
-        retries -= 1
-        notes.set_aside(failures)
+        retries -= len(lost)
+        notes.set_aside([failure for failures in lost for failure in failures])
         processes = _processes(order, notes)
     shutil.rmtree(order.folder / WORK_FOLDER, ignore_errors=True)
     finished = state("finished")
     _store(order.folder, finished)
     return finished
+
+
+def at_once(order: Order) -> int:
+    """How many worker processes of an order may run at the same time.
+
+    More than one only where the scenario says how many threads a process has and a CPU computes in the worker: values
+    depend on the threads of a process and not on its neighbours, but on cards neighbours share memory and caches.
+    """
+    plan = order.plan
+    if plan.arm.threads is None or order.device.backend != "cpu" or plan.noise is NoiseMode.UNVERIFIED:
+        return 1
+    cores = len(os.sched_getaffinity(0)) // plan.arm.threads
+    weights = sum(path.stat().st_size for path in order.model.folder.rglob("*.safetensors"))
+    memory = available_memory_bytes() // (_PROCESS_BYTES + _COPIES_OF_WEIGHTS * weights)
+    return max(1, min(cores, memory, plan.repeats.processes))
+
+
+_PROCESS_BYTES = 2 << 30
+"""Memory that is set aside for a process beside its weights: libraries, activations, the arrays of one sample."""
+
+_COPIES_OF_WEIGHTS = 3
+"""Weights in a half type take twice their size in float32, and a third copy exists while they are loaded."""
+
+
+def _work_together(order: Order, processes: list[tuple[int, list[Share]]], notes: _Notes) -> list[list[Failure]]:
+    """Run processes side by side to their ends; gives what went wrong in each. None is left when this is left."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=len(processes)) as pool:
+        working = [pool.submit(_work, order, process, shares, notes, stop) for process, shares in processes]
+        try:
+            wait(working, return_when=FIRST_EXCEPTION)
+        finally:
+            if any(not work.done() or work.exception() for work in working):
+                stop.set()
+    errors = [error for work in working if (error := work.exception())]
+    for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
+        raise error
+    return [work.result() for work in working]
 
 
 class _Notes:
@@ -202,30 +233,43 @@ class _Notes:
         # A sample that failed is made again after an interruption; that it failed once stays on record.
         self.failures: list[Failure] = list(interrupted.failures) if interrupted else []
         self.retried: list[Failure] = list(interrupted.retried) if interrupted else []
+        self.side_by_side = 1
         self.on_change: Callable[[], None] = lambda: None
         self._listen = listen
+        self._one_at_a_time = threading.RLock()
 
     def hear(self, event: Event, process: int) -> None:
-        if isinstance(event, Started):
-            self._hear_environment(event.environment, process)
-            self.on_change()
-        elif isinstance(event, Loaded):
-            self.loaded = self.loaded or event.loaded
-        elif isinstance(event, Failed):
-            self.failures.append(event.failure)
-            self.on_change()
-        self._listen(event)
+        with self._one_at_a_time:
+            if isinstance(event, Started):
+                self._hear_environment(event.environment, process)
+                self.on_change()
+            elif isinstance(event, Loaded):
+                self.loaded = self.loaded or event.loaded
+            elif isinstance(event, Failed):
+                self.fail(event.failure)
+                self.on_change()
+            self._listen(event)
+
+    def fail(self, failure: Failure) -> None:
+        """Keep a failure."""
+        with self._one_at_a_time:
+            self.failures.append(failure)
+
+    def failures_of(self, process: int) -> list[Failure]:
+        """What went wrong in one process."""
+        return [failure for failure in self.failures if failure.process == process]
 
     def set_aside(self, failures: list[Failure]) -> None:
-        """Count the newest failures as retried: they stay on record and make no error of the run."""
+        """Count failures as retried: they stay on record and make no error of the run."""
         self.retried += failures
-        del self.failures[-len(failures) :]
+        aside = set(map(id, failures))
+        self.failures = [failure for failure in self.failures if id(failure) not in aside]
         self.on_change()
 
     def _hear_environment(self, environment: Environment, process: int) -> None:
         self.environment = self.environment or environment
         if environment.digest != self.environment.digest:
-            self.failures.append(
+            self.fail(
                 Failure(
                     stage="environment",
                     key=None,
@@ -311,37 +355,55 @@ def stored_samples(folder: Path) -> list[Sample]:
     return sorted(samples, key=lambda each: (each.key.case, each.key.seed, each.process, each.repeat))
 
 
-def _work(order: Order, assignment: Assignment, log: Path, notes: _Notes) -> list[Failure]:
+def _log(order: Order, process: int) -> Path:
+    return order.folder / "logs" / f"p{process}.log"
+
+
+def _work(order: Order, process: int, shares: list[Share], notes: _Notes, stop: threading.Event) -> list[Failure]:
     """Run one process to its end; gives what went wrong in it."""
+    assignment = Assignment(
+        plan=order.plan,
+        process=process,
+        shares=shares,
+        backend=order.device.backend,
+        device_index=order.device.index,
+        model_folder=str(order.model.folder),
+        model_digest=order.model.identity.digest,
+        input_images={case: str(path) for case, path in order.input_images.items()},
+        noise=list(order.noise),
+        run_folder=str(order.folder),
+    )
     work = order.folder / WORK_FOLDER
     work.mkdir(exist_ok=True)
-    paper = work / f"p{assignment.process}.json"
+    paper = work / f"p{process}.json"
     write_text(paper, to_json(assignment))
-    before = len(notes.failures)
+    log = _log(order, process)
+    before = len(notes.failures_of(process))
     end = run_child(
         [str(paper)],
-        environment=_environment(order, work / f"modules-p{assignment.process}"),
+        environment=_environment(order, work / f"modules-p{process}"),
         log=log,
-        listen=lambda event: notes.hear(event, assignment.process),
+        listen=lambda event: notes.hear(event, process),
         time_limit_seconds=order.plan.time_limit_seconds,
+        stop=stop,
     )
     if not end.done or end.exit_code != 0:
-        notes.failures.append(_process_failure(end.words, assignment, log, order.plan.time_limit_seconds))
-    return notes.failures[before:]
+        notes.fail(_process_failure(end.words, process, log, order.plan.time_limit_seconds))
+    return notes.failures_of(process)[before:]
 
 
-def _process_failure(words: str, assignment: Assignment, log: Path, time_limit_seconds: float | None) -> Failure:
+def _process_failure(words: str, process: int, log: Path, time_limit_seconds: float | None) -> Failure:
     end = words
     if "time limit" in words:
         end = recorded("{end} (time_limit_seconds: {seconds:g})", end=words, seconds=time_limit_seconds)
     return Failure(
         stage="process",
         key=None,
-        process=assignment.process,
+        process=process,
         repeat=None,
         error=words.split(" (", maxsplit=1)[0],
         message=recorded(
-            "worker process {process} {end}; the last lines it wrote are below.", process=assignment.process, end=end
+            "worker process {process} {end}; the last lines it wrote are below.", process=process, end=end
         ),
         traceback=_tail(log, 20),
     )
@@ -362,6 +424,7 @@ def _environment(order: Order, modules: Path) -> dict[str, str]:
         "PYTHONFAULTHANDLER": "1",
         "PYTHONUNBUFFERED": "1",
         **start,
+        **thread_variables(order.plan.arm.threads),
     }
 
 
@@ -379,6 +442,7 @@ def _run(  # noqa: PLR0913 - the parts of a record
         host_digest=order.device.host_digest,
         started_utc=started,
         seconds=round(seconds, 3),
+        side_by_side=notes.side_by_side,
         environment=notes.environment,
         loaded=notes.loaded,
         samples=stored_samples(order.folder),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import time
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,6 +55,8 @@ from harness.run.worker.recorder import Recorder
 from harness.text import printable, redact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from harness.contracts import Availability, Device, Pipeline
@@ -129,14 +133,14 @@ class Worker:
 
     def open(self) -> Device:
         """Open the device and tell what the worker runs on."""
-        assignment = self._assignment
+        assignment, threads = self._assignment, self._plan.arm.threads
         if self._outside:
             unopened = UnopenedDevice(assignment.backend, self._plan)
-            self._pipe.tell(Started(environment=describe(assignment.backend, unopened, None)))
+            self._pipe.tell(Started(environment=describe(assignment.backend, unopened, None, threads)))
             return unopened
         self._operators.arrange()
         device = plugins.load("backends", assignment.backend).open(assignment.device_index, self._plan.switches)
-        environment = describe(assignment.backend, device, self._operators.answered)
+        environment = describe(assignment.backend, device, self._operators.answered, threads)
         self._pipe.tell(Started(environment=environment))
         require_switches(environment)
         return device
@@ -173,7 +177,6 @@ class Worker:
                 stage = "output" if isinstance(error, BadOutput) else "generate"
                 self._fail(stage, error, key=share.key, repeat=repeat)
                 continue
-            write_text(folder / f"{sample.label}.json", to_json(sample))
             self._pipe.tell(Sampled(key=share.key, repeat=repeat, seconds=sample.seconds["total"]))
 
     def _make(self, key: CaseKey, repeat: int, pipeline: Pipeline, device: Device, shelf: Shelf) -> Sample:
@@ -186,6 +189,15 @@ class Worker:
         require_output(picture, request)
         if draws is not None:
             require_noise(draws)
+        with shelf.alone():
+            sample = self._sample(key, repeat, picture, draws, recorder, shelf)
+            shelf.write(sample)
+        return sample
+
+    def _sample(  # noqa: PLR0913, PLR0917 - the parts of a record
+        self, key: CaseKey, repeat: int, picture: Picture, draws: DrawLog | None, recorder: Recorder, shelf: Shelf
+    ) -> Sample:
+        """The record of a picture whose arrays are kept on the shelf."""
         refs = shelf.keep(f"p{self._assignment.process}r{repeat}", picture.image, _floats(picture, recorder))
         stored = {ref.name: ref for ref in refs}
         return Sample(
@@ -345,15 +357,36 @@ def require_noise(draws: DrawLog) -> None:
 
 
 class Shelf:
-    """Where the arrays of one case and seed are kept; samples with the same bytes share files."""
+    """Where the samples of one case and seed are kept; samples with the same bytes share files.
+
+    Other processes may work on the same case and seed: a sample is kept and written while nobody else does so.
+    """
 
     def __init__(self, run_folder: Path, folder: Path) -> None:
         self._run_folder = run_folder
         self._folder = folder
+        self._read: set[Path] = set()
         self._known: dict[tuple[str, ...], list[ArrayRef]] = {}
-        for record in sorted(folder.glob("p*.json")):
-            sample = from_json(Sample, record.read_text(encoding="utf-8"), place=record)
-            self._learn([ref for ref in (sample.image, sample.float_image, sample.latents) if ref is not None])
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from the shelf, and learn what they have put there; their end frees it too."""
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            for record in sorted(set(self._folder.glob("p*.json")) - self._read):
+                sample = from_json(Sample, record.read_text(encoding="utf-8"), place=record)
+                self._learn([ref for ref in (sample.image, sample.float_image, sample.latents) if ref is not None])
+                self._read.add(record)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def write(self, sample: Sample) -> None:
+        """Write the record of a sample, which is what makes it one of the run."""
+        record = self._folder / f"{sample.label}.json"
+        write_text(record, to_json(sample))
+        self._read.add(record)
 
     def keep(self, name: str, image: NDArray[np.uint8], floats: list[Kept]) -> list[ArrayRef]:
         """Keep a picture and its float arrays, unless the very same bytes are there already."""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from harness.host import commit, describe_host
-from harness.records import Environment
+from harness.host import THREAD_VARIABLES, commit, describe_host
+from harness.records import Environment, Switch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.contracts import Device
     from harness.records import NpuOps
 
 
-def describe(backend: str, device: Device, npu_ops: NpuOps | None) -> Environment:
-    """Everything about machine, packages, device and settings that bears on a number."""
+def describe(backend: str, device: Device, npu_ops: NpuOps | None, threads: int | None) -> Environment:
+    """Everything about machine, packages, device and settings that bears on a number.
+
+    ``threads`` is what the scenario asks for, which the supervisor has set before the start.
+    """
     return Environment(
         backend=backend,
         device=device.torch_device,
@@ -22,7 +28,19 @@ def describe(backend: str, device: Device, npu_ops: NpuOps | None) -> Environmen
         simulated=device.simulated,
         npu_ops=npu_ops,
         facts=dict(device.facts()),
-        switches=list(device.switches()),
+        switches=with_threads(device.switches(), threads),
         commit=commit(),
         **asdict(describe_host()),
     )
+
+
+def with_threads(switches: Sequence[Switch], threads: int | None) -> list[Switch]:
+    """The switches, with the number of CPU threads among them as the scenario asked for it."""
+    if threads is None:
+        return list(switches)
+    asked = {"requested": str(threads), "source": "scenario"}
+    known = {switch.name: switch for switch in switches}
+    for name in THREAD_VARIABLES:
+        known.setdefault(name, Switch(name=name, requested=None, effective=os.environ.get(name), source="scenario"))
+    numbers = {*THREAD_VARIABLES, "torch.get_num_threads"}
+    return [switch.model_copy(update=asked) if name in numbers else switch for name, switch in known.items()]
