@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import nox
@@ -21,7 +22,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 
 ROOT = Path(__file__).parent
 CONSTRAINTS = "constraints/ci.txt"
-SCENARIOS = ["scenarios/tiny-t2i.yaml", "scenarios/tiny-edit.yaml"]
+SCENARIOS = ["scenarios/tiny-quick-t2i.yaml", "scenarios/tiny-quick-edit.yaml"]
 BASELINE_SCENARIO = ROOT / "scenarios" / "tiny-baseline.yaml"
 STORY = ROOT / ".nox" / "story"
 """Where the sessions compare and gate keep runs and baselines until the next time."""
@@ -68,47 +69,61 @@ def environment(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 def determinism(session: nox.Session) -> None:
     """Run the determinism scenarios and write their reports: -- SCENARIO... --device npu."""
-    if "isolated" in shared:
-        refuse_accelerators(Path("/dev"))
-    words = (
-        session.posargs if any(word.endswith(".yaml") for word in session.posargs) else [*SCENARIOS, *session.posargs]
-    )
-    python(session, "-m", "harness", "check", *words)
+    require_honest_device()
+    python(session, "-m", "harness", "check", *([] if scenarios_in(session.posargs) else SCENARIOS), *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])
 def compare(session: nox.Session) -> None:
-    """Accept a baseline in float32 on the CPU and hold a candidate in bfloat16 against it: -- --device npu."""
-    told(session, STORY)
+    """Compare with references: -- SCENARIO... --device npu; without a scenario, a demonstration.
+
+    The demonstration accepts a baseline in float32 on the CPU and compares a candidate in bfloat16 with it.
+    """
+    require_honest_device()
+    if scenarios_in(session.posargs):
+        python(session, "-m", "harness", "check", *session.posargs)
+        return
+    shutil.rmtree(STORY, ignore_errors=True)
+    runs, baselines, scenario = f"{STORY}/runs", f"{STORY}/baselines", str(BASELINE_SCENARIO)
+    python(session, "-m", "harness", "run", scenario, "--arm", "cpu-fp32", "--runs-dir", runs)
+    (made,) = Path(runs).glob("*/cpu-fp32")
+    why = ["--reason", "Float32 on the CPU is what the embedded model is compared with.", "--who", "nox"]
+    python(session, "-m", "harness", "baseline", "accept", str(made), *why, "--baselines-dir", baselines)
+    places = ["--runs-dir", runs, "--baselines-dir", baselines]
+    python(session, "-m", "harness", "check", scenario, *session.posargs, *places)
 
 
 @nox.session(venv_backend="none", requires=["environment"])
 def gate(session: nox.Session) -> None:
-    """Tell the story of compare, then plant a fault: that must end in exit code 1, and nothing else is a success."""
-    told(session, STORY)
+    """Gate on limits: -- SCENARIO... --device npu, or -- runs/JOB/comparison-*.json; without them, a demonstration.
+
+    The demonstration checks a candidate against a baseline of this repository, and then plants a fault, which must end
+    in exit code 1: nothing else is a success.
+    """
+    if stored := [word for word in session.posargs if word.endswith(".json")]:
+        python(session, "-m", "harness", "gate", *stored, *(word for word in session.posargs if word not in stored))
+        return
+    require_honest_device()
+    if scenarios_in(session.posargs):
+        python(session, "-m", "harness", "check", *session.posargs)
+        return
+    shutil.rmtree(STORY, ignore_errors=True)
+    python(session, "-m", "harness", "baseline", "verify")
+    python(session, "-m", "harness", "check", str(BASELINE_SCENARIO), *session.posargs, "--runs-dir", f"{STORY}/runs")
     planted = STORY / "planted" / BASELINE_SCENARIO.name
     planted.parent.mkdir()
     text = BASELINE_SCENARIO.read_text(encoding="utf-8").replace("adapter: deepgen", "adapter: planted-darker")
     planted.write_text(text, encoding="utf-8")
-    places = ["--runs-dir", f"{STORY}/planted/runs", "--baselines-dir", f"{STORY}/baselines"]
     path = {"PYTHONPATH": os.pathsep.join([f"{ROOT}/tests/planted", str(ROOT)])}
+    places = ["--runs-dir", f"{STORY}/planted/runs"]
     ends_in(session, 1, "-m", "harness", "check", str(planted), *session.posargs, *places, **path)
-    stored = map(str, (STORY / "planted" / "runs").glob("*/comparison-*.json"))
-    ends_in(session, 1, "-m", "harness", "gate", *stored)
+    judged = map(str, (STORY / "planted" / "runs").glob("*/comparison-*.json"))
+    ends_in(session, 1, "-m", "harness", "gate", *judged)
 
 
-def told(session: nox.Session, folder: Path) -> None:
-    """Run the reference, accept it as a baseline, and check the candidate against it, in a folder made anew."""
-    if "isolated" in shared:
-        refuse_accelerators(Path("/dev"))
-    shutil.rmtree(folder, ignore_errors=True)
-    runs, baselines, scenario = f"{folder}/runs", f"{folder}/baselines", str(BASELINE_SCENARIO)
-    python(session, "-m", "harness", "run", scenario, "--arm", "cpu-fp32", "--runs-dir", runs)
-    (made,) = Path(runs).glob("*/cpu-fp32")
-    why = ["--reason", "Float32 on the CPU is what the embedded model is held against.", "--who", "nox"]
-    python(session, "-m", "harness", "baseline", "accept", str(made), *why, "--baselines-dir", baselines)
-    places = ["--runs-dir", runs, "--baselines-dir", baselines]
-    python(session, "-m", "harness", "check", scenario, *session.posargs, *places)
+def scenarios_in(words: list[str]) -> list[str]:
+    """Those words of a command line that name scenario files."""
+    return [word for word in words if word.endswith((".yaml", ".yml"))]
 
 
 @nox.session(venv_backend="none", requires=["environment"])
@@ -184,7 +199,13 @@ def simulated_cards() -> dict[str, str]:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def report(session: nox.Session) -> None:
-    """Run every capability of the embedded model, and simulated cards, and make the report of a release: -- NAME."""
+    """Make the accuracy report of a release: -- NAME SCENARIO... --device npu; without a scenario, a demonstration.
+
+    The demonstration runs every capability of the embedded model, and simulated cards.
+    """
+    if scenarios := scenarios_in(session.posargs):
+        release_of(session, scenarios)
+        return
     name = (*session.posargs, "example")[0]
     shutil.rmtree(RELEASE_RUNS, ignore_errors=True)
     scenarios = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "scenarios" / "release").glob("*.yaml"))]
@@ -197,6 +218,24 @@ def report(session: nox.Session) -> None:
     words = ["-m", "harness", "release", name, *scenarios, NPU_SCENARIO, *runs]
     # What is MISSING is as bad as a run that failed, in the exit code too.
     ends_in(session, 3 if reason else 0, *words)
+
+
+def release_of(session: nox.Session, scenarios: list[str]) -> None:
+    """Check the user's scenarios and make the report of a release from what came of them, good or bad."""
+    name, *words = session.posargs
+    if name in scenarios or name.startswith("-"):
+        session.error(f"the name of the release comes first: nox -s report -- NAME {' '.join(scenarios)}")
+    require_honest_device()
+    code = python_code(session, "-m", "harness", "check", *words)
+    if code in WRONG_USE_OR_INTERRUPTED:
+        raise SystemExit(code)
+    places = [word for flag, word in pairwise(words) if flag == "--runs-dir"]
+    runs = [word for place in places for word in ("--runs-dir", place)]
+    python(session, "-m", "harness", "release", name, *scenarios, *runs)
+
+
+WRONG_USE_OR_INTERRUPTED = {2, 130}
+"""Exit codes of a check that left nothing which could be released."""
 
 
 def torch_npu() -> Path:
@@ -286,14 +325,25 @@ def python(session: nox.Session, *words: str, **more: str) -> None:
 
 def ends_in(session: nox.Session, expected: int, /, *words: str, **more: str) -> None:
     """Run the shared python; leave with its exit code, or 1 where that is 0, when another one was expected."""
+    code = python_code(session, *words, **more)
+    if code != expected:
+        sys.stderr.write(f"exit code {code}, expected {expected}\n")
+        raise SystemExit(code or 1)
+
+
+def python_code(session: nox.Session, *words: str, **more: str) -> int:
+    """Run the shared python and give its exit code."""
     session.log("python " + " ".join(words))
     variables = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", **more}
     if "isolated" in shared:
         variables["PATH"] = f"{shared['isolated']}/bin:{os.environ['PATH']}"
-    code = subprocess.run([shared["python"], *words], cwd=ROOT, env=variables, check=False).returncode
-    if code != expected:
-        sys.stderr.write(f"exit code {code}, expected {expected}\n")
-        raise SystemExit(code or 1)
+    return subprocess.run([shared["python"], *words], cwd=ROOT, env=variables, check=False).returncode
+
+
+def require_honest_device() -> None:
+    """Stop where the isolated environment would quietly validate the CPU of a machine with an accelerator."""
+    if "isolated" in shared:
+        refuse_accelerators(Path("/dev"))
 
 
 def refuse_accelerators(devices: Path) -> None:
