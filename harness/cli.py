@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from harness.errors import HarnessError, Interrupted, RunError, UsageError
+from harness.terminal_progress import shown_work
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -153,12 +154,12 @@ def run(
     """Run scenarios and keep the samples; nothing is compared."""
     from harness import store
     from harness.jobs import checking
-    from harness.terminal import progress, say
+    from harness.terminal import say
+    from harness.terminal_progress import PlainTeller
 
     permission = _permission(every=allow_command, listed=allowed_commands)
     selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
-    with progress() as teller:
-        folders = checking.run(scenarios, selection, teller)
+    folders = checking.run(scenarios, selection, PlainTeller())
     for folder in folders:
         say(str(folder))
     if any(store.load_run(folder).failures for folder in folders):
@@ -212,11 +213,10 @@ def diff(
     """Compare two picture files, or two folders of them by name; without a limit nothing is judged."""
     from harness.jobs import pictures
     from harness.records import FolderDiff, Status
-    from harness.terminal import counting, say_json, table_of_folders, table_of_pictures
+    from harness.terminal import say_json, table_of_folders, table_of_pictures
 
     bounds = pictures.Bounds(at_least=at_least or [], at_most=at_most or [])
-    with counting() as tell:
-        found = pictures.diff(actual, expected, bounds=bounds, jobs=jobs, out=out, tell=tell)
+    found = pictures.diff(actual, expected, bounds=bounds, jobs=jobs, out=out)
     if as_json:
         say_json(found.model_dump(mode="json"))
     elif isinstance(found, FolderDiff):
@@ -274,15 +274,15 @@ def check(
 ) -> None:
     """Run, compare, judge and report: the verb for CI."""
     from harness.jobs import checking
-    from harness.terminal import progress, say_json, summarise
+    from harness.terminal import say_json, summarise
+    from harness.terminal_progress import PlainTeller
 
     permission = _permission(every=allow_command, listed=allowed_commands)
     selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
     page = os.environ.get("GITHUB_STEP_SUMMARY")
-    with progress() as teller:
-        checked = checking.check(
-            scenarios, selection, teller, step_summary=Path(page) if page else None, language=language
-        )
+    checked = checking.check(
+        scenarios, selection, PlainTeller(), step_summary=Path(page) if page else None, language=language
+    )
     if as_json:
         say_json([each.summary for each in checked])
     else:
@@ -351,10 +351,10 @@ def calibrate(
     """Measure how far a reference is from itself, and propose limits: exit 1 when a planted fault would pass."""
     from harness import store
     from harness.jobs import calibrating
-    from harness.terminal import progress, say, say_json, table_of_calibration
+    from harness.terminal import say, say_json, table_of_calibration
+    from harness.terminal_progress import PlainTeller
 
-    with progress() as teller:
-        found = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, teller=teller)
+    found = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, teller=PlainTeller())
     if out is not None:
         store.save(found.calibration, out)
     if as_json:
@@ -405,7 +405,8 @@ def generate(
 ) -> None:
     """Make one picture, with the options of the porting note's inference script."""
     from harness.jobs import generating
-    from harness.terminal import LogTeller, say
+    from harness.terminal import say
+    from harness.terminal_progress import LogTeller
 
     wish = generating.Wish(
         model_path=model_path,
@@ -626,7 +627,8 @@ def main(arguments: list[str] | None = None) -> int:
     atexit.register(gc.freeze)
     _stop_on_signals()
     try:
-        app([word for word in words if word != "--debug"], prog_name="harness")
+        with shown_work(" ".join(["harness", *words[:1]])):
+            app([word for word in words if word != "--debug"], prog_name="harness")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
     except HarnessError as error:

@@ -1,28 +1,23 @@
-"""What the door shows: progress while work goes on, a summary at the end, errors in words."""
+"""What the door shows at the end of work: summaries, tables, errors in words."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from harness.compare.pictures import are_identical
-from harness.jobs.telling import Teller
+from harness.jobs.concluding import conclusion, worst_pair
 from harness.records import EXIT_CODES, Appearance, Scope, Severity, Status, unused_waivers
-from harness.run.events import Generating, Loaded, Sampled, Started, Stepped
 from harness.text import ascii_only, one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
     from typing import TextIO
 
     from rich.console import Console, RenderableType
-    from rich.progress import Progress, TaskID
     from rich.table import Table
     from rich.text import Text
 
@@ -33,15 +28,9 @@ if TYPE_CHECKING:
         Comparison,
         Diagnosis,
         FolderDiff,
-        Limit,
         Measurement,
-        Pair,
         PicturePair,
-        Plan,
-        Run,
     )
-    from harness.run.events import Event
-    from harness.run.supervisor import ChosenDevice
 
 WIDTH = 80
 """Columns of text that no terminal shows."""
@@ -49,6 +38,8 @@ _NARROW = 60
 """Columns below which the cells of a row stand below each other."""
 _LEAST = 20
 """Columns that are taken for granted."""
+_WIDEST_NAME = 28
+"""Characters up to which the name of an arm is not broken."""
 _LONGEST_CELL = 120
 """Characters of a reason that a table shows; a longer one follows in full below it."""
 
@@ -101,154 +92,15 @@ def say_json(data: Any) -> None:
     _write(json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False) + "\n", sys.stdout)
 
 
-class PlainTeller(Teller):
-    """Progress as lines, for logs: one when an arm begins and one when it ends."""
-
-    def planned(self, plan: Plan, device: ChosenDevice) -> None:
-        """Say what is about to run, and on what."""
-        repeats, count = plan.repeats, len(plan.keys)
-        say(
-            f"{plan.scenario}/{plan.arm.name}: {count} picture{'s' * (count > 1)}, {repeats.in_process} x in each of "
-            f"{repeats.processes} process{'es' * (repeats.processes > 1)}, on {device} ({device.reason})",
-            error=True,
-        )
-
-    def noticed(self, words: str) -> None:
-        """Say it before the work begins."""
-        say(f"note: {words}", error=True)
-
-    def resumed(self, folder: Path) -> None:
-        """Say which interrupted job is gone on with."""
-        say(f"going on with the interrupted job in {folder}", error=True)
-
-    def ran(self, run: Run) -> None:
-        """Say what came of an arm."""
-        failed = f", {len(run.failures)} failed" if run.failures else ""
-        name = f"{run.plan.scenario}/{run.plan.arm.name}"
-        say(f"{name}: {len(run.samples)} samples{failed}, {run.seconds:.1f} s", error=True)
-        for failure in run.retried:
-            say(f"{name}: retried after: {one_line(failure.message)}", error=True)
-
-
-class LiveTeller(PlainTeller):
-    """Progress as a bar, for a terminal."""
-
-    def __init__(self) -> None:
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
-        self._steps = 1
-
-    def planned(self, plan: Plan, device: ChosenDevice) -> None:
-        """Begin a bar."""
-        super().planned(plan, device)
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self._steps = plan.steps
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=_console(sys.stderr),
-            transient=True,
-        )
-        total = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
-        self._task = self._progress.add_task("starting", total=total)
-        self._progress.start()
-
-    def heard(self, event: Event) -> None:
-        """Move the bar."""
-        match event:
-            case Started():
-                self._describe("loading the model")
-            case Loaded():
-                self._describe("model loaded")
-            case Generating():
-                self._describe(f"{event.key}, repeat {event.repeat + 1}")
-            case Stepped():
-                self._describe(f"step {event.step} of {self._steps}")
-            case Sampled():
-                self._describe(f"{event.key} done", advance=1)
-            case _:
-                pass
-
-    def _describe(self, text: str, advance: int = 0) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=shown(one_line(text, 36), sys.stderr), advance=advance)
-
-    def ran(self, run: Run) -> None:
-        """Take the bar away."""
-        self.close()
-        super().ran(run)
-
-    def close(self) -> None:
-        """Take the bar away, whatever happened."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
-
-
-class LogTeller(Teller):
-    """The log of one picture: what the inference script of the porting note prints, and whose noise it is."""
-
-    def __init__(self, output: Path, source: str) -> None:
-        self._output = output
-        self._source = source
-        self._steps = 0
-
-    def planned(self, plan: Plan, device: ChosenDevice) -> None:
-        """Say where and what."""
-        self._steps = plan.steps
-        whose = "the harness's portable generator" if plan.noise == "portable" else "the device's own generator"
-        say(f"Target device: {device}")
-        say(f"Found: {device.reason}")
-        say(f"Loading pipeline from: {self._source}")
-        say(f"Noise: {whose}, seed {plan.seeds[0]}")
-
-    def heard(self, event: Event) -> None:
-        """Say what the worker does."""
-        match event:
-            case Loaded():
-                say("All components loaded.")
-                for name, use in event.loaded.memory.items():
-                    if name != "device":
-                        say(f"  {name}: {use.device} ({use.allocated_bytes / 1e6:,.1f} MB)")
-                say(f"Pipeline loaded in {event.loaded.seconds:.2f}s.")
-            case Generating():
-                say(f"Starting inference ({self._steps} steps)...")
-            case Stepped():
-                if sys.stderr.isatty():
-                    sys.stderr.write(f"\r{event.step}/{self._steps}" + ("\n" if event.step == self._steps else ""))
-            case Sampled():
-                say(f"Inference completed in {event.seconds:.2f}s")
-            case _:
-                pass
-
-
-@contextmanager
-def progress() -> Iterator[Teller]:
-    """A bar where somebody looks on, lines where nobody does; the bar is taken away whatever happens."""
-    if not sys.stderr.isatty():
-        yield PlainTeller()
-        return
-    live = LiveTeller()
-    try:
-        yield live
-    finally:
-        live.close()
-
-
 def summarise(checked: Sequence[Checked]) -> None:
-    """A table of all comparisons, failures first, then the pages to open."""
+    """A table of all comparisons, failures first, then the whole in one sentence with the pages to open."""
     table_of([(each.report.scenario.name, comparison) for each in checked for comparison in each.report.comparisons])
     for each in checked:
         for scores in each.report.scores:
             for total in scores.totals:
                 _sentence(f"{each.report.scenario.name}/{scores.arm}: {total.score} {total.words}")
-    for each in checked:
-        for path in each.files:
-            if path.name == "index.html":
-                say(f"{each.report.scenario.name}: {path}")  # in one piece, so that it can be copied
+    pages = [path for each in checked for path in each.files if path.name == "index.html"]
+    say(conclusion([each.report for each in checked], pages))  # in one piece, so that paths can be copied
 
 
 def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
@@ -278,6 +130,7 @@ def _print_rows(outcomes: Sequence[Status], rows: Sequence[Sequence[str]]) -> No
         return
     table = _table("verdict", "arms", "found", "where")
     table.columns[0].no_wrap = True
+    table.columns[1].min_width = min(_WIDEST_NAME, max(len(word) for row in rows for word in row[0].split()))
     for outcome, row in zip(outcomes, rows, strict=True):
         table.add_row(_word(outcome), *(Text(shown(cell, sys.stdout)) for cell in row))
     _print(table)
@@ -318,31 +171,17 @@ def _worst_value(comparison: Comparison) -> tuple[str, str]:
     of_pairs = [(verdict, pair) for pair in comparison.pairs for verdict in pair.verdicts]
     total, outcome = len(comparison.verdicts) + len(of_pairs), comparison.outcome
     whole = [each for each in comparison.verdicts if each.status is outcome]
-    found = [(verdict, pair) for verdict, pair in of_pairs if verdict.status is outcome]
-    count = "" if outcome is Status.WITHIN_LIMITS else f"; {len(whole) + len(found)} of {total} verdicts"
+    worst = worst_pair(comparison, outcome)
+    deciding = len(whole) + sum(verdict.status is outcome for verdict, _ in of_pairs)
+    count = "" if outcome is Status.WITHIN_LIMITS else f"; {deciding} of {total} verdicts"
     if whole and (dual := whole[0].dual):
         return f"{dual.ratio:.6g}; allowed: {whole[0].limit.rule}{count}", str(dual.pairs[0].key)
-    if whole or not found:
+    if whole or not worst:
         return one_line(whole[0].message if whole else comparison.message, _LONGEST_CELL), ""
-    limit = found[0][0].limit
-    key, measured = min(
-        ((pair.key, _judged(limit, pair)) for verdict, pair in found if verdict.limit == limit),
-        key=lambda each: _goodness(each[1]),
-    )
+    limit, pair, measured = worst
     unit = f" {measured.unit}" if measured.unit else ""
-    where = f"{key}, {measured.where}" if measured.where else str(key)
+    where = f"{pair.key}, {measured.where}" if measured.where else str(pair.key)
     return f"{measured.value:.6g}{unit}; allowed: {limit.rule}{unit}{count}", where
-
-
-def _judged(limit: Limit, pair: Pair) -> Measurement:
-    """What a limit looked at; a verdict that is no error has a measurement with a value."""
-    return next(each for each in pair.measurements if (each.metric, each.subject) == (limit.metric, limit.subject))
-
-
-def _goodness(measured: Measurement) -> float:
-    """The higher, the more alike."""
-    value = math.nan if measured.value is None else measured.value
-    return value if measured.better == "higher" else -abs(value)
 
 
 def _sentences(comparison: Comparison) -> list[str]:
@@ -437,25 +276,6 @@ def _table_of_measurements(rows: Sequence[tuple[Measurement, str]], place: str) 
     _print(table)
 
 
-@contextmanager
-def counting() -> Iterator[Callable[[int, int], None]]:
-    """Tells how many of how many pairs are done: a bar where somebody looks on, else a line for each thousand."""
-    if not sys.stderr.isatty():
-        yield _count_aloud
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("pairs"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_console(sys.stderr), transient=True) as bar:
-        task = bar.add_task("pairs", visible=False)  # until it is known that there are many
-        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
-
-
-def _count_aloud(done: int, total: int) -> None:
-    if done % 1000 == 0:
-        say(f"{done} of {total} pairs", error=True)
-
-
 def table_of_checks(checks: Sequence[Check]) -> None:
     """A table of known answers and what was found, and in a line how many hold and which do not."""
     from rich.text import Text
@@ -524,7 +344,7 @@ def _sentence(text: str) -> None:
 
 
 def _print(what: RenderableType) -> None:
-    page = _console(sys.stdout)
+    page = console(sys.stdout)
     with page.capture() as captured:
         page.print(what)
     _write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")), sys.stdout)
@@ -543,7 +363,8 @@ def _columns() -> int:
     return max(shutil.get_terminal_size((WIDTH, 24)).columns, _LEAST)
 
 
-def _console(stream: TextIO) -> Console:
+def console(stream: TextIO) -> Console:
+    """A console of rich that changes no text: no markup, no emoji, no colours where NO_COLOR is set."""
     from rich.console import Console
 
     return Console(

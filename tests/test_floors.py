@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 DOOR, JOBS, ACTS, PARTS, WORDS = 4, 3, 2, 1, 0
 FLOORS = {
-    **dict.fromkeys(["cli", "__main__", "terminal"], DOOR),
+    **dict.fromkeys(["cli", "__main__", "terminal", "terminal_progress"], DOOR),
     **dict.fromkeys(["jobs"], JOBS),
     **dict.fromkeys(["run", "compare", "diagnose", "store", "calibrate"], ACTS),
     **dict.fromkeys(["backends", "adapters", "metrics", "scores", "render", "models", "kernels"], PARTS),

@@ -19,6 +19,7 @@ from harness.compare.traces import step_differences, trace_differences
 from harness.contracts import DATA_RANGE
 from harness.errors import ImageError, RunError, UndefinedMetric
 from harness.images import read_kept
+from harness.progress import counted
 from harness.records import Acceptance, CaseKey, Comparison, Measurement, NoiseMode, Pair, RunRef, Scope, SwitchMode
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def compare_repeats(stored: StoredRun, *, limits: list[Limit], base: Path) -> Co
     """
     run = stored.run
     keys = [key for key in run.plan.keys if run.samples_of(key)]
-    pairs = [pair for key in keys for pair in _repeat_pairs(stored, key)]
+    what = f"comparing the repeats of {run.plan.arm.name}"
+    pairs = [pair for key in counted(keys, what, len(keys), "cases and seeds") for pair in _repeat_pairs(stored, key)]
     return Comparison(
         scope=Scope.REPEAT,
         scenario=run.plan.scenario,
@@ -85,13 +87,17 @@ def compare_runs(
     if expected.manifest is not None:
         now = actual.run.environment
         notes += comparability.baseline_notes(actual.run.plan, expected.manifest, now.packages if now else {}, now)
+    compared = [] if differences else shared
+    what = f"comparing {actual.run.plan.arm.name} with {expected.run.plan.arm.name}"
     return Comparison(
         scope=Scope.REFERENCE,
         scenario=actual.run.plan.scenario,
         actual=_ref(actual, base),
         expected=_ref(expected, base),
         limits=[limit for limit in limits if limit.scope is Scope.REFERENCE],
-        pairs=[] if differences else [_nearest(key, actual, found[key][0], expected) for key in shared],
+        pairs=[
+            _nearest(key, actual, found[key][0], expected) for key in counted(compared, what, len(compared), "pairs")
+        ],
         missing=missing,
         unexpected=[key for key in actual.run.plan.keys if key not in wanted and key not in missing],
         differences=differences,
@@ -115,7 +121,12 @@ def compare_samples(actual: StoredRun, expected: StoredRun) -> list[Pair]:
         differences += comparability.noise_differences(sample.key, sample, first)
     if differences:
         raise RunError(f"{actual.run.id} cannot be held against {expected.run.id}: {'; '.join(differences[:3])}.")
-    return [_pair(mine.key, actual, mine, expected, theirs) for mine, theirs in _against_first(actual, expected)]
+    samples = _against_first(actual, expected)
+    what = f"comparing {actual.run.plan.arm.name} with {expected.run.plan.arm.name}"
+    return [
+        _pair(mine.key, actual, mine, expected, theirs)
+        for mine, theirs in counted(samples, what, len(samples), "pairs")
+    ]
 
 
 def sample_steps(actual: StoredRun, expected: StoredRun) -> list[list[float]]:

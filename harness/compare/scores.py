@@ -10,6 +10,7 @@ from harness import plugins
 from harness.compare.intervals import share_interval
 from harness.errors import UndefinedScore
 from harness.images import read_input_picture, read_kept
+from harness.progress import counted
 from harness.records import ArmScores, Score, ScoreTotal
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ def score_run(stored: StoredRun, asked: Scenario, input_images: Mapping[str, Pat
     """
     run = stored.run
     inputs = {case: np.asarray(read_input_picture(path)) for case, path in input_images.items()}
+    keys = run.plan.keys
     scores = [
         each
         for name in asked.scores
-        for key in run.plan.keys
+        for key in counted(keys, f"scoring {run.plan.arm.name} by {name}", len(keys), "cases and seeds")
         for each in _scores_of(stored, name, key, inputs.get(key.case))
     ]
     return ArmScores(

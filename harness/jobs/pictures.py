@@ -11,10 +11,11 @@ from harness import plugins
 from harness.compare.pictures import Tally, compare_files, compare_folders
 from harness.errors import UsageError
 from harness.files import write_text
+from harness.progress import counted
 from harness.records import Limit, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import TextIO
 
@@ -41,19 +42,17 @@ class Bounds:
         ]
 
 
-def diff(  # noqa: PLR0913 - what the verb can be told
+def diff(
     actual: Path,
     expected: Path,
     *,
     bounds: Bounds,
     jobs: int | None,
     out: Path | None,
-    tell: Callable[[int, int], None],
 ) -> PicturePair | FolderDiff:
     """Compare two picture files, or two folders of them by names; ``out`` gets a JSON line for each pair.
 
-    ``tell`` is called with the number of names done and of all. Lines are kept in ``out`` with ``.part`` behind its
-    name until all are there.
+    Lines are kept in ``out`` with ``.part`` behind its name until all are there.
     """
     limits = bounds.limits()
     for path in (actual, expected):
@@ -69,11 +68,10 @@ def diff(  # noqa: PLR0913 - what the verb can be told
     tally = Tally()
     count, pairs = compare_folders(actual, expected, limits, jobs or len(os.sched_getaffinity(0)))
     with _growing(out) if out else nullcontext() as lines, closing(pairs):
-        for number, pair in enumerate(pairs, 1):
+        for pair in counted(pairs, "comparing", count, "pairs"):
             tally.add(pair)
             if lines:
                 lines.write(pair.model_dump_json() + "\n")
-            tell(number, count)
     return tally.summary(actual, expected, limits)
 
 

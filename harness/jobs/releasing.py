@@ -14,6 +14,7 @@ from harness.errors import RecordError, ScenarioError, UnknownName, UsageError
 from harness.files import write_text
 from harness.jobs.reporting import stored_report
 from harness.language import LANGUAGES, recorded, spoken
+from harness.progress import counted
 from harness.records import MANIFEST_FILE, Id, MissingCell, Release, ReleasedJob, Scope, Status, worst
 from harness.store import releases
 from harness.store.folders import load_any_run
@@ -126,12 +127,11 @@ def write_release(made: Release, folders: Mapping[str, Path], out: Path) -> list
     """
     out.mkdir(parents=True, exist_ok=True)
     texts: dict[str, str] = {}
-    for language in made.languages:
+    wanted = [(language, name) for language in made.languages for name in _IN_EVERY_LANGUAGE]
+    for language, name in counted(wanted, "writing the report of the release", len(wanted), "pages"):
+        renderer = _renderer(name)
         with spoken(language):
-            for name in _IN_EVERY_LANGUAGE:
-                renderer = _renderer(name)
-                file_name = made.file_name(renderer.FILE_NAME, language)
-                texts[file_name] = renderer.render_release(made, folders=folders)
+            texts[made.file_name(renderer.FILE_NAME, language)] = renderer.render_release(made, folders=folders)
     for name in _FOR_MACHINES:
         texts[_renderer(name).FILE_NAME] = _renderer(name).render_release(made, folders=folders)
     for file_name, text in texts.items():

@@ -11,6 +11,7 @@ from harness.files import remove_leftovers, write_text
 from harness.jobs.comparing import kept_scores
 from harness.jobs.noise_floors import NoiseFloors, kept_floors
 from harness.language import recorded, require_known, spoken
+from harness.progress import counted
 from harness.records import ArmScores, Comparison, Report, Run, Scenario, worst
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def write_report(made: Report, folder: Path, out: Path, formats: list[str], lang
     out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out)
     files = []
-    for name, renderer in renderers.items():
+    for name, renderer in counted(renderers.items(), "writing the report", len(renderers), "formats"):
         with spoken("en" if name in _FOR_MACHINES else language):
             text = renderer.render(made, folder=folder)
         files.append(out / renderer.FILE_NAME)

@@ -20,6 +20,7 @@ from harness import plugins
 from harness.contracts import is_outside
 from harness.errors import ModelError, RunError, UsageError
 from harness.files import write_text
+from harness.progress import task
 from harness.records import ModelIdentity, json_digest
 
 if TYPE_CHECKING:
@@ -217,7 +218,8 @@ def _from_hugging_face(repository: str, revision: str) -> tuple[Path, str]:
     except ImportError as error:
         raise ModelError("hf: sources need huggingface_hub; install the model side: pip install '.[run]'.") from error
     try:
-        folder = Path(snapshot_download(repository, revision=revision))
+        with task(f"fetching hf:{repository}@{revision}"):
+            folder = Path(snapshot_download(repository, revision=revision))
     except (LocalEntryNotFoundError, RepositoryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         raise ModelError(
             f"hf:{repository}@{revision} could not be fetched ({type(error).__name__}: {error}). On a host without "
@@ -232,7 +234,8 @@ def _from_modelscope(repository: str, revision: str) -> tuple[Path, str]:
     except ImportError as error:
         raise ModelError("modelscope: sources need the package modelscope; install it with pip.") from error
     try:
-        return Path(snapshot_download(repository, revision=revision)), revision
+        with task(f"fetching modelscope:{repository}@{revision}"):
+            return Path(snapshot_download(repository, revision=revision)), revision
     except Exception as error:  # its errors have no common class, and changed their names between versions
         raise ModelError(
             f"modelscope:{repository}@{revision} could not be fetched ({type(error).__name__}: {error}). On a host "
@@ -277,10 +280,14 @@ def _copy(folder: Path, destination: Path) -> None:
 
 def _digests(folder: Path) -> dict[str, str]:
     memory = _DigestMemory(cache_folder() / "digests.json")
-    digests = {
-        path.relative_to(folder).as_posix(): memory.sha256(path) if path.suffix == _WEIGHTS else _sha256(path)
-        for path in _files(folder)
-    }
+    files = {path: path.stat().st_size for path in _files(folder)}
+    digests = {}
+    with task("hashing the model", sum(files.values()), "bytes") as work:
+        for path, size in files.items():
+            name = path.relative_to(folder).as_posix()
+            work.say(name)
+            digests[name] = memory.sha256(path) if path.suffix == _WEIGHTS else _sha256(path)
+            work.advance(size)
     memory.save()
     return digests
 

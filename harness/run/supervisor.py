@@ -23,14 +23,27 @@ from harness.errors import DeviceUnavailable, RunError
 from harness.files import write_text
 from harness.host import available_memory_bytes, describe_host, thread_variables
 from harness.language import recorded
+from harness.progress import task
 from harness.records import RUN_FILE, Failure, NoiseMode, Run, Sample, from_json, to_json
 from harness.run.child import Stopped, run_child
-from harness.run.events import Assignment, Availabilities, Event, Failed, Loaded, Share, Started
+from harness.run.events import (
+    Assignment,
+    Availabilities,
+    Event,
+    Failed,
+    Generating,
+    Loaded,
+    Sampled,
+    Share,
+    Started,
+    Stepped,
+)
 from harness.text import printable, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from harness.progress import Task
     from harness.records import Environment, LoadedModel, Plan
     from harness.run.events import GivenNoise
     from harness.run.sources import PreparedModel
@@ -121,13 +134,14 @@ def _asked(name: str, work_folder: Path) -> Availability:
 def _probe(backends: list[str], work_folder: Path) -> Availabilities:
     answers: list[Event] = []
     log = work_folder / "probe.log"
-    end = run_child(
-        ["--probe", *backends],
-        environment=os.environ | {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"},
-        log=log,
-        listen=answers.append,
-        time_limit_seconds=300,
-    )
+    with task(f"looking for devices ({', '.join(backends)})"):
+        end = run_child(
+            ["--probe", *backends],
+            environment=os.environ | {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"},
+            log=log,
+            listen=answers.append,
+            time_limit_seconds=300,
+        )
     for answer in answers:
         if isinstance(answer, Availabilities):
             return answer
@@ -154,8 +168,15 @@ class Order:
 def make_run(order: Order, listen: Callable[[Event], None]) -> Run:
     """Make all samples of an order that are not there yet; the run is stored unfinished first, finished last."""
     order.folder.mkdir(parents=True, exist_ok=True)
+    plan = order.plan
+    wanted = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
+    lacking = wanted - len(stored_samples(order.folder))
+    with task(f"{plan.scenario}/{plan.arm.name}", lacking, "images") as work:
+        return _made_run(order, _Notes(listen, interrupted_run(order.folder), work, plan.steps))
+
+
+def _made_run(order: Order, notes: _Notes) -> Run:
     begin = time.monotonic()
-    notes = _Notes(listen, interrupted_run(order.folder))
     started = datetime.now(UTC).isoformat(timespec="seconds")
     logs: list[Path] = []
 
@@ -227,7 +248,9 @@ def _work_together(order: Order, processes: list[tuple[int, list[Share]]], notes
 class _Notes:
     """What the workers told that samples do not hold."""
 
-    def __init__(self, listen: Callable[[Event], None], interrupted: Run | None) -> None:
+    def __init__(self, listen: Callable[[Event], None], interrupted: Run | None, work: Task, steps: int) -> None:
+        self._work = work
+        self._steps = steps
         self.environment: Environment | None = interrupted.environment if interrupted else None
         self.loaded: LoadedModel | None = interrupted.loaded if interrupted else None
         # A sample that failed is made again after an interruption; that it failed once stays on record.
@@ -248,7 +271,23 @@ class _Notes:
             elif isinstance(event, Failed):
                 self.fail(event.failure)
                 self.on_change()
+            self._show(event)
             self._listen(event)
+
+    def _show(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._work.say("loading the model")
+            case Loaded():
+                self._work.say("model loaded")
+            case Generating():
+                self._work.say(f"{event.key}, repeat {event.repeat + 1}")
+            case Stepped():
+                self._work.say(f"step {event.step} of {self._steps}")
+            case Sampled():
+                self._work.advance()
+            case _:
+                pass
 
     def fail(self, failure: Failure) -> None:
         """Keep a failure."""

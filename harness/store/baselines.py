@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import BaselineDamaged, BaselineMissing, RecordError, UsageError
 from harness.files import is_safe_path, write_atomically, write_text
+from harness.progress import counted
 from harness.records import MANIFEST_FILE, RUN_FILE, Manifest, Repeats, Run, Sample
 from harness.store import replacing
 from harness.store.folders import load, save
@@ -107,8 +108,9 @@ def problems(folder: Path, name: str) -> list[str]:
     wrong = list(_manifest_problems(manifest, name))
     listed = {each.path for each in manifest.files}
     wrong += [f"{path} is surplus: the manifest does not list it" for path in sorted(_files(folder) - listed)]
-    for each in (each for each in manifest.files if is_safe_path(each.path)):
-        wrong += _file_problems(folder / each.path, each.path, each.sha256, each.bytes)
+    safe = [file for file in manifest.files if is_safe_path(file.path)]
+    for file in counted(safe, f"hashing {name}", len(safe), "files"):
+        wrong += _file_problems(folder / file.path, file.path, file.sha256, file.bytes)
     return wrong or list(_run_problems(folder, manifest, listed))
 
 
@@ -178,7 +180,7 @@ def write_run(run: Run, source: Path, folder: Path) -> None:
         RecordError: the run names a file outside its folder, or one that is not there.
         OSError: the folder cannot be written.
     """
-    for sample in run.samples:
+    for sample in counted(run.samples, f"copying {run.id}", len(run.samples), "samples"):
         for path in files_of(sample):
             _copy(source, folder, path)
         place = folder / "samples" / sample.key.case / str(sample.key.seed)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import BaselineDamaged, BaselineMissing, RecordError, RunError, UsageError
 from harness.files import is_safe_path
+from harness.progress import counted, task
 from harness.records import MANIFEST_FILE, Manifest, StoredFile, from_json
 from harness.store.baselines import Baseline, names, problems, read, write_manifest
 from harness.store.replacing import replaced
@@ -42,7 +43,8 @@ def pack(baselines_folder: Path, name: str, out: Path) -> Baseline:
     """
     baseline = read(baselines_folder, name)
     with _growing(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        for path in (MANIFEST_FILE, *(each.path for each in baseline.manifest.files)):
+        paths = [MANIFEST_FILE, *(file.path for file in baseline.manifest.files)]
+        for path in counted(paths, f"packing {name}", len(paths), "files"):
             info = zipfile.ZipInfo(path, _DATE)
             info.create_system, info.external_attr = 3, _MODE << 16  # as on Linux, wherever it is packed
             archive.writestr(info, (baseline.folder / path).read_bytes())
@@ -65,7 +67,8 @@ def unpack(path: Path, baselines_folder: Path, *, replace: bool) -> Baseline:
             if not replace:
                 _refuse_other(baselines_folder, manifest)
             with replaced(baselines_folder / manifest.name) as folder:
-                for info in archive.infolist()[1:]:
+                inside = archive.infolist()[1:]
+                for info in counted(inside, f"unpacking {manifest.name}", len(inside), "files"):
                     _extract(archive, info, members[info.filename], folder / info.filename)
                 write_manifest(manifest, folder)
                 if found := problems(folder, manifest.name):
@@ -184,7 +187,8 @@ def push(baselines_folder: Path, wanted: Sequence[str], target: str) -> list[Bas
             local, remote = Path(scratch) / "pack.zip", f"{root}/{name}.zip"
             pushed.append(pack(baselines_folder, name, local))
             place.makedirs(remote.rpartition("/")[0], exist_ok=True)
-            place.put_file(str(local), f"{remote}.part")
+            with task(f"sending {name}"):
+                place.put_file(str(local), f"{remote}.part")
             place.mv(f"{remote}.part", remote)
     return pushed
 
@@ -207,7 +211,8 @@ def pull(source: str, wanted: Sequence[str], baselines_folder: Path, *, replace:
     with tempfile.TemporaryDirectory(prefix="harness-pull-") as scratch:
         for number, name in enumerate(chosen):
             local = Path(scratch) / f"{number}.zip"
-            place.get_file(found[name], str(local))
+            with task(f"fetching {name}"):
+                place.get_file(found[name], str(local))
             pulled.append(unpack(local, baselines_folder, replace=replace))
             local.unlink()
     return pulled
