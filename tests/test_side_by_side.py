@@ -13,7 +13,7 @@ import pytest
 
 from harness.records import ModelRef, Plan, Repeats
 from harness.run import supervisor
-from tests.command_line import environment, job_folder
+from tests.command_line import environment, job_folder, run_command
 from tests.processes import PATIENCE_SECONDS, started, wait_for, workers
 
 if TYPE_CHECKING:
@@ -86,6 +86,25 @@ def test_side_by_side_gives_the_bytes_of_one_after_the_other(tmp_path: Path, wri
         assert len({digest[3:] for digest in digests(beside[arm])}) == len(CASES), "each case has one outcome"
     images = list(job_folder(together).glob("portable/samples/*/*/*.png"))
     assert len(images) == len(CASES), "samples with the same bytes share a file, whichever process was first"
+
+
+def test_how_threads_wait_for_each_other_changes_no_bit(tmp_path: Path, write_scenario: WriteScenario) -> None:
+    path = write_scenario(threads=2, arms=BOTH_MODES, repeats={"in_process": 1, "processes": 1})
+    made = {}
+    for name, variables in (
+        ("as by default", {}),
+        ("spinning", {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "100000"}),
+    ):
+        run_command(tmp_path, "run", path, "--runs-dir", tmp_path / name, **variables)
+        made[name] = stored_runs(tmp_path / name)
+    for arm in ("portable", "as-shipped"):
+        calm, spinning = (made[name][arm] for name in made)
+        assert digests(calm) == digests(spinning)
+        waiting = [
+            {switch["name"]: switch["effective"] for switch in run["environment"]["switches"]}["OMP_WAIT_POLICY"]
+            for run in (calm, spinning)
+        ]
+        assert waiting == ["PASSIVE", "ACTIVE"], "what the user sets is kept"
 
 
 def test_a_fault_that_depends_on_the_order_of_processes_is_still_found(

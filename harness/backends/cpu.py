@@ -29,6 +29,9 @@ _VARIABLES = (
     "ONEDNN_MAX_CPU_ISA",
     "ATEN_CPU_CAPABILITY",
     "PYTHONHASHSEED",
+    "OMP_WAIT_POLICY",
+    "GOMP_SPINCOUNT",
+    "KMP_BLOCKTIME",
     "TORCH_DEVICE_BACKEND_AUTOLOAD",
 )
 
@@ -43,13 +46,23 @@ def probe() -> Availability:
     return Availability(available=True, reason=processor_name(), device_count=1)
 
 
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+"""How threads of OpenMP wait for each other: after a thousand turns of a loop they sleep.
+
+As shipped they turn a loop hundreds of thousands of times, and where other processes keep the cores busy the thread
+they wait for does not run meanwhile. Which thread computes what stays the same, and so does every bit. What the user
+has set is kept.
+"""
+
+
 def start_environment(switches: SwitchMode) -> dict[str, str]:
-    """Fixed thread counts and strict arithmetic for ``deterministic``.
+    """Fixed thread counts and strict arithmetic for ``deterministic``; in either mode nothing else that moves a bit.
 
     Autoloading of device extensions is off in either mode: with torch_npu installed and no CANN, importing torch
-    fails otherwise.
+    fails otherwise. Threads wait passively in either mode, which changes how long they take on a busy machine.
     """
     start = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+    start |= {name: os.environ.get(name, value) for name, value in WAITING.items()}
     if switches is SwitchMode.DETERMINISTIC:
         threads = os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0)))
         start |= {
