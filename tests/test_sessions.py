@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,52 @@ def test_a_command_with_another_exit_code_than_expected_ends_the_session(
     with pytest.raises(SystemExit) as leaving:
         noxfile.ends_in(session, expected, "-c", f"raise SystemExit({ends})")
     assert leaving.value.code == left
+
+
+# --- the user's own work ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_compare_and_gate_work_on_the_scenario_that_is_given(tmp_path: Path, write_scenario: WriteScenario) -> None:
+    reference = {"name": "cpu-fp32", "role": "reference", "device": "cpu", "dtype": "float32", "baseline": True}
+    limit = {"metric": "psnr_db", "scope": "reference", "at_least": 25, "reason": "The test says so, and nothing else."}
+    places: list[str | Path] = ["--runs-dir", tmp_path / "runs", "--baselines-dir", tmp_path / "baselines"]
+    path = write_scenario(arms=[{"name": "mine"}, reference], limits=[limit])
+    missing = nox("-s", "compare", "--", path, "--device", "cpu", *places)
+    assert missing.code == 4, missing.err
+    assert "there is no baseline small/cpu-fp32" in missing.out
+    broken = write_scenario(
+        arms=[{"name": "mine"}, {**reference, "baseline": False}], limits=[{**limit, "at_least": 200}]
+    )
+    gated = nox("-s", "gate", "--", broken, "--device", "cpu", "--runs-dir", tmp_path / "gated")
+    assert gated.code == 1, gated.err
+    assert gated.out.splitlines()[-1].startswith("FAIL: 1 of 1 pair of mine breaks a limit (circle, seed 42: psnr_db ")
+    again = nox("-s", "gate", "--", *(tmp_path / "gated").glob("*/comparison-reference-*.json"))
+    assert again.code == 1, again.err
+    assert "Running session gate" in again.err
+
+
+@pytest.mark.slow
+def test_report_makes_the_release_of_the_scenarios_that_are_given(
+    tmp_path: Path, write_scenario: WriteScenario
+) -> None:
+    path = write_scenario(model={"adapter": "planted-toy"})
+    name = f"test-{tmp_path.name}"
+    released = nox("-s", "report", "--", name, path, "--device", "cpu", "--runs-dir", tmp_path / "runs")
+    try:
+        assert released.code == 0, released.err
+        assert released.out.splitlines()[-1] == f"reports/{name}/index.html"
+    finally:
+        shutil.rmtree(ROOT / "reports" / name)
+    wrong = nox("-s", "report", "--", name, tmp_path / "missing.yaml")
+    assert wrong.code == 2
+    assert not (ROOT / "reports" / name).exists()
+
+
+def test_a_report_without_a_name_says_where_it_belongs(write_scenario: WriteScenario) -> None:
+    ended = nox("-s", "report", "--", write_scenario())
+    assert ended.code != 0
+    assert "the name of the release comes first: nox -s report -- NAME" in ended.err
 
 
 # --- the browser tests -----------------------------------------------------------------------------------------------
