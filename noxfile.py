@@ -295,8 +295,10 @@ def bench(session: nox.Session) -> None:
         python(session, "bench/report.py", *filter(None, words))
     if named in {"", "model"}:
         python(session, "bench/model.py", *filter(None, words))
-    if named not in {"", "overhead", "comparator", "folders", "report", "model"}:
-        session.error(f"{named} is no benchmark; there are overhead, comparator, folders, report and model")
+    if named in {"", "crowded"}:
+        python(session, "bench/crowded.py", *filter(None, words))
+    if named not in {"", "overhead", "comparator", "folders", "report", "model", "crowded"}:
+        session.error(f"{named} is no benchmark; there are overhead, comparator, folders, report, model and crowded")
 
 
 @nox.session(venv_backend="none", requires=["environment"])

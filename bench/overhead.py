@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import scenario
+from harness.host import thread_variables
 from harness.records import SwitchMode
 from harness.run.events import Assignment, Share
 from harness.run.sources import prepare
@@ -47,7 +48,7 @@ def measure(scratch: Path, *, rounds: int, calls: int) -> None:
     question = scenario.load(SCENARIO)
     plan = scenario.plan(question, question.scenario.arms[0], cases=["blue-pizza"], seeds=[42])
     model = prepare(question.model_source, plan.model, scratch / "model")
-    prepare_process(scratch)
+    prepare_process(scratch, plan.arm.threads)
 
     from harness.run.worker.__main__ import Pipe, Worker
 
@@ -60,6 +61,7 @@ def measure(scratch: Path, *, rounds: int, calls: int) -> None:
         backend="cpu",
         device_index=0,
         model_folder=str(model.folder),
+        model_digest=model.identity.digest,
         input_images={},
         run_folder=str(scratch / "run"),
     )
@@ -79,12 +81,13 @@ def measure(scratch: Path, *, rounds: int, calls: int) -> None:
     report(pairs, calls, before, after)
 
 
-def prepare_process(scratch: Path) -> None:
+def prepare_process(scratch: Path, threads: int | None) -> None:
     """Do to this process what a supervisor does to a worker before it starts."""
     from harness import plugins
 
     os.environ |= {
         **plugins.load("backends", "cpu").start_environment(SwitchMode.DETERMINISTIC),
+        **thread_variables(threads),
         "HF_HUB_OFFLINE": "1",
         "HF_MODULES_CACHE": str(scratch / "modules"),
     }

@@ -1,0 +1,187 @@
+"""What neighbours on the machine cost: threads that wait for each other, many commands at once, the first command.
+
+Threads: the embedded model in bfloat16 with two OpenMP threads, as the libraries wait by default and as the CPU backend
+lets them wait, in turns; idle, and beside two processes that do nothing but compute. Commands: many ``harness diff``
+started at once, their wall time over their processor time divided by the cores. First command: the scenarios of
+``nox -s determinism``, as this machine is, and with its instruction sets for bfloat16 turned off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness import scenario
+from harness.backends.cpu import WAITING
+from harness.host import processor_name
+from harness.images import write_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "docs" / "benchmarks-crowded.md"
+QUICK = [f"scenarios/tiny-quick-{task}.yaml" for task in ("t2i", "edit")]
+WITHOUT_BFLOAT16 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+WAYS: dict[str, dict[str, str]] = {"by default": {}, "passively": WAITING}
+IDLE_AT_MOST, BUSY_AT_LEAST, CROWD_AT_MOST, FIRST_AT_MOST_SECONDS = 1.05, 5.0, 1.5, 120
+
+
+def main() -> int:
+    """Measure, print, write."""
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--rounds", type=int, default=5, help="turns of each way of waiting")
+    words.add_argument("--calls", type=int, default=5, help="images in one turn")
+    words.add_argument("--commands", type=int, default=200, help="commands at once")
+    words.add_argument("--quick", action="store_true", help="one turn, few commands, nothing is written")
+    words.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    options = words.parse_args()
+    if options.child:
+        sys.stdout.write(json.dumps(seconds_per_image(options.child)) + "\n")
+        return 0
+    rounds, calls, commands = (1, 1, 4) if options.quick else (options.rounds, options.calls, options.commands)
+    text = "\n".join([*header(), *threads(rounds, calls), *crowd(commands), *first_command()]) + "\n"
+    sys.stdout.write(text)
+    if not options.quick:
+        OUT.write_text(text, encoding="utf-8")
+    return 0
+
+
+def header() -> list[str]:
+    """What the machine is."""
+    cores = len(os.sched_getaffinity(0))
+    return [
+        "# What neighbours cost",
+        "",
+        f"Written by `nox -s bench -- crowded` on {processor_name()}, {platform.machine()}, {cores} cores usable.",
+        "",
+    ]
+
+
+def threads(rounds: int, calls: int) -> list[str]:
+    """Two threads that wait in either way, idle and beside two busy processes, in turns."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for _ in range(rounds):
+        for neighbours in ("idle", "two busy processes"):
+            with busy(2 * (neighbours != "idle")):
+                for way, variables in WAYS.items():
+                    found.setdefault((neighbours, way), []).append(child_seconds(variables, calls))
+    lines = [
+        f"## Threads: seconds for an image with two threads, medians of {rounds} turns of {calls} images",
+        "",
+        "| neighbours | waiting by default | waiting passively | ratio | wanted |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    for neighbours, wanted in (
+        ("idle", f"passive over default at most {IDLE_AT_MOST}"),
+        ("two busy processes", f"default over passive at least {BUSY_AT_LEAST:g}"),
+    ):
+        default, passive = (found[neighbours, way] for way in WAYS)
+        pairs = zip(default, passive, strict=True)
+        ratios = [after / before if neighbours == "idle" else before / after for before, after in pairs]
+        medians = f"{statistics.median(default):.3f} | {statistics.median(passive):.3f}"
+        lines.append(f"| {neighbours} | {medians} | {statistics.median(ratios):.2f} | {wanted} |")
+    return [*lines, ""]
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """So many processes that do nothing but compute."""
+    neighbours = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for neighbour in neighbours:
+            neighbour.kill()
+            neighbour.wait()
+
+
+def child_seconds(variables: Mapping[str, str], calls: int) -> float:
+    """Seconds for an image in a fresh process, which reads how to wait when it starts."""
+    cleared = {name: value for name, value in os.environ.items() if name not in WAITING}
+    environment = {**cleared, "OMP_NUM_THREADS": "2", "TORCH_DEVICE_BACKEND_AUTOLOAD": "0", **variables}
+    words = [sys.executable, str(Path(__file__)), "--child", str(calls)]
+    done = subprocess.run(words, env=environment, cwd=ROOT, check=True, capture_output=True)
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def seconds_per_image(calls: int) -> float:
+    """Median seconds of a call of the pipeline in this process."""
+    from harness import plugins
+    from harness.records import SwitchMode
+    from harness.run.sources import prepare
+
+    question = scenario.load(ROOT / "scenarios" / "tiny-t2i.yaml")
+    plan = scenario.plan(question, question.scenario.arms[1], cases=["red-star"], seeds=[42], device="cpu")
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["HF_MODULES_CACHE"] = f"{scratch}/modules"
+        model = prepare(question.model_source, plan.model, Path(scratch) / "model")
+        device = plugins.load("backends", "cpu").open(0, SwitchMode.AS_SHIPPED)
+        pipe = vars(plugins.load("adapters", "deepgen").load(model.folder, plan.model, device))["_pipe"]
+        times = []
+        for _ in range(calls + 1):
+            begin = time.perf_counter()
+            pipe(prompt="a photo of a red star", height=128, width=128, num_inference_steps=20, seed=42)
+            times.append(time.perf_counter() - begin)
+    return statistics.median(times[1:])
+
+
+def crowd(count: int) -> list[str]:
+    """Many commands at once, none of which may hinder the others beyond its share of the cores."""
+    with tempfile.TemporaryDirectory() as scratch:
+        random = np.random.default_rng(0)
+        image = random.integers(0, 256, (512, 512, 3), dtype=np.uint8)
+        paths = [Path(scratch) / "actual.png", Path(scratch) / "expected.png"]
+        write_picture(paths[0], image)
+        write_picture(paths[1], image ^ random.integers(0, 4, image.shape, dtype=np.uint8))
+        words = [sys.executable, "-m", "harness", "diff", *map(str, paths)]
+        subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # what is compiled once is not measured
+        before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        running = [subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL) for _ in range(count)]
+        codes = {process.wait() for process in running}
+        wall, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    ratio = wall / (processor / len(os.sched_getaffinity(0)))
+    return [
+        f"## Commands: {count} `harness diff` of two 512 x 512 images at once",
+        "",
+        "| seconds | processor seconds | exit codes | seconds over their share of the cores | wanted |",
+        "| ---: | ---: | --- | ---: | --- |",
+        f"| {wall:.0f} | {processor:.0f} | {sorted(codes)} | {ratio:.2f} | at most {CROWD_AT_MOST:g} |",
+        "",
+    ]
+
+
+def first_command() -> list[str]:
+    """What ``nox -s determinism`` runs, on this machine and without its instructions for bfloat16."""
+    lines = [
+        "## The first command, after installation",
+        "",
+        "| machine | seconds | exit code | wanted |",
+        "| --- | ---: | ---: | --- |",
+    ]
+    for name, variables in (("as it is", {}), ("as if without bfloat16 instructions", WITHOUT_BFLOAT16)):
+        with tempfile.TemporaryDirectory() as scratch:
+            words = [sys.executable, "-m", "harness", "check", *QUICK, "--runs-dir", scratch]
+            begin = time.monotonic()
+            done = subprocess.run(words, cwd=ROOT, env=os.environ | variables, check=False, capture_output=True)
+            seconds = time.monotonic() - begin
+        lines.append(f"| {name} | {seconds:.0f} | {done.returncode} | at most {FIRST_AT_MOST_SECONDS} |")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
