@@ -1,0 +1,105 @@
+"""Pictures that show nothing where one was expected: one colour, nearly one colour, nothing but noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.language import recorded
+from harness.records import Hint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.compare.hints.pictures import Pictures
+
+_FAINT = 4.0
+"""Levels, standard deviation of a channel: with no more a picture shows nothing."""
+
+_PLAIN = 8.0
+"""Levels, standard deviation that one channel of a picture which shows something has at least."""
+
+_KEPT = 0.3
+"""Correlation with the expected picture from which on something of it is shown."""
+
+_WHITE = 0.9
+"""Mean squared step to the next pixel, of twice the variance: 1 for noise, near 0 for pictures."""
+
+_SMOOTH = 0.6
+_NOISY = 16.0
+"""Levels, standard deviation from which on it is called noise and not one colour."""
+
+
+def flat(pair: Pictures) -> Hint | None:
+    """One colour where a picture was expected."""
+    mine, theirs = pair.spreads
+    if np.any(mine) or not np.any(theirs):
+        return None
+    colour = ", ".join(map(str, pair.actual[0, 0].tolist()))
+    words = recorded("looks like a failed picture: every pixel is {colour}, as after NaN or overflow", colour=colour)
+    return Hint(name="flat", message=words)
+
+
+def faint(pair: Pictures) -> Hint | None:
+    """Nearly one colour, and what little differs is nothing of the expected picture."""
+    mine, theirs = pair.spreads
+    if mine.max() > _FAINT or theirs.max() < max(_PLAIN, 4 * mine.max()) or abs(_correlation(pair)) > _KEPT:
+        return None
+    bounds = [
+        f"{low}..{high}"
+        for low, high in zip(pair.actual.min(axis=(0, 1)), pair.actual.max(axis=(0, 1)), strict=True)
+    ]
+    words = recorded(
+        "looks like a failed picture: nearly one colour, red {red:s}, green {green:s}, blue {blue:s}, with a standard "
+        "deviation of {mine:.2f} levels where the expected side has {theirs:.2f}",
+        red=bounds[0],
+        green=bounds[1],
+        blue=bounds[2],
+        mine=mine.max(),
+        theirs=theirs.max(),
+    )
+    return Hint(name="faint", message=words)
+
+
+def nothing_but_noise(pair: Pictures) -> Hint | None:
+    """Pixels that have nothing to do with their neighbours, where those of the expected picture do."""
+    mine, theirs = pair.spreads
+    if mine.max() < _NOISY or theirs.max() < 1 or abs(_correlation(pair)) > _KEPT:
+        return None
+    steps = roughness(pair.actual)
+    if min(steps) < _WHITE or min(expected_steps := roughness(pair.expected)) > _SMOOTH:
+        return None
+    words = recorded(
+        "looks like a failed picture: nothing but noise; neighbouring pixels correlate by {mine:.2f}, those of the "
+        "expected side by {theirs:.2f}",
+        mine=1 - min(steps),
+        theirs=1 - min(expected_steps),
+    )
+    return Hint(name="only-noise", message=words)
+
+
+def roughness(values: NDArray[np.uint8] | NDArray[np.int16]) -> tuple[float, float]:
+    """Mean squared step to the next pixel, down and across, of twice the variance: 1 where neighbours are unrelated.
+
+    ``values`` is ``[H, W, 3]`` with a side of at least 2 pixels; 1 where all are equal.
+    """
+    rows = values.reshape(len(values), -1).astype(np.float32)
+    centred = rows - np.tile(values.mean(axis=(0, 1), dtype=np.float64).astype(np.float32), values.shape[1])
+    variance = float(np.mean(np.square(centred), dtype=np.float64))
+    if not variance or min(values.shape[:2]) == 1:
+        return 1.0, 1.0
+    down = float(np.mean(np.square(np.diff(rows, axis=0)), dtype=np.float64))
+    across = float(np.mean(np.square(rows[:, 3:] - rows[:, :-3]), dtype=np.float64))
+    return down / (2 * variance), across / (2 * variance)
+
+
+def _correlation(pair: Pictures) -> float:
+    """Correlation of all values; 0 where one side is one colour.
+
+    From the variances: ``V(a - e) = V(a) + V(e) - 2 C(a, e)``, over all channels, each around its own mean.
+    """
+    mine, theirs = (float(np.sum(each**2)) for each in pair.spreads)
+    if not mine or not theirs:
+        return 0.0
+    return (mine + theirs - pair.uneven / pair.pixels) / (2 * (mine * theirs) ** 0.5)
