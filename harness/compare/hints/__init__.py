@@ -37,8 +37,8 @@ ORDER: tuple[Callable[[Pictures], Hint | None], ...] = (
     channels.copied,
     channels.matrix,
     channels.scaled,
-    geometry.shift,
     channels.moved,
+    geometry.shift,
     # It lies somewhere.
     places.border,
     places.one_place,

@@ -29,10 +29,16 @@ _UNCHANGED = 0.05
 _SAME_GAIN = 0.02
 """Up to which gains count as the same: one curve for all channels is simpler."""
 
+_ROUNDED = 0.5
+"""Levels, RMS, that rounding leaves in channels which stay."""
+
+_SHOWING = 2.0
+"""Levels, standard deviation of a channel that shows something."""
+
 _GREY = 2
 """Levels by which the channels of grey may differ: rounding of a decoder."""
 
-_COLOURED = 4.0
+_COLOURED = 2.0
 """Levels, mean difference between the largest and the smallest value of a pixel, from which on it is called colour."""
 
 
@@ -42,16 +48,16 @@ def exchanged(pair: Pictures) -> Hint | None:
     left, order = min((float(sum(errors[own, other] for own, other in enumerate(order))), order) for order in _ORDERS)
     if left > PROMISING * pair.sampled_uneven or order == (0, 1, 2):
         return None
-    return _placed(pair, order)
+    return _placed(pair, order, COLLAPSED * pair.uneven)
 
 
 def copied(pair: Pictures) -> Hint | None:
     """A channel in another one's place as well as in its own."""
     errors = _errors(*pair.sampled)
     order = tuple(int(np.argmin(row)) for row in errors)
-    if len(set(order)) == len(order) or errors.min(axis=1).sum() > PROMISING * pair.sampled_uneven:
+    if len(set(order)) != 2 or errors.min(axis=1).sum() > PROMISING * pair.sampled_uneven:
         return None
-    return _placed(pair, order)
+    return _placed(pair, order, pair.close)
 
 
 def _errors(actual: NDArray[Any], expected: NDArray[Any]) -> Doubles:
@@ -61,9 +67,9 @@ def _errors(actual: NDArray[Any], expected: NDArray[Any]) -> Doubles:
     )
 
 
-def _placed(pair: Pictures, order: Sequence[int]) -> Hint | None:
+def _placed(pair: Pictures, order: Sequence[int], allowed: float) -> Hint | None:
     left = error_of(pair.actual, pair.expected[..., list(order)])
-    if left > COLLAPSED * pair.uneven:
+    if left > allowed:
         return None
     held = ", ".join(
         recorded("{channel!s:s} holds {other!s:s}", channel=NAMES[own], other=NAMES[other])
@@ -135,8 +141,11 @@ def inverted(pair: Pictures) -> Hint | None:
 def moved(pair: Pictures) -> Hint | None:
     """Some channels in another place than the others."""
     changed = _changed(pair)
-    found = found_shift(pair.actual[..., changed], pair.expected[..., changed]) if changed else None
-    if not found or _others(pair, changed) > COLLAPSED * pair.uneven:
+    # A channel that shows nothing has not stayed where it was.
+    if not changed or np.delete(pair.spreads[1], changed).max() < _SHOWING:
+        return None
+    found = found_shift(pair.actual[..., changed], pair.expected[..., changed])
+    if not found or _others(pair, changed) > _ROUNDED**2 * pair.actual.size:
         return None
     words = recorded(
         "looks like a channel shifted against the others: {channels!s}, by {way}; moved back the RMS error of its "

@@ -119,11 +119,12 @@ def found_shift(actual: Picture, expected: Picture) -> Shift | None:
     Pixels that differ tell shifts apart; the best is held against all pixels that both pictures have.
     """
     height, width, channels = actual.shape
-    far = min(_FARTHEST, (min(height, width) - 1) // 4)
-    candidates = _likely(actual, expected, far)
-    if not candidates:
+    far = min(_FARTHEST, min(height, width) // 4 - 1)
+    likely = _likely(actual, expected, far + 1)
+    # One pixel more is looked at than is named: what fits best there may fit better still beyond.
+    if not likely or max(map(abs, likely)) > far:
         return None
-    right, down = candidates
+    right, down = likely
     mine = actual[max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)]
     same_place = expected[max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)]
     theirs = expected[max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)]
@@ -137,7 +138,7 @@ def found_shift(actual: Picture, expected: Picture) -> Shift | None:
 def _likely(actual: Picture, expected: Picture, far: int) -> tuple[int, int] | None:
     """The shift that leaves the least error in some of the pixels that differ; None where that is much."""
     height, width, channels = actual.shape
-    if far < 1:
+    if far <= 1:
         return None
     step = max(1, min(height, width) // 128)
     inner = (slice(far, height - far, step), slice(far, width - far, step))

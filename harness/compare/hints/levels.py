@@ -24,6 +24,9 @@ _OFFSET_SPREAD = 1
 _FEWEST_LEVELS = 8
 """A curve through fewer points is none."""
 
+_LEAST_BEND = 1.5
+"""Levels by which a curve moves some level at least: less is rounding to other steps."""
+
 _FEWER = 0.75
 """Share of the expected levels that are left at most where levels are called fewer."""
 
@@ -140,7 +143,7 @@ def _one_curve(pair: Pictures, allowed: float) -> Hint | None:
     if len(known) < _FEWEST_LEVELS:
         return None
     curve, left = _curve(counts)
-    if left > allowed:
+    if left > allowed or np.abs(curve - known).max() < _LEAST_BEND:
         return None
     points = ", ".join(
         recorded("{level:d} became {found:.0f}", level=known[place], found=curve[place])

@@ -28,27 +28,37 @@ _SOME_BLOCKS = 1024
 _BUSY_BLOCKS = 256
 """Those of them that show most, from which the steps are learnt."""
 
-_STEPS = range(2, 41)
-"""Steps of a cosine; at 1 there is nothing left to see behind the rounding of the pixels."""
-
-_FEWEST = 12
-"""Blocks in which a cosine is more than half a step, so that it says something of the step."""
+_STEPS = (*range(2, 41), 44, 48, 53, 58, 64, 70, 77, 85, 94, 103, 113, 124)
+"""Steps of a cosine, the large ones near enough; at 1 nothing is left to see behind the rounding of the pixels."""
 
 _CLOSE = 0.2
-"""Share of a step within which a value counts as a multiple; by chance that is 40 %."""
+"""Share of a step within which a value counts as a multiple."""
+
+_BY_CHANCE = 0.4
+_BEYOND_CHANCE = 2.2
+"""Share of any values that are as close, and how many roots of their number more it must be: 4.5 deviations."""
 
 _ON_STEPS = 0.8
-_NOT_ON_STEPS = 0.6
+_NOT_ON_STEPS = 0.48
 """Shares of the values that count: so many at least on the lossy side, at most on the other."""
 
-_FEWEST_COSINES = 10
+_FEWEST_COSINES = 8
 """Cosines whose steps show; strokes of one width beside each other make a few of them by chance."""
 
-_ROUNDED_FROM = 0.8
+_ROUNDED_FROM = 0.97
 """Share of the cosines of the lossy side that are the other side's rounded to the step, or next to it."""
 
 _HALF = 0.6
 """Steps, that rounding moves a cosine by, and the rounding of the pixels."""
+
+_QUARTER = (0.17, 0.33)
+"""Steps, that rounding moves a cosine by on the mean: by a quarter of its own step, where noise moves all alike."""
+
+_BY_A_QUARTER = 0.5
+"""Share of the cosines of which that holds."""
+
+_FEWEST_VALUES = 12
+"""Values of a cosine of which a mean is taken."""
 
 
 def lossy(pair: Pictures) -> Hint | None:
@@ -86,18 +96,38 @@ class _Shares(NamedTuple):
     """Shares of cosines that say whether one side is the other one with its cosines rounded to steps."""
 
     own: float
+    """Values of the lossy side that are multiples of their steps."""
     other: float
     rounded: float
+    """Values that are half a step at most away from the other side's."""
+    by_a_quarter: float
+    """Cosines whose values are a quarter of a step away from the other side's, on the mean."""
 
     @classmethod
     def of(cls, lossy_side: Floats, other_side: Floats, steps: Floats) -> _Shares:
         known = steps > 0
         own, other = (each[:, known] / steps[known] for each in (lossy_side, other_side))
-        return cls(_multiples(own), _multiples(other), np.count_nonzero(np.abs(own - other) < _HALF) / own.size)
+        apart, telling = np.abs(own - other), np.abs(own) > 1 / 2
+        counts = np.count_nonzero(telling, axis=0)
+        many = counts >= _FEWEST_VALUES
+        means = np.sum(apart, axis=0, where=telling)[many] / counts[many]
+        quarter = np.count_nonzero((means > _QUARTER[0]) & (means < _QUARTER[1]))
+        return cls(
+            own=_multiples(own),
+            other=_multiples(other),
+            rounded=np.count_nonzero(apart < _HALF) / own.size,
+            by_a_quarter=quarter / max(len(means), 1),
+        )
 
     @property
     def tell(self) -> bool:
-        return self.own >= _ON_STEPS and self.other <= _NOT_ON_STEPS and self.rounded >= _ROUNDED_FROM
+        """Whether they are those of a picture and its JPEG."""
+        return (
+            self.own >= _ON_STEPS
+            and self.other <= _NOT_ON_STEPS
+            and self.rounded >= _ROUNDED_FROM
+            and self.by_a_quarter >= _BY_A_QUARTER
+        )
 
 
 def _multiples(values: Floats) -> float:
@@ -134,6 +164,7 @@ def _steps(cosines: Floats) -> Floats:
         telling = multiples > 1 / 2
         close = telling & (np.abs(multiples - np.rint(multiples)) < _CLOSE)
         count = np.count_nonzero(telling, axis=0)
-        steps[(count >= _FEWEST) & (np.count_nonzero(close, axis=0) >= _ON_STEPS * count)] = step
+        enough = np.maximum(_ON_STEPS * count, _BY_CHANCE * count + _BEYOND_CHANCE * np.sqrt(count))
+        steps[(count > 0) & (np.count_nonzero(close, axis=0) >= enough)] = step
     steps[0] = 0
     return steps

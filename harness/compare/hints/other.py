@@ -13,6 +13,9 @@ from harness.records import Hint
 if TYPE_CHECKING:
     from harness.compare.hints.pictures import Pictures
 
+_OPPOSITE = -0.5
+"""Correlation below which the pictures are related after all: light for dark."""
+
 _ALIKE = 1.0
 """Levels, mean absolute difference within which a cell counts as equal."""
 
@@ -26,7 +29,7 @@ _LARGE = 0.15
 def other_picture(pair: Pictures) -> Hint | None:
     """No structure kept, as with other noise: inaccuracy and most faults keep it."""
     kept = pair.structure
-    if kept is None or not pair.spreads[0].any() or abs(kept) >= UNRELATED or _large_part_equal(pair):
+    if kept is None or not pair.spreads[0].any() or not _OPPOSITE < kept < UNRELATED or _large_part_equal(pair):
         return None
     side = cell_side(pair.expected)
     words = recorded(

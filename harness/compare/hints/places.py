@@ -102,6 +102,8 @@ _LEAST_STEP = 0.25
 """Levels."""
 
 _MOST_SEAMS = 15
+_MOST_GAIN = 0.5
+"""Contrast that a tile may have more or less; with less still, a blurred tile would count as one of another tone."""
 
 
 def tiles(pair: Pictures) -> Hint | None:
@@ -120,7 +122,7 @@ def tiles(pair: Pictures) -> Hint | None:
         mean, unexplained = _toned(pair.difference[part], pair.expected[part])
         tones.append(mean)
         left += unexplained
-    if left > COLLAPSED * pair.uneven:
+    if left > COLLAPSED * pair.varied:
         return None
     where = " ".join(f"{name}={','.join(map(str, seams))}" for name, seams in (("x", across), ("y", down)) if seams)
     words = recorded(
@@ -164,5 +166,7 @@ def _toned(difference: NDArray[np.int16], expected: NDArray[np.uint8]) -> tuple[
         variance = float(level @ level) - len(level) * level_mean**2
         together = float(apart @ level) - len(level) * apart_mean * level_mean
         left += float(apart @ apart) - len(apart) * apart_mean**2
-        left -= together**2 / variance if variance > 1 else 0.0
+        gain = together / max(variance, 1.0)
+        if abs(gain) <= _MOST_GAIN:
+            left -= gain * together
     return float(difference.mean()), max(left, 0.0)
