@@ -45,7 +45,7 @@ def structure(actual: Picture, expected: Picture) -> float | None:
     side = cell_side(expected)
     if side < _SMALLEST_CELL:
         return None
-    mine, theirs = (_without_slow(cell_means(each, side)) for each in (actual, expected))
+    mine, theirs = (fast_cells(each, side) for each in (actual, expected))
     if theirs.std() < _LEAST_SPREAD:
         return None
     if mine.std() < _LEAST_SPREAD:
@@ -66,8 +66,9 @@ def cell_means(picture: Picture, side: int) -> Cells:
     return np.asarray(sums / (side * side * picture.shape[2]))
 
 
-def _without_slow(cells: Cells) -> Cells:
-    """Cells without their Gaussian mean, whose mean is 0."""
+def fast_cells(picture: Picture, side: int) -> Cells:
+    """``cell_means`` without their Gaussian mean; the mean of what is left is 0."""
+    cells = cell_means(picture, side)
     down, across = (_gaussian(length) for length in cells.shape)
     fast = cells - down @ cells @ across.T
     return np.asarray(fast - fast.mean())

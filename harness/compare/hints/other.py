@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.compare.structure import UNRELATED, cell_means, cell_side
+from harness.compare.structure import UNRELATED, cell_means, cell_side, fast_cells
 from harness.language import recorded
 from harness.records import Hint
 
@@ -22,6 +22,9 @@ _ALIKE = 1.0
 _STRUCTURED = 2.0
 """Levels, standard deviation from which on a cell shows something that another picture would not have by chance."""
 
+_SOMEWHERE_ELSE = 0.6
+"""Correlation, with the cells moved by any number, from which on it is the same picture moved far."""
+
 _LARGE = 0.15
 """Share of the cells that show something; where so many are equal it is the same picture with damage."""
 
@@ -29,7 +32,9 @@ _LARGE = 0.15
 def other_picture(pair: Pictures) -> Hint | None:
     """No structure kept, as with other noise: inaccuracy and most faults keep it."""
     kept = pair.structure
-    if kept is None or not pair.spreads[0].any() or not _OPPOSITE < kept < UNRELATED or _large_part_equal(pair):
+    if kept is None or not pair.spreads[0].any() or not _OPPOSITE < kept < UNRELATED:
+        return None
+    if _large_part_equal(pair) or _far_away(pair):
         return None
     side = cell_side(pair.expected)
     words = recorded(
@@ -50,3 +55,11 @@ def _large_part_equal(pair: Pictures) -> bool:
     showing = squares - means**2 > _STRUCTURED**2
     equal = cell_means(apart, side) <= _ALIKE
     return bool(np.count_nonzero(equal & showing) > _LARGE * max(np.count_nonzero(showing), 1))
+
+
+def _far_away(pair: Pictures) -> bool:
+    """Whether the structure is there, at another place."""
+    side = cell_side(pair.expected)
+    mine, theirs = (fast_cells(each, side) for each in (pair.actual, pair.expected))
+    moved = np.fft.irfft2(np.fft.rfft2(mine) * np.conj(np.fft.rfft2(theirs)), s=mine.shape)
+    return bool(moved.max() > _SOMEWHERE_ELSE * mine.size * mine.std() * theirs.std())
