@@ -45,6 +45,7 @@ would not. It may reach 15 levels, 20 times what half precision leaves in a usua
 WITHOUT_STRUCTURE = Band(Appearance.DRIFTED, {"psnr_db": 18}, {})
 """In the place of the last band where the expected picture has no structure to keep."""
 
+
 def appearance(measurements: Sequence[Measurement], structure: float | None) -> Appearance | None:
     """The band of two 8-bit pictures; None where a metric that decides it has no value.
 

@@ -1,4 +1,4 @@
-"""How much of a picture's structure another one keeps: one number that inaccuracy leaves alone and other noise does not."""
+"""How much of a picture's structure another one keeps: inaccuracy leaves it alone, other noise does not."""
 
 from __future__ import annotations
 
@@ -55,14 +55,17 @@ def structure(actual: Picture, expected: Picture) -> float | None:
 
 def cell_side(picture: Picture) -> int:
     """Side in pixels of the cells of a picture of that size."""
-    return min(CELL, min(picture.shape[:2]) // _CELLS_A_SIDE)
+    height, width, _ = picture.shape
+    return int(min(CELL, height // _CELLS_A_SIDE, width // _CELLS_A_SIDE))
 
 
 def cell_means(picture: Picture, side: int) -> Cells:
     """Mean of all values of each whole cell of ``side`` by ``side`` pixels, side by side from the top left."""
     rows, columns = (length // side for length in picture.shape[:2])
     flat = np.ascontiguousarray(picture[: rows * side, : columns * side]).reshape(rows, side, -1)
-    sums = flat.sum(axis=1, dtype=np.uint32 if picture.itemsize > 1 else np.uint16).reshape(rows, columns, -1).sum(axis=2)
+    sums = (
+        flat.sum(axis=1, dtype=np.uint32 if picture.itemsize > 1 else np.uint16).reshape(rows, columns, -1).sum(axis=2)
+    )
     return np.asarray(sums / (side * side * picture.shape[2]))
 
 

@@ -66,7 +66,9 @@ def texture(random: np.random.Generator, height: int = 256, width: int = 256) ->
 def shapes(random: np.random.Generator, height: int = 320, width: int = 320) -> Picture:
     """Discs of any colour over a gradient, as small models draw them."""
     down, across = np.mgrid[:height, :width]
-    picture = np.dstack([255 * across / width, 255 * down / height, 90 + 80 * np.sin(across / width * 3 + down / height)])
+    picture = np.dstack(
+        [255 * across / width, 255 * down / height, 90 + 80 * np.sin(across / width * 3 + down / height)]
+    )
     for _ in range(22):
         y, x, radius = random.uniform(0, height), random.uniform(0, width), random.uniform(0.04, 0.15) * height
         inside = np.clip(radius - np.hypot(down - y, across - x) + 0.5, 0, 1)[..., None]

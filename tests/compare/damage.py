@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from tests.compare.base_pictures import DRAWN, base, levels
+from tests.compare.base_pictures import DRAWN, base, grid, levels, spectrum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,6 +30,8 @@ class Damage(NamedTuple):
     """Whether it needs a square picture."""
     says: str = ""
     """What the message has to hold as well."""
+    of_expected: bool = False
+    """Whether the expected side is the damaged one."""
 
 
 class Planted(NamedTuple):
@@ -126,12 +128,12 @@ def resized(it: Image.Image) -> Image.Image:
 def board(it: Picture) -> NDArray[np.float64]:
     """1 and -1 like a checkerboard."""
     down, across = np.indices(it.shape[:2])
-    return np.where((down + across) % 2, 1.0, -1.0)[..., None]
+    return np.asarray(np.where((down + across) % 2, 1.0, -1.0)[..., None])
 
 
 def every(it: Picture, step: int, axis: int) -> NDArray[np.float64]:
     """1 in every so many rows or columns, 0 elsewhere."""
-    return (np.indices(it.shape[:2])[axis] % step == 0)[..., None].astype(float)
+    return np.asarray((np.indices(it.shape[:2])[axis] % step == 0)[..., None], dtype=np.float64)
 
 
 def upsampled(it: Picture) -> Picture:
@@ -199,6 +201,39 @@ def middle_mirrored(it: Picture) -> Picture:
     return made
 
 
+def darker_corners(it: Picture) -> Picture:
+    down, across = grid(*it.shape[:2])
+    return levels(it * (1 - 0.3 * np.hypot(down - 0.5, across - 0.5) ** 2)[..., None])
+
+
+def clouded(it: Picture) -> Picture:
+    height, width, _ = it.shape
+    return levels(it + 25 * (spectrum(random(4), height, width, 1.0)[..., None] - 0.5))
+
+
+def zoomed(it: Image.Image) -> Image.Image:
+    large = it.resize((it.width * 51 // 50, it.height * 51 // 50), Image.Resampling.BICUBIC)
+    left, top = (large.width - it.width) // 2, (large.height - it.height) // 2
+    return large.crop((left, top, left + it.width, top + it.height))
+
+
+def turned_a_little(it: Picture) -> Picture:
+    """With the edge repeated into the corners."""
+    wide = np.pad(it, ((32, 32), (32, 32), (0, 0)), mode="edge")
+    return np.asarray(Image.fromarray(wide).rotate(2, Image.Resampling.BICUBIC), dtype=np.uint8)[32:-32, 32:-32]
+
+
+def coarse(it: Image.Image) -> Image.Image:
+    small = it.resize((it.width // 4, it.height // 4), Image.Resampling.BOX)
+    return small.resize(it.size, Image.Resampling.NEAREST)
+
+
+def through(it: Image.Image, form: str, quality: int) -> Image.Image:
+    file = BytesIO()
+    it.save(file, form, quality=quality)
+    return Image.open(file).convert("RGB")
+
+
 def few_off(it: Picture) -> Picture:
     step = random().choice([-1, 1], it.shape) * (random(5).random(it.shape) < 0.01)
     return levels(it.astype(int) + step)
@@ -261,6 +296,7 @@ KINDS = (
     Damage("JPEG 75", "lossy", jpeg(75), says="the actual side"),
     Damage("JPEG 90", "lossy", jpeg(90), says="the actual side"),
     Damage("JPEG 95", "lossy", jpeg(95, 0), says="the actual side"),
+    Damage("JPEG 85 expected", "lossy", jpeg(85), says="the expected side", of_expected=True),
     Damage("black", "flat", np.zeros_like),
     Damage("grey", "flat", lambda it: np.full_like(it, 128)),
     Damage("grey, faint noise", "faint", lambda it: noisy(np.full_like(it, 127), 1.2)),
@@ -283,6 +319,12 @@ KINDS = (
     Damage("dithered", "", dithered),
     Damage("lower half black", "", lower_half_black),
     Damage("middle mirrored", "", middle_mirrored),
+    Damage("darker corners", "", darker_corners),
+    Damage("clouds", "", clouded),
+    Damage("zoomed by 2 %", "", by_pillow(zoomed)),
+    Damage("turned by 2 degrees", "", turned_a_little),
+    Damage("median of 5 x 5", "", by_pillow(lambda it: it.filter(ImageFilter.MedianFilter(5)))),
+    Damage("coarse blocks", "", by_pillow(coarse)),
     Damage("WebP 80", "", by_pillow(lambda it: through(it, "WEBP", 80))),
 )
 """What is done to one picture."""
@@ -291,26 +333,26 @@ OTHER_NOISE = Damage("other noise", "other-picture", lambda it: it)
 OTHER_PROMPT = Damage("another prompt", "other-picture", lambda it: it)
 
 
-def through(it: Image.Image, form: str, quality: int) -> Image.Image:
-    file = BytesIO()
-    it.save(file, form, quality=quality)
-    return Image.open(file).convert("RGB")
+def planted(names: Sequence[str], draw: int = 0) -> Iterator[Planted]:
+    """Every kind of damage to every picture of a draw, and pictures that have nothing to do with each other.
 
-
-def planted(names: list[str]) -> Iterator[Planted]:
-    """Every kind of damage to every picture that it changes."""
+    Left out is damage that changes nothing, such as mirroring what is symmetric, where a hint would be due.
+    """
     for name in names:
-        whole = base(name)
+        whole = base(name, draw)
         side = min(whole.shape[:2])
         for damage in KINDS:
             expected = np.ascontiguousarray(whole[:side, :side]) if damage.square else whole
             actual = np.ascontiguousarray(damage.change(expected), dtype=np.uint8)
-            if damage.due == "" or not np.array_equal(actual, expected):
+            if damage.of_expected:
+                actual, expected = expected, actual
+            if not damage.due or not np.array_equal(actual, expected):
                 yield Planted(damage, name, actual, expected)
         if name in DRAWN:
-            yield Planted(OTHER_NOISE, name, base(name, 1), whole)
-            yield Planted(OTHER_NOISE, name, base(name, 3), base(name, 2))
-    for name, other in zip(names, names[1:] + names[:1], strict=True):
-        one, two = base(name), base(other)
+            yield Planted(OTHER_NOISE, name, base(name, draw + 1), whole)
+            yield Planted(OTHER_NOISE, name, base(name, draw + 3), base(name, draw + 2))
+    for name, other in zip(names, [*names[1:], names[0]], strict=True):
+        one, two = base(name, draw), base(other, draw)
         height, width = (min(sides) for sides in zip(one.shape[:2], two.shape[:2], strict=True))
-        yield Planted(OTHER_PROMPT, name, np.ascontiguousarray(two[:height, :width]), np.ascontiguousarray(one[:height, :width]))
+        mine, theirs = (np.ascontiguousarray(each[:height, :width]) for each in (two, one))
+        yield Planted(OTHER_PROMPT, name, mine, theirs)

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.compare.hints.geometry import found_shift, way
 from harness.compare.hints.pictures import COLLAPSED, NAMES, PROMISING, error_of, levels, uneven_of
-from harness.language import marked, recorded
+from harness.language import recordable, recorded
 from harness.records import Hint
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def copied(pair: Pictures) -> Hint | None:
     """A channel in another one's place as well as in its own."""
     errors = _errors(*pair.sampled)
     order = tuple(int(np.argmin(row)) for row in errors)
-    if len(set(order)) != 2 or errors.min(axis=1).sum() > PROMISING * pair.sampled_uneven:
+    if len(set(order)) in {1, 3} or errors.min(axis=1).sum() > PROMISING * pair.sampled_uneven:
         return None
     return _placed(pair, order, pair.close)
 
@@ -192,7 +192,13 @@ def scaled(pair: Pictures) -> Hint | None:
 
 _LUMA = {"BT.601": (0.299, 0.587, 0.114), "BT.709": (0.2126, 0.7152, 0.0722)}
 """What red, green and blue give to grey: ITU-R BT.601-7 and BT.709-6."""
-_MEAN = marked("mean of the channels")
+
+_GREYS = {
+    recordable("luma by BT.601"): _LUMA["BT.601"],
+    recordable("luma by BT.709"): _LUMA["BT.709"],
+    recordable("mean of the channels"): (1 / 3, 1 / 3, 1 / 3),
+}
+"""Ways from colour to grey."""
 
 
 def grey(pair: Pictures) -> Hint | None:
@@ -203,16 +209,15 @@ def grey(pair: Pictures) -> Hint | None:
     if max(int(np.abs(red - green).max()), int(np.abs(green - blue).max())) > _GREY:
         return None
     colour = float((pair.expected.max(axis=2) - pair.expected.min(axis=2)).mean())
-    made = {name: pair.expected @ np.array(weights, np.float32) for name, weights in _LUMA.items()}
-    made[_MEAN] = pair.expected.mean(axis=2, dtype=np.float32)
+    made = {name: pair.expected @ np.array(weights, np.float32) for name, weights in _GREYS.items()}
     lefts = {name: error_of(green, values) / pair.pixels for name, values in made.items()}
     name = min(lefts, key=lambda each: lefts[each])
     if lefts[name] > COLLAPSED * float(made[name].var()):
         return None
     words = recorded(
-        "looks like grey for colour: red, green and blue of a pixel differ by {largest:d} levels at most where the "
-        "expected side has {colour:.2f} on the mean; nearest is {name!s} of the expected side, with an RMS error of "
-        "{left:.2f}",
+        "looks like grey for colour: red, green and blue of a pixel differ by at most {largest:d} where the expected "
+        "side has {colour:.2f} levels on the mean; nearest to it is the {name!s} of the expected side, with an RMS "
+        "error of {left:.2f}",
         largest=int(max(np.abs(red - green).max(), np.abs(green - blue).max(), np.abs(red - blue).max())),
         colour=colour,
         name=name,
@@ -231,8 +236,8 @@ def matrix(pair: Pictures) -> Hint | None:
         left = error_of(pair.actual, levels(_mixed(pair, mix)))
         if left <= pair.close:
             words = recorded(
-                "looks like the colour matrix of {read:s} where that of {written:s} belongs; undone the RMS error falls "
-                "from {before:.2f} to {left:.2f}",
+                "looks like the colour matrix of {read:s} where that of {written:s} belongs; undone the RMS error "
+                "falls from {before:.2f} to {left:.2f}",
                 read=read,
                 written=written,
                 before=pair.rms(pair.error),
@@ -243,7 +248,7 @@ def matrix(pair: Pictures) -> Hint | None:
 
 
 def _rgb(luma: tuple[float, float, float]) -> Doubles:
-    """Matrix from luma and the two colour differences, each from -0.5 to 0.5 of a scale of 1, to red, green and blue."""
+    """Matrix from luma, 0 to 1, and the two colour differences, -0.5 to 0.5, to red, green and blue."""
     red, green, blue = luma
     chroma = [
         [-red / (2 * (1 - blue)), -green / (2 * (1 - blue)), 0.5],
@@ -253,7 +258,8 @@ def _rgb(luma: tuple[float, float, float]) -> Doubles:
 
 
 def _mixed(pair: Pictures, mix: Doubles) -> NDArray[np.float32]:
-    return pair.expected.reshape(-1, 3).astype(np.float32).dot(mix.T.astype(np.float32)).reshape(pair.expected.shape)
+    pixels = pair.expected.reshape(-1, 3).astype(np.float32)
+    return np.asarray(pixels @ mix.T.astype(np.float32)).reshape(pair.expected.shape)
 
 
 def colours(pair: Pictures) -> Hint | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,12 +48,11 @@ def faint(pair: Pictures) -> Hint | None:
     if mine.max() > _FAINT or theirs.max() < max(_PLAIN, 4 * mine.max()) or abs(_correlation(pair)) > _KEPT:
         return None
     bounds = [
-        f"{low}..{high}"
-        for low, high in zip(pair.actual.min(axis=(0, 1)), pair.actual.max(axis=(0, 1)), strict=True)
+        f"{low}..{high}" for low, high in zip(pair.actual.min(axis=(0, 1)), pair.actual.max(axis=(0, 1)), strict=True)
     ]
     words = recorded(
         "looks like a failed picture: nearly one colour, red {red:s}, green {green:s}, blue {blue:s}, with a standard "
-        "deviation of {mine:.2f} levels where the expected side has {theirs:.2f}",
+        "deviation of at most {mine:.2f} levels where the expected side has up to {theirs:.2f}",
         red=bounds[0],
         green=bounds[1],
         blue=bounds[2],
@@ -102,4 +102,4 @@ def _correlation(pair: Pictures) -> float:
     mine, theirs = (float(np.sum(each**2)) for each in pair.spreads)
     if not mine or not theirs:
         return 0.0
-    return (mine + theirs - pair.uneven / pair.pixels) / (2 * (mine * theirs) ** 0.5)
+    return float(mine + theirs - pair.uneven / pair.pixels) / (2 * math.sqrt(mine * theirs))

@@ -37,11 +37,11 @@ _MIRRORS: tuple[tuple[str, str, Callable[[Picture], Picture]], ...] = (
 )
 _TURNS: tuple[tuple[str, str, Callable[[Picture], Picture]], ...] = (
     ("turned", recordable("looks like a turn by 90 degrees clockwise"), lambda it: np.rot90(it, -1)),
-    ("turned", recordable("looks like a turn by 90 degrees anticlockwise"), lambda it: np.rot90(it)),
-    ("transposed", recordable("looks like rows for columns"), lambda it: it.swapaxes(0, 1)),
+    ("turned", recordable("looks like a turn by 90 degrees anticlockwise"), np.rot90),
+    ("transposed", recordable("looks like the transposed picture, rows for columns"), lambda it: np.swapaxes(it, 0, 1)),
     (
         "transposed",
-        recordable("looks like rows for columns from the opposite corner"),
+        recordable("looks like the transposed picture, from the opposite corner"),
         lambda it: it[::-1, ::-1].swapaxes(0, 1),
     ),
 )
@@ -152,9 +152,12 @@ def _likely(actual: Picture, expected: Picture, far: int) -> tuple[int, int] | N
 
     def errors(some: NDArray[Any], chosen: NDArray[Any], *, channel: slice = slice(None)) -> NDArray[np.float32]:
         moved = theirs[:, channel][some[:, None] - (downs[chosen] * width + rights[chosen])[None, :]]
-        return np.sum(np.square(moved.astype(np.float32) - mine[some, None, channel]), axis=(0, 2))
+        apart = moved.astype(np.float32) - mine[some, None, channel]
+        return np.asarray(np.sum(np.square(apart), axis=(0, 2)))
 
-    few, many = (places[np.linspace(0, len(places) - 1, min(count, len(places))).astype(int)] for count in (_FEW, _MANY))
+    few, many = (
+        places[np.linspace(0, len(places) - 1, min(count, len(places))).astype(int)] for count in (_FEW, _MANY)
+    )
     every = np.arange(len(downs))
     unmoved = np.array([len(every) // 2])
     # One channel is enough for a first look: the one that differs most.

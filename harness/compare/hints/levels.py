@@ -145,14 +145,17 @@ def _one_curve(pair: Pictures, allowed: float) -> Hint | None:
     curve, left = _curve(counts)
     if left > allowed or np.abs(curve - known).max() < _LEAST_BEND:
         return None
-    points = ", ".join(
-        recorded("{level:d} became {found:.0f}", level=known[place], found=curve[place])
-        for place in (0, len(known) // 2, -1)
-    )
+    middle = len(known) // 2
     words = recorded(
-        "looks like another gamma, range or contrast: {points}; one curve for all pixels lets the RMS error fall from "
+        "looks like another gamma, range or contrast: {low:d} became {low_now:.0f}, {middle:d} became "
+        "{middle_now:.0f}, {high:d} became {high_now:.0f}; one curve for all pixels lets the RMS error fall from "
         "{before:.2f} to {left:.2f}",
-        points=points,
+        low=known[0],
+        low_now=curve[0],
+        middle=known[middle],
+        middle_now=curve[middle],
+        high=known[-1],
+        high_now=curve[-1],
         before=pair.rms(pair.error),
         left=pair.rms(left),
     )

@@ -79,8 +79,8 @@ def lossy(pair: Pictures) -> Hint | None:
         if not shares.tell:
             return None
         words = recorded(
-            "looks like lossy against lossless: the {side!s:s} side went through JPEG; in blocks of 8 x 8 px {share:.0%} "
-            "of its luma cosines are multiples of the same steps, {others:.0%} of the other side's",
+            "looks like lossy against lossless: the {side!s:s} side went through JPEG; in blocks of 8 x 8 px "
+            "{share:.0%} of its luma cosines are multiples of the same steps, {others:.0%} of the other side's",
             side=side,
             share=shares.own,
             others=shares.other,
@@ -133,7 +133,8 @@ class _Shares(NamedTuple):
 def _multiples(values: Floats) -> float:
     """Share of the values near a whole number, of those beyond half of one."""
     telling = np.abs(values) > 1 / 2
-    return np.count_nonzero(telling & (np.abs(values - np.rint(values)) < _CLOSE)) / max(np.count_nonzero(telling), 1)
+    close = telling & (np.abs(values - np.rint(values)) < _CLOSE)
+    return int(np.count_nonzero(close)) / max(int(np.count_nonzero(telling)), 1)
 
 
 def _cosines(picture: NDArray[np.uint8], rows: NDArray[np.int_], columns: NDArray[np.int_]) -> Floats:

@@ -54,7 +54,7 @@ def _large_part_equal(pair: Pictures) -> bool:
     squares = cell_means(np.square(pair.expected, dtype=np.uint16), side)
     showing = squares - means**2 > _STRUCTURED**2
     equal = cell_means(apart, side) <= _ALIKE
-    return bool(np.count_nonzero(equal & showing) > _LARGE * max(np.count_nonzero(showing), 1))
+    return int(np.count_nonzero(equal & showing)) > _LARGE * max(int(np.count_nonzero(showing)), 1)
 
 
 def _far_away(pair: Pictures) -> bool:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.compare.hints.failed import roughness
-from harness.language import marked, recorded
+from harness.compare.hints.pictures import error_of
+from harness.language import recordable, recorded
 from harness.records import Hint
 
 if TYPE_CHECKING:
@@ -43,21 +44,26 @@ def pattern(pair: Pictures) -> Hint | None:
     sign = (-1.0) ** np.add.outer(np.arange(period), np.arange(period))[..., None]
     board = sign * np.mean(sign * cell, axis=(0, 1))
     forms = {
-        marked("a checkerboard"): board,
-        marked("a pattern of rows"): np.broadcast_to(rows, cell.shape),
-        marked("a pattern of columns"): np.broadcast_to(columns, cell.shape),
+        recordable("a checkerboard"): board,
+        recordable("a pattern of rows"): np.broadcast_to(rows, cell.shape),
+        recordable("a pattern of columns"): np.broadcast_to(columns, cell.shape),
     }
     shares = {name: float(np.mean(form**2) / np.mean(cell**2)) for name, form in forms.items()}
     name = max(shares, key=lambda form: shares[form])
     if shares[name] >= _SAME:
         cell = forms[name]
     else:
-        name = marked("a pattern of rows and columns")
+        name = recordable("a pattern of rows and columns")
+    repeats = [-(-side // period) for side in (pair.height, pair.width)]
+    drawn = np.tile((cell + pair.means).astype(np.float32), (*repeats, 1))[: pair.height, : pair.width]
+    share = 1 - error_of(pair.difference, drawn) / pair.uneven
+    if share < _PATTERN:
+        return None
     words = recorded(
-        "looks like {form!s}: {share:.0%} of the squared error is a pattern that repeats after {period:d} px, from "
-        "{least:+.2f} to {most:+.2f} levels",
+        "looks like {form!s}: without a constant offset {share:.0%} of the squared error is a pattern that repeats "
+        "after {period:d} px, from {least:+.2f} to {most:+.2f} levels",
         form=name,
-        share=energy / pair.uneven,
+        share=share,
         period=_repeat(cell),
         least=cell.min(),
         most=cell.max(),
@@ -102,8 +108,7 @@ _EVERYWHERE = 0.9
 
 def noise(pair: Pictures) -> Hint | None:
     """Strong noise over the whole picture, which is still there below it."""
-    rms = pair.rms(pair.uneven)
-    if rms < _STRONG:
+    if pair.rms(pair.uneven) < _STRONG:
         return None
     mine, theirs = (np.sum(each**2) for each in pair.spreads)
     # From V(a) = V(e) + V(d) + 2 C(d, e): the slope of the difference over the expected picture.
@@ -119,9 +124,9 @@ def noise(pair: Pictures) -> Hint | None:
     if powers.size and np.count_nonzero(9 * powers > pair.error / pair.actual.size) < _EVERYWHERE * powers.size:
         return None
     words = recorded(
-        "looks like noise over the whole picture: RMS {rms:.2f} levels, neighbouring pixels of the difference correlate "
-        "by {down:+.2f} down and {across:+.2f} across",
-        rms=rms,
+        "looks like noise over the whole picture: RMS {rms:.2f} levels, neighbouring pixels of the difference "
+        "correlate by {down:+.2f} down and {across:+.2f} across",
+        rms=pair.rms(pair.error),
         down=1 - steps[0],
         across=1 - steps[1],
     )

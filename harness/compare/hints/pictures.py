@@ -95,10 +95,11 @@ class Pictures:
     def varied(self) -> float:
         """As ``uneven``, and no more than the actual picture varies itself.
 
-        What makes the actual picture out of the expected one is held against that: where hardly anything is left to see,
-        one colour for all would explain as much.
+        What makes the actual picture out of the expected one is held against that: where hardly anything is left to
+        see, one colour for all would explain as much.
         """
-        return min(self.uneven, self.pixels * float(np.sum(self.spreads[0] ** 2)))
+        varied: float = np.sum(self.spreads[0] ** 2) * self.pixels
+        return min(self.uneven, varied)
 
     @cached_property
     def close(self) -> float:
@@ -113,7 +114,8 @@ class Pictures:
     @cached_property
     def step(self) -> int:
         """Every so many rows and columns are in a sample: odd, so that no pattern of few pixels hides between them."""
-        return max(1, min(self.height, self.width) // _SAMPLED_SIDE) // 2 * 2 + 1
+        step: int = min(self.height, self.width) // _SAMPLED_SIDE
+        return step // 2 * 2 + 1
 
     def sample(self, picture: NDArray[Any]) -> NDArray[np.float32]:
         """Some of the pixels of a picture of that size, ``float32[h, w, ...]``."""

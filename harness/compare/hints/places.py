@@ -111,7 +111,7 @@ def tiles(pair: Pictures) -> Hint | None:
     if min(pair.height, pair.width) < 2 * _STRIP:
         return None
     across, down = _seams(pair)
-    if not across and not down or max(len(across), len(down)) > _MOST_SEAMS:
+    if (not across and not down) or max(len(across), len(down)) > _MOST_SEAMS:
         return None
     rows = [slice(*ends) for ends in pairwise([0, *down, pair.height])]
     columns = [slice(*ends) for ends in pairwise([0, *across, pair.width])]
