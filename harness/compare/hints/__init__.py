@@ -27,6 +27,9 @@ ORDER: tuple[Callable[[Pictures], Hint | None], ...] = (
     failed.nothing_but_noise,
     # One number for each channel, or none, explains all pixels.
     channels.missing,
+    # These two fit to the level or are not said; an offset may leave as much as one, so that it would hide them.
+    channels.matrix,
+    channels.scaled,
     levels.offset,
     levels.negative,
     levels.truncation,
@@ -35,8 +38,6 @@ ORDER: tuple[Callable[[Pictures], Hint | None], ...] = (
     geometry.turned,
     channels.grey,
     channels.copied,
-    channels.matrix,
-    channels.scaled,
     channels.moved,
     geometry.shift,
     # It lies somewhere.
