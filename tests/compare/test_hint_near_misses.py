@@ -50,7 +50,7 @@ def in_low_contrast(it: Picture) -> Picture:
 
 NEAR: dict[str, tuple[Change, Change]] = {
     # name of the hint: (what brings it up, what resembles that and does not)
-    "flat": (np.zeros_like, lambda it: with_channel(0, np.zeros_like)(it)),
+    "flat": (np.zeros_like, with_channel(0, np.zeros_like)),
     "faint": (lambda it: noisy(np.full_like(it, 127), 1.2), in_low_contrast),
     "only-noise": (lambda it: garbage(*it.shape), lambda it: noisy(it, 40)),
     "missing-channel": (with_channel(2, np.zeros_like), with_channel(2, lambda it: it % 2)),
@@ -73,7 +73,7 @@ NEAR: dict[str, tuple[Change, Change]] = {
     "colours": (damage.saturated(1.5), damage.darker_corners),
     "tiles": (damage.tiled(3), damage.clouded),
     "pattern": (damage.upsampled, one_row_noisy),
-    "lossy": (jpeg(85), lambda it: damage.by_pillow(lambda each: damage.through(each, "WEBP", 85))(it)),
+    "lossy": (jpeg(85), damage.by_pillow(lambda it: damage.through(it, "WEBP", 85))),
     "noise": (lambda it: noisy(it, 25), lambda it: noisy(it, 7)),
     "other-picture": (lambda it: levels(base("portrait", 5)[: it.shape[0], : it.shape[1]]), damage.lower_half_black),
 }

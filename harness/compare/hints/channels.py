@@ -208,11 +208,12 @@ def grey(pair: Pictures) -> Hint | None:
     red, green, blue = (pair.actual[..., channel].astype(np.int16) for channel in range(3))
     if max(int(np.abs(red - green).max()), int(np.abs(green - blue).max())) > _GREY:
         return None
-    colour = float((pair.expected.max(axis=2) - pair.expected.min(axis=2)).mean())
-    made = {name: pair.expected @ np.array(weights, np.float32) for name, weights in _GREYS.items()}
-    lefts = {name: error_of(green, values) / pair.pixels for name, values in made.items()}
-    name = min(lefts, key=lambda each: lefts[each])
-    if lefts[name] > COLLAPSED * float(made[name].var()):
+    one, two, three = (pair.expected[..., channel] for channel in range(3))
+    colour = float((np.maximum(np.maximum(one, two), three) - np.minimum(np.minimum(one, two), three)).mean())
+    made = pair.expected.reshape(-1, 3).astype(np.float32) @ np.array(list(_GREYS.values()), np.float32).T
+    lefts = [error_of(green.ravel(), values) / pair.pixels for values in made.T]
+    nearest = int(np.argmin(lefts))
+    if lefts[nearest] > COLLAPSED * float(made[:, nearest].var()):
         return None
     words = recorded(
         "looks like grey for colour: red, green and blue of a pixel differ by at most {largest:d} where the expected "
@@ -220,8 +221,8 @@ def grey(pair: Pictures) -> Hint | None:
         "error of {left:.2f}",
         largest=int(max(np.abs(red - green).max(), np.abs(green - blue).max(), np.abs(red - blue).max())),
         colour=colour,
-        name=name,
-        left=lefts[name] ** 0.5,
+        name=list(_GREYS)[nearest],
+        left=lefts[nearest] ** 0.5,
     )
     return Hint(name="grey", message=words)
 

@@ -28,6 +28,10 @@ _WHITE = 0.9
 """Mean squared step to the next pixel, of twice the variance: 1 for noise, near 0 for pictures."""
 
 _SMOOTH = 0.6
+_FIRST_ROWS = 64
+_FAR_BELOW = 0.7
+"""Share of what is asked for that the first rows have at least where all rows do."""
+
 _NOISY = 16.0
 """Levels, standard deviation from which on it is called noise and not one colour."""
 
@@ -67,8 +71,11 @@ def nothing_but_noise(pair: Pictures) -> Hint | None:
     mine, theirs = pair.spreads
     if mine.max() < _NOISY or theirs.max() < 1 or abs(_correlation(pair)) > _KEPT:
         return None
-    steps = roughness(pair.actual)
-    if min(steps) < _WHITE or min(expected_steps := roughness(pair.expected)) > _SMOOTH:
+    steps = roughness(pair.actual, at_least=_WHITE)
+    if min(steps) < _WHITE:
+        return None
+    expected_steps = roughness(pair.expected)
+    if min(expected_steps) > _SMOOTH:
         return None
     words = recorded(
         "looks like a failed picture: nothing but noise; neighbouring pixels correlate by {mine:.2f}, those of the "
@@ -79,19 +86,26 @@ def nothing_but_noise(pair: Pictures) -> Hint | None:
     return Hint(name="only-noise", message=words)
 
 
-def roughness(values: NDArray[np.uint8] | NDArray[np.int16]) -> tuple[float, float]:
+def roughness(values: NDArray[np.uint8] | NDArray[np.int16], at_least: float = 0.0) -> tuple[float, float]:
     """Mean squared step to the next pixel, down and across, of twice the variance: 1 where neighbours are unrelated.
 
-    ``values`` is ``[H, W, 3]`` with a side of at least 2 pixels; 1 where all are equal.
+    ``values`` is ``[H, W, 3]``; 1 where all are equal or a side has one pixel. Where that of the first rows is far
+    below ``at_least`` the rest is not looked at.
     """
+    first = values[:_FIRST_ROWS]
+    if at_least and len(values) > len(first) and min(found := roughness(first)) < _FAR_BELOW * at_least:
+        return found
     rows = values.reshape(len(values), -1).astype(np.float32)
-    centred = rows - np.tile(values.mean(axis=(0, 1), dtype=np.float64).astype(np.float32), values.shape[1])
-    variance = float(np.mean(np.square(centred), dtype=np.float64))
-    if not variance or min(values.shape[:2]) == 1:
+    means = values.mean(axis=(0, 1), dtype=np.float64)
+    variance = _mean_square(rows) - float(np.mean(means**2))
+    if variance <= 0 or min(values.shape[:2]) == 1:
         return 1.0, 1.0
-    down = float(np.mean(np.square(np.diff(rows, axis=0)), dtype=np.float64))
-    across = float(np.mean(np.square(rows[:, 3:] - rows[:, :-3]), dtype=np.float64))
+    down, across = _mean_square(rows[1:] - rows[:-1]), _mean_square(rows[:, 3:] - rows[:, :-3])
     return down / (2 * variance), across / (2 * variance)
+
+
+def _mean_square(rows: NDArray[np.float32]) -> float:
+    return float(np.einsum("ij,ij->i", rows, rows).sum(dtype=np.float64)) / rows.size
 
 
 def _correlation(pair: Pictures) -> float:

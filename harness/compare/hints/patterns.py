@@ -115,7 +115,7 @@ def noise(pair: Pictures) -> Hint | None:
     slope = (mine - theirs - pair.uneven / pair.pixels) / 2 / max(theirs, 1)
     if abs(slope) > _RELATED or np.count_nonzero(pair.difference) < _DENSE * pair.actual.size:
         return None
-    steps = roughness(pair.difference)
+    steps = roughness(pair.difference, at_least=_WHITE[0])
     if not _WHITE[0] <= min(steps) <= max(steps) <= _WHITE[1]:
         return None
     height, width = (side // _BLOCK for side in (pair.height, pair.width))

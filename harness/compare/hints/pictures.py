@@ -68,7 +68,8 @@ class Pictures:
     @cached_property
     def profiles(self) -> tuple[Doubles, Doubles]:
         """Squared error of each row and of each column."""
-        rows = np.array([np.vdot(row, row) for row in self.difference.reshape(self.height, -1).astype(np.float32)])
+        wide = (row.astype(np.float32) for row in self.difference.reshape(self.height, -1))
+        rows = np.array([np.vdot(row, row) for row in wide])
         flat = self.squares.reshape(self.height, -1)
         columns = flat.sum(axis=0, dtype=np.int64).reshape(-1, 3).sum(axis=1)
         return rows.astype(np.float64), columns.astype(np.float64)
@@ -161,7 +162,7 @@ def spread(picture: Picture) -> Doubles:
 def error_of(actual: NDArray[Any], expected: NDArray[Any]) -> float:
     """Sum of the squared differences of two arrays of equal shape, exact for 8-bit ones."""
     if actual.dtype != np.uint8 or expected.dtype != np.uint8:
-        return float(np.sum(np.square(actual - expected, dtype=np.float64)))
+        return float(np.sum(np.square(actual - expected), dtype=np.float64))
     return float(np.square(np.subtract(actual, expected, dtype=np.int16), dtype=np.int32).sum(dtype=np.int64))
 
 
