@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from harness.compare.hints import channels, failed, geometry, levels, lossy, other, patterns, places
 from harness.compare.hints.pictures import Pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from harness.records import Hint
@@ -64,7 +65,6 @@ _FEWEST_PIXELS = 256
 def hints(actual: NDArray[np.uint8], expected: NDArray[np.uint8]) -> list[Hint]:
     """What the difference between two pictures ``uint8[H, W, 3]`` of equal shape looks like; empty when nothing fits.
 
-    >>> import numpy as np
     >>> expected = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     >>> hints(255 - expected, expected)[0].name
     'negative'
@@ -76,6 +76,6 @@ def hints(actual: NDArray[np.uint8], expected: NDArray[np.uint8]) -> list[Hint]:
 
 def explained(pair: Pictures) -> list[Hint]:
     """As ``hints``, for a pair of which more is asked."""
-    if pair.pixels < _FEWEST_PIXELS or not pair.error:
+    if pair.pixels < _FEWEST_PIXELS or np.array_equal(pair.actual, pair.expected):
         return []
     return [hint for hint in [next(filter(None, (test(pair) for test in ORDER)), None)] if hint]
