@@ -25,7 +25,7 @@ LEAST_RIGHT = 0.95
 """Share of the pairs to which a hint is due that get it, at least."""
 MOST_SAID = 0.01
 """Share of the pairs to which none is due that get one, at most."""
-HELD_OUT_DRAW = 10
+HELD_OUT_DRAW = 30
 """First of the draws that no threshold was chosen with."""
 HELD_OUT = (*DRAWN, "text")
 
