@@ -144,6 +144,12 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def hints(session: nox.Session) -> None:
+    """Plant every kind of damage in every picture, and write which hint was said of it: docs/hints.md."""
+    python(session, "-m", "tests.compare.confusion", *(session.posargs or ["docs/hints.md"]), **ONE_THREAD)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def kills(session: nox.Session) -> None:
     """Kill commands at a hundred random moments and see that nothing is lost: -- COUNT SEED."""
     count, seed = (*session.posargs, *("100", "")[len(session.posargs) :])

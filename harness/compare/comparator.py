@@ -13,7 +13,8 @@ import numpy as np
 from harness import plugins
 from harness.compare import comparability
 from harness.compare.appearance import appearance
-from harness.compare.hints import hints
+from harness.compare.hints import explained
+from harness.compare.hints.pictures import Pictures
 from harness.compare.repetition import repetition
 from harness.compare.traces import step_differences, trace_differences
 from harness.contracts import DATA_RANGE
@@ -260,6 +261,8 @@ def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, th
     if mine.latents and theirs.latents:
         latents = read_kept(actual.folder, mine.latents), read_kept(expected.folder, theirs.latents)
         measurements += measure(*latents, subject="latents", metrics=names)
+    looked_at = Pictures(*pictures)
+    equal = mine.image.digest == theirs.image.digest
     return Pair(
         key=key,
         actual=mine.label,
@@ -267,8 +270,8 @@ def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, th
         identical=mine.outcome == theirs.outcome,
         first_differing_step=first_differing_step(mine, theirs),
         traces=trace_differences(mine, theirs),
-        hints=hints(*pictures) if mine.image.digest != theirs.image.digest else [],
-        appearance=appearance(measurements),
+        hints=[] if equal else explained(looked_at),
+        appearance=appearance(measurements, None if equal else looked_at.structure),
         measurements=measurements,
     )
 

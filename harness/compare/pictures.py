@@ -23,7 +23,8 @@ from harness import plugins
 from harness.compare.appearance import appearance
 from harness.compare.comparator import measure
 from harness.compare.gates import keeps
-from harness.compare.hints import hints
+from harness.compare.hints import explained
+from harness.compare.hints.pictures import Pictures
 from harness.errors import ImageError, RunError, UsageError
 from harness.images import read_picture
 from harness.records import FolderDiff, Limit, Measurement, PicturePair, Status, Verdict, WorstPair, worst
@@ -62,13 +63,14 @@ def compare_files(name: str, actual: Path, expected: Path, limits: Sequence[Limi
     identical = are_identical(measurements)
     verdicts = [_verdict(limit, measurements, identical=identical) for limit in limits]
     unjudged = Status.IDENTICAL if identical else Status.SKIPPED
+    looked_at = Pictures(mine, theirs)
     return PicturePair(
         name=name,
         width=width,
         height=height,
         measurements=measurements,
-        hints=[] if identical else hints(mine, theirs),
-        appearance=appearance(measurements),
+        hints=[] if identical else explained(looked_at),
+        appearance=appearance(measurements, None if identical else looked_at.structure),
         verdicts=verdicts,
         outcome=worst([each.status for each in verdicts] or [unjudged]),
     )

@@ -1,0 +1,119 @@
+"""Pictures that show nothing where one was expected: one colour, nearly one colour, nothing but noise."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.language import recorded
+from harness.records import Hint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.compare.hints.pictures import Pictures
+
+_FAINT = 4.0
+"""Levels, standard deviation of a channel: with no more a picture shows nothing."""
+
+_PLAIN = 8.0
+"""Levels, standard deviation that one channel of a picture which shows something has at least."""
+
+_KEPT = 0.3
+"""Correlation with the expected picture from which on something of it is shown."""
+
+_WHITE = 0.9
+"""Mean squared step to the next pixel, of twice the variance: 1 for noise, near 0 for pictures."""
+
+_SMOOTH = 0.6
+_FIRST_ROWS = 64
+_FAR_BELOW = 0.7
+"""Share of what is asked for that the first rows have at least where all rows do."""
+
+_NOISY = 16.0
+"""Levels, standard deviation from which on it is called noise and not one colour."""
+
+
+def flat(pair: Pictures) -> Hint | None:
+    """One colour where a picture was expected."""
+    mine, theirs = pair.spreads
+    if np.any(mine) or not np.any(theirs):
+        return None
+    colour = ", ".join(map(str, pair.actual[0, 0].tolist()))
+    words = recorded("looks like a failed picture: every pixel is {colour}, as after NaN or overflow", colour=colour)
+    return Hint(name="flat", message=words)
+
+
+def faint(pair: Pictures) -> Hint | None:
+    """Nearly one colour, and what little differs is nothing of the expected picture."""
+    mine, theirs = pair.spreads
+    if mine.max() > _FAINT or theirs.max() < max(_PLAIN, 4 * mine.max()) or abs(_correlation(pair)) > _KEPT:
+        return None
+    bounds = [
+        f"{low}..{high}" for low, high in zip(pair.actual.min(axis=(0, 1)), pair.actual.max(axis=(0, 1)), strict=True)
+    ]
+    words = recorded(
+        "looks like a failed picture: nearly one colour, red {red:s}, green {green:s}, blue {blue:s}, with a standard "
+        "deviation of at most {mine:.2f} levels where the expected side has up to {theirs:.2f}",
+        red=bounds[0],
+        green=bounds[1],
+        blue=bounds[2],
+        mine=mine.max(),
+        theirs=theirs.max(),
+    )
+    return Hint(name="faint", message=words)
+
+
+def nothing_but_noise(pair: Pictures) -> Hint | None:
+    """Pixels that have nothing to do with their neighbours, where those of the expected picture do."""
+    mine, theirs = pair.spreads
+    if mine.max() < _NOISY or theirs.max() < 1 or abs(_correlation(pair)) > _KEPT:
+        return None
+    steps = roughness(pair.actual, at_least=_WHITE)
+    if min(steps) < _WHITE:
+        return None
+    expected_steps = roughness(pair.expected)
+    if min(expected_steps) > _SMOOTH:
+        return None
+    words = recorded(
+        "looks like a failed picture: nothing but noise; neighbouring pixels correlate by {mine:.2f}, those of the "
+        "expected side by {theirs:.2f}",
+        mine=1 - min(steps),
+        theirs=1 - min(expected_steps),
+    )
+    return Hint(name="only-noise", message=words)
+
+
+def roughness(values: NDArray[np.uint8] | NDArray[np.int16], at_least: float = 0.0) -> tuple[float, float]:
+    """Mean squared step to the next pixel, down and across, of twice the variance: 1 where neighbours are unrelated.
+
+    ``values`` is ``[H, W, 3]``; 1 where all are equal or a side has one pixel. Where that of the first rows is far
+    below ``at_least`` the rest is not looked at.
+    """
+    first = values[:_FIRST_ROWS]
+    if at_least and len(values) > len(first) and min(found := roughness(first)) < _FAR_BELOW * at_least:
+        return found
+    rows = values.reshape(len(values), -1).astype(np.float32)
+    means = values.mean(axis=(0, 1), dtype=np.float64)
+    variance = _mean_square(rows) - float(np.mean(means**2))
+    if variance <= 0 or min(values.shape[:2]) == 1:
+        return 1.0, 1.0
+    down, across = _mean_square(rows[1:] - rows[:-1]), _mean_square(rows[:, 3:] - rows[:, :-3])
+    return down / (2 * variance), across / (2 * variance)
+
+
+def _mean_square(rows: NDArray[np.float32]) -> float:
+    return float(np.einsum("ij,ij->i", rows, rows).sum(dtype=np.float64)) / rows.size
+
+
+def _correlation(pair: Pictures) -> float:
+    """Correlation of all values; 0 where one side is one colour.
+
+    From the variances: ``V(a - e) = V(a) + V(e) - 2 C(a, e)``, over all channels, each around its own mean.
+    """
+    mine, theirs = (float(np.sum(each**2)) for each in pair.spreads)
+    if not mine or not theirs:
+        return 0.0
+    return float(mine + theirs - pair.uneven / pair.pixels) / (2 * math.sqrt(mine * theirs))
