@@ -746,16 +746,37 @@ def key_status(part: Comparison, key: CaseKey) -> Status:
 def key_reason(part: Comparison, key: CaseKey) -> str:
     """Why one case and seed has its word, on one line, from the part of a comparison that is about it."""
     failures = [_failure(each) for each in part.failures]
-    broken = [
-        words.with_remark(translated(verdict.message), _place(pair))
-        for pair in part.pairs
-        for verdict in pair.verdicts
-        if EXIT_CODES[verdict.status] != 0
-    ]
+    verdicts = [verdict for pair in part.pairs for verdict in pair.verdicts]
+    broken = [translated(verdict.message) for verdict in verdicts if EXIT_CODES[verdict.status] != 0]
     missing = [say("the picture was expected and was not made")] if key in part.missing else []
     unstable = [_unlike(found) for found in part.repetitions if found.status is Status.UNSTABLE]
     reasons = [*failures, *map(translated, part.differences), *missing, *unstable, *broken]
-    return clean(words.clauses(reasons) or translated(part.message) or say(words.SENTENCES[part.outcome]))
+    return clean(words.clauses(reasons) or _nothing_against(part, key_status(part, key)))
+
+
+def _nothing_against(part: Comparison, status: Status) -> str:
+    """What was seen where nothing is broken: of this case and seed, never of the whole comparison."""
+    repeated = [found for found in part.repetitions if len(found.outcomes) == 1]
+    if repeated and repeated[0].runs > 1:
+        return many("{count} run gave the same bytes", "{count} runs gave the same bytes", repeated[0].runs)
+    verdicts = [verdict for pair in part.pairs for verdict in pair.verdicts]
+    waived = [translated(verdict.message) for verdict in verdicts if verdict.waiver]
+    if waived:
+        return words.clauses(waived)
+    if verdicts:
+        return translated(min(verdicts, key=_relative_room).message)
+    if repeated:
+        return say("one run only: nothing was repeated")
+    if part.pairs and not all(pair.identical for pair in part.pairs):
+        return say("measured, but no limit judges it")
+    return say(words.SENTENCES[status])
+
+
+def _relative_room(verdict: Verdict) -> float:
+    """How far the measured value is inside its limit, in parts of the limit."""
+    limit = verdict.limit
+    bound = next(bound for bound in (limit.at_least, limit.at_most, limit.equals) if bound is not None)
+    return _room(verdict) / (abs(bound) or 1.0)
 
 
 def _failure(failure: Failure) -> str:

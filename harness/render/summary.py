@@ -43,8 +43,9 @@ _RESERVE_BYTES = 1_000
 def render(report: Report, *, folder: Path) -> str:
     """Text of the summary; ``folder`` is the job folder, and only its name is used."""
     found = sorted(_rows(report), key=lambda row: words.RANKS[row[1].status])
-    failed = [_line(report, *row) for row in found if EXIT_CODES[row[1].status] != 0]
-    passed = [_line(report, *row) for row in found if EXIT_CODES[row[1].status] == 0]
+    failed, unjudged, passed = (
+        [_line(report, *row) for row in found if group(row[1].status) == wanted] for wanted in _GROUPS
+    )
     whole = document(report)
     text = fill(
         "summary.md.j2",
@@ -55,9 +56,23 @@ def render(report: Report, *, folder: Path) -> str:
         retried=[_retried(arm, failure) for arm, failure in retried(report)[:_MOST_REASONS]],
         job=folder.name,
     )
-    for title, lines in ((say("Failures"), failed), (say("Passed"), passed)):
+    for title, lines in ((say("Failures"), failed), (say("Not judged"), unjudged), (say("Passed"), passed)):
         text += _section(title, lines, MOST_BYTES - len(text.encode()))
     return text
+
+
+_GROUPS = ("failed", "not judged", "passed")
+
+
+def group(status: Status) -> str:
+    """Under which heading a row stands; what was not judged is neither a failure nor a pass.
+
+    >>> group(Status.DRIFT), group(Status.SKIPPED), group(Status.WAIVED)
+    ('failed', 'not judged', 'passed')
+    """
+    if status is Status.SKIPPED:
+        return "not judged"
+    return "failed" if EXIT_CODES[status] else "passed"
 
 
 def _retried(arm: str, failure: Failure) -> str:

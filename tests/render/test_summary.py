@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.records import EXIT_CODES, Status
+from harness.records import EXIT_CODES, Scope, Status
 from harness.render import summary
+from harness.render._cases import judged_cases
 from tests.render import sample_reports
 from tests.render.readers import markdown_tables, outside_fences, rendered
 
@@ -48,7 +49,28 @@ def test_the_first_line_says_how_it_ended_and_every_table_is_whole(sample: tuple
 def test_there_are_failures_exactly_when_the_report_is_no_pass(sample: tuple[Report, Path]) -> None:
     report, folder = sample
     text = rendered("summary", report, folder)
-    assert ("## Failures" in text) == (EXIT_CODES[report.outcome] != 0)
+    assert ("## Failures" in text) == (EXIT_CODES[report.outcome] != 0 and report.outcome is not Status.SKIPPED)
+    assert ("## Not judged" in text) == ("**SKIPPED**" in text)
+
+
+def test_a_row_tells_its_own_value_and_limit_and_nothing_of_another_row(sample: tuple[Report, Path]) -> None:
+    report, _ = sample
+    for comparison in report.comparisons:
+        rows = [row for row in judged_cases(comparison) if row.key is not None]
+        for row in rows:
+            others = [str(other.key) for other in rows if other.key != row.key]
+            assert not [name for name in others if name in row.reason], row.reason
+
+
+def test_a_passing_row_beside_a_broken_one_tells_what_it_measured(tmp_path: Path) -> None:
+    (comparison,) = (
+        comparison for comparison in sample_reports.drift(tmp_path).comparisons if comparison.scope is Scope.REFERENCE
+    )
+    passed, broken = sorted(judged_cases(comparison), key=lambda row: row.status is Status.DRIFT)
+    assert EXIT_CODES[passed.status] == 0
+    assert "0.9312" in broken.reason
+    assert "0.9312" not in passed.reason
+    assert passed.reason == "ssim_tile_min at least 0.98, measured 1"
 
 
 @pytest.mark.parametrize("status", list(Status))
