@@ -40,9 +40,9 @@ class Task:
         self.done += amount
         self._last = (time.monotonic(), self.done)
         self._first = self._first or self._last
-        self.say(self.detail if detail is None else detail)
+        self.doing(self.detail if detail is None else detail)
 
-    def say(self, detail: str) -> None:
+    def doing(self, detail: str) -> None:
         """Something else is being done now."""
         self.detail = detail
         _observer.changed(self)

@@ -285,7 +285,7 @@ def _digests(folder: Path) -> dict[str, str]:
     with task("hashing the model", sum(files.values()), "bytes") as work:
         for path, size in files.items():
             name = path.relative_to(folder).as_posix()
-            work.say(name)
+            work.doing(name)
             digests[name] = memory.sha256(path) if path.suffix == _WEIGHTS else _sha256(path)
             work.advance(size)
     memory.save()

@@ -277,13 +277,13 @@ class _Notes:
     def _show(self, event: Event) -> None:
         match event:
             case Started():
-                self._work.say("loading the model")
+                self._work.doing("loading the model")
             case Loaded():
-                self._work.say("model loaded")
+                self._work.doing("model loaded")
             case Generating():
-                self._work.say(f"{event.key}, repeat {event.repeat + 1}")
+                self._work.doing(f"{event.key}, repeat {event.repeat + 1}")
             case Stepped():
-                self._work.say(f"step {event.step} of {self._steps}")
+                self._work.doing(f"step {event.step} of {self._steps}")
             case Sampled():
                 self._work.advance()
             case _:

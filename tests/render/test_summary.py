@@ -76,7 +76,9 @@ def test_a_passing_row_beside_a_broken_one_tells_what_it_measured(tmp_path: Path
 @pytest.mark.parametrize("status", list(Status))
 def test_every_word_is_in_the_right_section(status: Status, tmp_path: Path) -> None:
     text = rendered("summary", sample_reports.with_outcome(tmp_path, status), tmp_path)
-    assert ("## Failures" in text) == (EXIT_CODES[status] != 0)
+    assert ("## Failures" in text) == (EXIT_CODES[status] != 0 and status is not Status.SKIPPED)
+    assert ("## Not judged" in text) == (status is Status.SKIPPED)
+    assert ("## Passed" in text) == (EXIT_CODES[status] == 0)
 
 
 def test_simulated_devices_are_marked(tmp_path: Path) -> None:
