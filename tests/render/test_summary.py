@@ -78,7 +78,6 @@ def test_every_word_is_in_the_right_section(status: Status, tmp_path: Path) -> N
     text = rendered("summary", sample_reports.with_outcome(tmp_path, status), tmp_path)
     assert ("## Failures" in text) == (EXIT_CODES[status] != 0 and status is not Status.SKIPPED)
     assert ("## Not judged" in text) == (status is Status.SKIPPED)
-    assert ("## Passed" in text) == (EXIT_CODES[status] == 0)
 
 
 def test_simulated_devices_are_marked(tmp_path: Path) -> None:
