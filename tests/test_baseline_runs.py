@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.records import Comparison, NoiseMode, Run, from_json
-from tests.command_line import Ended, environment, job_folder
+from tests.command_line import Ended, environment, job_folder, patience_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def made(folder: Path, **changes: Any) -> Path:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=patience_seconds(),
             check=False,
         )
         assert done.returncode == 0, done.stderr

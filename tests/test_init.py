@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.command_line import environment
+from tests.command_line import environment, patience_seconds
 
 if TYPE_CHECKING:
     from tests.command_line import RunHarness
@@ -85,7 +85,7 @@ def test_the_commands_of_the_ci_files_work_and_make_what_the_files_keep(
         env=commands,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patience_seconds(),
         check=False,
     )
     assert done.returncode == 0, done.stderr

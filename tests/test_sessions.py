@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 import noxfile
 from harness.records import Task
-from tests.command_line import ROOT, Ended, environment, job_folder
+from tests.command_line import ROOT, Ended, environment, job_folder, patience_seconds
 
 if TYPE_CHECKING:
     from tests.command_line import WriteScenario
@@ -31,7 +31,7 @@ def nox(*words: str | Path) -> Ended:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=patience_seconds(),
         check=False,
     )
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)

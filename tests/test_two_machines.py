@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from harness.records import Report, from_json
-from tests.command_line import ROOT, Ended, environment
+from tests.command_line import ROOT, Ended, environment, patience_seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class Machine:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=patience_seconds(),
             check=False,
         )
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
@@ -113,7 +113,10 @@ FAULTS: dict[str, tuple[int, str, dict[str, Any]]] = {
     "a picture that changes": (
         6,
         "UNSTABLE",
-        {"model": {**SCENARIO["model"], "adapter": "planted-drift"}, "repeats": {"in_process": 3, "processes": 1}},
+        {
+            "model": {**SCENARIO["model"], "adapter": "planted-deepgen-drift"},
+            "repeats": {"in_process": 3, "processes": 1},
+        },
     ),
     "noise of its own": (
         7,

@@ -17,6 +17,7 @@ from harness.adapters import command
 from harness.errors import ModelError, UnknownName
 from harness.records import CommandRef, ModelRef
 from tests.command_line import environment
+from tests.processes import at_a_prompt, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,24 +156,23 @@ def test_the_command_ends_with_the_harness_however_that_ends(
 ) -> None:
     path = scenario(write_scenario, command={"environment": {"PORT_FAULT": "hang"}})
     words = [sys.executable, "-m", "harness", "check", str(path), "--allow-command"]
-    harness = subprocess.Popen(words, cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL)
+    harness = subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+        preexec_fn=at_a_prompt(),  # noqa: PLW1509 - tests start processes from their main thread
+    )
     try:
-        wait_for((port / "pid").exists)
+        wait_for((port / "pid").exists, "the script")
         time.sleep(0.2)
         pid = int((port / "pid").read_text(encoding="ascii"))
         assert not is_gone(pid)
         harness.send_signal(number)
-        wait_for(lambda: is_gone(pid))
+        wait_for(lambda: is_gone(pid), "the script to end")
     finally:
         harness.kill()
         harness.wait()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 # --- where the picture appears ---------------------------------------------------------------------------------------

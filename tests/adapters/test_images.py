@@ -17,7 +17,7 @@ from harness.adapters import images
 from harness.errors import ModelError, UnknownName
 from harness.images import write_picture
 from harness.records import ModelRef, Run, from_json
-from tests.command_line import environment
+from tests.command_line import environment, patience_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,7 +251,7 @@ def test_it_runs_where_torch_cannot_be_imported_and_a_model_does_not(
     def check(path: Path) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-m", "harness", "check", str(path)]
         return subprocess.run(
-            words, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=300, check=False
+            words, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=patience_seconds(), check=False
         )
 
     ended = check(scenario(write_scenario))
