@@ -17,6 +17,8 @@ from tests.command_line import ROOT, Ended, environment, patience_seconds
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.command_line import MadeOnce
+
 pytestmark = pytest.mark.slow
 
 SCENARIO: dict[str, Any] = YAML(typ="safe").load((ROOT / "scenarios" / "tiny-baseline.yaml").read_text("utf-8"))
@@ -59,9 +61,13 @@ def machine(folder: Path) -> Machine:
 
 
 @pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pack(made_once: MadeOnce) -> Path:
     """The baseline as the first machine packs it."""
-    first = machine(tmp_path_factory.mktemp("first") / "work")
+    return made_once("first-machine", make_and_pack) / "work" / "packed.zip"
+
+
+def make_and_pack(folder: Path) -> None:
+    first = machine(folder / "work")
     made = first.give("run", FILE, "--arm", "cpu-fp32")
     assert made.code == 0, made.err
     accepted = first.give("baseline", "accept", made.out.strip(), "--reason", "Float32 on the CPU is the reference.")
@@ -69,7 +75,6 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packed = first.give("baseline", "pack", NAME, "--out", "packed.zip")
     assert packed.code == 0, packed.err
     assert accepted.out.split()[-1] == packed.out.split()[-1], "both print the digest of the manifest"
-    return first.folder / "packed.zip"
 
 
 @pytest.fixture
