@@ -41,7 +41,8 @@ def nox(*words: str | Path) -> Ended:
 def test_without_an_environment_nothing_is_installed_and_the_callers_python_runs(
     tmp_path: Path, write_scenario: WriteScenario
 ) -> None:
-    ended = nox("-s", "determinism", "--", write_scenario(), "--device", "cpu", "--runs-dir", tmp_path / "runs")
+    path = write_scenario(model={"adapter": "planted-toy"})
+    ended = nox("-s", "determinism", "--", path, "--device", "cpu", "--runs-dir", tmp_path / "runs")
     assert ended.code == 0, ended.err
     assert "nothing is installed; using" in ended.err
     assert "pip install" not in ended.err

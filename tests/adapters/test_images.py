@@ -128,7 +128,7 @@ def test_a_reference_outside_its_limit_fails_and_says_that_other_noise_may_be_wh
 def test_a_run_of_a_model_can_be_held_against_pictures_and_is_marked(
     run_harness: RunHarness, write_scenario: WriteScenario, tmp_path: Path, only_job: Callable[[], Path]
 ) -> None:
-    assert run_harness("run", write_scenario(repeats=ONCE, limits=[LIMIT])).code == 0
+    assert run_harness("run", write_scenario(model={"adapter": "planted-toy"}, repeats=ONCE, limits=[LIMIT])).code == 0
     made = next((only_job() / "candidate" / "samples").rglob("*.png"))
     (tmp_path / "pictures" / "circle").mkdir(parents=True)
     (tmp_path / "pictures" / "circle" / "42.png").write_bytes(made.read_bytes())
