@@ -96,6 +96,25 @@ def test_a_command_with_another_exit_code_than_expected_ends_the_session(
     assert leaving.value.code == left
 
 
+# --- the tests, each night and for each landing ----------------------------------------------------------------------
+
+
+def test_each_test_belongs_to_the_landing_or_to_the_night(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[tuple[str, ...], dict[str, str]]] = []
+    monkeypatch.setattr(noxfile, "ends_in", lambda _, __, *words, **more: calls.append((words, more)))
+    monkeypatch.setattr(noxfile, "browser_program", lambda: "chromium")
+    monkeypatch.setattr(noxfile, "peers", lambda _: Path("peers"))
+    session = SimpleNamespace(posargs=["--durations=20"])
+    noxfile.tests.func(session)
+    noxfile.nightly.func(session)
+    (landing, _), (night, _), (kills, variables), *rest = calls
+    assert landing[landing.index("-m", 1) + 1 :] == ("not nightly", "--durations=20")
+    assert night[2:] == ("-m", "nightly", "--durations=20")
+    assert "tests/test_kills.py" in kills
+    assert variables["KILLS"] == "100"
+    assert {words[0] for words, _ in rest} == {f"bench/{path.name}" for path in (ROOT / "bench").glob("*.py")}
+
+
 # --- the browser tests -----------------------------------------------------------------------------------------------
 
 

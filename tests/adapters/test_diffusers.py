@@ -214,6 +214,7 @@ def test_every_pipeline_keeps_the_laws(name: str, folders: Callable[[str], Path]
     assert pipeline.components["denoising"] == DENOISERS[name]
     precise, exact, drawn = make(loaded(folders(name)), request(width=96))
     assert drawn.digest == draws.digest
+    assert precise.float_image is not None
     assert 20 < psnr_db.measure(first.image, precise.image, data_range=255).value < 100
     assert np.abs(first.float_image - precise.float_image).max() > 0
     assert exact.per_step()[0].digest != recorder.per_step()[0].digest
