@@ -137,6 +137,7 @@ def tests(session: nox.Session) -> None:
         "pytest",
         "--numprocesses=auto",
         "--dist=worksteal",
+        *("-m", "not nightly"),
         *session.posargs,
         CHROMIUM=chromium,
         **ONE_THREAD,
@@ -154,6 +155,18 @@ def kills(session: nox.Session) -> None:
     """Kill commands at a hundred random moments and see that nothing is lost: -- COUNT SEED."""
     count, seed = (*session.posargs, *("100", "")[len(session.posargs) :])
     python(session, "-m", "pytest", "tests/test_kills.py", "-s", "-q", KILLS=count, KILL_SEED=seed, **ONE_THREAD)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def nightly(session: nox.Session) -> None:
+    """Run what is too long for each landing: tests marked nightly, a hundred kills, and every benchmark in short."""
+    python(session, "-m", "pytest", "-m", "nightly", *session.posargs, **ONE_THREAD)
+    python(session, "-m", "pytest", "tests/test_kills.py", "-s", "-q", KILLS="100", KILL_SEED="", **ONE_THREAD)
+    python(session, "bench/overhead.py", "--rounds", "3")
+    python(session, "bench/comparator.py", "--peers", str(peers(session)), "--quick")
+    python(session, "bench/folders.py", "--pairs", "100")
+    python(session, "bench/report.py", "--cases", "100", "--rounds", "1")
+    python(session, "bench/model.py", "--rounds", "1")
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -657,9 +657,13 @@ def _refused(error: Exception, code: int, *, debug: bool) -> int:
 
 
 def _stop_on_signals() -> None:
-    """Turn Ctrl-C, SIGTERM and a lost connection into an error that ends the children on its way out."""
+    """Turn Ctrl-C, SIGTERM and a lost connection into an error that ends the children on its way out.
+
+    What was ignored when the process began stays ignored: nohup keeps a lost connection from ending a job, and a
+    script's background job is not ended by the Ctrl-C that is meant for the foreground. SIGTERM always ends the job.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asked for SIGHUP to be ignored
+        if number is signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
 
 

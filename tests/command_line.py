@@ -1,16 +1,29 @@
-"""The command line run for real, in a process of its own, with the planted parts on its path."""
+"""The command line run for real, in a process of its own, with the planted parts on its path.
+
+A limit in a test is there to end what hangs, never to time it: it is a multiple of what a start takes on this machine,
+far above all that a busy one can cost.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
 PLANTED = ROOT / "tests" / "planted"
+LEAST_PATIENCE_SECONDS = 300
+STARTS = 600
+"""So many starts of the harness fit into the time after which a command counts as hung."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +47,31 @@ def environment(**variables: str) -> dict[str, str]:
     return {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": path, **variables}
 
 
+@cache
+def start_seconds() -> float:
+    """Seconds that this machine takes to start the harness, measured once in each test process."""
+    begin = time.monotonic()
+    words = [sys.executable, "-m", "harness", "list", "metrics"]
+    subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, check=True)
+    return time.monotonic() - begin
+
+
+def patience_seconds() -> float:
+    """Seconds after which a command under test counts as hung."""
+    return max(LEAST_PATIENCE_SECONDS, STARTS * start_seconds())
+
+
+def growing_limits(starts: int) -> Iterator[int]:
+    """Time limits in whole seconds for a test of a hang, which waits for them to end.
+
+    The first is a few starts; on a machine that is too busy to come to the hang within it, the next is twice as long.
+    """
+    seconds = math.ceil(starts * start_seconds())
+    while seconds < patience_seconds():
+        yield seconds
+        seconds *= 2
+
+
 def run_command(folder: Path, *words: str | Path, **variables: str) -> Ended:
     """Run ``harness`` in a fresh process, with ``folder`` as its working folder."""
     done = subprocess.run(
@@ -44,7 +82,7 @@ def run_command(folder: Path, *words: str | Path, **variables: str) -> Ended:
         text=True,
         encoding="utf-8",
         errors="replace",
-        timeout=300,
+        timeout=patience_seconds(),
         check=False,
     )
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
@@ -54,6 +92,12 @@ class WriteScenario(Protocol):
     """Writes a scenario file; keywords replace its fields."""
 
     def __call__(self, **changes: Any) -> Path: ...
+
+
+class MadeOnce(Protocol):
+    """Fills a folder by its name, once for all test processes, and says where it is."""
+
+    def __call__(self, name: str, fill: Callable[[Path], object]) -> Path: ...
 
 
 def job_folder(runs: Path) -> Path:

@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-from tests.command_line import Ended, RunHarness, WriteScenario, job_folder, run_command
+from tests.command_line import Ended, MadeOnce, RunHarness, WriteScenario, job_folder, run_command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.kills import Workplace
+
+# What takes long on a busy machine is no error.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Folders that are filled once for all test processes, to be read or copied, never changed."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
+    place.mkdir(exist_ok=True)
+
+    def folder(name: str, fill: Callable[[Path], object]) -> Path:
+        made, finished = place / name, place / f"{name}.finished"
+        with (place / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not finished.exists():
+                shutil.rmtree(made, ignore_errors=True)
+                made.mkdir()
+                fill(made)
+                finished.touch()
+        return made
+
+    return folder
 
 
 @pytest.fixture
@@ -27,10 +57,15 @@ def run_harness(tmp_path: Path) -> RunHarness:
 
 @pytest.fixture
 def write_scenario(tmp_path: Path) -> WriteScenario:
-    """A scenario on the embedded model that is as small as it can be; keywords replace its fields."""
+    """A scenario on the embedded model that is as small and quick as it can be; keywords replace its fields."""
 
     def write(**changes: Any) -> Path:
-        model = {"source": "builtin:tiny-deepgen-random", "trust_remote_code": True, **changes.pop("model", {})}
+        model = {
+            "source": "builtin:tiny-deepgen-random",
+            "trust_remote_code": True,
+            "dtype": "float32",
+            **changes.pop("model", {}),
+        }
         scenario = {
             "name": "small",
             "summary": "As small as it can be.",
@@ -41,6 +76,9 @@ def write_scenario(tmp_path: Path) -> WriteScenario:
             "width": 64,
             "height": 64,
             "steps": 2,
+            # To look for another device, and to switch torch to determinism, each costs every start a second.
+            "arms": [{"name": "candidate", "device": "cpu"}],
+            "switches": "as_shipped",
             "repeats": {"in_process": 2, "processes": 1},
             "limits": [
                 {"metric": "identical", "scope": "repeat", "equals": 1, "reason": "The test says so, and nothing else."}

@@ -22,7 +22,8 @@ from harness.records import RUN_FILE, Report, Run, Sample, from_json
 from harness.store import packs
 from harness.store.baselines import names, problems, readable, unfinished
 from harness.store.folders import JOB_FILE, Job, load
-from tests.processes import PATIENCE_SECONDS, started, workers
+from tests.command_line import patience_seconds
+from tests.processes import started, workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +125,7 @@ class Workplace:
     def give(self, *words: str | Path) -> None:
         """Give a command that must end in exit code 0."""
         with started(self.folder, *words) as process:
-            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+            _, said = process.communicate(timeout=patience_seconds())
             assert process.returncode == 0, f"{' '.join(map(str, words))}: {process.returncode}: {said}"
 
     def finish(self, verb: str) -> None:
@@ -152,7 +153,7 @@ class Workplace:
             for worker in workers(self.folder) if with_worker else []:
                 os.kill(worker, signal.SIGKILL)
             process.kill()
-            return process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
+            return process.wait(timeout=patience_seconds()) == -signal.SIGKILL
 
     def _written(self, verb: str) -> set[tuple[str, int]]:
         """Every file in the place where a verb writes; one that was replaced is another file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -9,17 +10,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.command_line import environment
+from tests.command_line import environment, patience_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
 
-PATIENCE_SECONDS = 120
+DISPOSITIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that a process inherits as ignored, or not, from whoever started the tests."""
+
+
+def at_a_prompt(ignored: Collection[signal.Signals] = ()) -> Callable[[], None]:
+    """For ``preexec_fn``: the signals are as for a command at a prompt, but for those that are to be ignored."""
+
+    def set_dispositions() -> None:
+        for number in DISPOSITIONS:
+            signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
+    return set_dispositions
 
 
 @contextmanager
-def started(folder: Path, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """``harness`` running in the background, ended for sure when the test is over."""
+def started(
+    folder: Path, *words: str | Path, ignored: Collection[signal.Signals] = ()
+) -> Iterator[subprocess.Popen[str]]:
+    """``harness`` running in the background, ended for sure when the test is over; it begins with signals ignored."""
     process = subprocess.Popen(
         [sys.executable, "-m", "harness", *map(str, words)],
         cwd=folder,
@@ -28,6 +42,7 @@ def started(folder: Path, *words: str | Path) -> Iterator[subprocess.Popen[str]]
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        preexec_fn=at_a_prompt(ignored),  # noqa: PLW1509 - tests start processes from their main thread
     )
     try:
         yield process
@@ -38,9 +53,9 @@ def started(folder: Path, *words: str | Path) -> Iterator[subprocess.Popen[str]]
 
 def wait_for(condition: Any, what: str) -> None:
     """Wait until a condition holds."""
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + patience_seconds()
     while not condition():
-        assert time.monotonic() < end, f"waited {PATIENCE_SECONDS} s for {what}"
+        assert time.monotonic() < end, f"waited {patience_seconds():.0f} s for {what}"
         time.sleep(0.05)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.command_line import environment
+from tests.command_line import environment, patience_seconds
 from tests.compare.stored_runs import job_folder
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_the_old_baseline(job: Path, tmp_path: Path, run_harn
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (picture.stat().st_size,) * 2),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience_seconds(),
         check=False,
     )
     assert ended.returncode == 3, ended.stderr

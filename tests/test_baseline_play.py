@@ -34,7 +34,7 @@ def test_the_five_acts(tmp_path: Path, run_harness: RunHarness, write_scenario: 
         return write_scenario(model={"adapter": adapter}, **arms)
 
     # 1. Missing: the check is red, and says which commands make a baseline.
-    path = scenario("deepgen")
+    path = scenario("planted-toy")
     missing = run_harness("check", path)
     assert missing.code == 4, missing.err
     assert "there is no baseline small/cpu-fp32" in missing.out
@@ -51,7 +51,7 @@ def test_the_five_acts(tmp_path: Path, run_harness: RunHarness, write_scenario: 
     assert run_harness("check", path).code == 0
 
     # 3. Changed: the pipeline makes darker pictures.
-    path = scenario("planted-darker")
+    path = scenario("planted-toy-darker")
     changed = run_harness("check", path)
     assert changed.code == 1, changed.err
     assert "DRIFT" in changed.out
@@ -65,7 +65,7 @@ def test_the_five_acts(tmp_path: Path, run_harness: RunHarness, write_scenario: 
     assert "has an arm" not in row["about"]
 
     # 5. Unused: no scenario asks for it any more, which is said and is no failure.
-    scenario("deepgen", arms=[CANDIDATE], limits=[REPEAT])
+    scenario("planted-toy", arms=[CANDIDATE], limits=[REPEAT])
     assert "has an arm cpu-fp32 with baseline: true" in run_harness("baseline", "list", "--scenarios-dir", tmp_path).out
     verified = run_harness("baseline", "verify", "--scenarios-dir", tmp_path)
     assert verified.code == 0

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.records import Comparison, NoiseMode, Run, from_json
-from tests.command_line import Ended, environment, job_folder
+from tests.command_line import Ended, environment, job_folder, patience_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.command_line import RunHarness
+    from tests.command_line import MadeOnce, RunHarness
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +36,8 @@ LIMITS = [
     {"metric": "psnr_db", "scope": "reference", "at_least": 20, "reason": "For this test only."},
 ]
 TOY = {"source": "builtin:tiny-deepgen-random", "trust_remote_code": True, "adapter": "planted-toy"}
+QUICK = {"switches": "as_shipped"}
+"""To switch torch to determinism costs every start a second."""
 
 
 def write(folder: Path, **changes: Any) -> Path:
@@ -60,8 +62,8 @@ def write(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def made(folder: Path, **changes: Any) -> Path:
-    """A folder in which the baseline of ``small.yaml`` was made and accepted."""
+def make(folder: Path, **changes: Any) -> None:
+    """Make and accept the baseline of ``small.yaml``, and leave nothing else of its making."""
 
     def harness(*words: str | Path) -> Ended:
         done = subprocess.run(
@@ -70,7 +72,7 @@ def made(folder: Path, **changes: Any) -> Path:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=patience_seconds(),
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -79,19 +81,18 @@ def made(folder: Path, **changes: Any) -> Path:
     harness("run", write(folder, **changes), "--arm", "gpu")
     harness("baseline", "accept", job_folder(folder / "runs") / "gpu", *REASON)
     shutil.rmtree(folder / "runs")
-    return folder
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real(made_once: MadeOnce) -> Path:
     """A baseline of the embedded model."""
-    return made(tmp_path_factory.mktemp("real"))
+    return made_once("baseline-real", make)
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toy(made_once: MadeOnce) -> Path:
     """A baseline of a pipeline that is its noise, with two seeds."""
-    return made(tmp_path_factory.mktemp("toy"), model=TOY, seeds=[42, 7])
+    return made_once("baseline-toy", lambda folder: make(folder, model=TOY, seeds=[42, 7], **QUICK))
 
 
 def only_run(folder: Path, arm: str) -> Run:
@@ -107,7 +108,7 @@ def compared(folder: Path, pair: str) -> Comparison:
 def test_without_a_baseline_the_check_is_red_and_the_repeats_are_judged(
     tmp_path: Path, run_harness: RunHarness
 ) -> None:
-    path = write(tmp_path, model=TOY)
+    path = write(tmp_path, model=TOY, **QUICK)
     ended = run_harness("doctor", "--baseline", path)
     assert ended.code == 4
     assert "there is no baseline small/gpu" in " ".join(ended.out.split())
@@ -163,7 +164,7 @@ def test_a_candidate_with_its_own_device_noise_stays_not_comparable(
 ) -> None:
     shutil.copytree(toy / "baselines", tmp_path / "baselines")
     own = {"name": "own", "device": "cpu", "noise": "device"}
-    path = write(tmp_path, model=TOY, seeds=[42, 7], arms=[CANDIDATE, own, BASELINE])
+    path = write(tmp_path, model=TOY, seeds=[42, 7], arms=[CANDIDATE, own, BASELINE], **QUICK)
     ended = run_harness("check", path)
     assert ended.code == 7
     assert compared(tmp_path, "bf16-against-gpu").outcome == "identical"
@@ -182,7 +183,7 @@ def test_other_work_is_not_comparable_and_known_before_it_is_done(
 ) -> None:
     changes, says = NOT_COMPARABLE[fault]
     shutil.copytree(toy / "baselines", tmp_path / "baselines")
-    path = write(tmp_path, model=TOY, seeds=[42, 7], **changes)
+    path = write(tmp_path, model=TOY, seeds=[42, 7], **QUICK, **changes)
     ended = run_harness("doctor", "--baseline", path)
     assert ended.code == 7
     assert says in " ".join(ended.out.split())
@@ -192,10 +193,10 @@ def test_other_work_is_not_comparable_and_known_before_it_is_done(
     assert only_run(tmp_path, "bf16").plan.noise is NoiseMode.PORTABLE
 
 
-def test_a_pipeline_with_a_draw_of_its_own_fails_in_words(real: Path, tmp_path: Path, run_harness: RunHarness) -> None:
-    shutil.copytree(real / "baselines", tmp_path / "baselines")
-    model = {"source": "builtin:tiny-deepgen-random", "trust_remote_code": True, "adapter": "planted-other-noise"}
-    ended = run_harness("check", write(tmp_path, model=model))
+def test_a_pipeline_with_a_draw_of_its_own_fails_in_words(toy: Path, tmp_path: Path, run_harness: RunHarness) -> None:
+    shutil.copytree(toy / "baselines", tmp_path / "baselines")
+    model = {**TOY, "adapter": "planted-other-noise"}
+    ended = run_harness("check", write(tmp_path, model=model, seeds=[42, 7], **QUICK))
     assert ended.code == 3
     assert "asks for noise of the shape [1], and the baseline holds" in " ".join(ended.out.split())
 
@@ -204,7 +205,7 @@ def test_part_of_the_work_is_held_against_part_of_the_baseline(
     toy: Path, tmp_path: Path, run_harness: RunHarness
 ) -> None:
     shutil.copytree(toy / "baselines", tmp_path / "baselines")
-    path = write(tmp_path, model=TOY, seeds=[42, 7, 1])
+    path = write(tmp_path, model=TOY, seeds=[42, 7, 1], **QUICK)
     ended = run_harness("check", path, "--seed", "7")
     assert ended.code == 0, ended.err
     assert [each.key.seed for each in compared(tmp_path, "bf16-against-gpu").pairs] == [7]
@@ -217,7 +218,7 @@ def test_part_of_the_work_is_held_against_part_of_the_baseline(
 def test_of_two_noises_one_must_be_named(toy: Path, tmp_path: Path, run_harness: RunHarness) -> None:
     shutil.copytree(toy / "baselines", tmp_path / "baselines")
     other = {**BASELINE, "name": "card", "noise": "portable"}
-    path = write(tmp_path, model=TOY, seeds=[42, 7], arms=[CANDIDATE, BASELINE, other])
+    path = write(tmp_path, model=TOY, seeds=[42, 7], arms=[CANDIDATE, BASELINE, other], **QUICK)
     assert run_harness("run", path, "--arm", "card", "--baselines-dir", "none").code == 0
     assert run_harness("baseline", "accept", job_folder(tmp_path / "runs") / "card", *REASON).code == 0
     shutil.rmtree(tmp_path / "runs")
@@ -245,7 +246,7 @@ DAMAGE: dict[str, Callable[[Path], Path]] = {
 @pytest.mark.parametrize("what", DAMAGE)
 def test_a_flipped_bit_is_never_a_verdict(what: str, toy: Path, tmp_path: Path, run_harness: RunHarness) -> None:
     shutil.copytree(toy / "baselines", tmp_path / "baselines")
-    path = write(tmp_path, model=TOY, seeds=[42, 7])
+    path = write(tmp_path, model=TOY, seeds=[42, 7], **QUICK)
     harmed = DAMAGE[what](tmp_path / "baselines" / "small" / "gpu")
     flip(harmed)
     for ended in (run_harness("check", path), run_harness("baseline", "verify")):

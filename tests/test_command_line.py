@@ -268,7 +268,7 @@ def test_run_compare_gate_and_report_work_one_after_another(
     tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
 ) -> None:
     arms = [
-        {"name": "bf16"},
+        {"name": "bf16", "device": "cpu", "dtype": "bfloat16"},
         {
             "name": "fp32",
             "role": "reference",
@@ -276,7 +276,7 @@ def test_run_compare_gate_and_report_work_one_after_another(
             "device": "cpu",
             "repeats": {"in_process": 1, "processes": 1},
         },
-        {"name": "own-noise", "noise": "device"},
+        {"name": "own-noise", "device": "cpu", "noise": "device"},
     ]
     limits = [{"metric": "psnr_db", "scope": "reference", "at_least": 15, "reason": "A low bar for this test only."}]
     path = write_scenario(arms=arms, limits=limits)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,13 @@ import skimage.metrics
 from PIL import Image
 
 from harness.images import write_picture
-from tests.command_line import ROOT, environment
+from tests.command_line import ROOT, environment, patience_seconds
+from tests.processes import at_a_prompt, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from tests.command_line import Ended, RunHarness
-
-PATIENCE_SECONDS = 60
 
 
 def noise(seed: int, size: int = 32) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -308,13 +306,6 @@ def alive(process: int) -> bool:
         return False
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"waited {PATIENCE_SECONDS} s for {what}"
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_leaves_no_orphan_and_no_file_that_looks_whole(number: signal.Signals, tmp_path: Path) -> None:
     linked(tmp_path, 3000)
@@ -326,6 +317,7 @@ def test_a_signal_leaves_no_orphan_and_no_file_that_looks_whole(number: signal.S
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=at_a_prompt(),  # noqa: PLW1509 - tests start processes from their main thread
     )
     part = tmp_path / "results.jsonl.part"
     try:
@@ -333,7 +325,7 @@ def test_a_signal_leaves_no_orphan_and_no_file_that_looks_whole(number: signal.S
         wait_for(lambda: len(children(process.pid)) == 2, "both children")
         started = children(process.pid)
         os.killpg(process.pid, number)  # as a terminal does
-        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+        _, said = process.communicate(timeout=patience_seconds())
     finally:
         process.kill()
     if number is signal.SIGKILL:

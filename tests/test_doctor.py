@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.run.supervisor import ask_backends
-from tests.command_line import ROOT, Ended
+from tests.command_line import ROOT, Ended, patience_seconds
 from tests.diagnose.planted_machines import A2, plant_npu_smi
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def test_the_base_install_says_what_is_missing(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience_seconds(),
         check=False,
     )
     assert ended.returncode == 3, ended.stderr

@@ -112,7 +112,7 @@ def test_shape_type_and_values_each_change_the_digest() -> None:
 
 
 @given(arrays(st.sampled_from(DTYPES), array_shapes(max_dims=4, max_side=4)))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 def test_layout_in_memory_plays_no_part(array: NDArray[Any]) -> None:
     digest = array_digest(array)
     assert array_digest(np.asfortranarray(array)) == digest
@@ -137,7 +137,7 @@ def test_an_array_without_portable_bytes_is_refused(array: NDArray[Any]) -> None
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 def test_a_written_picture_comes_back_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, picture: NDArray[np.uint8]
 ) -> None:
@@ -308,7 +308,7 @@ def test_a_png_with_whole_pixels_and_a_damaged_checksum_is_refused(tmp_path: Pat
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 def test_any_flipped_bit_of_a_png_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.getbasetemp() / "flipped.png"
     write_picture(path, _noise())
@@ -460,7 +460,7 @@ def test_a_picture_too_large_to_be_read_is_not_written(tmp_path: Path) -> None:
 
 
 @given(arrays(st.sampled_from(DTYPES), array_shapes(min_dims=1, max_dims=4, max_side=4)))
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 def test_a_written_array_comes_back_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, array: NDArray[Any]) -> None:
     path = tmp_path_factory.getbasetemp() / "arrays.safetensors"
     write_arrays(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.command_line import job_folder
-from tests.processes import PATIENCE_SECONDS, started, wait_for, workers
+from tests.command_line import job_folder, patience_seconds
+from tests.processes import DISPOSITIONS, started, wait_for, workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_signal_ends_the_children_and_the_same_command_goes_on(
         half = samples(tmp_path)[0].with_name(".0123456789abcdef.part")
         half.write_bytes(b"what a worker leaves that is ended while it writes")
         os.kill(process.pid, number)
-        assert process.wait(timeout=PATIENCE_SECONDS) == 130
+        assert process.wait(timeout=patience_seconds()) == 130
         assert process.stderr is not None
         assert f"stopped by {number.name}" in process.stderr.read()
     assert workers(tmp_path) == []
@@ -71,7 +71,7 @@ def test_a_failure_before_an_interruption_stays_on_record(
     with started(tmp_path, "check", path) as process:
         wait_for(lambda: samples(tmp_path), "the first sample")
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=PATIENCE_SECONDS)
+        process.wait(timeout=patience_seconds())
     ended = run_harness("check", path)
     assert "going on with the interrupted job" in ended.err
     assert ended.code == 3, "a crash is not forgotten because the job was interrupted"
@@ -86,7 +86,7 @@ def test_after_kill_9_the_worker_notices_and_ends(tmp_path: Path, write_scenario
         wait_for(lambda: samples(tmp_path), "the first sample")
         assert workers(tmp_path), "the test must see the worker it looks for"
         process.send_signal(signal.SIGKILL)
-        process.wait(timeout=PATIENCE_SECONDS)
+        process.wait(timeout=patience_seconds())
         wait_for(lambda: not workers(tmp_path), "the orphan to end")
     assert stored_run(tmp_path)["state"] == "unfinished"
 
@@ -98,7 +98,7 @@ def test_an_unfinished_run_is_not_compared(
     with started(tmp_path, "run", path) as process:
         wait_for(lambda: samples(tmp_path), "the first sample")
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=PATIENCE_SECONDS)
+        process.wait(timeout=patience_seconds())
     folder = job_folder(tmp_path / "runs") / "candidate"
     ended = run_harness("compare", folder, folder)
     assert ended.code == 2
@@ -112,7 +112,7 @@ def test_another_question_does_not_go_on_with_an_interrupted_job(
     with started(tmp_path, "run", slow_scenario(write_scenario, in_process=400)) as process:
         wait_for(lambda: samples(tmp_path), "the first sample")
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=PATIENCE_SECONDS)
+        process.wait(timeout=patience_seconds())
     ended = run_harness("run", slow_scenario(write_scenario, in_process=1))
     assert ended.code == 0, ended.err
     assert "going on" not in ended.err
@@ -127,17 +127,30 @@ def test_a_job_that_somebody_works_on_is_left_alone(
         wait_for(lambda: samples(tmp_path), "the first sample")
         ended = run_harness("run", path)
         assert ended.code == 0, ended.err
-        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+        assert process.wait(timeout=patience_seconds()) == 0
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
-def test_nohup_keeps_a_lost_connection_from_ending_the_job(tmp_path: Path, write_scenario: WriteScenario) -> None:
+def test_what_was_ignored_from_the_start_does_not_end_the_job(tmp_path: Path, write_scenario: WriteScenario) -> None:
+    """Under nohup a lost connection goes by, and so does, in the background of a script, the foreground's Ctrl-C."""
     path = slow_scenario(write_scenario, in_process=2)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with started(tmp_path, "run", path) as process:
-            wait_for(lambda: samples(tmp_path), "the first sample")
-            process.send_signal(signal.SIGHUP)
-            assert process.wait(timeout=PATIENCE_SECONDS) == 0
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    with started(tmp_path, "run", path, ignored=[signal.SIGHUP, signal.SIGINT]) as process:
+        wait_for(lambda: samples(tmp_path), "the first sample")
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=patience_seconds()) == 0
+    assert len(stored_run(tmp_path)["samples"]) == 2
+
+
+def test_sigterm_ends_the_job_even_if_it_was_ignored_from_the_start(
+    tmp_path: Path, write_scenario: WriteScenario
+) -> None:
+    path = slow_scenario(write_scenario, in_process=400)
+    with started(tmp_path, "run", path, ignored=list(DISPOSITIONS)) as process:
+        wait_for(lambda: samples(tmp_path), "the first sample")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=patience_seconds()) == 130
+        assert process.stderr is not None
+        assert "stopped by SIGTERM" in process.stderr.read()
+    assert workers(tmp_path) == []
+    assert stored_run(tmp_path)["state"] == "unfinished"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ONCE = {"in_process": 1, "processes": 1}
 ARMS = [
-    {"name": "candidate", "device": "cpu"},
+    {"name": "candidate", "device": "cpu", "dtype": "bfloat16"},
     {"name": "fp32", "role": "reference", "device": "cpu", "dtype": "float32", "repeats": ONCE},
     {"name": "other", "role": "reference", "device": "cpu", "dtype": "bfloat16", "repeats": ONCE},
 ]

@@ -19,7 +19,7 @@ from harness.images import read_kept
 from harness.records import MANIFEST_FILE
 from harness.store.baselines import problems, sha256_of
 from harness.store.folders import load_run
-from tests.command_line import Ended, environment
+from tests.command_line import Ended, environment, patience_seconds
 from tests.kills import FORMATS, NAME, PLACES
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def test_two_jobs_share_a_runs_folder_and_mix_nothing(workplace: Workplace) -> N
     both = [
         subprocess.Popen(words, cwd=workplace.folder, env=environment(), stdout=subprocess.DEVNULL) for _ in range(2)
     ]
-    assert [each.wait(timeout=300) for each in both] == [0, 0]
+    assert [each.wait(timeout=patience_seconds()) for each in both] == [0, 0]
     jobs_made = sorted(runs.iterdir())
     assert len(jobs_made) == 2
     for job in jobs_made:

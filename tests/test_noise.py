@@ -21,6 +21,7 @@ from numpy._core import _multiarray_umath as dispatched  # type: ignore[attr-def
 
 from harness import noise
 from harness.noise import GRID, inverse_normal, noise_digest, portable_noise
+from tests.command_line import patience_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +130,7 @@ def answer_of_fresh_interpreter(program: str, **variables: str) -> list[Any]:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=patience_seconds(),
         check=False,
     )
     assert ended.returncode == 0, ended.stderr

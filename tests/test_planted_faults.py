@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.command_line import growing_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.command_line import RunHarness, WriteScenario
+    from tests.command_line import Ended, RunHarness, WriteScenario
 
 pytestmark = pytest.mark.slow
+
+AUTO = [{"name": "candidate"}]
+"""The arm of a scenario that names none."""
 
 
 def outcome(folder: Path, arm: str = "candidate") -> dict[str, Any]:
@@ -24,7 +30,7 @@ def outcome(folder: Path, arm: str = "candidate") -> dict[str, Any]:
 def test_without_a_fault_it_passes(
     run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
 ) -> None:
-    ended = run_harness("check", write_scenario())
+    ended = run_harness("check", write_scenario(switches="deterministic", model={"dtype": "bfloat16"}, arms=AUTO))
     assert ended.code == 0, ended.err
     comparison = outcome(only_job())
     assert comparison["outcome"] == "identical"
@@ -39,10 +45,8 @@ FAULTS = {
     "planted-drift": (6, "unstable", "changes within a process, first at p0r2", 4),
     "planted-two-modes": (6, "unstable", "two modes", 4),
     "planted-other-noise": (7, "not_comparable", "p0r1 had other noise than p0r0", 2),
-    "planted-crash": (3, "error", "planted crash", 3),
     "planted-load-crash": (3, "error", "load failed: MemoryError: planted: no memory left", 2),
     "planted-nan": (3, "error", "1 of 12288 values that are NaN or infinite", 2),
-    "planted-killed": (3, "error", "killed by signal 9", 3),
     "planted-silent-noise": (3, "error", "its noise can be neither injected nor logged", 2),
     "planted-wrong-size": (3, "error", "the pipeline returned uint8[32, 64, 3]; expected uint8[64, 64, 3]", 2),
 }
@@ -54,30 +58,38 @@ def test_a_planted_fault_ends_in_its_own_verdict(
 ) -> None:
     code, word, message, repeats = FAULTS[fault]
     path = write_scenario(model={"adapter": fault}, repeats={"in_process": repeats, "processes": 1})
-    ended = run_harness("check", path)
+    require_verdict(run_harness("check", path), only_job(), code, word, message)
+
+
+def require_verdict(ended: Ended, job: Path, code: int, word: str, message: str) -> None:
     assert ended.code == code, ended.err
-    comparison = outcome(only_job())
+    comparison = outcome(job)
     assert comparison["outcome"] == word
     assert message in comparison["message"]
-    heading = (only_job() / "report" / "report.md").read_text(encoding="utf-8").partition("\n")[0]
+    heading = (job / "report" / "report.md").read_text(encoding="utf-8").partition("\n")[0]
     assert heading.startswith(f"# {word.replace('_', ' ').upper()}: small")
 
 
 def test_a_hang_is_ended_at_its_time_limit(
-    run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
+    run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path], tmp_path: Path
 ) -> None:
-    ended = run_harness("check", write_scenario(model={"adapter": "planted-hang"}, time_limit_seconds=20))
-    assert ended.code == 3
-    failure = outcome(only_job())["failures"][0]
-    assert failure["error"] == "ended at its time limit"
-    assert "time_limit_seconds: 20" in failure["message"]
-    assert "planted: now it hangs" in failure["traceback"]
+    for seconds in growing_limits(starts=8):
+        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
+        ended = run_harness("check", write_scenario(model={"adapter": "planted-hang"}, time_limit_seconds=seconds))
+        assert ended.code == 3
+        failure = outcome(only_job())["failures"][0]
+        assert failure["error"] == "ended at its time limit"
+        assert f"time_limit_seconds: {seconds}" in failure["message"]
+        if "planted: now it hangs" in failure["traceback"]:
+            return
+    pytest.fail("however long the limit was, the pipeline did not come to its hang")
 
 
 def test_a_killed_child_leaves_its_last_words_and_what_it_made(
     run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
 ) -> None:
-    run_harness("check", write_scenario(model={"adapter": "planted-killed"}, repeats={"in_process": 3, "processes": 2}))
+    path = write_scenario(model={"adapter": "planted-killed"}, repeats={"in_process": 3, "processes": 2})
+    require_verdict(run_harness("check", path), only_job(), 3, "error", "killed by signal 9")
     run = json.loads((only_job() / "candidate" / "run.json").read_text(encoding="utf-8"))
     assert run["state"] == "finished"
     assert [(sample["process"], sample["repeat"]) for sample in run["samples"]] == [(0, 0)]
@@ -88,7 +100,9 @@ def test_a_killed_child_leaves_its_last_words_and_what_it_made(
 def test_a_crash_shows_no_secret_no_home_folder_and_no_escape_code(
     run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
 ) -> None:
-    ended = run_harness("check", write_scenario(model={"adapter": "planted-crash"}))
+    path = write_scenario(model={"adapter": "planted-crash"}, repeats={"in_process": 3, "processes": 1})
+    ended = run_harness("check", path)
+    require_verdict(ended, only_job(), 3, "error", "planted crash")
     stored = (only_job() / "candidate" / "run.json").read_text(encoding="utf-8")
     for text in (ended.out, ended.err, stored, (only_job() / "report" / "index.html").read_text(encoding="utf-8")):
         assert "hf_abcdefgh" not in text
@@ -101,7 +115,7 @@ def test_a_crash_shows_no_secret_no_home_folder_and_no_escape_code(
 def test_a_draw_that_nobody_controls_is_told_and_bars_a_reference(
     run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
 ) -> None:
-    arms = [{"name": "candidate"}, {"name": "reference", "role": "reference", "device": "cpu"}]
+    arms = [{"name": "candidate", "device": "cpu"}, {"name": "reference", "role": "reference", "device": "cpu"}]
     limits = [{"metric": "psnr_db", "scope": "reference", "at_least": 10, "reason": "Only for this test."}]
     ended = run_harness("check", write_scenario(model={"adapter": "planted-hidden-draw"}, arms=arms, limits=limits))
     assert ended.code == 7, ended.err
@@ -113,6 +127,6 @@ def test_a_draw_that_nobody_controls_is_told_and_bars_a_reference(
 def test_a_switch_that_is_not_in_force_fails_the_run(
     run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
 ) -> None:
-    ended = run_harness("check", write_scenario(), "--device", "planted-switch")
+    ended = run_harness("check", write_scenario(model={"adapter": "planted-toy"}), "--device", "planted-switch")
     assert ended.code == 3, ended.err
     assert "PLANTED_SWITCH was set to 'on' before the start but is 'off'" in outcome(only_job())["message"]

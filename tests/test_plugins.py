@@ -13,6 +13,7 @@ import pytest
 from harness import plugins
 from harness.contracts import KINDS
 from harness.errors import RunError, UnknownName
+from tests.command_line import patience_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +110,7 @@ def test_a_foreign_part_reaches_a_fresh_interpreter(offer: Offer, tmp_path: Path
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=patience_seconds(),
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
@@ -191,7 +192,7 @@ def loaded_after(code: str) -> set[str]:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=patience_seconds(),
         check=True,
     )
     return set(json.loads(ended.stdout))

@@ -157,7 +157,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 @kinds
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_every_record_comes_back_as_it_was_written(kind: type[Record], data: st.DataObject) -> None:
     record = data.draw(records(kind))
@@ -252,7 +252,7 @@ def smallest(kind: type[Record]) -> dict[str, Any]:
 def smallest_text(kind: type[Record]) -> str:
     texts: list[str] = []
 
-    @settings(max_examples=1, derandomize=True, database=None, deadline=None)
+    @settings(max_examples=1, derandomize=True, database=None)
     @given(records(kind))
     def draw(record: Record) -> None:
         texts.append(to_json(record))

@@ -14,7 +14,7 @@ from harness import store
 from harness.errors import UnknownName, UsageError
 from harness.jobs.releasing import Asked, Released, release, verify_release
 from harness.records import MANIFEST_FILE, RUN_FILE, Failure, Release, ReleaseManifest, Run, Status, from_json
-from tests.command_line import environment
+from tests.command_line import environment, patience_seconds
 from tests.release_play import Stored, release_folder, stored
 from tests.render import sample_reports
 
@@ -207,7 +207,9 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
             stored(place, name, make)
         words = [sys.executable, "-m", "harness", "release", "r1"]
         variables = environment(PYTHONHASHSEED=str(index), TZ=("UTC", "Asia/Shanghai")[index])
-        done = subprocess.run(words, cwd=place, env=variables, capture_output=True, check=False, timeout=300)
+        done = subprocess.run(
+            words, cwd=place, env=variables, capture_output=True, check=False, timeout=patience_seconds()
+        )
         assert done.returncode == 3, done.stderr
         folder = place / "reports" / "r1"
         contents.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})

@@ -556,7 +556,7 @@ def test_a_metric_is_refused_on_a_subject_it_is_not_defined_on(folder: Path, mon
     assert "allowed is image." in line
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(key=st.text(st.characters(exclude_categories=["Cs"]), max_size=30), data=st.data())
 def test_a_random_unknown_key_is_always_refused(folder: Path, key: str, data: st.DataObject) -> None:
     known, before = data.draw(
@@ -570,7 +570,7 @@ def test_a_random_unknown_key_is_always_refused(folder: Path, key: str, data: st
     assert "is unknown" in lines[0]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     cut=st.tuples(st.integers(0, len(EDIT)), st.integers(0, 20)),
     put=st.one_of(

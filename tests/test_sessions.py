@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 import noxfile
 from harness.records import Task
-from tests.command_line import ROOT, Ended, environment, job_folder
+from tests.command_line import ROOT, Ended, environment, job_folder, patience_seconds
 
 if TYPE_CHECKING:
     from tests.command_line import WriteScenario
@@ -32,7 +32,7 @@ def nox(*words: str | Path) -> Ended:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=patience_seconds(),
         check=False,
     )
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
@@ -42,7 +42,8 @@ def nox(*words: str | Path) -> Ended:
 def test_without_an_environment_nothing_is_installed_and_the_callers_python_runs(
     tmp_path: Path, write_scenario: WriteScenario
 ) -> None:
-    ended = nox("-s", "determinism", "--", write_scenario(), "--device", "cpu", "--runs-dir", tmp_path / "runs")
+    path = write_scenario(model={"adapter": "planted-toy"})
+    ended = nox("-s", "determinism", "--", path, "--device", "cpu", "--runs-dir", tmp_path / "runs")
     assert ended.code == 0, ended.err
     assert "nothing is installed; using" in ended.err
     assert "pip install" not in ended.err
@@ -140,6 +141,25 @@ def test_a_report_without_a_name_says_where_it_belongs(write_scenario: WriteScen
     ended = nox("-s", "report", "--", write_scenario())
     assert ended.code != 0
     assert "the name of the release comes first: nox -s report -- NAME" in ended.err
+
+
+# --- the tests, each night and for each landing ----------------------------------------------------------------------
+
+
+def test_each_test_belongs_to_the_landing_or_to_the_night(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[tuple[str, ...], dict[str, str]]] = []
+    monkeypatch.setattr(noxfile, "ends_in", lambda _, __, *words, **more: calls.append((words, more)))
+    monkeypatch.setattr(noxfile, "browser_program", lambda: "chromium")
+    monkeypatch.setattr(noxfile, "peers", lambda _: Path("peers"))
+    session = SimpleNamespace(posargs=["--durations=20"])
+    noxfile.tests.func(session)
+    noxfile.nightly.func(session)
+    (landing, _), (night, _), (kills, variables), *rest = calls
+    assert landing[landing.index("-m", 1) + 1 :] == ("not nightly", "--durations=20")
+    assert night[2:] == ("-m", "nightly", "--durations=20")
+    assert "tests/test_kills.py" in kills
+    assert variables["KILLS"] == "100"
+    assert {words[0] for words, _ in rest} == {f"bench/{path.name}" for path in (ROOT / "bench").glob("*.py")}
 
 
 # --- the browser tests -----------------------------------------------------------------------------------------------

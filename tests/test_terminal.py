@@ -18,7 +18,7 @@ from rich.cells import cell_len
 
 from harness import store
 from harness.records import EXIT_CODES, Failure, Status
-from tests.command_line import Ended, environment, job_folder
+from tests.command_line import Ended, environment, job_folder, patience_seconds
 from tests.render.sample_reports import BUILDERS
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def on_terminal(folder: Path, *words: str | Path, columns: int, encoding: str = 
     received = b"".join(iter(lambda: read(ours), b""))
     os.close(ours)
     text = received.decode(encoding).replace("\r\n", "\n")
-    return Ended(code=process.wait(timeout=300), out=text, err=text)
+    return Ended(code=process.wait(timeout=patience_seconds()), out=text, err=text)
 
 
 def read(terminal: int) -> bytes:

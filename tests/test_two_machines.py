@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,18 +13,34 @@ import pytest
 from ruamel.yaml import YAML
 
 from harness.records import Report, from_json
-from tests.command_line import ROOT, Ended, environment
+from tests.command_line import ROOT, Ended, environment, patience_seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.command_line import MadeOnce
+
 pytestmark = pytest.mark.slow
 
-SCENARIO: dict[str, Any] = YAML(typ="safe").load((ROOT / "scenarios" / "tiny-baseline.yaml").read_text("utf-8"))
-"""Its limits were calibrated for this size and number of steps."""
+WHOLE: dict[str, Any] = YAML(typ="safe").load((ROOT / "scenarios" / "tiny-baseline.yaml").read_text("utf-8"))
+SCENARIO = {**WHOLE, "seeds": [42], "cases": WHOLE["cases"][:1]}
+"""The limits were calibrated for this size and number of steps."""
 FILE = "tiny-baseline.yaml"
 NAME = "tiny-baseline/cpu-fp32"
 SELECTED = ("--seed", "42", "--device", "cpu")
+TOY: dict[str, Any] = {
+    **{name: SCENARIO[name] for name in ("name", "summary", "task", "cases", "seeds", "arms", "repeats")},
+    "model": {**SCENARIO["model"], "adapter": "planted-toy"},
+    "width": 64,
+    "height": 64,
+    "steps": 2,
+    "switches": "as_shipped",
+    "limits": [
+        SCENARIO["limits"][0],
+        {"metric": "psnr_db", "scope": "reference", "at_least": 25, "reason": "Half the light costs far more."},
+    ],
+}
+"""For faults that have nothing to do with the model."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +48,11 @@ class Machine:
     """A folder that shares nothing with another one."""
 
     folder: Path
+    scenario: dict[str, Any]
 
     def write(self, **changes: Any) -> None:
         """Put the scenario there; keywords replace its fields."""
-        text = json.dumps({**SCENARIO, **changes}, indent=1)  # what is JSON is YAML too
+        text = json.dumps({**self.scenario, **changes}, indent=1)  # what is JSON is YAML too
         (self.folder / FILE).write_text(text, encoding="utf-8")
 
     def give(self, *words: str | Path) -> Ended:
@@ -45,23 +63,33 @@ class Machine:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=patience_seconds(),
             check=False,
         )
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
-def machine(folder: Path) -> Machine:
+def machine(folder: Path, scenario: dict[str, Any]) -> Machine:
     folder.mkdir()
-    made = Machine(folder)
+    made = Machine(folder, scenario)
     made.write()
     return made
 
 
 @pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pack(made_once: MadeOnce) -> Path:
     """The baseline as the first machine packs it."""
-    first = machine(tmp_path_factory.mktemp("first") / "work")
+    return made_once("first-machine", lambda folder: make_and_pack(folder, SCENARIO)) / "work" / "packed.zip"
+
+
+@pytest.fixture(scope="module")
+def toy_pack(made_once: MadeOnce) -> Path:
+    """A baseline of the toy, packed."""
+    return made_once("first-machine-toy", lambda folder: make_and_pack(folder, TOY)) / "work" / "packed.zip"
+
+
+def make_and_pack(folder: Path, scenario: dict[str, Any]) -> None:
+    first = machine(folder / "work", scenario)
     made = first.give("run", FILE, "--arm", "cpu-fp32")
     assert made.code == 0, made.err
     accepted = first.give("baseline", "accept", made.out.strip(), "--reason", "Float32 on the CPU is the reference.")
@@ -69,12 +97,6 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packed = first.give("baseline", "pack", NAME, "--out", "packed.zip")
     assert packed.code == 0, packed.err
     assert accepted.out.split()[-1] == packed.out.split()[-1], "both print the digest of the manifest"
-    return first.folder / "packed.zip"
-
-
-@pytest.fixture
-def second(tmp_path: Path) -> Machine:
-    return machine(tmp_path / "second")
 
 
 def report_in(folder: Path) -> Report:
@@ -87,8 +109,12 @@ def unpacked(second: Machine, pack: Path) -> None:
     assert ended.code == 0, ended.err
 
 
-def test_a_baseline_is_carried_over_and_the_candidate_is_judged_by_it(second: Machine, pack: Path) -> None:
+def test_a_baseline_is_carried_over_and_the_candidate_is_judged_by_it(pack: Path, tmp_path: Path) -> None:
+    second = machine(tmp_path / "second", SCENARIO)
+    second.write(model={**SCENARIO["model"], "adapter": "planted-toy"})
     assert second.give("check", FILE, *SELECTED).code == 4, "there is no baseline yet"
+    second.write()
+    shutil.rmtree(second.folder / "runs")
     unpacked(second, pack)
     assert second.give("doctor", "--baseline", FILE, "--device", "cpu").code == 0
     checked = second.give("check", FILE, *SELECTED)
@@ -109,11 +135,14 @@ def test_a_baseline_is_carried_over_and_the_candidate_is_judged_by_it(second: Ma
 
 FAULTS: dict[str, tuple[int, str, dict[str, Any]]] = {
     # what is wrong on the second machine: (exit code, word, how the scenario says so)
-    "darker pictures": (1, "DRIFT", {"model": {**SCENARIO["model"], "adapter": "planted-darker"}}),
+    "darker pictures": (1, "DRIFT", {"model": {**TOY["model"], "adapter": "planted-toy-darker"}}),
     "a picture that changes": (
         6,
         "UNSTABLE",
-        {"model": {**SCENARIO["model"], "adapter": "planted-drift"}, "repeats": {"in_process": 3, "processes": 1}},
+        {
+            "model": {**TOY["model"], "adapter": "planted-drift"},
+            "repeats": {"in_process": 3, "processes": 1},
+        },
     ),
     "noise of its own": (
         7,
@@ -125,9 +154,10 @@ FAULTS: dict[str, tuple[int, str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_on_the_second_machine_ends_in_its_own_exit_code(fault: str, second: Machine, pack: Path) -> None:
+def test_a_fault_on_the_second_machine_ends_in_its_own_exit_code(fault: str, toy_pack: Path, tmp_path: Path) -> None:
     code, word, changes = FAULTS[fault]
-    unpacked(second, pack)
+    second = machine(tmp_path / "second", TOY)
+    unpacked(second, toy_pack)
     second.write(**changes)
     ended = second.give("check", FILE, *SELECTED)
     assert ended.code == code, ended.out + ended.err

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.command_line import patience_seconds
 from tests.compare.stored_runs import job_folder
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def child(words: Sequence[str], *paths: Path) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=patience_seconds(),
         check=False,
     )
 

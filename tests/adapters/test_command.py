@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import pytest
 from harness.adapters import command
 from harness.errors import ModelError, UnknownName
 from harness.records import CommandRef, ModelRef
-from tests.command_line import environment
+from tests.command_line import environment, growing_limits
+from tests.processes import at_a_prompt, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,26 +121,38 @@ def test_an_npu_arm_tells_the_device_and_the_worker_touches_none(
 FAULTS = {
     "crash": (3, "ended with exit code 1. The last lines it wrote"),
     "nothing": (3, "the command ended well and left no picture"),
-    "hang": (3, "ended at its time limit (model.command.time_limit_seconds: 5)"),
     "unstable": (6, "1 of 1 cases are not repeatable"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.usefixtures("port")
 def test_a_planted_fault_of_the_script_is_seen(
-    fault: str, run_harness: RunHarness, write_scenario: WriteScenario, port: Path, only_job: Callable[[], Path]
+    fault: str, run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
 ) -> None:
     code, words = FAULTS[fault]
-    repeats = {"in_process": 1 if fault == "hang" else 2, "processes": 1}
-    limit = {"time_limit_seconds": 5} if fault == "hang" else {}
-    path = scenario(write_scenario, repeats=repeats, command={"environment": {"PORT_FAULT": fault}, **limit})
+    path = scenario(write_scenario, command={"environment": {"PORT_FAULT": fault}})
     ended = run_harness("check", path, "--allow-command")
     assert ended.code == code, ended.err
     assert words in message(only_job())
     if fault == "crash":
         assert "planted: no memory left" in message(only_job())
-    if fault == "hang":
-        assert is_gone(int((port / "pid").read_text(encoding="ascii")))
+
+
+def test_a_script_that_hangs_is_ended_at_its_time_limit(
+    run_harness: RunHarness, write_scenario: WriteScenario, port: Path, only_job: Callable[[], Path], tmp_path: Path
+) -> None:
+    for seconds in growing_limits(starts=3):
+        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
+        hangs = {"environment": {"PORT_FAULT": "hang"}, "time_limit_seconds": seconds}
+        path = scenario(write_scenario, repeats={"in_process": 1, "processes": 1}, command=hangs)
+        ended = run_harness("check", path, "--allow-command")
+        assert ended.code == 3, ended.err
+        assert f"ended at its time limit (model.command.time_limit_seconds: {seconds})" in message(only_job())
+        if (port / "pid").exists():
+            assert is_gone(int((port / "pid").read_text(encoding="ascii")))
+            return
+    pytest.fail("however long the limit was, the script did not come to its hang")
 
 
 def is_gone(pid: int) -> bool:
@@ -155,24 +169,23 @@ def test_the_command_ends_with_the_harness_however_that_ends(
 ) -> None:
     path = scenario(write_scenario, command={"environment": {"PORT_FAULT": "hang"}})
     words = [sys.executable, "-m", "harness", "check", str(path), "--allow-command"]
-    harness = subprocess.Popen(words, cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL)
+    harness = subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+        preexec_fn=at_a_prompt(),  # noqa: PLW1509 - tests start processes from their main thread
+    )
     try:
-        wait_for((port / "pid").exists)
+        wait_for((port / "pid").exists, "the script")
         time.sleep(0.2)
         pid = int((port / "pid").read_text(encoding="ascii"))
         assert not is_gone(pid)
         harness.send_signal(number)
-        wait_for(lambda: is_gone(pid))
+        wait_for(lambda: is_gone(pid), "the script to end")
     finally:
         harness.kill()
         harness.wait()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 # --- where the picture appears ---------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from harness.adapters import images
 from harness.errors import ModelError, UnknownName
 from harness.images import write_picture
 from harness.records import ModelRef, Run, from_json
-from tests.command_line import environment
+from tests.command_line import environment, patience_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ def test_a_reference_outside_its_limit_fails_and_says_that_other_noise_may_be_wh
 def test_a_run_of_a_model_can_be_held_against_pictures_and_is_marked(
     run_harness: RunHarness, write_scenario: WriteScenario, tmp_path: Path, only_job: Callable[[], Path]
 ) -> None:
-    assert run_harness("run", write_scenario(repeats=ONCE, limits=[LIMIT])).code == 0
+    assert run_harness("run", write_scenario(model={"adapter": "planted-toy"}, repeats=ONCE, limits=[LIMIT])).code == 0
     made = next((only_job() / "candidate" / "samples").rglob("*.png"))
     (tmp_path / "pictures" / "circle").mkdir(parents=True)
     (tmp_path / "pictures" / "circle" / "42.png").write_bytes(made.read_bytes())
@@ -251,7 +251,7 @@ def test_it_runs_where_torch_cannot_be_imported_and_a_model_does_not(
     def check(path: Path) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-m", "harness", "check", str(path)]
         return subprocess.run(
-            words, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=300, check=False
+            words, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=patience_seconds(), check=False
         )
 
     ended = check(scenario(write_scenario))

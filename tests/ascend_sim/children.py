@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.command_line import patience_seconds
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,6 +31,6 @@ def run_python(code: str, variables: Mapping[str, str | None] | None = None) -> 
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=120,
+        timeout=patience_seconds(),
         check=False,
     )

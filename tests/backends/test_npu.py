@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from harness.backends import npu
+from tests.command_line import patience_seconds
 
 pytest.importorskip("torch")
 
@@ -26,7 +27,7 @@ def probed(site: Path) -> Any:
     variables = {**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "PYTHONPATH": str(site)}
     variables.pop("ASCEND_SIM_DEVICES", None)
     words = [sys.executable, str(WITNESS), "probe", "npu"]
-    done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=patience_seconds(), check=True)
     return json.loads(done.stdout.splitlines()[-1])["npu"]
 
 

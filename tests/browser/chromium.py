@@ -16,6 +16,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from tests.command_line import patience_seconds
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,8 +33,6 @@ FLAGS = (
 )
 _CODES = {"ArrowRight": 39}
 """Codes of keys that write nothing."""
-SECONDS = 60
-"""Longest wait for an answer."""
 
 
 class BrowserError(Exception):
@@ -88,7 +88,7 @@ class Chromium:
         if self._session:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + patience_seconds()
         while (answer := self._next(until)).get("id") != number:
             self._events.append(answer)
         if "error" in answer:
@@ -109,7 +109,7 @@ class Chromium:
         chosen = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.ask("Emulation.setEmulatedMedia", media="", features=chosen)
         self.ask("Page.navigate", url=page.as_uri())
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + patience_seconds()
         while not any(each.get("method") == "Page.loadEventFired" for each in self._events):
             self._events.append(self._next(until))
 
@@ -147,7 +147,7 @@ class Chromium:
     def _next(self, until: float) -> dict[str, Any]:
         while b"\0" not in self._bytes:
             if not select.select([self._in], [], [], max(until - time.monotonic(), 0))[0]:
-                raise BrowserError(f"no answer within {SECONDS} seconds")
+                raise BrowserError(f"no answer within {patience_seconds():.0f} seconds")
             read = os.read(self._in, 1 << 20)
             if not read:
                 raise BrowserError("the browser has ended; its log lies beside its profile")

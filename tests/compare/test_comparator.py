@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import plugins
@@ -386,7 +386,6 @@ def part_of(whole: StoredRun, planned: list[CaseKey], made: list[CaseKey]) -> St
 SOME_KEYS = st.lists(st.sampled_from(KEYS), unique=True)
 
 
-@settings(deadline=None)
 @given(mine=SOME_KEYS, theirs=SOME_KEYS, plans=st.tuples(SOME_KEYS, SOME_KEYS))
 def test_pairing_never_loses_a_case(
     whole_run: StoredRun, mine: list[CaseKey], theirs: list[CaseKey], plans: tuple[list[CaseKey], list[CaseKey]]
@@ -403,7 +402,6 @@ def test_pairing_never_loses_a_case(
         assert judge(comparison).outcome is Status.ERROR
 
 
-@settings(deadline=None)
 @given(made=SOME_KEYS)
 def test_repeats_never_lose_a_case(whole_run: StoredRun, made: list[CaseKey]) -> None:
     comparison = compare_repeats(part_of(whole_run, KEYS, made), limits=[], base=whole_run.folder)

@@ -265,7 +265,7 @@ def test_an_inaccurate_photograph_keeps_its_structure(sigma: float) -> None:
 
 
 @given(st.data(), st.integers(1, 40), st.integers(1, 40))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 def test_pictures_of_any_size_have_hints_or_none_and_no_warning(data: st.DataObject, height: int, width: int) -> None:
     pictures = arrays(np.uint8, (height, width, 3), elements=st.sampled_from([0, 1, 128, 254, 255]))
     actual, expected = data.draw(pictures), data.draw(pictures)

@@ -47,7 +47,7 @@ def limit(request: pytest.FixtureRequest) -> Limit:
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(top=st.integers(0, SIDE - BLOCK), left=st.integers(0, SIDE - BLOCK))
 def test_a_damaged_block_breaks_the_limit_and_is_named_with_its_place(limit: Limit, top: int, left: int) -> None:
     found = ssim_tile_min.measure(damaged(PICTURE, top, left), PICTURE, data_range=255.0)

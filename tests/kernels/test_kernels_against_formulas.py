@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ORDERS = ["contiguous", "transposed", "every second"]
 
-drawn = settings(max_examples=25, deadline=None, derandomize=True)
+drawn = settings(max_examples=25, derandomize=True)
 types = st.sampled_from(TYPES)
 orders = st.sampled_from(ORDERS)
 seeds = st.integers(0, 2**31)
@@ -336,7 +336,7 @@ def test_attention_in_every_layout_with_every_mask_shape(  # noqa: PLR0913, PLR0
     types,
     seeds,
 )
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 def test_sparse_modes_count_from_their_corner(  # noqa: PLR0913, PLR0917 - what is drawn
     mode: int, queries: int, keys: int, pre: int, after: int, dtype: torch.dtype, seed: int
 ) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.command_line import patience_seconds
+
 ROOT = Path(__file__).resolve().parents[2]
 
 OTHER_VERSIONS = """
@@ -80,7 +82,9 @@ def look(code: str, *folders: Path) -> Any:
     path = os.pathsep.join([*map(str, folders), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": path, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
     words = [sys.executable, "-W", "error", "-c", LOOK + code]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        words, env=environment, capture_output=True, text=True, timeout=patience_seconds(), check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

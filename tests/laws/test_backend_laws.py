@@ -18,6 +18,7 @@ import pytest
 
 from harness import plugins
 from harness.records import SwitchMode
+from tests.command_line import patience_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,7 @@ def witness(*words: str, **variables: str) -> dict[str, Any]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience_seconds(),
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -159,7 +159,7 @@ def test_the_examples_of_a_metric_hold(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "subject"), CASES)
 @given(data=st.data())
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_equal_pictures_get_the_value_for_equal_pictures(name: str, subject: Subject, data: st.DataObject) -> None:
     picture, _ = data.draw(_pictures(subject, 11 if name in WINDOWED else 1))
     assert _measure(name, picture, picture.copy(), subject) == LOADED[name].IDENTICAL
@@ -167,7 +167,7 @@ def test_equal_pictures_get_the_value_for_equal_pictures(name: str, subject: Sub
 
 @pytest.mark.parametrize(("name", "subject"), CASES)
 @given(data=st.data())
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_no_pair_is_better_than_equal_pictures(name: str, subject: Subject, data: st.DataObject) -> None:
     actual, expected = data.draw(_pictures(subject, 11 if name in WINDOWED else 1))
     value = _measure(name, actual, expected, subject)
@@ -291,7 +291,7 @@ def test_values_whose_square_would_overflow_leave_no_value(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "subject"), [case for case in CASES if case[0] not in DIRECTED | LOPSIDED])
 @given(data=st.data())
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_swapping_the_pictures_changes_nothing(name: str, subject: Subject, data: st.DataObject) -> None:
     actual, expected = data.draw(_pictures(subject, 11 if name in WINDOWED else 1))
     assert _measure(name, actual, expected, subject) == _measure(name, expected, actual, subject)
@@ -306,7 +306,7 @@ def test_what_is_measured_by_the_expected_side_is_scaled_by_it(name: str) -> Non
 
 @pytest.mark.parametrize(("name", "subject"), CASES)
 @given(data=st.data())
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_how_many_threads_share_the_work_changes_no_bit(name: str, subject: Subject, data: st.DataObject) -> None:
     actual, expected = data.draw(_pictures(subject, 11 if name in WINDOWED else 1))
     found = []
@@ -337,7 +337,7 @@ def test_a_picture_changed_in_place_is_measured_anew(name: str, subject: Subject
 
 @pytest.mark.parametrize("name", sorted(DIRECTED))
 @given(data=st.data())
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 def test_swapping_the_pictures_turns_the_sign(name: str, data: st.DataObject) -> None:
     actual, expected = data.draw(_pictures("image", 1))
     assert _measure(name, actual, expected) == -_measure(name, expected, actual)
@@ -345,7 +345,7 @@ def test_swapping_the_pictures_turns_the_sign(name: str, data: st.DataObject) ->
 
 @pytest.mark.parametrize("name", PICTURES)
 @given(data=st.data())
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_whole_numbers_measure_the_same_in_8_bits_and_as_floats(name: str, data: st.DataObject) -> None:
     actual, expected = data.draw(_pictures("image", 11 if name in WINDOWED else 1))
     value = _measure(name, actual, expected)
@@ -366,7 +366,7 @@ def test_the_order_of_the_channels_plays_no_part(name: str, subject: Subject, or
 
 @pytest.mark.parametrize(("name", "subject"), [case for case in CASES if case[0] in SEES_ONE_BIT])
 @given(data=st.data())
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 def test_one_flipped_bit_is_seen_anywhere(name: str, subject: Subject, data: st.DataObject) -> None:
     picture, _ = data.draw(_pictures(subject, 1))
     flipped = _flip_last_bit(picture, data.draw(st.integers(0, picture.size - 1)))
@@ -424,7 +424,7 @@ def test_a_difference_of_16_everywhere_is_not_lost_in_a_square_of_8_bits() -> No
 
 
 @given(st.integers(1, 255), st.integers(0, 2**32))
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 def test_a_brightness_step_is_measured_as_that_step(step: int, seed: int) -> None:
     expected = np.random.default_rng(seed).integers(0, 256 - step, (3, 5, 3), dtype=np.uint8)
     actual = (expected + step).astype(np.uint8)

@@ -20,7 +20,7 @@ from harness.images import write_picture
 from harness.records import Arm, Case, CommandRef, ModelRef, Plan, Repeats, SwitchMode, Task
 from harness.run.worker.outside import UnopenedDevice
 from harness.run.worker.recorder import Recorder
-from tests.command_line import environment
+from tests.command_line import environment, patience_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,4 +159,4 @@ def test_it_imports_no_torch(name: str) -> None:
         f"import harness.run.worker.__main__, sys; from harness import plugins; plugins.load('adapters', {name!r}); "
         "assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], env=environment(), timeout=120, check=True)
+    subprocess.run([sys.executable, "-c", code], env=environment(), timeout=patience_seconds(), check=True)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from numpy._core import _multiarray_umath as dispatched  # type: ignore[attr-defined]
 
+from tests.command_line import patience_seconds
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -40,7 +42,7 @@ def built(folder: Path, before: str = "", **variables: str) -> dict[str, Any]:
         env={**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0", **variables},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patience_seconds(),
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.command_line import patience_seconds
+
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch_npu") is None, reason="torch_npu is not installed")
 
 START = """
@@ -205,7 +207,11 @@ print(json.dumps(seen))
 def child(*parts: str) -> dict[str, Any]:
     """What a fresh interpreter saw; it inherits the environment, which is that of the NPU session."""
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(parts)], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", "\n".join(parts)],
+        capture_output=True,
+        text=True,
+        timeout=patience_seconds(),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -376,8 +376,10 @@ def pair(left: Sample, right: Sample, arrays: Pictures) -> Pair:
 
 def repeats(of: Run, arrays: Pictures, limits: list[Limit]) -> Comparison:
     found, pairs = [], []
-    for key in dict.fromkeys(each.key for each in of.samples):
-        samples = of.samples_of(key)
+    by_key: dict[CaseKey, list[Sample]] = {}
+    for sample in of.samples:
+        by_key.setdefault(sample.key, []).append(sample)
+    for key, samples in by_key.items():
         by_outcome: dict[str, list[Sample]] = {}
         for each in samples:
             by_outcome.setdefault(each.outcome, []).append(each)

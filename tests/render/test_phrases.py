@@ -34,10 +34,9 @@ OTHERS = sorted(set(sample_reports.BUILDERS) - {"hostile"})
 """Reports whose free texts are not English on purpose."""
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
-    result = doctest.testmod(_phrases)
-    assert result.attempted >= 3
-    assert result.failed == 0
+def test_the_docstrings_have_examples() -> None:
+    """They are run with those of all modules."""
+    assert sum(len(each.examples) for each in doctest.DocTestFinder().find(_phrases)) >= 3
 
 
 def not_terms(words: Iterable[str]) -> list[str]:

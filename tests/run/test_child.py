@@ -10,12 +10,13 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from harness.run.child import End, run_child
 from harness.run.events import Availabilities, Done, Event
+from tests.command_line import growing_limits, patience_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +35,16 @@ PLACE = Path(__file__).parent
 def spawn(code, **options):
     "A grandchild that writes its number into a file before it goes on."
     words = "import os, sys, time; open({!r}, 'w').write(str(os.getpid())); {}".format(str(PLACE / "grandchild"), code)
-    return subprocess.Popen([sys.executable, "-c", words], **options)
+    grandchild = subprocess.Popen([sys.executable, "-c", words], **options)
+    while not (PLACE / "grandchild").exists() or not (PLACE / "grandchild").read_text():
+        time.sleep(0.01)
+    return grandchild
+
+
+def hang():
+    "Leaves a sign that the worker came so far."
+    (PLACE / "hangs").touch()
+    time.sleep(600)
 
 
 def probe():
@@ -61,7 +71,7 @@ class Child:
             "[harness.backends]\nplanted-probe = planted_probe\n", encoding="utf-8"
         )
 
-    def run(self, *lines: str, time_limit_seconds: float | None = 30) -> End:
+    def run(self, *lines: str, time_limit_seconds: float | Literal["patience"] | None = "patience") -> End:
         body = "".join(f"    {line}\n" for line in lines or ("pass",))
         (self.place / "planted_probe.py").write_text(PROBE + body, encoding="utf-8")
         return run_child(
@@ -69,8 +79,18 @@ class Child:
             environment={**os.environ, "PYTHONPATH": f"{self.place}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"},
             log=self.log,
             listen=self.listen,
-            time_limit_seconds=time_limit_seconds,
+            time_limit_seconds=patience_seconds() if time_limit_seconds == "patience" else time_limit_seconds,
         )
+
+    def hang(self, *lines: str) -> End:
+        """Run a worker that hangs, with the first of growing limits within which it comes to that."""
+        for seconds in growing_limits(starts=3):
+            self.log.unlink(missing_ok=True)
+            self.heard.clear()
+            end = self.run(*lines, time_limit_seconds=seconds)
+            if (self.place / "hangs").exists():
+                return end
+        pytest.fail("however long the limit was, the worker did not come to its hang")
 
     @property
     def answered(self) -> bool:
@@ -100,12 +120,11 @@ def alive(process: int) -> bool:
 
 
 def gone(process: int) -> bool:
-    """Whether a process is gone, or goes within seconds."""
-    for _ in range(50):
-        if not alive(process):
-            return True
-        time.sleep(0.1)
-    return False
+    """Whether a process is gone, or goes before patience ends."""
+    end = time.monotonic() + patience_seconds()
+    while alive(process) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not alive(process)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -190,7 +209,7 @@ def test_logs_are_added_to(child: Child) -> None:
 
 def test_a_grandchild_that_keeps_the_pipe_open_does_not_hold_up_the_parent_and_is_ended(child: Child) -> None:
     late = child.place / "late"
-    natural_end = f"time.sleep(30); open({str(late)!r}, 'w')"
+    natural_end = f"time.sleep(600); open({str(late)!r}, 'w')"
     end = child.run(f"spawn({natural_end!r}, pass_fds=[EVENTS])", "time.sleep(0.5)")
     assert child.answered
     assert end.done
@@ -208,7 +227,6 @@ def test_a_grandchild_that_fills_the_pipe_for_ever_does_not_hold_up_the_parent(c
         "number = subprocess.Popen(words, pass_fds=[EVENTS]).pid",
         "(PLACE / 'grandchild').write_text(str(number))",
         "time.sleep(0.5)",
-        time_limit_seconds=60,
     )
     assert child.answered
     assert end.done
@@ -217,7 +235,7 @@ def test_a_grandchild_that_fills_the_pipe_for_ever_does_not_hold_up_the_parent(c
 
 
 def test_a_grandchild_that_does_not_want_to_end_is_ended(child: Child) -> None:
-    child.run("spawn('import signal; signal.signal(15, signal.SIG_IGN); time.sleep(60)')", "time.sleep(0.5)")
+    child.run("spawn('import signal; signal.signal(15, signal.SIG_IGN); time.sleep(600)')", "time.sleep(0.5)")
     assert child.answered
     assert gone(child.grandchild)
 
@@ -226,7 +244,7 @@ def test_a_grandchild_that_does_not_want_to_end_is_ended(child: Child) -> None:
 
 
 def test_at_the_time_limit_the_child_and_its_grandchildren_are_ended(child: Child) -> None:
-    end = child.run("spawn('time.sleep(60)')", "print('hangs', flush=True)", "time.sleep(60)", time_limit_seconds=3)
+    end = child.hang("spawn('time.sleep(600)')", "print('hangs', flush=True)", "hang()")
     assert (end.done, end.timed_out) == (False, True)
     assert end.words == "ended at its time limit"
     assert child.log.read_text(encoding="utf-8") == "hangs\n"
@@ -234,20 +252,20 @@ def test_at_the_time_limit_the_child_and_its_grandchildren_are_ended(child: Chil
 
 
 def test_a_child_that_does_not_want_to_end_is_killed(child: Child) -> None:
-    end = child.run("signal.signal(signal.SIGTERM, signal.SIG_IGN)", "time.sleep(60)", time_limit_seconds=2)
+    end = child.hang("signal.signal(signal.SIGTERM, signal.SIG_IGN)", "hang()")
     assert end.timed_out
     assert end.exit_code == -signal.SIGKILL
 
 
 def test_a_child_that_talks_for_ever_is_ended_at_its_time_limit(child: Child) -> None:
     line = '{"event": "stepped", "step": 1}\\n'
-    end = child.run(f"while True: os.write(EVENTS, b'{line}'), time.sleep(0.01)", time_limit_seconds=3)
+    end = child.hang("(PLACE / 'hangs').touch()", f"while True: os.write(EVENTS, b'{line}'), time.sleep(0.01)")
     assert end.timed_out
     assert child.heard
 
 
 def test_the_time_limit_holds_for_a_child_that_closes_its_pipe_and_goes_on(child: Child) -> None:
-    end = child.run("os.close(EVENTS)", "time.sleep(60)", time_limit_seconds=3)
+    end = child.hang("os.close(EVENTS)", "hang()")
     assert (end.done, end.timed_out) == (False, True)
 
 
@@ -255,7 +273,7 @@ def test_a_child_that_hangs_after_its_work_is_ended_without_a_time_limit(
     child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.run.child.EXIT_SECONDS", 1.0)
-    end = child.run("import atexit", "atexit.register(time.sleep, 60)", time_limit_seconds=None)
+    end = child.run("import atexit", "atexit.register(time.sleep, 600)", time_limit_seconds=None)
     assert child.answered
     assert (end.done, end.exit_code, end.timed_out) == (True, -signal.SIGTERM, False)
     assert end.words == "killed by signal 15 (SIGTERM) after its work was done"
@@ -270,7 +288,7 @@ def test_when_the_listener_fails_the_child_and_its_grandchildren_are_ended(child
 
     child.listen = planted
     with pytest.raises(KeyboardInterrupt):
-        child.run("(PLACE / 'child').write_text(str(os.getpid()))", "spawn('time.sleep(60)')", "time.sleep(0.5)")
+        child.run("(PLACE / 'child').write_text(str(os.getpid()))", "spawn('time.sleep(600)')", "time.sleep(0.5)")
     assert gone(child.grandchild)
     assert gone(int((child.place / "child").read_text(encoding="utf-8")))
 

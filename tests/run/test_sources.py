@@ -19,6 +19,7 @@ from harness.errors import ModelError, RunError, UnknownName
 from harness.models import tiny_deepgen
 from harness.records import ModelRef
 from harness.run.sources import PreparedModel, check_folder, locate, prepare
+from tests.command_line import patience_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,7 @@ def located(*sources: str, **variables: str) -> list[dict[str, str]]:
         env={**os.environ, "HF_HUB_OFFLINE": "1", **variables},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience_seconds(),
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -226,7 +227,7 @@ def test_an_embedded_model_is_built_once_and_refused_when_it_was_changed(cache: 
 def test_two_processes_may_build_the_same_model_at_once(cache: Path) -> None:
     words = [sys.executable, "-c", ASK, "builtin:tiny-deepgen"]
     children = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    answers = [json.loads(child.communicate(timeout=120)[0]) for child in children]
+    answers = [json.loads(child.communicate(timeout=patience_seconds())[0]) for child in children]
     assert answers[0] == answers[1]
     assert [path.name for path in (cache / "models").iterdir()] == [Path(answers[0]["folder"]).name]
 

@@ -14,7 +14,7 @@ import pytest
 from harness.images import write_picture
 from harness.records import ArmScores, Comparison, Standing, from_json
 from harness.scores.shapes_prompt_score.drawing import draw_scene
-from tests.command_line import Ended, environment, job_folder
+from tests.command_line import Ended, environment, job_folder, patience_seconds
 from training.world import draw_example
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Workplace:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=300,
+            timeout=patience_seconds(),
             check=False,
         )
         return Ended(code=done.returncode, out=" ".join(done.stdout.split()), err=done.stderr)

@@ -20,6 +20,7 @@ from harness.images import array_digest, write_arrays, write_picture
 from harness.noise import noise_digest
 from harness.records import MANIFEST_FILE, RUN_FILE, Draw, NoiseMode, Run, Sample
 from harness.store import acceptance, baselines
+from tests.command_line import patience_seconds
 from tests.compare.stored_runs import CAT, CUP, Made, failure, letter, one_case, processes, stored_run
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ def test_a_kill_at_any_moment_leaves_the_old_baseline_or_the_new_one(tmp_path: P
         [sys.executable, "-c", KILLED, str(run), str(tmp_path / "kept"), str(tmp_path / "killed")],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=120,
+        timeout=patience_seconds(),
         check=True,
     )
     seen = set()

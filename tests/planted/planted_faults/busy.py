@@ -4,7 +4,7 @@ from harness.backends import cpu
 from harness.errors import DeviceUnavailable
 from harness.records import SwitchMode
 
-from .slow_crash import first_process
+from .slow import first_process
 
 AUTO_RANK = 99
 probe = cpu.probe

@@ -6,7 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from .slow_crash import first_process
+from .slow import first_process
 from .toy import Toy, check
 from .wrapped import flipped
 

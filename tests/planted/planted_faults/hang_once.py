@@ -1,7 +1,7 @@
 """Never ends the first picture of the first process; the next process works."""
 
 from .hang import Fault as Hang
-from .slow_crash import first_process
+from .slow import first_process
 from .toy import check
 
 __all__ = ["check", "load"]

@@ -1,7 +1,7 @@
 """Is killed by the system during the second picture of the first process; the next process works."""
 
 from .killed import Fault as Killed
-from .slow_crash import first_process
+from .slow import first_process
 from .toy import check
 
 __all__ = ["check", "load"]

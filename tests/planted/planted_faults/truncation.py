@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .wrapped import Wrapped, check
+from harness.adapters import deepgen
+
+from .wrapped import Wrapped
 
 if TYPE_CHECKING:
     from harness.contracts import Picture
 
 __all__ = ["check", "load"]
 
+check = deepgen.check
+
 
 class Fault(Wrapped):
+    adapter = deepgen
+
     def spoil(self, picture: Picture) -> Picture:
         if picture.float_image is None or picture.float_image_dtype == "float32":
             return picture

@@ -1,10 +1,10 @@
-"""A real DeepGen pipeline with something wrong between it and the harness."""
+"""A pipeline with something wrong between it and the harness: the toy, or one that takes longer to load."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.adapters import deepgen
+from . import toy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from harness.contracts import Device, Picture, Pipeline, Request, Watch
     from harness.records import ModelRef
 
-check = deepgen.check
+check = toy.check
 
 
 class Wrapped:
-    """Delegates to the real pipeline and counts the pictures of this process from 1."""
+    """Delegates to a pipeline and counts the pictures of this process from 1."""
 
-    adapter: Any = deepgen
-    """What loads the real pipeline."""
+    adapter: Any = toy
+    """What loads the pipeline."""
 
     def __init__(self, folder: Path, model: ModelRef, device: Device) -> None:
         self._pipeline: Pipeline = self.adapter.load(folder, model, device)
