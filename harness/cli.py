@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from harness.errors import HarnessError, Interrupted, RunError, UsageError
+from harness.errors import HarnessError, Interrupted, RunError, UsageError, worded
 from harness.terminal_progress import shown_work
 
 if TYPE_CHECKING:
@@ -274,20 +274,22 @@ def check(
 ) -> None:
     """Run, compare, judge and report: the verb for CI."""
     from harness.jobs import checking
+    from harness.records import exit_code, worst_code
     from harness.terminal import say_json, summarise
     from harness.terminal_progress import PlainTeller
 
     permission = _permission(every=allow_command, listed=allowed_commands)
     selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
     page = os.environ.get("GITHUB_STEP_SUMMARY")
-    checked = checking.check(
+    checked, unfinished = checking.check(
         scenarios, selection, PlainTeller(), step_summary=Path(page) if page else None, language=language
     )
     if as_json:
-        say_json([each.summary for each in checked])
+        say_json([*(each.summary for each in checked), *(stopped.summary for stopped in unfinished)])
     else:
-        summarise(checked)
-    _leave([comparison.outcome for each in checked for comparison in each.report.comparisons])
+        summarise(checked, unfinished)
+    outcomes = [comparison.outcome for each in checked for comparison in each.report.comparisons]
+    raise typer.Exit(worst_code([exit_code(outcomes), *(each.error.exit_code for each in unfinished)]))
 
 
 @app.command()
@@ -633,10 +635,8 @@ def main(arguments: list[str] | None = None) -> int:
         return leaving.code if isinstance(leaving.code, int) else 0
     except HarnessError as error:
         return _refused(error, error.exit_code, debug=debug)
-    except OSError as error:  # a full disk, a folder that cannot be written: the system's refusal, in its own words
-        return _refused(
-            RunError(f"the system refused: {error}. Check the place, its rights and its room."), 3, debug=debug
-        )
+    except OSError as error:
+        return _refused(worded(error), RunError.exit_code, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last border: a fault of the harness must not look like a verdict
         return _refused(error, 3, debug=debug)
     return 0

@@ -107,6 +107,13 @@ class Interrupted(HarnessError):
     exit_code = 130
 
 
+def worded(error: HarnessError | OSError) -> HarnessError:
+    """The error, or the system's refusal (a full disk, a folder that cannot be written) as an error with its words."""
+    if isinstance(error, HarnessError):
+        return error
+    return RunError(f"the system refused: {error}. Check the place, its rights and its room.")
+
+
 class UndefinedMetric(Exception):
     """A metric has no value for this pair of pictures, for instance SSIM below its window."""
 

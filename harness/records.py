@@ -200,6 +200,16 @@ def exit_code(statuses: list[Status]) -> int:
     return EXIT_CODES[worst(statuses)]
 
 
+def worst_code(codes: list[int]) -> int:
+    """Of exit codes of several scenarios the one that decides.
+
+    >>> worst_code([0, 6, 1]), worst_code([1, 3]), worst_code([0, 5])
+    (1, 3, 5)
+    """
+    order = [2, *dict.fromkeys(EXIT_CODES.values())]
+    return min(codes, key=lambda code: order.index(code) if code in order else 0)
+
+
 # --- what a user writes ----------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from harness.compare.selftest import Check
-    from harness.jobs.checking import Checked
+    from harness.jobs.checking import Checked, Unfinished
     from harness.records import (
         Calibration,
         Comparison,
@@ -92,15 +92,23 @@ def say_json(data: Any) -> None:
     _write(json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False) + "\n", sys.stdout)
 
 
-def summarise(checked: Sequence[Checked]) -> None:
+def summarise(checked: Sequence[Checked], unfinished: Sequence[Unfinished] = ()) -> None:
     """A table of all comparisons, failures first, then the whole in one sentence with the pages to open."""
     table_of([(each.report.scenario.name, comparison) for each in checked for comparison in each.report.comparisons])
     for each in checked:
         for scores in each.report.scores:
             for total in scores.totals:
                 _sentence(f"{each.report.scenario.name}/{scores.arm}: {total.score} {total.words}")
-    pages = [path for each in checked for path in each.files if path.name == "index.html"]
-    say(conclusion([each.report for each in checked], pages))  # in one piece, so that paths can be copied
+    pages = [path for each in checked for path in each.pages]
+    words = conclusion([each.report for each in checked], pages)  # in one piece, so that paths can be copied
+    for stopped in unfinished:
+        _sentence(f"{stopped.scenario}: {stopped.error}")
+    if unfinished:
+        names = ", ".join(stopped.scenario for stopped in unfinished)
+        words = (
+            f"ERROR: {len(unfinished)} of {len(checked) + len(unfinished)} scenarios could not end ({names}). {words}"
+        )
+    say(words)
 
 
 def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:

@@ -55,6 +55,13 @@ class PlainTeller(Teller):
 
         say(f"going on with the interrupted job in {folder}", error=True)
 
+    def concluded(self, words: str) -> None:
+        """Say how one of several scenarios ended."""
+        from harness.terminal import say
+        from harness.text import one_line
+
+        say(one_line(words, 1000), error=True)
+
     def ran(self, run: Run) -> None:
         """Say what came of an arm."""
         from harness.terminal import say

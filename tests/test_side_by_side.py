@@ -14,7 +14,7 @@ import pytest
 from harness.records import ModelRef, Plan, Repeats
 from harness.run import supervisor
 from tests.command_line import environment, job_folder, run_command
-from tests.processes import PATIENCE_SECONDS, started, wait_for, workers
+from tests.processes import patience_seconds, started, wait_for, workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,7 +143,7 @@ def test_a_signal_ends_all_processes_and_the_same_command_goes_on(
         wait_for(lambda: len(list(tmp_path.glob("runs/*/candidate/samples/*/*/p*.json"))) > 1, "two samples")
         assert len(workers(tmp_path)) == 2
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=PATIENCE_SECONDS) == 130
+        assert process.wait(timeout=patience_seconds()) == 130
     assert workers(tmp_path) == []
     ended = run_harness("check", path, "--device", "cpu")
     assert ended.code == 0, ended.err

@@ -13,7 +13,7 @@ from harness.compare.comparator import StoredRun, compare_samples, sample_steps
 from harness.compare.planted import detections
 from harness.errors import RunError, UnknownName, UsageError
 from harness.files import write_atomically
-from harness.jobs.making import Selection, command_of, made_runs
+from harness.jobs.making import Selection, made_runs, prepared
 from harness.jobs.noise_floors import CALIBRATION_FILE
 from harness.records import (
     Calibration,
@@ -66,8 +66,10 @@ def calibrate(path: Path, arm_name: str | None, *, write: bool, runs_folder: Pat
         _refuse_translated(question.scenario, arm)
     selection = Selection(arms=[arm.name], runs_folder=runs_folder)
     plans = _calibration_plans(scenario.for_calibration(question), arm)
-    command = command_of("calibrate", question, selection)
-    with made_runs(question, selection, command, teller, list(plans.values())) as (folder, runs, _):
+    with (
+        prepared([question], selection, "calibrate", teller, list(plans.values())) as (job,),
+        made_runs(job, selection, teller) as (folder, runs),
+    ):
         stored = {
             source: StoredRun(run=_whole(run), folder=folder / run.plan.arm.name)
             for source, run in zip(plans, runs, strict=True)

@@ -10,12 +10,14 @@ from harness.compare.comparator import StoredRun, compare_repeats, compare_runs,
 from harness.compare.gates import judge
 from harness.compare.parity import with_parities
 from harness.compare.scores import score_run
+from harness.errors import HarnessError, Interrupted, worded
 from harness.jobs.comparing import comparison_file, today
-from harness.jobs.making import Selection, command_of, made_runs
+from harness.jobs.concluding import conclusion
+from harness.jobs.making import Prepared, Selection, made_runs, prepared
 from harness.jobs.noise_floors import keep_floors, measured_floors
 from harness.jobs.reporting import FORMATS, report_of, write_report
 from harness.language import require_known
-from harness.records import ArmScores, Comparison, Limit, Report, Role, Run
+from harness.records import ArmScores, Comparison, Limit, Report, Role, Run, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +37,11 @@ class Checked:
     """Records behind the report."""
     files: list[Path]
     """Report files."""
+
+    @property
+    def pages(self) -> list[Path]:
+        """Pages for people to open."""
+        return [path for path in self.files if path.name == plugins.load("render", "html").FILE_NAME]
 
     @property
     def summary(self) -> dict[str, object]:
@@ -63,6 +70,21 @@ class Checked:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unfinished:
+    """A scenario whose check could not be carried to its end."""
+
+    scenario: str
+    """Its name."""
+    error: HarnessError
+    """Why."""
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """What a machine wants to know at once."""
+        return {"scenario": self.scenario, "outcome": Status.ERROR, "error": str(self.error)}
+
+
 def check(
     paths: list[Path],
     selection: Selection,
@@ -70,42 +92,64 @@ def check(
     *,
     step_summary: Path | None = None,
     language: str = "en",
-) -> list[Checked]:
+) -> tuple[list[Checked], list[Unfinished]]:
     """Run scenarios, compare, judge and report: the job for CI and for every day.
 
+    What is wrong with any of them shows before the first runs; what goes wrong later hides no verdict of another.
     ``step_summary`` is the page of a CI step; each scenario's summary is added to it. ``language`` is that of the
     report files for people.
     """
     require_known(language)
     questions = [scenario.load(path) for path in paths]
-    checked = []
-    for question in questions:
-        command = command_of("check", question, selection)
-        with made_runs(question, selection, command, teller) as (folder, runs, references):
-            scores = _scores(question, _made(folder, runs) + references.stored(folder), folder)
-            compared = [with_parities(each, scores) for each in _comparisons(folder, runs, references)]
-            comparisons = [judge(each, today=today()) for each in compared]
-            for comparison in comparisons:
-                store.save(comparison, folder / comparison_file(comparison))
-            taken = [each.run for each in references.stored(folder)]
-            floors = measured_floors([*runs, *taken], selection.runs_folder)
-            keep_floors(floors, folder)
-            report = report_of(question.scenario, command, [*runs, *taken], comparisons, list(scores.values()), floors)
-            files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS), language)
-            if step_summary is not None:
-                _add_to_step_summary(step_summary, folder, report)
-        checked.append(Checked(folder=folder, report=report, files=files))
-    return checked
+    checked: list[Checked] = []
+    unfinished: list[Unfinished] = []
+    with prepared(questions, selection, "check", teller) as jobs:
+        for job in jobs:
+            name = job.question.scenario.name
+            try:
+                found = _checked(job, selection, teller, step_summary, language)
+            except Interrupted:
+                raise
+            except (HarnessError, OSError) as error:
+                unfinished.append(Unfinished(scenario=name, error=worded(error)))
+                teller.concluded(f"{name}: ERROR: {unfinished[-1].error}")
+                continue
+            checked.append(found)
+            if len(jobs) > 1:
+                teller.concluded(f"{name}: {conclusion([found.report], found.pages)}")
+    if unfinished and not checked:
+        raise unfinished[0].error
+    return checked, unfinished
+
+
+def _checked(job: Prepared, selection: Selection, teller: Teller, step_summary: Path | None, language: str) -> Checked:
+    """One scenario from its runs to its report."""
+    question, references = job.question, job.references
+    with made_runs(job, selection, teller) as (folder, runs):
+        scores = _scores(question, _made(folder, runs) + references.stored(folder), folder)
+        compared = [with_parities(each, scores) for each in _comparisons(folder, runs, references)]
+        comparisons = [judge(each, today=today()) for each in compared]
+        for comparison in comparisons:
+            store.save(comparison, folder / comparison_file(comparison))
+        taken = [each.run for each in references.stored(folder)]
+        floors = measured_floors([*runs, *taken], selection.runs_folder)
+        keep_floors(floors, folder)
+        report = report_of(question.scenario, job.command, [*runs, *taken], comparisons, list(scores.values()), floors)
+        files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS), language)
+        if step_summary is not None:
+            _add_to_step_summary(step_summary, folder, report)
+    return Checked(folder=folder, report=report, files=files)
 
 
 def run(paths: list[Path], selection: Selection, teller: Teller) -> list[Path]:
     """Run scenarios and keep the samples and their scores; gives the run folders. Nothing is compared."""
     questions = [scenario.load(path) for path in paths]
     folders = []
-    for question in questions:
-        with made_runs(question, selection, command_of("run", question, selection), teller) as (folder, runs, _):
-            _scores(question, _made(folder, runs), folder)
-            folders += [folder / each.plan.arm.name for each in runs]
+    with prepared(questions, selection, "run", teller) as jobs:
+        for job in jobs:
+            with made_runs(job, selection, teller) as (folder, runs):
+                _scores(job.question, _made(folder, runs), folder)
+                folders += [folder / each.plan.arm.name for each in runs]
     return folders
 
 

@@ -18,7 +18,7 @@ from harness.run.sources import NO_COMMANDS, Permission, PreparedModel, prepare
 from harness.run.supervisor import ChosenDevice, Order, choose_device, code_digest, make_run, named_device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from harness.jobs.telling import Teller
     from harness.records import Arm, Plan
@@ -51,56 +51,98 @@ class Selection:
     """Where baselines are read."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A scenario with everything looked up that can be known before anything runs."""
+
+    question: LoadedScenario
+    """The scenario."""
+    command: list[str]
+    """The command that asks the same question."""
+    plans: list[Plan]
+    """A plan for each arm that is run, with the noise of a baseline where there is one."""
+    devices: Mapping[str, ChosenDevice]
+    """The device of each arm."""
+    model: PreparedModel
+    """The copied and hashed model."""
+    references: References
+    """What the baseline store holds."""
+
+
 @contextmanager
-def made_runs(
-    question: LoadedScenario,
+def prepared(
+    questions: Sequence[LoadedScenario],
     selection: Selection,
-    command: list[str],
+    verb: str,
     teller: Teller,
     plans: list[Plan] | None = None,
-) -> Iterator[tuple[Path, list[Run], References]]:
-    """Make all runs of a scenario in a job folder; what is wrong with the question shows before the folder is made.
+) -> Iterator[list[Prepared]]:
+    """Look up devices, models, permissions and baselines of all scenarios before the first of them runs.
 
-    ``plans`` replaces the plans of the selected arms.
+    ``plans`` replaces the plans of the selected arms, for one scenario. Copies of models are gone when this is left.
+    """
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+        found: dict[str, ChosenDevice] = {}
+        yield [
+            _prepared(question, selection, verb, teller, plans, found, Path(scratch) / str(number))
+            for number, question in enumerate(questions)
+        ]
+
+
+def _prepared(  # noqa: PLR0913, PLR0917 - what a scenario is looked up with
+    question: LoadedScenario,
+    selection: Selection,
+    verb: str,
+    teller: Teller,
+    plans: list[Plan] | None,
+    found: dict[str, ChosenDevice],
+    scratch: Path,
+) -> Prepared:
+    arms, kept = chosen_arms(question, selection, verb) if plans is None else ([], [])
+    plans = plans or plans_of(question, selection, arms)
+    scratch.mkdir()
+    devices = _devices(plans, scratch, found)
+    model = prepare(question.model_source, question.scenario.model, scratch / "model", selection.permission)
+    references = read_references(selection.baselines_folder, question, kept, plans)
+    for words in references.missing.values():
+        teller.noticed(words)
+    return Prepared(
+        question=question,
+        command=command_of(verb, question, selection),
+        plans=[references.with_noise(plan, model.identity.digest) for plan in plans],
+        devices=devices,
+        model=model,
+        references=references,
+    )
+
+
+@contextmanager
+def made_runs(job: Prepared, selection: Selection, teller: Teller) -> Iterator[tuple[Path, list[Run]]]:
+    """Make all runs of a scenario in a job folder.
 
     The folder stays locked while the caller works on it, and the job is finished when the caller is.
     """
-    arms, kept = chosen_arms(question, selection, command[1]) if plans is None else ([], [])
-    plans = plans or plans_of(question, selection, arms)
-    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-        devices = _devices(plans, Path(scratch))
-        model = prepare(question.model_source, question.scenario.model, Path(scratch) / "model", selection.permission)
-        references = read_references(selection.baselines_folder, question, kept, plans)
-        plans = [references.with_noise(plan, model.identity.digest) for plan in plans]
-        for words in references.missing.values():
-            teller.noticed(words)
-        folder = _job_folder(question, selection, plans, references, devices, model, teller)
-        with store.locked(folder):
-            job = store.Job(state="unfinished", scenario=question.scenario, command=command)
-            store.save(job, folder / store.JOB_FILE)
-            with _tidied(folder):
-                references.take(folder)
-                yield (
-                    folder,
-                    [
-                        _made_run(
-                            Order(
-                                plan=plan,
-                                device=devices[plan.arm.name],
-                                model=model,
-                                input_images=question.input_images,
-                                folder=(folder / plan.arm.name).absolute(),
-                                run_id=f"{folder.name}/{plan.arm.name}",
-                                noise=references.given_noise(plan, folder),
-                                retries=selection.retries,
-                            ),
-                            teller,
-                        )
-                        for plan in plans
-                    ],
-                    references,
-                )
-            store.save(job.model_copy(update={"state": "finished"}), folder / store.JOB_FILE)
+    folder = _job_folder(job, selection, teller)
+    with store.locked(folder):
+        record = store.Job(state="unfinished", scenario=job.question.scenario, command=job.command)
+        store.save(record, folder / store.JOB_FILE)
+        with _tidied(folder):
+            job.references.take(folder)
+            yield folder, [_made_run(_order(job, plan, folder, selection), teller) for plan in job.plans]
+        store.save(record.model_copy(update={"state": "finished"}), folder / store.JOB_FILE)
+
+
+def _order(job: Prepared, plan: Plan, folder: Path, selection: Selection) -> Order:
+    return Order(
+        plan=plan,
+        device=job.devices[plan.arm.name],
+        model=job.model,
+        input_images=job.question.input_images,
+        folder=(folder / plan.arm.name).absolute(),
+        run_id=f"{folder.name}/{plan.arm.name}",
+        noise=job.references.given_noise(plan, folder),
+        retries=selection.retries,
+    )
 
 
 @contextmanager
@@ -152,40 +194,31 @@ def plans_of(question: LoadedScenario, selection: Selection, arms: list[Arm]) ->
     ]
 
 
-def _devices(plans: list[Plan], scratch: Path) -> dict[str, ChosenDevice]:
+def _devices(plans: list[Plan], scratch: Path, found: dict[str, ChosenDevice]) -> dict[str, ChosenDevice]:
     """The device of every arm; each name is asked for once, and not at all where no worker opens it."""
-    outside = any(plan.noise is NoiseMode.UNVERIFIED for plan in plans)
-    found = {
-        wanted: named_device(wanted) if outside else choose_device(wanted, scratch)
-        for wanted in sorted({plan.arm.device for plan in plans})
-    }
+    if any(plan.noise is NoiseMode.UNVERIFIED for plan in plans):
+        return {plan.arm.name: named_device(plan.arm.device) for plan in plans}
+    for wanted in sorted({plan.arm.device for plan in plans} - found.keys()):
+        found[wanted] = choose_device(wanted, scratch)
     return {plan.arm.name: found[plan.arm.device] for plan in plans}
 
 
-def _job_folder(  # noqa: PLR0913, PLR0917 - all that a fingerprint is made of
-    question: LoadedScenario,
-    selection: Selection,
-    plans: list[Plan],
-    references: References,
-    devices: Mapping[str, ChosenDevice],
-    model: PreparedModel,
-    teller: Teller,
-) -> Path:
+def _job_folder(job: Prepared, selection: Selection, teller: Teller) -> Path:
     """The folder of an interrupted job with the same fingerprints, or a new one."""
     wanted = {
         plan.arm.name: store.Fingerprint(
             plan=plan.digest,
             code=code_digest(plan.model.adapter),
-            host=devices[plan.arm.name].host_digest,
-            model=model.identity.digest,
+            host=job.devices[plan.arm.name].host_digest,
+            model=job.model.identity.digest,
         )
-        for plan in plans
+        for plan in job.plans
     }
-    wanted |= {each.run.plan.arm.name: store.fingerprint(each.run) for each in references.stored(Path())}
+    wanted |= {stored.run.plan.arm.name: store.fingerprint(stored.run) for stored in job.references.stored(Path())}
     if (old := store.resumable_job_folder(selection.runs_folder, wanted)) is not None:
         teller.resumed(old)
         return old
-    return store.new_job_folder(selection.runs_folder, question.scenario.name)
+    return store.new_job_folder(selection.runs_folder, job.question.scenario.name)
 
 
 def _made_run(order: Order, teller: Teller) -> Run:

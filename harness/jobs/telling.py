@@ -32,5 +32,8 @@ class Teller:
     def heard(self, event: Event) -> None:
         """A worker said something."""
 
+    def concluded(self, words: str) -> None:
+        """One of several scenarios has ended."""
+
     def ran(self, run: Run) -> None:
         """An arm has run."""
