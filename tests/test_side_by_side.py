@@ -13,8 +13,8 @@ import pytest
 
 from harness.records import ModelRef, Plan, Repeats
 from harness.run import supervisor
-from tests.command_line import environment, job_folder, run_command
-from tests.processes import patience_seconds, started, wait_for, workers
+from tests.command_line import environment, job_folder, patience_seconds, run_command
+from tests.processes import started, wait_for, workers
 
 if TYPE_CHECKING:
     from pathlib import Path
