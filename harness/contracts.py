@@ -283,6 +283,10 @@ class Watch(Protocol):
         """Report the latents (a torch tensor) after one denoising step."""
         ...
 
+    def decoded(self, module: str, output: Any) -> None:
+        """Report what a decoder gave: a tensor of any rank, or anything that holds some; it must hold only numbers."""
+        ...
+
     def rows(self, name: str, values: Any, real: Any) -> None:
         """Report a tensor [batch, rows, width] on the way, and in bool [batch, rows] which rows are not padding."""
         ...

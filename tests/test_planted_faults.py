@@ -47,6 +47,8 @@ FAULTS = {
     "planted-other-noise": (7, "not_comparable", "p0r1 had other noise than p0r0", 2),
     "planted-load-crash": (3, "error", "load failed: MemoryError: planted: no memory left", 2),
     "planted-nan": (3, "error", "1 of 12288 values that are NaN or infinite", 2),
+    "planted-nan-latents": (3, "error", "3072 of 12288 values (25.0%) in the latents after step 2 are NaN", 2),
+    "planted-nan-frames": (3, "error", "1 of 384 values (0.3%) in the output of vae are NaN or infinite", 2),
     "planted-silent-noise": (3, "error", "its noise can be neither injected nor logged", 2),
     "planted-wrong-size": (3, "error", "the pipeline returned uint8[32, 64, 3]; expected uint8[64, 64, 3]", 2),
 }

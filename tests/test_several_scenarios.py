@@ -42,9 +42,7 @@ def test_what_is_wrong_with_a_later_scenario_shows_before_the_first_runs(
 def test_each_result_is_told_as_it_ends_and_the_worst_decides(
     run_harness: RunHarness, write_scenario: WriteScenario
 ) -> None:
-    drifting = write_scenario(
-        name="drifting", model={"adapter": "planted-drift"}, repeats={"in_process": 3, "processes": 1}
-    )
+    drifting = write_scenario(name="drifting", **DRIFTING)
     good = write_scenario(name="good", model=TOY)
     ended = run_harness("check", drifting, good)
     assert ended.code == 6, ended.err
@@ -58,9 +56,7 @@ def test_each_result_is_told_as_it_ends_and_the_worst_decides(
 def test_a_scenario_that_cannot_end_hides_no_verdict_of_another(
     tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
 ) -> None:
-    drifting = write_scenario(
-        name="drifting", model={"adapter": "planted-drift"}, repeats={"in_process": 3, "processes": 1}
-    )
+    drifting = write_scenario(name="drifting", **DRIFTING)
     stopped = write_scenario(name="stopped", model={"adapter": "planted-locks-out"})
     good = write_scenario(name="good", model=TOY)
     ended = run_harness("check", drifting, stopped, good)

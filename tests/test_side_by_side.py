@@ -28,7 +28,7 @@ pytestmark = [
 
 CASES = [{"id": "circle", "prompt": "a blue circle"}, {"id": "star", "prompt": "a red star"}]
 BOTH_MODES = [
-    {"name": "portable", "device": "cpu"},
+    {"name": "portable", "device": "cpu", "switches": "deterministic"},
     {"name": "as-shipped", "device": "cpu", "noise": "device", "switches": "as_shipped"},
 ]
 

@@ -143,20 +143,34 @@ class Taps:
 
         self._wrap(scheduler, "step", wrapper)
 
-    def decoder(self, vae: Any) -> None:
-        """Its call ends the denoising and is the stage ``vae_decode``; what it gives is kept."""
+    def decoder(self, vae: Any, name: str = "vae") -> None:
+        """Its call ends the denoising and is the stage ``vae_decode``; what it gives is kept, and told."""
 
         def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
             def decode(*words: Any, **options: Any) -> Any:
                 self._denoising.close()
                 with self._watch.stage("vae_decode"):
                     result = original(*words, **options)
+                self._watch.decoded(name, result)
                 self.decoded = _first(result, "sample").detach().clone()
                 return result
 
             return decode
 
         self._wrap(vae, "decode", wrapper)
+
+    def told(self, owner: Any, method: str, name: str) -> None:
+        """What calls of the method give is told as a decoder's output."""
+
+        def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
+            def called(*words: Any, **options: Any) -> Any:
+                result = original(*words, **options)
+                self._watch.decoded(name, result)
+                return result
+
+            return called
+
+        self._wrap(owner, method, wrapper)
 
     def stage(self, owner: Any, method: str, stage: str) -> None:
         """Calls of the method are a stage."""

@@ -106,6 +106,8 @@ class Diffusers:
         elif name == "vae":
             taps.decoder(module)
             taps.stage(module, "encode", "vae_encode")
+        elif callable(getattr(module, "decode", None)):
+            taps.told(module, "decode", name)
 
     def _steps(self, taps: _pipelines.Taps, watch: Watch) -> dict[str, Any]:
         """The callback that tells the latents after each step; the scheduler is tapped where there is none."""

@@ -221,6 +221,19 @@ def test_every_pipeline_keeps_the_laws(name: str, folders: Callable[[str], Path]
     assert not any("forward" in vars(module) or "decode" in vars(module) for module in pipeline.modules.values())
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
+@pytest.mark.parametrize("name", PIPELINES)
+def test_values_that_are_no_numbers_are_found_where_they_begin(name: str, folders: Callable[[str], Path]) -> None:
+    pipeline = loaded(folders(name))
+    assert make(pipeline, request())[1].not_finite() is None
+    for module, place in (("vae", "the output of vae"), (DENOISERS[name], "the latents after step 1")):
+        part = pipeline.modules[module]
+        next((part.decoder if module == "vae" else part).parameters()).data.fill_(float("nan"))
+        broken = make(pipeline, request())[1].not_finite()
+        assert broken is not None
+        assert broken.place == place
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_float_picture_becomes_the_8_bit_one_by_the_pipelines_own_formula(
     dtype: str, folders: Callable[[str], Path]

@@ -290,3 +290,59 @@ def test_a_gradient_does_not_hinder_the_recording() -> None:
 def test_without_a_step_there_are_no_latents() -> None:
     assert recorder().last_latents() is None
     assert recorder().per_step() == []
+
+
+# --- values that are no numbers ---------------------------------------------------------------------------------------
+
+
+def test_finite_values_are_nothing_to_tell() -> None:
+    listening = recorder()
+    listening.step(latents())
+    listening.decoded("vae", latents(dtype=torch.bfloat16))
+    assert listening.not_finite() is None
+
+
+def test_the_first_step_with_values_that_are_no_numbers_is_named() -> None:
+    listening = recorder()
+    listening.step(latents())
+    for count in (3, 200):
+        spoilt = latents()
+        spoilt.reshape(-1)[:count] = float("nan")
+        listening.step(spoilt)
+    found = listening.not_finite()
+    assert found == ("the latents after step 2", 3, 256)
+
+
+class Frames:
+    """What a decoder of frames returns: an object that holds a tensor of five dimensions."""
+
+    def __init__(self, sample: Any) -> None:
+        self.sample = sample
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda tensor: tensor,
+        lambda tensor: (tensor,),
+        lambda tensor: [latents(), {"sample": tensor}],
+        Frames,
+    ],
+    ids=["tensor", "tuple", "list of mappings", "object"],
+)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_decoder_s_output_is_looked_through_whatever_its_form(wrapped: Any, value: float) -> None:
+    frames = torch.zeros(1, 3, 2, 4, 4, dtype=torch.float16)
+    frames[0, 1, 1, 2, 2] = value
+    listening = recorder()
+    listening.step(latents())
+    listening.decoded("vae", wrapped(torch.zeros(1, 3, 2, 4, 4)))
+    assert listening.not_finite() is None
+    listening.decoded("vae", wrapped(frames))
+    assert listening.not_finite() == ("the output of vae", 1, 96)
+
+
+def test_whole_numbers_and_words_in_an_output_are_passed_over() -> None:
+    listening = recorder()
+    listening.decoded("vae", {"mask": torch.ones(3, dtype=torch.int64), "name": "frames", "nothing": None})
+    assert listening.not_finite() is None

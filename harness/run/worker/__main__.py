@@ -51,7 +51,7 @@ from harness.run.worker.environment import describe
 from harness.run.worker.fused_operators import FusedOperators
 from harness.run.worker.outside import UnopenedDevice, require_digest, require_undisturbed
 from harness.run.worker.perturbation import Directions, perturbed
-from harness.run.worker.recorder import Recorder
+from harness.run.worker.recorder import NotFinite, Recorder
 from harness.text import printable, redact
 
 if TYPE_CHECKING:
@@ -186,6 +186,7 @@ class Worker:
         device.seed(key.seed)
         self._operators.take_calls()
         picture, draws = self._generate(request, pipeline, device, recorder)
+        require_numbers(recorder.not_finite())
         require_output(picture, request)
         if draws is not None:
             require_noise(draws)
@@ -313,6 +314,25 @@ def require_switches(environment: Environment) -> None:
             )
 
 
+def require_numbers(broken: NotFinite | None) -> None:
+    """Refuse a picture on whose way a value was NaN or infinite, however it looks in 8 bits.
+
+    Raises:
+        BadOutput: says where that was first seen, and of how many values.
+    """
+    if broken is not None:
+        raise BadOutput(
+            recorded(
+                "{count:d} of {total:d} values ({share:.1%}) in {place!s} are NaN or infinite; they were first seen "
+                "there.",
+                place=broken.place,
+                count=broken.broken,
+                total=broken.total,
+                share=broken.broken / broken.total,
+            )
+        )
+
+
 def require_output(picture: Picture, request: Request) -> None:
     """Refuse a picture of the wrong form or size, and numbers that are not finite.
 
@@ -331,8 +351,8 @@ def require_output(picture: Picture, request: Request) -> None:
     if picture.float_image is not None and (broken := int((~np.isfinite(picture.float_image)).sum())):
         raise BadOutput(
             recorded(
-                "the decoder's output has {broken} of {total} values that are NaN or infinite; look at the per-step "
-                "latents of an earlier run to see where they begin.",
+                "the float output has {broken} of {total} values that are NaN or infinite, although the latents and "
+                "what the decoders gave were finite.",
                 broken=broken,
                 total=picture.float_image.size,
             )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 PROJECTIONS = 16
 
 
+class NotFinite(NamedTuple):
+    """Values that are NaN or infinite, where they were first seen."""
+
+    place: str
+    """Denoising step or module, in words."""
+    broken: int
+    """Number of such values."""
+    total: int
+    """Number of all values there."""
+
+
 class Recorder:
     """Listens to an adapter while it makes one picture; the heavy part of its work is done after the call."""
 
@@ -34,6 +46,7 @@ class Recorder:
         self._on_step = on_step
         self._latents: list[Any] = []
         self._rows: list[tuple[str, Any, Any]] = []
+        self._decoded: list[tuple[str, Any, int]] = []
         self._open_peaks: list[int] = []
 
     @contextmanager
@@ -92,6 +105,21 @@ class Recorder:
         self._latents.append(latents.detach().clone())
         self._on_step(len(self._latents))
 
+    def decoded(self, module: str, output: Any) -> None:
+        """Count on the device what is not finite in a decoder's output; the count is read after the call."""
+        self._decoded += [(module, _not_finite(tensor), tensor.numel()) for tensor in _tensors(output)]
+
+    def not_finite(self) -> NotFinite | None:
+        """Where values that are no numbers were first seen: in the latents of a step, else in a decoder's output."""
+        for number, latents in enumerate(self._latents, 1):
+            if count := int(_not_finite(latents)):
+                place = recorded("the latents after step {step:d}", step=number)
+                return NotFinite(place, count, latents.numel())
+        for module, count, total in self._decoded:
+            if int(count):
+                return NotFinite(recorded("the output of {module:s}", module=module), int(count), total)
+        return None
+
     def per_step(self) -> list[Step]:
         """Digest and sketch of the latents after every step."""
         return [_step(latents) for latents in self._latents]
@@ -101,6 +129,32 @@ class Recorder:
         if not self._latents:
             return None
         return _as_float32(self._latents[-1]), str(self._latents[-1].dtype).removeprefix("torch.")
+
+
+def _not_finite(tensor: Any) -> Any:
+    """Number of values that are NaN or infinite, as a tensor on its device."""
+    import torch
+
+    return tensor.numel() - torch.isfinite(tensor).sum()
+
+
+def _tensors(output: Any) -> Iterator[Any]:
+    """All tensors with a floating type in an output, which may be a tensor, a sequence, a mapping or an object."""
+    import torch
+
+    if isinstance(output, torch.Tensor):
+        if output.is_floating_point():
+            yield output.detach()
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from _tensors(value)
+    elif isinstance(output, list | tuple):
+        for value in output:
+            yield from _tensors(value)
+    elif hasattr(output, "__dict__"):
+        for value in vars(output).values():
+            if isinstance(value, torch.Tensor | list | tuple | Mapping):
+                yield from _tensors(value)
 
 
 def _step(tensor: Any) -> Step:
