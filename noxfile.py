@@ -167,6 +167,7 @@ def nightly(session: nox.Session) -> None:
     python(session, "bench/folders.py", "--pairs", "100")
     python(session, "bench/report.py", "--cases", "100", "--rounds", "1")
     python(session, "bench/model.py", "--rounds", "1")
+    python(session, "bench/crowded.py", "--quick")
 
 
 @nox.session(venv_backend="none", requires=["environment"])

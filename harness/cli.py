@@ -152,17 +152,18 @@ def run(
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
     """Run scenarios and keep the samples; nothing is compared."""
-    from harness import store
     from harness.jobs import checking
     from harness.terminal import say
     from harness.terminal_progress import PlainTeller
 
     permission = _permission(every=allow_command, listed=allowed_commands)
     selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
-    folders = checking.run(scenarios, selection, PlainTeller())
-    for folder in folders:
-        say(str(folder))
-    if any(store.load_run(folder).failures for folder in folders):
+    made = checking.run(scenarios, selection, PlainTeller())
+    for of_arm in made:
+        say(str(of_arm.folder))
+        for unfit in of_arm.unfit:
+            say(f"error: {unfit.message}", error=True)
+    if not all(of_arm.is_whole for of_arm in made):
         raise typer.Exit(3)
 
 

@@ -250,6 +250,15 @@ class ModelRef(Record):
     """For ``adapter: command``: what is run in the source folder for each picture."""
 
 
+class Unfitness(StrEnum):
+    """Why an image is not fit to be compared; a case may expect it, with a reason."""
+
+    FLAT = "flat"
+    """It shows one colour, or nothing but faint noise on one."""
+    SAME_IMAGE = "same_image"
+    """It is byte for byte the image of another prompt, input image or seed."""
+
+
 class Case(Record):
     """One prompt of a scenario."""
 
@@ -261,6 +270,9 @@ class Case(Record):
     """What to avoid; left out, the pipeline's own default stands."""
     input_image: str | None = None
     """Picture to edit, relative to the scenario file; ``${VARIABLES}`` are expanded."""
+    expect: dict[Unfitness, Annotated[str, Field(min_length=10)]] | None = None
+    """What would be an error elsewhere and is expected of this case, each with its reason: ``flat``, an image of one
+    colour; ``same_image``, the image of another prompt or seed."""
 
 
 class Repeats(Record):
@@ -466,8 +478,8 @@ class CalibrationSet(Record):
     """Cases of the scenario; all of them when nothing is said."""
 
 
-_LATER_KEYS = frozenset({"threads", "against"})
-"""Keys that scenarios and arms did not have at first; left out, they must not make another question of an old file."""
+_LATER_KEYS = frozenset({"threads", "against", "expect"})
+"""Keys that scenarios, arms and cases did not have at first; left out, they make no other question of an old file."""
 
 
 class Scenario(Record):
@@ -529,7 +541,7 @@ class Scenario(Record):
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of everything but the translations and later keys that are left out."""
         written = self.model_dump(mode="json", exclude={"translations"})
-        for part in (written, *written["arms"]):
+        for part in (written, *written["arms"], *written["cases"]):
             for key in _LATER_KEYS & part.keys():
                 if part[key] is None:
                     del part[key]
@@ -1322,6 +1334,21 @@ class Parity(Record):
     """All this in one sentence."""
 
 
+class Unfit(Record):
+    """An image that is not fit to be compared."""
+
+    key: CaseKey
+    """Its case and seed."""
+    arm: Id
+    """The arm that made it."""
+    sample: str
+    """Process and repeat of the first sample with it."""
+    kind: Unfitness
+    """What is wrong with it."""
+    message: str
+    """The same in a sentence."""
+
+
 class Comparison(Record):
     """Two runs, or one run against itself, measured and judged."""
 
@@ -1353,6 +1380,8 @@ class Comparison(Record):
     """What a reader must know beside every number, such as a noise that is unverified; part of the message."""
     failures: list[Failure] = Field(default_factory=list)
     """Failures of either side."""
+    unfit: list[Unfit] = Field(default_factory=list)
+    """Images of either side that are not fit to be compared, and were not expected to be so."""
     yardsticks: list[Comparison] = Field(default_factory=list)
     """Other arms against the same expected side, measured and not judged: what limits with ``ratio_to`` divide by."""
     verdicts: list[Verdict] = Field(default_factory=list)

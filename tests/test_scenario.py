@@ -749,9 +749,10 @@ def test_every_shipped_scenario_loads_and_fits_the_schema(path: Path, monkeypatc
     monkeypatch.setenv("DEEPGEN_MODEL", "/models/DeepGen-1.0-diffusers")
     loaded = scenario.load(path)
     assert path.read_text(encoding="utf-8").startswith("# ")
-    assert len(loaded.scenario.cases) >= 2
+    assert len(loaded.scenario.cases) >= (1 if "quick" in loaded.scenario.tags else 2)
     plans = [scenario.plan(loaded, arm) for arm in loaded.scenario.arms]
-    modes = {(plan.noise, plan.switches) for plan in plans}
+    compared = [plan for plan in plans if plan.arm.against != []]
+    modes = {(plan.noise, plan.switches) for plan in compared}
     if any(plan.arm.role is Role.REFERENCE for plan in plans):
         assert modes == {(NoiseMode.PORTABLE, SwitchMode.DETERMINISTIC)}, "what another device could not repeat"
         on_cpu = all(plan.arm.device == "cpu" for plan in plans)

@@ -110,7 +110,8 @@ def test_compare_and_gate_work_on_the_scenario_that_is_given(tmp_path: Path, wri
     assert missing.code == 4, missing.err
     assert "there is no baseline small/cpu-fp32" in missing.out
     broken = write_scenario(
-        arms=[{"name": "mine"}, {**reference, "baseline": False}], limits=[{**limit, "at_least": 200}]
+        arms=[{"name": "mine", "dtype": "bfloat16"}, {**reference, "baseline": False}],
+        limits=[{**limit, "at_least": 200}],
     )
     gated = nox("-s", "gate", "--", broken, "--device", "cpu", "--runs-dir", tmp_path / "gated")
     assert gated.code == 1, gated.err

@@ -94,6 +94,7 @@ class Diffusers:
             taps.schedule(getattr(self._pipe, "scheduler", None))
             arguments |= self._steps(taps, watch)
             made = self._pipe(**arguments)
+        _refuse_replaced(made)
         return _pipelines.picture(made.images[0], taps.decoded)
 
     def _tap(self, taps: _pipelines.Taps, name: str, module: Any) -> None:
@@ -172,6 +173,22 @@ class Diffusers:
                 )
             )
         return words
+
+
+def _refuse_replaced(made: Any) -> None:
+    """Stop where a safety checker put a black image in the place of the one that was made.
+
+    Raises:
+        RunError: says so.
+    """
+    flags = getattr(made, "nsfw_content_detected", None)
+    if flags and any(flags):
+        raise RunError(
+            recorded(
+                "the pipeline's safety checker replaced the image by a black one (nsfw_content_detected), so nothing "
+                "of it can be compared. Change the prompt, or take the safety checker out of model_index.json."
+            )
+        )
 
 
 def _stages(component: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from harness import plugins
 from harness.compare import comparability
 from harness.compare.appearance import appearance
+from harness.compare.fitness import unfit_images
 from harness.compare.hints import explained
 from harness.compare.hints.pictures import Pictures
 from harness.compare.repetition import repetition
@@ -65,6 +66,7 @@ def compare_repeats(stored: StoredRun, *, limits: list[Limit], base: Path) -> Co
         differences=comparability.differences_within(run),
         notes=comparability.unverified_within(run),
         failures=run.failures,
+        unfit=unfit_images(run, stored.folder),
         waivers=[waiver for waiver in run.plan.waivers if waiver.scope is Scope.REPEAT],
     )
 
@@ -104,6 +106,7 @@ def compare_runs(
         differences=differences,
         notes=notes,
         failures=[*actual.run.failures, *expected.run.failures],
+        unfit=[unfit for side in (actual, expected) for unfit in unfit_images(side.run, side.folder)],
         yardsticks=[compare_runs(other, expected, limits=[], base=base) for other in others],
         waivers=[waiver for waiver in actual.run.plan.waivers if waiver.scope is Scope.REFERENCE],
     )

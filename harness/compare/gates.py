@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
-    from harness.records import DualRatio, Failure, Measurement, Waiver
+    from harness.records import DualRatio, Failure, Measurement, Unfit, Waiver
 
 _NONE = marked("none")
 
@@ -333,11 +333,22 @@ def _outcome(comparison: Comparison) -> tuple[Status, str]:
         return _absent_outcome(comparison)
     if comparison.differences:
         return Status.NOT_COMPARABLE, "; ".join(comparison.differences)
-    if comparison.scope is Scope.REPEAT:
-        return _repeat_outcome(comparison)
+    if comparison.unfit:
+        return Status.ERROR, _unfit(comparison.unfit)
+    return _repeat_outcome(comparison) if comparison.scope is Scope.REPEAT else _pair_outcome(comparison)
+
+
+def _pair_outcome(comparison: Comparison) -> tuple[Status, str]:
     if not comparison.pairs:
         return Status.ERROR, recorded("there was nothing to compare")
     return _verdict_outcome(comparison)
+
+
+def _unfit(unfit: list[Unfit]) -> str:
+    first = unfit[0].message
+    if len(unfit) == 1:
+        return first
+    return recorded("{first!s} (and {count:d} more)", first=first, count=len(unfit) - 1)
 
 
 def _failed(failures: list[Failure]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness import plugins, scenario, store
 from harness.compare.comparator import StoredRun, compare_repeats, compare_runs, missing_baseline
+from harness.compare.fitness import unfit_images
 from harness.compare.gates import judge
 from harness.compare.parity import with_parities
 from harness.compare.scores import score_run
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from harness.jobs.references import References
     from harness.jobs.telling import Teller
+    from harness.records import Unfit
     from harness.scenario import LoadedScenario
 
 
@@ -141,16 +143,36 @@ def _checked(job: Prepared, selection: Selection, teller: Teller, step_summary: 
     return Checked(folder=folder, report=report, files=files)
 
 
-def run(paths: list[Path], selection: Selection, teller: Teller) -> list[Path]:
-    """Run scenarios and keep the samples and their scores; gives the run folders. Nothing is compared."""
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What running one arm gave."""
+
+    folder: Path
+    """Run folder."""
+    run: Run
+    """Its record."""
+    unfit: list[Unfit]
+    """Images that are not fit to be compared."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing failed and every image is fit to be compared."""
+        return not self.run.failures and not self.unfit
+
+
+def run(paths: list[Path], selection: Selection, teller: Teller) -> list[Made]:
+    """Run scenarios and keep the samples and their scores; nothing is compared."""
     questions = [scenario.load(path) for path in paths]
-    folders = []
+    made = []
     with prepared(questions, selection, "run", teller) as jobs:
         for job in jobs:
             with made_runs(job, selection, teller) as (folder, runs):
-                _scores(job.question, _made(folder, runs), folder)
-                folders += [folder / each.plan.arm.name for each in runs]
-    return folders
+                stored = _made(folder, runs)
+                _scores(job.question, stored, folder)
+                made += [
+                    Made(folder=each.folder, run=each.run, unfit=unfit_images(each.run, each.folder)) for each in stored
+                ]
+    return made
 
 
 def _comparisons(folder: Path, runs: list[Run], kept: References) -> list[Comparison]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Run,
         RunRef,
         Sample,
+        Unfit,
         Verdict,
     )
 
@@ -115,6 +116,9 @@ def by_key(comparison: Comparison) -> dict[CaseKey, Comparison]:
     repetitions: dict[CaseKey, list[Repetition]] = {}
     pairs: dict[CaseKey, list[Pair]] = {}
     failures: dict[CaseKey, list[Failure]] = {}
+    unfit: dict[CaseKey, list[Unfit]] = {}
+    for found in comparison.unfit:
+        unfit.setdefault(found.key, []).append(found)
     for repetition in comparison.repetitions:
         repetitions.setdefault(repetition.key, []).append(repetition)
     for pair in comparison.pairs:
@@ -122,13 +126,14 @@ def by_key(comparison: Comparison) -> dict[CaseKey, Comparison]:
     for failure in comparison.failures:
         if failure.key is not None:
             failures.setdefault(failure.key, []).append(failure)
-    keys = {*repetitions, *pairs, *failures, *comparison.missing, *comparison.unexpected}
+    keys = {*repetitions, *pairs, *failures, *unfit, *comparison.missing, *comparison.unexpected}
     return {
         key: comparison.model_copy(
             update={
                 "repetitions": repetitions.get(key, []),
                 "pairs": pairs.get(key, []),
                 "failures": failures.get(key, []),
+                "unfit": unfit.get(key, []),
             }
         )
         for key in sorted(keys, key=lambda key: (key.case, key.seed))
@@ -728,7 +733,7 @@ def _measured(pair: Pair, verdict: Verdict) -> str:
 
 def key_status(part: Comparison, key: CaseKey) -> Status:
     """The word for one case and seed, from the part of a comparison that is about it."""
-    if part.failures:
+    if part.failures or part.unfit:
         return Status.ERROR
     if part.differences:
         return Status.NOT_COMPARABLE
@@ -750,7 +755,8 @@ def key_reason(part: Comparison, key: CaseKey) -> str:
     broken = [translated(verdict.message) for verdict in verdicts if EXIT_CODES[verdict.status] != 0]
     missing = [say("the picture was expected and was not made")] if key in part.missing else []
     unstable = [_unlike(found) for found in part.repetitions if found.status is Status.UNSTABLE]
-    reasons = [*failures, *map(translated, part.differences), *missing, *unstable, *broken]
+    unfit = [translated(found.message) for found in part.unfit]
+    reasons = [*failures, *unfit, *map(translated, part.differences), *missing, *unstable, *broken]
     return clean(words.clauses(reasons) or _nothing_against(part, key_status(part, key)))
 
 

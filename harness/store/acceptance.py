@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import NotAcceptable, UsageError
+from harness.fitness import shows_nothing
 from harness.images import read_array, read_kept
 from harness.noise import noise_digest
-from harness.records import AcceptedCase, Manifest, StoredFile
+from harness.records import AcceptedCase, Manifest, StoredFile, Unfitness
 from harness.store.baselines import Baseline, sha256_of, write_manifest, write_run
 from harness.store.folders import load_any_run
 from harness.store.replacing import replaced
@@ -151,19 +152,24 @@ def _noise(run: Run) -> Iterator[str]:
 def _contents(run: Run, folder: Path) -> list[str]:
     """What is wrong with the pictures, arrays and noise that would be kept."""
     kept = distinct(run)
-    barred = [words for sample in kept for words in (*_picture(sample, folder), *_drawn(sample, folder))]
+    barred = [words for sample in kept for words in (*_picture(run, sample, folder), *_drawn(sample, folder))]
     seen: dict[str, CaseKey] = {}
     for sample in kept:
         first = seen.setdefault(sample.image.digest, sample.key)
-        if first != sample.key:
-            barred.append(f"{first} and {sample.key} gave the same picture; one of the two cannot be right")
+        if first != sample.key and not _expected(run, sample, Unfitness.SAME_IMAGE):
+            barred.append(f"{first} and {sample.key} gave the same image; one of the two cannot be right")
     return barred
 
 
-def _picture(sample: Sample, folder: Path) -> Iterator[str]:
-    picture = read_kept(folder, sample.image)
-    if (picture == picture[0, 0]).all():
-        yield f"the picture of {sample.key} ({sample.label}) is blank: every pixel is {picture[0, 0].tolist()}"
+def _expected(run: Run, sample: Sample, kind: Unfitness) -> bool:
+    """Whether the scenario expects of the sample's case what would bar it elsewhere."""
+    return any(case.id == sample.key.case and kind in (case.expect or {}) for case in run.plan.cases)
+
+
+def _picture(run: Run, sample: Sample, folder: Path) -> Iterator[str]:
+    why = shows_nothing(read_kept(folder, sample.image))
+    if why and not _expected(run, sample, Unfitness.FLAT):
+        yield f"the image of {sample.key} ({sample.label}) shows nothing: {why}"
     for what, ref in (("float output", sample.float_image), ("latents", sample.latents)):
         if ref is not None and (broken := int((~np.isfinite(read_kept(folder, ref))).sum())):
             yield f"the {what} of {sample.key} ({sample.label}) hold {broken} values that are NaN or infinite"

@@ -36,6 +36,7 @@ from harness.records import (
     Step,
     SwitchMode,
     Task,
+    Unfitness,
 )
 
 if TYPE_CHECKING:
@@ -117,6 +118,9 @@ def latents_of(name: str) -> NDArray[np.float32]:
 # --- records and files -----------------------------------------------------------------------------------------------
 
 
+LETTERS = {Unfitness.SAME_IMAGE: "A letter is an image here, whatever was asked for."}
+
+
 def scenario(**changes: Any) -> Scenario:
     values = {
         "name": "stored",
@@ -142,7 +146,7 @@ def plan(arm_name: str, keys: list[CaseKey], **changes: Any) -> Plan:
         "arm": Arm(name=arm_name, device="cpu", noise=NoiseMode.PORTABLE, switches=SwitchMode.DETERMINISTIC),
         "task": Task.TEXT_TO_IMAGE,
         "model": ModelRef(source="builtin:tiny-deepgen"),
-        "cases": [Case(id=name, prompt=PROMPTS.get(name, name)) for name in names],
+        "cases": [Case(id=name, prompt=PROMPTS.get(name, name), expect=LETTERS) for name in names],
         "input_digests": {},
         "seeds": list(dict.fromkeys(key.seed for key in keys)),
         "width": SIDE,

@@ -315,3 +315,11 @@ def test_floats_that_differ_behind_equal_pictures_bring_no_hint_up(tmp_path: Pat
     (pair,) = compare_runs(actual, single(tmp_path / "cpu"), limits=[], base=tmp_path).pairs
     assert not pair.identical
     assert pair.hints == []
+
+
+@pytest.mark.parametrize("shape", [(14, 19), (15, 64), (64, 15), (8, 200)])
+def test_strong_noise_on_a_picture_smaller_than_a_block_raises_nothing(shape: tuple[int, int]) -> None:
+    random = np.random.default_rng(3)
+    expected = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    actual = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert all(hint.name != "noise" for hint in hints(actual, expected))

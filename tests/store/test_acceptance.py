@@ -18,7 +18,7 @@ from harness import store
 from harness.errors import BaselineDamaged, NotAcceptable, RecordError, RunError, UsageError
 from harness.images import array_digest, write_arrays, write_picture
 from harness.noise import noise_digest
-from harness.records import MANIFEST_FILE, RUN_FILE, Draw, NoiseMode, Run, Sample
+from harness.records import MANIFEST_FILE, RUN_FILE, Case, Draw, NoiseMode, Run, Sample
 from harness.store import acceptance, baselines
 from tests.command_line import patience_seconds
 from tests.compare.stored_runs import CAT, CUP, Made, failure, letter, one_case, processes, stored_run
@@ -165,11 +165,17 @@ BARRED: dict[str, tuple[Callable[[Path], Path], Callable[[Path], None] | None, s
         "did not have the same noise in all runs",
     ),
     "duplicate": (
-        lambda path: stored_run(path, {CUP: processes("AA"), CAT: processes("AA")}).folder,
+        lambda path: (
+            stored_run(
+                path,
+                {CUP: processes("AA"), CAT: processes("AA")},
+                planned={"cases": [Case(id="cup", prompt="a red cup"), Case(id="cat", prompt="a cat")]},
+            ).folder
+        ),
         None,
-        "cup, seed 42 and cat, seed 42 gave the same picture",
+        "cup, seed 42 and cat, seed 42 gave the same image",
     ),
-    "blank": (two_cases, blank, r"the picture of cup, seed 42 \(p0r0\) is blank: every pixel is \[200, 200, 200\]"),
+    "blank": (two_cases, blank, r"the image of cup, seed 42 \(p0r0\) shows nothing: every pixel is 200, 200, 200"),
     "NaN latents": (two_cases, not_finite("latents"), "the latents of cup.* hold 1 values that are NaN or infinite"),
     "infinite output": (two_cases, not_finite("float_image"), "the float output of cup.* hold 1 values"),
     "noise": (two_cases, other_noise_in_the_file, "the noise file of cup.* does not hold what was drawn: draw 0"),

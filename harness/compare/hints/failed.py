@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.fitness import FAINT, roughness
 from harness.language import recorded
 from harness.records import Hint
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from harness.compare.hints.pictures import Pictures
-
-_FAINT = 4.0
-"""Levels, standard deviation of a channel: with no more a picture shows nothing."""
 
 _PLAIN = 8.0
 """Levels, standard deviation that one channel of a picture which shows something has at least."""
@@ -28,10 +24,6 @@ _WHITE = 0.9
 """Mean squared step to the next pixel, of twice the variance: 1 for noise, near 0 for pictures."""
 
 _SMOOTH = 0.6
-_FIRST_ROWS = 64
-_FAR_BELOW = 0.7
-"""Share of what is asked for that the first rows have at least where all rows do."""
-
 _NOISY = 16.0
 """Levels, standard deviation from which on it is called noise and not one colour."""
 
@@ -49,7 +41,7 @@ def flat(pair: Pictures) -> Hint | None:
 def faint(pair: Pictures) -> Hint | None:
     """Nearly one colour, and what little differs is nothing of the expected picture."""
     mine, theirs = pair.spreads
-    if mine.max() > _FAINT or theirs.max() < max(_PLAIN, 4 * mine.max()) or abs(_correlation(pair)) > _KEPT:
+    if mine.max() > FAINT or theirs.max() < max(_PLAIN, 4 * mine.max()) or abs(_correlation(pair)) > _KEPT:
         return None
     bounds = [
         f"{low}..{high}" for low, high in zip(pair.actual.min(axis=(0, 1)), pair.actual.max(axis=(0, 1)), strict=True)
@@ -84,28 +76,6 @@ def nothing_but_noise(pair: Pictures) -> Hint | None:
         theirs=1 - min(expected_steps),
     )
     return Hint(name="only-noise", message=words)
-
-
-def roughness(values: NDArray[np.uint8] | NDArray[np.int16], at_least: float = 0.0) -> tuple[float, float]:
-    """Mean squared step to the next pixel, down and across, of twice the variance: 1 where neighbours are unrelated.
-
-    ``values`` is ``[H, W, 3]``; 1 where all are equal or a side has one pixel. Where that of the first rows is far
-    below ``at_least`` the rest is not looked at.
-    """
-    first = values[:_FIRST_ROWS]
-    if at_least and len(values) > len(first) and min(found := roughness(first)) < _FAR_BELOW * at_least:
-        return found
-    rows = values.reshape(len(values), -1).astype(np.float32)
-    means = values.mean(axis=(0, 1), dtype=np.float64)
-    variance = _mean_square(rows) - float(np.mean(means**2))
-    if variance <= 0 or min(values.shape[:2]) == 1:
-        return 1.0, 1.0
-    down, across = _mean_square(rows[1:] - rows[:-1]), _mean_square(rows[:, 3:] - rows[:, :-3])
-    return down / (2 * variance), across / (2 * variance)
-
-
-def _mean_square(rows: NDArray[np.float32]) -> float:
-    return float(np.einsum("ij,ij->i", rows, rows).sum(dtype=np.float64)) / rows.size
 
 
 def _correlation(pair: Pictures) -> float:

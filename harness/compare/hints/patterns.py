@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.compare.hints.failed import roughness
 from harness.compare.hints.pictures import error_of
+from harness.fitness import roughness
 from harness.language import recordable, recorded
 from harness.records import Hint
 
@@ -119,9 +119,11 @@ def noise(pair: Pictures) -> Hint | None:
     if not _WHITE[0] <= min(steps) <= max(steps) <= _WHITE[1]:
         return None
     height, width = (side // _BLOCK for side in (pair.height, pair.width))
+    if not height or not width:
+        return None
     blocks = pair.squares[: height * _BLOCK, : width * _BLOCK].reshape(height, _BLOCK, -1).sum(axis=1, dtype=np.int64)
     powers = blocks.reshape(height, width, -1).mean(axis=2) / _BLOCK
-    if powers.size and np.count_nonzero(9 * powers > pair.error / pair.actual.size) < _EVERYWHERE * powers.size:
+    if np.count_nonzero(9 * powers > pair.error / pair.actual.size) < _EVERYWHERE * powers.size:
         return None
     words = recorded(
         "looks like noise over the whole picture: RMS {rms:.2f} levels, neighbouring pixels of the difference "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.compare.structure import structure
+from harness.fitness import by_channel, spread
 from harness.language import marked
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ PROMISING = 0.2
 """Share that may be left of a sample, so that the test is made on all pixels."""
 
 _SAMPLED_SIDE = 96
-_ROWS_IN_32_BITS = 2**31 // 255**2
 
 
 class Pictures:
@@ -58,12 +58,12 @@ class Pictures:
     @cached_property
     def channel_errors(self) -> Doubles:
         """Sum of the squared differences of each channel; exact."""
-        return _by_channel(self.squares)
+        return by_channel(self.squares)
 
     @cached_property
     def means(self) -> Doubles:
         """Mean difference of each channel."""
-        return np.asarray(_by_channel(self.difference) / self.pixels)
+        return np.asarray(by_channel(self.difference) / self.pixels)
 
     @cached_property
     def profiles(self) -> tuple[Doubles, Doubles]:
@@ -143,20 +143,6 @@ class Pictures:
     def rms(self, total: float) -> float:
         """Root mean square of a squared error of all values."""
         return math.sqrt(max(total, 0) / self.actual.size)
-
-
-def _by_channel(values: NDArray[Any]) -> Doubles:
-    # 32 bits hold the sum of as many squares, and are summed in a third of the time.
-    wide = np.int32 if len(values) <= _ROWS_IN_32_BITS else np.int64
-    rows = values.reshape(len(values), -1).sum(axis=0, dtype=wide)
-    return np.asarray(rows.reshape(-1, values.shape[2]).sum(axis=0, dtype=np.int64), dtype=np.float64)
-
-
-def spread(picture: Picture) -> Doubles:
-    """Standard deviation of each channel of ``uint8[H, W, C]``; exactly 0 for one colour."""
-    count = picture.shape[0] * picture.shape[1]
-    total, squared = _by_channel(picture), _by_channel(np.square(picture, dtype=np.uint16))
-    return np.asarray(np.sqrt(np.maximum(count * squared - total * total, 0)) / count)
 
 
 def error_of(actual: NDArray[Any], expected: NDArray[Any]) -> float:

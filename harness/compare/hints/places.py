@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.compare.hints.pictures import COLLAPSED, spread
+from harness.compare.hints.pictures import COLLAPSED
+from harness.fitness import spread
 from harness.language import recorded
 from harness.records import Hint
 
