@@ -8,16 +8,29 @@ from __future__ import annotations
 import ctypes
 import importlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.command_line import WriteScenario
+
 SIMULATED = "ASCEND_SIM_DEVICES" in os.environ
 WITHOUT_CARDS = "without_cards"
 """Marker of the tests that look at a machine on which no card can be used."""
+
+
+@pytest.fixture
+def write_scenario(write_scenario: WriteScenario) -> WriteScenario:
+    """As everywhere, with the determinism switches of a card: without them the simulated one may change its order."""
+
+    def write(**changes: Any) -> Path:
+        return write_scenario(**{"switches": "deterministic", **changes})
+
+    return write
+
 
 passed: dict[str, int] = {"on simulated cards": 0, "without a card": 0}
 
