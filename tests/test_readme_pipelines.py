@@ -28,7 +28,9 @@ for name in ("seed", "height", "width", "num_inference_steps"):
     reader.add_argument(f"--{name}", type=int, required=True)
 reader.add_argument("--guidance_scale", type=float, required=True)
 told = reader.parse_args()
-Image.new("RGB", (told.width, told.height), (told.seed % 256, 0, 0)).save(told.output_image)
+image = Image.new("RGB", (told.width, told.height), (told.seed % 256, 0, 0))
+image.paste("white", (8, 8, 24, 24))
+image.save(told.output_image)
 """
 
 
@@ -46,7 +48,7 @@ def test_every_adapter_but_the_first_has_an_example() -> None:
 
 def test_pictures(run_harness: RunHarness, write_scenario: WriteScenario, tmp_path: Path) -> None:
     (tmp_path / "pictures" / "candidate" / "circle").mkdir(parents=True)
-    write_picture(tmp_path / "pictures" / "candidate" / "circle" / "42.png", np.zeros((64, 64, 3), np.uint8))
+    write_picture(tmp_path / "pictures" / "candidate" / "circle" / "42.png", np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
     path = written(write_scenario, examples()["images"])
     assert run_harness("run", path).code == 0
     (tmp_path / "pictures" / "candidate" / "circle" / "42.png").unlink()

@@ -46,7 +46,9 @@ if fault == "hang":
 count = len((here / "calls.jsonl").read_text().splitlines())
 level = 200 if fault == "unstable" and count == 2 else 100
 size = (int(options["--width"]), int(options["--height"]))
-Image.new("RGB", size, (level, int(options["--seed"]) % 256, len(options["--prompt"]))).save(options["--out"])
+image = Image.new("RGB", size, (level, int(options["--seed"]) % 256, len(options["--prompt"])))
+image.paste("white", (4, 4, size[0] // 2, size[1] // 2))
+image.save(options["--out"])
 """
 WORDS = "{python} inference.py --prompt {prompt} --seed {seed} --width {width} --height {height} --device {device}"
 ARM = {"name": "candidate", "device": "cpu"}
