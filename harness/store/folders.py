@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import NothingSelected, RecordError, RunError
 from harness.files import write_text
-from harness.records import RUN_FILE, Comparison, Record, Run, Scenario, from_json, to_json
+from harness.records import RUN_FILE, Comparison, Record, Run, Scenario, read_record, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -149,11 +149,7 @@ def load(kind: type[AnyRecord], path: Path) -> AnyRecord:
     Raises:
         RecordError: there is no such file, or it is not such a record.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} cannot be read: {error}. Give a file that the harness wrote.") from error
-    return from_json(kind, text, place=path)
+    return read_record(kind, path)
 
 
 def load_any_run(folder: Path) -> Run:
