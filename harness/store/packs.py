@@ -122,14 +122,10 @@ def _refused_as_damaged(path: Path, *kinds: type[Exception]) -> Iterator[None]:
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
-    """The manifest, after a look at the headers of all members, so that nothing is read that is not there."""
-    for info in archive.infolist():
-        _refuse_member(path, info)
-        with archive.open(info):
-            pass
     first = archive.infolist()[0] if archive.infolist() else None
     if first is None or first.filename != MANIFEST_FILE:
         raise _refusal(path, f"it does not begin with {MANIFEST_FILE}")
+    _refuse_member(path, first)
     if first.file_size > LARGEST_MANIFEST:
         raise _refusal(path, f"its {MANIFEST_FILE} has {first.file_size} bytes, allowed are {LARGEST_MANIFEST}")
     try:
@@ -147,6 +143,9 @@ def _members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> dict[s
         raise _refusal(path, f"its files are not those of its manifest: missing {lacking}, surplus {surplus}")
     _refuse_clashes(path, [MANIFEST_FILE, HASH_FILE, *inside])
     for info in archive.infolist()[1:]:
+        _refuse_member(path, info)
+        with archive.open(info):  # which reads the member's own header: the directory may lie about its place
+            pass
         if info.file_size != stated[info.filename].bytes:
             size = stated[info.filename].bytes
             raise _refusal(path, f"{info.filename} has {info.file_size} bytes, its manifest says {size}")

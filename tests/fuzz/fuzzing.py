@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import traceback
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random, SystemRandom
 from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
@@ -95,7 +95,7 @@ def main(words: list[str]) -> int:
     count, seed, first = (*given, *(COUNT, SystemRandom().randrange(2**32), 0)[len(given) :])
     sys.stdout.write(f"{count} inputs, seed {seed}\n")
     ended: Counter[tuple[str, str]] = Counter()
-    folder = Path(tempfile.mkdtemp(prefix="harness-fuzz-"))
+    folder = Path(mkdtemp(prefix="harness-fuzz-"))
     inputs = Inputs(folder / "stored")
     for outcome in fuzz(inputs.kinds, folder / "read", count=count, seed=seed, first=first):
         ended[outcome.kind, "failed" if outcome.fault else "refused" if outcome.refusal else "read"] += 1
