@@ -833,7 +833,7 @@ def _calibration_problems(root: Node) -> Iterator[Problem]:
     calibration = root.child("calibration")
     if calibration is None:
         return
-    seeds = {node.value for node in _nodes(root, "seeds") if isinstance(node.value, str | float)}
+    seeds = [node.value for node in _nodes(root, "seeds")]
     for index, node in enumerate(_nodes(calibration, "seeds")):
         if node.value in seeds:
             yield Problem(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from harness.errors import BaselineDamaged, BaselineMissing, RecordError, UsageError
 from harness.files import is_safe_path, write_atomically, write_text
 from harness.progress import counted
-from harness.records import MANIFEST_FILE, RUN_FILE, Manifest, Repeats, Run, Sample
+from harness.records import MANIFEST_FILE, RUN_FILE, Manifest, Repeats, Run
 from harness.store import replacing
 from harness.store.folders import contradictions, load, paths_of, save
 from harness.store.replacing import leftovers, owner

@@ -166,8 +166,8 @@ def load_any_run(folder: Path) -> Run:
     run = load(Run, folder / RUN_FILE)
     if (contradiction := next(contradictions(run, folder), None)) is not None:
         raise RecordError(
-            f"{folder / RUN_FILE} is not the record of the samples beside it: {contradiction}. It was changed after the "
-            "run, or the folder was put together from several; make the run again."
+            f"{folder / RUN_FILE} is not the record of the samples beside it: {contradiction}. It was changed after "
+            "the run, or the folder was put together from several; make the run again."
         )
     return run
 
@@ -186,18 +186,17 @@ def contradictions(run: Run, folder: Path) -> Iterator[str]:
     for place, sample in listed.items():
         if sample.key not in planned:
             yield f"it lists {place}, and its plan asks for no such case and seed"
-        for path in paths_of(sample):
-            if not is_safe_path(path):
-                yield f"{place} names the file {quoted(path)}, which leads out of its folder"
+        yield from (
+            f"{place} names the file {quoted(path)}, which leads out of its folder"
+            for path in paths_of(sample)
+            if not is_safe_path(path)
+        )
     records = {path.relative_to(folder).as_posix(): path for path in folder.glob("samples/*/*/p*r*.json")}
-    if records and (lacking := sorted(set(listed) - set(records))):
-        yield f"it lists {lacking[0]}, and there is no such file"
-    for place, path in records.items():
-        if place in listed:
-            if not _agrees(listed[place], path):
-                yield f"{place} says something else"
-        elif run.state == "finished":
-            yield f"it does not list {place}"
+    if records:
+        yield from (f"it lists {place}, and there is no such file" for place in sorted(set(listed) - set(records)))
+        yield from (f"{place} says something else" for place in records if place in listed and not _agrees(listed[place], records[place]))
+    if run.state == "finished":
+        yield from (f"it does not list {place}" for place in sorted(set(records) - set(listed)))
 
 
 def _place(sample: Sample) -> str:

@@ -144,6 +144,8 @@ def _members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> dict[s
     _refuse_clashes(path, [MANIFEST_FILE, HASH_FILE, *inside])
     for info in archive.infolist()[1:]:
         _refuse_member(path, info)
+        if info.compress_size != info.file_size:
+            raise _refusal(path, f"{info.filename} has {info.file_size} bytes and is stored in {info.compress_size}")
         with archive.open(info):  # which reads the member's own header: the directory may lie about its place
             pass
         if info.file_size != stated[info.filename].bytes:

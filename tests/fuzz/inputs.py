@@ -12,14 +12,14 @@ import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copytree, rmtree
+from shutil import copytree
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.numpy
 
 from harness import scenario, store
-from harness.errors import BaselineDamaged, HarnessError, ScenarioError
+from harness.errors import HarnessError, ScenarioError
 from harness.images import read_array, read_kept
 from harness.jobs import baselines as baseline_jobs
 from harness.jobs import comparing, listing, reporting, validating
@@ -27,14 +27,9 @@ from harness.records import (
     MANIFEST_FILE,
     RUN_FILE,
     ArrayRef,
-    Comparison,
-    Manifest,
-    Run,
-    Sample,
-    Scenario,
 )
 from harness.store import baselines, packs
-from tests.compare.stored_runs import one_case, stored_run
+from tests.compare.stored_runs import stored_run
 from tests.fuzz.mutations import as_json, mutated, mutated_bytes, mutated_lines, scalar
 
 if TYPE_CHECKING:
@@ -97,10 +92,10 @@ TREES = [_tree_of(text) for text in SCENARIOS.values()]
 def a_scenario(random: Random) -> bytes:
     """A scenario file whose text, tree or bytes were changed."""
     act = random.randrange(10)
-    if act <= 5:  # noqa: PLR2004 - a choice
+    if act <= 5:
         return as_json(mutated(random.choice(TREES), random)).encode("utf-8", "surrogatepass")
     text = random.choice(list(SCENARIOS.values()))
-    if act <= 8:  # noqa: PLR2004 - a choice
+    if act <= 8:
         return mutated_lines(text, random).encode("utf-8", "surrogatepass")
     return mutated_bytes(text.encode(), random)
 
@@ -208,7 +203,7 @@ class Inputs:
 
     def _record(self, tree: Any) -> Callable[[Random], bytes]:
         def make(random: Random) -> bytes:
-            if random.random() < 0.8:  # noqa: PLR2004 - odds
+            if random.random() < 0.8:
                 return as_json(mutated(tree, random)).encode("utf-8", "surrogatepass")
             return mutated_bytes(json.dumps(tree, indent=2).encode(), random)
 
@@ -249,7 +244,7 @@ class Inputs:
             return directory_that_lies(self._pack, random)
         with zipfile.ZipFile(io.BytesIO(self._pack)) as archive:
             members = [(info.filename, archive.read(info)) for info in archive.infolist()]
-        if act == 2:  # noqa: PLR2004 - a choice
+        if act == 2:
             name, data = members[0]
             members[0] = name, as_json(mutated(json.loads(data), random)).encode("utf-8", "surrogatepass")
             return zipped(members, random, strange=0.1)
@@ -392,11 +387,11 @@ def arrays(random: Random) -> bytes:
         return mutated_bytes(_WHOLE, random)
     if act == 1:
         header = mutated(header, random)
-    elif act == 2:  # noqa: PLR2004 - a choice
+    elif act == 2:
         kind = random.choice(_TYPES)
         size = int("".join(re.findall("[0-9]+", kind)[:1]) or 8) // 8 or 1
         entry = {"dtype": kind, "shape": [2, 3, 4], "data_offsets": [0, 24 * size]}
-        if random.random() < 0.3:  # noqa: PLR2004 - odds
+        if random.random() < 0.3:
             entry["shape"] = random.choice(([24], [12], [48], [2**40, 2**40], [0], [], [-1], [2**64], [4, 3, 2]))
         header, values = {"latents": entry, "__metadata__": {}}, random.randbytes(24 * size)
     else:

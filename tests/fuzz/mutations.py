@@ -40,11 +40,11 @@ def value(random: Random) -> Any:
         return []
     if kind == 1:
         return {}
-    if kind == 2:  # noqa: PLR2004 - a choice
+    if kind == 2:
         return [value(random) for _ in range(random.randrange(1, 4))]
-    if kind == 3:  # noqa: PLR2004 - a choice
+    if kind == 3:
         return {str(scalar(random)): value(random) for _ in range(random.randrange(1, 4))}
-    if kind == 4 and random.random() < 0.2:  # noqa: PLR2004 - a choice
+    if kind == 4 and random.random() < 0.2:
         opening, closing = random.choice([("[", "]"), ('{"a":', "}")])
         return raw(opening * DEEP + "1" + closing * DEEP * random.randrange(2))
     return scalar(random)
@@ -52,7 +52,7 @@ def value(random: Random) -> Any:
 
 def scalar(random: Random) -> Any:
     """One of the values that have broken readers, or a number near one that is allowed."""
-    return random.choice(SCALARS) if random.random() < 0.9 else random.randrange(-(2**66), 2**66)  # noqa: PLR2004 - odds
+    return random.choice(SCALARS) if random.random() < 0.9 else random.randrange(-(2**66), 2**66)
 
 
 def mutated(tree: Any, random: Random) -> Any:
@@ -68,20 +68,20 @@ def _change(tree: Any, random: Random) -> None:
     if holder is None:
         return
     act = random.randrange(10)
-    if act <= 3:  # noqa: PLR2004 - a choice
-        holder[key] = _similar(holder[key], tree, random) if random.random() < 0.7 else value(random)  # noqa: PLR2004 - odds
-    elif act == 4:  # noqa: PLR2004 - a choice
+    if act <= 3:
+        holder[key] = _similar(holder[key], tree, random) if random.random() < 0.7 else value(random)
+    elif act == 4:
         del holder[key]
-    elif act == 5:  # noqa: PLR2004 - a choice
+    elif act == 5:
         other, there = _place(tree, random)
         holder[key] = copy.deepcopy(other[there]) if other is not None else None
-    elif act == 6:  # noqa: PLR2004 - a choice
+    elif act == 6:
         holder[key] = [holder[key]] if random.random() < 1 / 2 else {"a": holder[key]}
     elif isinstance(holder, list):
         holder[random.randrange(len(holder) + 1) :] = [copy.deepcopy(holder[key])] * random.choice((1, 1, 3, 50))
-    elif act == 7:  # noqa: PLR2004 - a choice
+    elif act == 7:
         holder[f"{key}{_AGAIN}"] = value(random)
-    elif act == 8:  # noqa: PLR2004 - a choice
+    elif act == 8:
         holder[str(scalar(random))] = holder.pop(key)
     else:
         holder[random.choice(("role", "noise", "path", "name", "metric", "", "schema_version"))] = value(random)
@@ -112,7 +112,7 @@ def _place(tree: Any, random: Random) -> tuple[Any, Any]:
         key = random.choice(list(here)) if isinstance(here, dict) else random.randrange(len(here))
         place = (here, key)
         here = here[key]
-        if random.random() < 0.15:  # noqa: PLR2004 - odds
+        if random.random() < 0.15:
             break
     return place
 
@@ -145,9 +145,9 @@ def mutated_lines(text: str, random: Random) -> str:
             del lines[here]
         elif act == 1:
             lines.insert(there, lines[here])
-        elif act == 2:  # noqa: PLR2004 - a choice
+        elif act == 2:
             lines[here] = " " * random.randrange(8) + lines[here].lstrip()
-        elif act == 3:  # noqa: PLR2004 - a choice
+        elif act == 3:
             head, colon, _ = lines[here].partition(":")
             lines[here] = f"{head}{colon} {as_json(value(random))}".replace("\n", " ")
         else:
@@ -167,14 +167,14 @@ def mutated_bytes(data: bytes, random: Random) -> bytes:
         act = random.randrange(7)
         if act <= 1:
             changed[here] ^= 1 << random.randrange(8)
-        elif act == 2:  # noqa: PLR2004 - a choice
+        elif act == 2:
             changed[here:there] = random.choice((b"\x00", b"\xff")) * (there - here)
-        elif act == 3:  # noqa: PLR2004 - a choice
+        elif act == 3:
             del changed[here:there]
-        elif act == 4:  # noqa: PLR2004 - a choice
+        elif act == 4:
             changed[here:here] = changed[here:there]
-        elif act == 5:  # noqa: PLR2004 - a choice
+        elif act == 5:
             changed[here:there] = random.randbytes(there - here)
-        elif random.random() < 0.3:  # noqa: PLR2004 - odds
+        elif random.random() < 0.3:
             del changed[here:]
     return bytes(changed)
