@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from harness.errors import BaselineDamaged, BaselineMissing, RecordError, UsageError
 from harness.files import is_safe_path, write_atomically, write_text
 from harness.progress import counted
-from harness.records import MANIFEST_FILE, RUN_FILE, Manifest, Repeats, Run
+from harness.records import MANIFEST_FILE, RUN_FILE, Manifest, Repeats, Run, from_json
 from harness.store import replacing
 from harness.store.folders import contradictions, load, paths_of, save
 from harness.store.replacing import leftovers, owner
@@ -25,7 +25,7 @@ from harness.store.replacing import leftovers, owner
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from harness.records import CaseKey
+    from harness.records import AnyRecord, CaseKey
 
 HASH_FILE = "manifest.sha256"
 TAKEN_FILE = "baseline.json"
@@ -90,7 +90,17 @@ def read(baselines_folder: Path, name: str) -> Baseline:
             f"the baseline {name} in {folder} is not what was accepted: {'; '.join(found[:_SHOWN])}{more}. "
             "Restore the folder from where it came, or accept a run again."
         )
-    return Baseline(folder=folder, manifest=load(Manifest, folder / MANIFEST_FILE), run=load(Run, folder / RUN_FILE))
+    manifest = _as_hashed(Manifest, folder / MANIFEST_FILE, (folder / HASH_FILE).read_text(encoding="utf-8")[:64])
+    stated = next(each.sha256 for each in manifest.files if each.path == RUN_FILE)
+    return Baseline(folder=folder, manifest=manifest, run=_as_hashed(Run, folder / RUN_FILE, stated))
+
+
+def _as_hashed(kind: type[AnyRecord], path: Path, sha256: str) -> AnyRecord:
+    """A record from the very bytes whose hash is known: the file may have been changed since it was hashed."""
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise BaselineDamaged(f"{path} was changed while it was read. Give the command again when nothing writes there.")
+    return from_json(kind, data.decode(), place=path)
 
 
 def problems(folder: Path, name: str) -> list[str]:

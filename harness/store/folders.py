@@ -13,17 +13,28 @@ runs/<utc>_<scenario>/
 from __future__ import annotations
 
 import fcntl
+from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import NothingSelected, RecordError, RunError
 from harness.files import is_safe_path, write_text
-from harness.records import RUN_FILE, Comparison, Record, Run, Sample, Scenario, read_record, to_json
+from harness.records import (
+    MANIFEST_FILE,
+    RUN_FILE,
+    Comparison,
+    Record,
+    Run,
+    Sample,
+    Scenario,
+    read_record,
+    to_json,
+)
 from harness.yaml_tree import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from harness.records import AnyRecord
@@ -196,7 +207,18 @@ def contradictions(run: Run, folder: Path) -> Iterator[str]:
         yield from (f"it lists {place}, and there is no such file" for place in sorted(set(listed) - set(records)))
         yield from (f"{place} says something else" for place in records if place in listed and not _agrees(listed[place], records[place]))
     if run.state == "finished":
+        yield from _lacking(run, records, folder)
         yield from (f"it does not list {place}" for place in sorted(set(records) - set(listed)))
+
+
+def _lacking(run: Run, records: Collection[str], folder: Path) -> Iterator[str]:
+    """Samples that a run of its own would have; a baseline has one for each outcome."""
+    if run.failures or not records or (folder / MANIFEST_FILE).exists():
+        return
+    wanted, made = run.plan.repeats.in_process * run.plan.repeats.processes, Counter(each.key for each in run.samples)
+    for key in run.plan.keys:
+        if made[key] < wanted:
+            yield f"it is called finished without a failure, and has {made[key]} of {wanted} samples of {key}"
 
 
 def _place(sample: Sample) -> str:
