@@ -17,8 +17,8 @@ def main() -> int:
         return cli.main()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is no verdict
         sys.stderr.write(
-            f"error: the harness could not be loaded or could not say what went wrong: {type(error).__name__}: {error}. "
-            "Look at the limits of this session (ulimit -a) and at the installation.\n"
+            f"error: the harness could not be loaded or could not say what went wrong: {type(error).__name__}: {error}."
+            " Look at the limits of this session (ulimit -a) and at the installation.\n"
         )
         return 3
 

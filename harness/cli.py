@@ -637,6 +637,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _refused(
             RunError(f"the system refused: {error}. Check the place, its rights and its room."), 3, debug=debug
         )
+    except MemoryError:
+        return _refused(
+            RunError("the system refused: there is no memory left. Give this session more."), 3, debug=debug
+        )
     except Exception as error:  # noqa: BLE001 - the last border: a fault of the harness must not look like a verdict
         return _refused(error, 3, debug=debug)
     return 0

@@ -247,7 +247,9 @@ def test_a_list_or_mapping_where_a_word_belongs_is_refused_with_line_and_column(
 @pytest.mark.parametrize("inside", ["", "model: {source: x}\nlimits:\n- "])
 def test_a_list_or_mapping_as_a_key_is_refused_with_line_and_column(key: str, inside: str, tmp_path: Path) -> None:
     path = tmp_path / "small.yaml"
-    path.write_text(f"name: small\n{inside}{key}\n".replace("\n: 1", "\n  : 1" if inside else "\n: 1"), encoding="utf-8")
+    path.write_text(
+        f"name: small\n{inside}{key}\n".replace("\n: 1", "\n  : 1" if inside else "\n: 1"), encoding="utf-8"
+    )
     with pytest.raises(ScenarioError, match=rf"^{re.escape(str(path))}:\d+:\d+: "):
         scenario.load(path)
 

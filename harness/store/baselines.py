@@ -99,7 +99,9 @@ def _as_hashed(kind: type[AnyRecord], path: Path, sha256: str) -> AnyRecord:
     """A record from the very bytes whose hash is known: the file may have been changed since it was hashed."""
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise BaselineDamaged(f"{path} was changed while it was read. Give the command again when nothing writes there.")
+        raise BaselineDamaged(
+            f"{path} was changed while it was read. Give the command again when nothing writes there."
+        )
     return from_json(kind, data.decode(), place=path)
 
 

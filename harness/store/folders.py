@@ -205,7 +205,11 @@ def contradictions(run: Run, folder: Path) -> Iterator[str]:
     records = {path.relative_to(folder).as_posix(): path for path in folder.glob("samples/*/*/p*r*.json")}
     if records:
         yield from (f"it lists {place}, and there is no such file" for place in sorted(set(listed) - set(records)))
-        yield from (f"{place} says something else" for place in records if place in listed and not _agrees(listed[place], records[place]))
+        yield from (
+            f"{place} says something else"
+            for place in records
+            if place in listed and not _agrees(listed[place], records[place])
+        )
     if run.state == "finished":
         yield from _lacking(run, records, folder)
         yield from (f"it does not list {place}" for place in sorted(set(records) - set(listed)))

@@ -105,7 +105,9 @@ def main(words: list[str]) -> int:
                 f"repeat it: nox -s fuzz -- 1 {seed} {outcome.number}; it is kept in {folder}\n"
             )
     for kind in inputs.kinds:
-        sys.stdout.write(f"{kind:>10}: " + ", ".join(f"{ended[kind, how]} {how}" for how in ("read", "refused", "failed")) + "\n")
+        sys.stdout.write(
+            f"{kind:>10}: " + ", ".join(f"{ended[kind, how]} {how}" for how in ("read", "refused", "failed")) + "\n"
+        )
     failed = sum(number for (_, how), number in ended.items() if how == "failed")
     if not failed:
         rmtree(folder)

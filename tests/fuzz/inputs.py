@@ -115,9 +115,9 @@ def read_scenario(_: Place, path: Path) -> object:
         found = scenario.load(path)
     except ScenarioError as error:
         for line in str(error).splitlines():
-            if line.startswith(str(path)) and not _PLACED.match(line.removeprefix(str(path))):
-                if not any(words in line for words in _WITHOUT_PLACE):
-                    raise NotKept(f"no line and column: {line}") from error
+            placed = not line.startswith(str(path)) or _PLACED.match(line.removeprefix(str(path)))
+            if not placed and not any(words in line for words in _WITHOUT_PLACE):
+                raise NotKept(f"no line and column: {line}") from error
         raise
     return [*validating.warnings(found.scenario), found.scenario.digest]
 
@@ -164,7 +164,9 @@ class Inputs:
         self._kept_run = json.loads((self._baseline / RUN_FILE).read_text(encoding="utf-8"))
         self._pack = (folder / "whole.zip").read_bytes()
         self.kinds: Mapping[str, Kind] = {
-            "scenario": Kind(make=a_scenario, put=put_scenario, read=read_scenario, words=lambda _, path: ("validate", path)),
+            "scenario": Kind(
+                make=a_scenario, put=put_scenario, read=read_scenario, words=lambda _, path: ("validate", path)
+            ),
             "run": Kind(
                 make=self._record(self._run),
                 put=self._put_in_job(f"one/{RUN_FILE}"),
@@ -256,11 +258,19 @@ class Inputs:
         chosen = random.choice(names)
         other = random.choice(names)
         folder, _, leaf = other.rpartition("/")
-        new = random.choice(
-            [folder, f"{other}/{leaf}", other.upper(), other, other.title(), f"{other}.", f"{folder}/NUL", "manifest.json"]
-            + [f"{folder}/./{leaf}", f"../{leaf}", f"/{leaf}", str(scalar(random)), baselines.HASH_FILE, f"{leaf}/"]
-            + [f"{folder}/{'x' * 300}", "/".join("d" * 3000), "Run.json", "run.json/x", f"{folder}/e\u0301", f"{folder}/\xe9"]
-        )
+        above = [folder, f"{other}/{leaf}", "run.json/x", f"{leaf}/", "manifest.json", baselines.HASH_FILE, "Run.json"]
+        alike = [
+            other,
+            other.upper(),
+            other.title(),
+            f"{other}.",
+            f"{folder}/e\u0301",
+            f"{folder}/\xe9",
+            f"{folder}/NUL",
+        ]
+        outside = [f"{folder}/./{leaf}", f"../{leaf}", f"/{leaf}", str(scalar(random))]
+        long = [f"{folder}/{'x' * 300}", "/".join("d" * 3000)]
+        new = random.choice([*above, *alike, *outside, *long])
         manifest = members[0][1].decode().replace(json.dumps(chosen), json.dumps(new))
         renamed = [(new if name == chosen else name, data) for name, data in members[1:]]
         if random.random() < 1 / 2:
@@ -283,7 +293,9 @@ def read_run(_: Place, path: Path) -> object:
 def read_job(_: Place, path: Path) -> object:
     """``harness report`` of a job, and the search for one that can be gone on with."""
     store.resumable_job_folder(path.parents[1], {})
-    return reporting.report(sorted(path.parent.glob("comparison-*.json")), ["json", "junit", "md"], path.parent / "report")
+    return reporting.report(
+        sorted(path.parent.glob("comparison-*.json")), ["json", "junit", "md"], path.parent / "report"
+    )
 
 
 def read_comparison(_: Place, path: Path) -> object:
@@ -296,9 +308,7 @@ def read_baseline(place: Place, _: Path) -> object:
     """``harness baseline verify``, which tells what is wrong, then ``list`` and ``compare``, which refuse it."""
     names = baselines.names(place.store)
     told = baseline_jobs.verify_baselines(place.store, [], place.folder / "scenarios")
-    listing.listed(
-        "baselines", runs_folder=place.folder, scenarios_folder=place.folder, baselines_folder=place.store
-    )
+    listing.listed("baselines", runs_folder=place.folder, scenarios_folder=place.folder, baselines_folder=place.store)
     kept = [baselines.read(place.store, name) for name in names]
     if any(each.problems for each in told):
         raise NotKept(f"told {told}, and read {len(kept)} baselines all the same")
@@ -317,7 +327,9 @@ def zipped(members: list[tuple[str, bytes]], random: Random, *, strange: float) 
         for name, data in members:
             info = zipfile.ZipInfo(name)
             info.filename = name  # a NUL would cut the name off here, and not in a pack of somebody else's
-            mode = random.choice((stat.S_IFLNK, stat.S_IFDIR, stat.S_IFIFO)) if random.random() < strange else stat.S_IFREG
+            mode = (
+                random.choice((stat.S_IFLNK, stat.S_IFDIR, stat.S_IFIFO)) if random.random() < strange else stat.S_IFREG
+            )
             info.external_attr = (mode | 0o644) << 16
             info.compress_type = zipfile.ZIP_DEFLATED if random.random() < strange / 2 else zipfile.ZIP_STORED
             with suppress(UnicodeEncodeError, struct.error):  # such a name fits into no archive

@@ -47,7 +47,9 @@ def nothing_is_written(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     assert not store.exists()
 
 
-def number_at(path: Path, mark: bytes, field: int, number: int, *, which: int = -1, size: int = 4) -> None:
+def number_at(  # noqa: PLR0913 - a field of a header
+    path: Path, mark: bytes, field: int, number: int, *, which: int = -1, size: int = 4
+) -> None:
     """Write a number into a field of a header; the last header of its kind where nothing is said."""
     data = bytearray(path.read_bytes())
     places = [at for at in range(len(data)) if data.startswith(mark, at)]
@@ -139,9 +141,7 @@ def test_names_that_clash_are_refused_before_the_first_byte(
         packs.unpack(pack, tmp_path / "store", replace=False)
 
 
-def test_two_ways_to_write_an_accent_are_one_name(
-    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_ways_to_write_an_accent_are_one_name(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listing(pack, PICTURE, "samples/e\u0301.png".encode("unicode_escape").decode())
     with zipfile.ZipFile(pack) as archive:
         (escaped,) = (name for name in archive.namelist() if "u0301" in name)
