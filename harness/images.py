@@ -24,7 +24,7 @@ from harness.text import one_line
 from harness.yaml_tree import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -293,7 +293,8 @@ def _refuse_no_arrays(path: Path) -> None:
 
 def _widened(path: Path, name: str) -> NDArray[np.float32]:
     """An array of bfloat16, which is the upper half of a float32, as float32."""
-    found = next(stored for known, stored in safetensors.deserialize(path.read_bytes()) if known == name)
+    deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = safetensors.deserialize
+    found = next(stored for known, stored in deserialize(path.read_bytes()) if known == name)
     upper = np.frombuffer(found["data"], "<u2").astype(np.uint32) << 16
     return upper.view(np.float32).reshape(found["shape"])
 

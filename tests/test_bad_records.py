@@ -121,7 +121,7 @@ def test_every_bfloat16_is_read_as_the_same_float32(tmp_path: Path) -> None:
     every = np.arange(2**16, dtype="<u2")
     path = write(tmp_path / "a.safetensors", {"x": entry("BF16", [256, 256], 0, 2**17)}, every.tobytes())
     read = read_array(path, "x")
-    assert (read.dtype, read.shape) == (np.float32, (256, 256))
+    assert (read.dtype.name, read.shape) == ("float32", (256, 256))
     torch = pytest.importorskip("torch")
     expected = torch.from_numpy(every.view(np.int16)).view(torch.bfloat16).to(torch.float32).numpy().reshape(256, 256)
     assert np.array_equal(read, expected, equal_nan=True)

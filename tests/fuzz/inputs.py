@@ -407,8 +407,8 @@ def arrays(random: Random) -> bytes:
             entry["shape"] = random.choice(([24], [12], [48], [2**40, 2**40], [0], [], [-1], [2**64], [4, 3, 2]))
         header, values = {"latents": entry, "__metadata__": {}}, random.randbytes(24 * size)
     else:
-        for entry in random.sample(["latents", "noise.0"], random.choice((1, 2))):
-            header[entry]["data_offsets"] = [random.choice((0, 1, 96, 144, 2**40, -1)) for _ in range(2)]
+        for name in random.sample(["latents", "noise.0"], random.choice((1, 2))):
+            header[name]["data_offsets"] = [random.choice((0, 1, 96, 144, 2**40, -1)) for _ in range(2)]
     text = as_json(header).encode("utf-8", "surrogatepass")
     said = random.choice((len(text),) * 6 + (0, 1, 2**62, 2**64 - 1, len(text) + 1, len(text) - 1))
     return struct.pack("<Q", said) + text + values
