@@ -171,6 +171,12 @@ def nightly(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def fuzz(session: nox.Session) -> None:
+    """Read ten thousand files that are nearly right, and see that none ends in a traceback: -- COUNT SEED FIRST."""
+    python(session, "-m", "tests.fuzz.fuzzing", *session.posargs, **ONE_THREAD)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def npu(session: nox.Session) -> None:
     """Run the NPU tests with the real torch_npu on simulated Ascend cards; needs a C compiler, and no CANN."""
     require_simulation()

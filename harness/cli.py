@@ -636,7 +636,7 @@ def main(arguments: list[str] | None = None) -> int:
         return leaving.code if isinstance(leaving.code, int) else 0
     except HarnessError as error:
         return _refused(error, error.exit_code, debug=debug)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         return _refused(worded(error), RunError.exit_code, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last border: a fault of the harness must not look like a verdict
         return _refused(error, 3, debug=debug)

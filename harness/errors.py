@@ -107,10 +107,12 @@ class Interrupted(HarnessError):
     exit_code = 130
 
 
-def worded(error: HarnessError | OSError) -> HarnessError:
+def worded(error: HarnessError | OSError | MemoryError) -> HarnessError:
     """The error, or the system's refusal (a full disk, a folder that cannot be written) as an error with its words."""
     if isinstance(error, HarnessError):
         return error
+    if isinstance(error, MemoryError):
+        return RunError("the system refused: there is no memory left. Give this session more.")
     return RunError(f"the system refused: {error}. Check the place, its rights and its room.")
 
 

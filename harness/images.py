@@ -13,15 +13,18 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from safetensors import SafetensorError, safe_open
 
 from harness.errors import ImageError, RecordError
-from harness.files import write_atomically
+from harness.files import is_safe_path, write_atomically
+from harness.text import one_line
+from harness.yaml_tree import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -37,6 +40,10 @@ LARGEST_PICTURE = 2**26
 _DIGESTED = frozenset(
     {"bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64"}
 )
+_READ = frozenset({"BOOL", "U8", "U16", "U32", "U64", "I8", "I16", "I32", "I64", "F16", "F32", "F64"})
+"""The same in the words of safetensors."""
+_BFLOAT16 = "BF16"
+_SHOWN = 10
 _GREYSCALE_OR_PALETTE = {"L": "greyscale", "1": "black and white", "P": "a palette picture"}
 _PNG_DEPTH_OFFSET = 24
 _TIFF_BITS_PER_SAMPLE = 258
@@ -239,27 +246,57 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mappi
 
 
 def read_array(path: Path, name: str) -> NDArray[Any]:
-    """Read one array of a safetensors file, bit for bit as it was written.
+    """Read one array of a safetensors file, bit for bit as it was written; bfloat16 comes as float32, which is exact.
 
     A flipped bit among the values goes unnoticed here; hold ``array_digest`` against the recorded digest.
 
     Raises:
-        RecordError: there is no such file, it is damaged or cut off, or it has no array of that name.
+        RecordError: there is no such file, it is damaged or cut off, it has no array of that name, or one of a type
+            that numbers are not compared in, such as float8 or complex64.
     """
     try:
+        _refuse_no_arrays(path)
         with safe_open(path, framework="np") as file:
             names = sorted(file.keys())
             if name in names:
+                kind = file.get_slice(name).get_dtype()
+                if kind == _BFLOAT16:
+                    return _widened(path, name)
+                if kind not in _READ:
+                    allowed = ", ".join(sorted([*_READ, _BFLOAT16]))
+                    raise RecordError(
+                        f"{path}: the array {quoted(name)} holds values of type {kind}; allowed are {allowed}. Save it "
+                        "as F32."
+                    )
                 return np.asarray(file.get_tensor(name))
     except FileNotFoundError as error:
         raise RecordError(f"{path}: there is no such file; make the run again or copy it as a whole.") from error
-    except (SafetensorError, OSError) as error:
+    # ValueError: a name that no system allows; the others come of headers that promise what is not there.
+    except (SafetensorError, OSError, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise RecordError(
             f"{path} is not a complete safetensors file ({error}). It is damaged or cut off; copy or make it again."
         ) from error
+    there = ", ".join(map(one_line, names[:_SHOWN])) + (f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else "")
     raise RecordError(
-        f"{path} has no array {name!r}; it has {', '.join(names) or 'none'}. Run and record are not of the same run."
+        f"{path} has no array {quoted(name)}; it has {there or 'none'}. Run and record are not of the same run."
     )
+
+
+def _refuse_no_arrays(path: Path) -> None:
+    """A pipe or a device would keep the reader waiting for ever."""
+    if path.exists() and not path.is_file():
+        raise RecordError(
+            f"{path} is not a complete safetensors file: it is a folder, a pipe or a device; allowed is a file. Name "
+            "the file itself."
+        )
+
+
+def _widened(path: Path, name: str) -> NDArray[np.float32]:
+    """An array of bfloat16, which is the upper half of a float32, as float32."""
+    deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = safetensors.deserialize
+    found = next(stored for known, stored in deserialize(path.read_bytes()) if known == name)
+    upper = np.frombuffer(found["data"], "<u2").astype(np.uint32) << 16
+    return upper.view(np.float32).reshape(found["shape"])
 
 
 def read_kept(folder: Path, ref: ArrayRef) -> NDArray[Any]:
@@ -269,7 +306,17 @@ def read_kept(folder: Path, ref: ArrayRef) -> NDArray[Any]:
         ImageError: the picture cannot be read.
         RecordError: the array cannot be read, or is not the one that was kept.
     """
+    if not is_safe_path(ref.path):
+        raise RecordError(
+            f"{folder}: its record names {quoted(ref.path)}, which leads out of its folder; allowed are files in it. "
+            "It was not made here; run again."
+        )
     array = read_picture(folder / ref.path) if ref.name is None else read_array(folder / ref.path, ref.name)
+    if (array.dtype.name, list(array.shape)) != (ref.dtype, ref.shape):
+        raise RecordError(
+            f"{folder / ref.path} holds {array.dtype.name}{list(array.shape)}, and its record says "
+            f"{one_line(ref.dtype)}{ref.shape}. One of the two was changed after the run; run again."
+        )
     if (found := array_digest(array)) != ref.digest:
         raise RecordError(
             f"{folder / ref.path} does not hold what its record says: digest {found[:16]}…, recorded "

@@ -731,7 +731,7 @@ def _score_problems(root: Node) -> Iterator[Problem]:
 
 def _score_limit_problems(root: Node, label: str, node: Node, limit: Limit) -> Iterator[Problem]:
     """A limit on a score judges how far two arms may be apart, over all cases and seeds together."""
-    if limit.metric not in {each.value for each in _nodes(root, "scores")}:
+    if limit.metric not in [each.value for each in _nodes(root, "scores")]:
         yield Problem(
             node.place_of("metric"),
             f"{label}.metric: found the score {quoted(limit.metric)}, for which the scenario does not ask; allowed is "
@@ -833,7 +833,7 @@ def _calibration_problems(root: Node) -> Iterator[Problem]:
     calibration = root.child("calibration")
     if calibration is None:
         return
-    seeds = {node.value for node in _nodes(root, "seeds")}
+    seeds = [node.value for node in _nodes(root, "seeds")]
     for index, node in enumerate(_nodes(calibration, "seeds")):
         if node.value in seeds:
             yield Problem(

@@ -48,7 +48,10 @@ def test_every_adapter_but_the_first_has_an_example() -> None:
 
 def test_pictures(run_harness: RunHarness, write_scenario: WriteScenario, tmp_path: Path) -> None:
     (tmp_path / "pictures" / "candidate" / "circle").mkdir(parents=True)
-    write_picture(tmp_path / "pictures" / "candidate" / "circle" / "42.png", np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
+    write_picture(
+        tmp_path / "pictures" / "candidate" / "circle" / "42.png",
+        np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3),
+    )
     path = written(write_scenario, examples()["images"])
     assert run_harness("run", path).code == 0
     (tmp_path / "pictures" / "candidate" / "circle" / "42.png").unlink()

@@ -226,7 +226,7 @@ def _made_run(order: Order, teller: Teller) -> Run:
     if (order.folder / RUN_FILE).exists():
         stored = store.load(Run, order.folder / RUN_FILE)
         if stored.state == "finished":
-            return stored
+            return store.load_run(order.folder)  # which holds it against the samples beside it
     teller.planned(order.plan, order.device)
     made = make_run(order, teller.heard)
     teller.ran(made)

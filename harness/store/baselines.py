@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 from harness.errors import BaselineDamaged, BaselineMissing, RecordError, UsageError
 from harness.files import is_safe_path, write_atomically, write_text
 from harness.progress import counted
-from harness.records import MANIFEST_FILE, RUN_FILE, Manifest, Repeats, Run, Sample
+from harness.records import MANIFEST_FILE, RUN_FILE, Manifest, Repeats, Run, from_json
 from harness.store import replacing
-from harness.store.folders import load, save
+from harness.store.folders import contradictions, load, paths_of, save
 from harness.store.replacing import leftovers, owner
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from harness.records import CaseKey
+    from harness.records import AnyRecord, CaseKey
 
 HASH_FILE = "manifest.sha256"
 TAKEN_FILE = "baseline.json"
@@ -90,7 +90,19 @@ def read(baselines_folder: Path, name: str) -> Baseline:
             f"the baseline {name} in {folder} is not what was accepted: {'; '.join(found[:_SHOWN])}{more}. "
             "Restore the folder from where it came, or accept a run again."
         )
-    return Baseline(folder=folder, manifest=load(Manifest, folder / MANIFEST_FILE), run=load(Run, folder / RUN_FILE))
+    manifest = _as_hashed(Manifest, folder / MANIFEST_FILE, (folder / HASH_FILE).read_text(encoding="utf-8")[:64])
+    stated = next(each.sha256 for each in manifest.files if each.path == RUN_FILE)
+    return Baseline(folder=folder, manifest=manifest, run=_as_hashed(Run, folder / RUN_FILE, stated))
+
+
+def _as_hashed(kind: type[AnyRecord], path: Path, sha256: str) -> AnyRecord:
+    """A record from the very bytes whose hash is known: the file may have been changed since it was hashed."""
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise BaselineDamaged(
+            f"{path} was changed while it was read. Give the command again when nothing writes there."
+        )
+    return from_json(kind, data.decode(), place=path)
 
 
 def problems(folder: Path, name: str) -> list[str]:
@@ -141,14 +153,17 @@ def _run_problems(folder: Path, manifest: Manifest, listed: Collection[str]) -> 
     """Whether the run is the manifest's and names no file outside; its bytes are known to be as accepted."""
     try:
         run = load(Run, folder / RUN_FILE)
+        contradicted = [f"{RUN_FILE} is damaged: {each}" for each in contradictions(run, folder)]
     except RecordError as error:
         yield str(error)
         return
     stated = (manifest.scenario, manifest.arm, manifest.model_digest, manifest.scenario_digest)
     if stated != (run.plan.scenario, run.plan.arm.name, run.model.digest, run.plan.scenario_digest):
         yield f"{RUN_FILE} is not the run that {MANIFEST_FILE} speaks of"
-    unlisted = sorted({path for sample in run.samples for path in files_of(sample)} - set(listed))
+    unlisted = sorted({path for sample in run.samples for path in paths_of(sample)} - set(listed))
     yield from (f"{RUN_FILE} names {path!r}, which the manifest does not list" for path in unlisted)
+    if not unlisted:
+        yield from contradicted
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
@@ -167,12 +182,6 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def files_of(sample: Sample) -> list[str]:
-    """Files with the arrays of a sample, relative to the run folder, each once."""
-    refs = [ref.path for ref in (sample.image, sample.float_image, sample.latents) if ref is not None]
-    return list(dict.fromkeys([*refs, *([sample.noise_path] if sample.noise_path else [])]))
-
-
 def write_run(run: Run, source: Path, folder: Path) -> None:
     """Write a run and the files of its samples, copied byte for byte from ``source``, into an existing folder.
 
@@ -181,7 +190,7 @@ def write_run(run: Run, source: Path, folder: Path) -> None:
         OSError: the folder cannot be written.
     """
     for sample in counted(run.samples, f"copying {run.id}", len(run.samples), "samples"):
-        for path in files_of(sample):
+        for path in paths_of(sample):
             _copy(source, folder, path)
         place = folder / "samples" / sample.key.case / str(sample.key.seed)
         save(sample, place / f"{sample.label}.json")

@@ -13,16 +13,28 @@ runs/<utc>_<scenario>/
 from __future__ import annotations
 
 import fcntl
+from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import NothingSelected, RecordError, RunError
-from harness.files import write_text
-from harness.records import RUN_FILE, Comparison, Record, Run, Scenario, from_json, to_json
+from harness.files import is_safe_path, write_text
+from harness.records import (
+    MANIFEST_FILE,
+    RUN_FILE,
+    Comparison,
+    Record,
+    Run,
+    Sample,
+    Scenario,
+    read_record,
+    to_json,
+)
+from harness.yaml_tree import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from harness.records import AnyRecord
@@ -105,9 +117,9 @@ def _is_unfinished(folder: Path) -> bool:
 
 def _readable_run(path: Path) -> Run | None:
     try:
-        return load(Run, path)
+        return load_any_run(path.parent)
     except RecordError:
-        return None  # an interrupted run of another version is not gone on with
+        return None  # an interrupted run of another version, or one that was tampered with, is not gone on with
 
 
 @contextmanager
@@ -149,24 +161,88 @@ def load(kind: type[AnyRecord], path: Path) -> AnyRecord:
     Raises:
         RecordError: there is no such file, or it is not such a record.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} cannot be read: {error}. Give a file that the harness wrote.") from error
-    return from_json(kind, text, place=path)
+    return read_record(kind, path)
 
 
 def load_any_run(folder: Path) -> Run:
     """The run of a run folder, finished or not.
 
     Raises:
-        RecordError: the folder holds no run.
+        RecordError: the folder holds no run, or one that contradicts itself or the samples beside it.
     """
     if not (folder / RUN_FILE).is_file():
         inside = sorted(path.parent.name for path in folder.glob(f"*/{RUN_FILE}"))
         hint = f"; it holds the arms {', '.join(inside)}: name one of them" if inside else ""
         raise RecordError(f"{folder} is not a run folder: it has no {RUN_FILE}{hint}.")
-    return load(Run, folder / RUN_FILE)
+    run = load(Run, folder / RUN_FILE)
+    if (contradiction := next(contradictions(run, folder), None)) is not None:
+        raise RecordError(
+            f"{folder / RUN_FILE} is not the record of the samples beside it: {contradiction}. It was changed after "
+            "the run, or the folder was put together from several; make the run again."
+        )
+    return run
+
+
+def contradictions(run: Run, folder: Path) -> Iterator[str]:
+    """What the record of a run says and its plan, or the record of a sample in its folder, does not.
+
+    Samples write their own records before the run's, so where there are any, the run holds what they say.
+
+    Raises:
+        RecordError: the record of a sample cannot be read.
+    """
+    planned, listed = set(run.plan.keys), {_place(sample): sample for sample in run.samples}
+    if len(listed) != len(run.samples):
+        yield "it lists a sample twice"
+    for place, sample in listed.items():
+        if sample.key not in planned:
+            yield f"it lists {place}, and its plan asks for no such case and seed"
+        yield from (
+            f"{place} names the file {quoted(path)}, which leads out of its folder"
+            for path in paths_of(sample)
+            if not is_safe_path(path)
+        )
+    records = {path.relative_to(folder).as_posix(): path for path in folder.glob("samples/*/*/p*r*.json")}
+    if records:
+        yield from (f"it lists {place}, and there is no such file" for place in sorted(set(listed) - set(records)))
+        yield from (
+            f"{place} says something else"
+            for place in records
+            if place in listed and not _agrees(listed[place], records[place])
+        )
+    if run.state == "finished":
+        yield from _lacking(run, records, folder)
+        yield from (f"it does not list {place}" for place in sorted(set(records) - set(listed)))
+
+
+def _lacking(run: Run, records: Collection[str], folder: Path) -> Iterator[str]:
+    """Samples that a run of its own would have; a baseline has one for each outcome."""
+    if run.failures or not records or (folder / MANIFEST_FILE).exists():
+        return
+    wanted, made = run.plan.repeats.in_process * run.plan.repeats.processes, Counter(each.key for each in run.samples)
+    for key in run.plan.keys:
+        if made[key] < wanted:
+            yield f"it is called finished without a failure, and has {made[key]} of {wanted} samples of {key}"
+
+
+def _place(sample: Sample) -> str:
+    """File of a sample's own record, below the run's folder."""
+    return f"samples/{sample.key.case}/{sample.key.seed}/{sample.label}.json"
+
+
+def _agrees(sample: Sample, path: Path) -> bool:
+    """Whether the own record of a sample says the same; one of the same version is so to the letter."""
+    stated = to_json(sample)
+    try:
+        return path.read_text(encoding="utf-8") == stated or to_json(load(Sample, path)) == stated
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} cannot be read: {error}. Copy the run as a whole, or make it again.") from error
+
+
+def paths_of(sample: Sample) -> list[str]:
+    """Files with the arrays of a sample, relative to the run folder, each once."""
+    refs = [ref.path for ref in (sample.image, sample.float_image, sample.latents) if ref is not None]
+    return list(dict.fromkeys([*refs, *([sample.noise_path] if sample.noise_path else [])]))
 
 
 def load_run(folder: Path) -> Run:

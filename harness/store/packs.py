@@ -8,8 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import struct
 import tempfile
+import unicodedata
 import zipfile
+import zlib
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -19,8 +22,9 @@ from harness.errors import BaselineDamaged, BaselineMissing, RecordError, RunErr
 from harness.files import is_safe_path
 from harness.progress import counted, task
 from harness.records import MANIFEST_FILE, Manifest, StoredFile, from_json
-from harness.store.baselines import Baseline, names, problems, read, write_manifest
+from harness.store.baselines import HASH_FILE, Baseline, names, problems, read, write_manifest
 from harness.store.replacing import replaced
+from harness.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +33,8 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 _MODE = stat.S_IFREG | 0o644
 _PIECE = 2**20
 _ENCRYPTED = 1
+_LONGEST_NAME, _LONGEST_PATH = 200, 1000
+"""Bytes of a name, and of a whole path below the baseline; the harness's own have about a tenth."""
 LARGEST_MANIFEST = 2**24
 """Most bytes a manifest may have; one of ten thousand pictures has about a third."""
 
@@ -59,26 +65,60 @@ def unpack(path: Path, baselines_folder: Path, *, replace: bool) -> Baseline:
         UsageError: another baseline has that name, and ``replace`` was not given.
         RecordError: the file cannot be read.
         RunError: another process is at work on the same scenario's baselines.
+        OSError: the store is read-only or full; nothing was changed.
     """
-    try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+    with _opened(path) as archive:
+        with _refused_as_damaged(path, *_DAMAGE, OSError):  # before anything is written, so that it is all the pack's
             manifest = _manifest(path, archive)
             members = _members(path, archive, manifest)
-            if not replace:
-                _refuse_other(baselines_folder, manifest)
-            with replaced(baselines_folder / manifest.name) as folder:
-                inside = archive.infolist()[1:]
-                for info in counted(inside, f"unpacking {manifest.name}", len(inside), "files"):
-                    _extract(archive, info, members[info.filename], folder / info.filename)
-                write_manifest(manifest, folder)
-                if found := problems(folder, manifest.name):
-                    raise _refusal(path, "; ".join(found))
+        if not replace:
+            _refuse_other(baselines_folder, manifest)
+        with _refused_as_damaged(path, *_DAMAGE), replaced(baselines_folder / manifest.name) as folder:
+            inside = archive.infolist()[1:]
+            for info in counted(inside, f"unpacking {manifest.name}", len(inside), "files"):
+                _extract(path, archive, info, members[info.filename], folder / info.filename)
+            write_manifest(manifest, folder)
+            if found := problems(folder, manifest.name):
+                raise _refusal(path, "; ".join(found))
+    return read(baselines_folder, manifest.name)
+
+
+_DAMAGE = (
+    *(zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError, struct.error),
+    zlib.error,
+)
+"""What zipfile raises on archives that are damaged or lie."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive of a pack.
+
+    Raises:
+        RecordError: the file cannot be read.
+        BaselineDamaged: it is no archive.
+    """
+    try:
+        stream = path.open("rb")
     except FileNotFoundError as error:
         raise RecordError(f"{path}: there is no such file; give one that harness baseline pack wrote.") from error
-    # zipfile raises all of these on damaged archives.
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError, ValueError) as error:
-        raise _refusal(path, f"it is cut off, damaged or no pack ({error})") from error
-    return read(baselines_folder, manifest.name)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} cannot be read: {error}. Give a file that harness baseline pack wrote.") from error
+    with stream:
+        with _refused_as_damaged(path, *_DAMAGE, OSError):
+            archive = zipfile.ZipFile(stream)
+        with archive:
+            yield archive
+
+
+@contextmanager
+def _refused_as_damaged(path: Path, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn what a library raises on a damaged pack into a refusal."""
+    try:
+        yield
+    except kinds as error:
+        why = one_line(str(error)) or type(error).__name__
+        raise _refusal(path, f"it is cut off, damaged or no pack ({why})") from error
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
@@ -91,7 +131,7 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
     try:
         return from_json(Manifest, archive.read(first).decode(), place=f"{path}: {MANIFEST_FILE}")
     except RecordError as error:
-        raise _refusal(path, str(error)) from error
+        raise _refusal(path, str(error).removesuffix(".")) from error
 
 
 def _members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> dict[str, StoredFile]:
@@ -101,8 +141,13 @@ def _members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> dict[s
     if sorted(inside) != sorted(stated):
         lacking, surplus = sorted(set(stated) - set(inside)), sorted(set(inside) - set(stated))
         raise _refusal(path, f"its files are not those of its manifest: missing {lacking}, surplus {surplus}")
+    _refuse_clashes(path, [MANIFEST_FILE, HASH_FILE, *inside])
     for info in archive.infolist()[1:]:
         _refuse_member(path, info)
+        if info.compress_size != info.file_size:
+            raise _refusal(path, f"{info.filename} has {info.file_size} bytes and is stored in {info.compress_size}")
+        with archive.open(info):  # which reads the member's own header: the directory may lie about its place
+            pass
         if info.file_size != stated[info.filename].bytes:
             size = stated[info.filename].bytes
             raise _refusal(path, f"{info.filename} has {info.file_size} bytes, its manifest says {size}")
@@ -111,9 +156,30 @@ def _members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> dict[s
     return stated
 
 
+def _refuse_clashes(path: Path, names: Sequence[str]) -> None:
+    """Names that are one and the same, or a file and a folder at once, on this system or on another."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (first := seen.get(_folded(name))) is not None:
+            raise _refusal(path, f"{name!r} and {first!r} are one name where case or accents do not count")
+        seen[_folded(name)] = name
+    for name in names:
+        words = _folded(name).split("/")
+        for end in range(1, len(words)):
+            if (above := seen.get("/".join(words[:end]))) is not None:
+                raise _refusal(path, f"{above!r} is a file, and {name!r} needs a folder of that name")
+        if any(len(word.encode()) > _LONGEST_NAME for word in name.split("/")) or len(name.encode()) > _LONGEST_PATH:
+            raise _refusal(path, f"{one_line(name)!r} is longer than a file's name may be")
+
+
+def _folded(name: str) -> str:
+    """A name as file systems see it that tell neither capitals nor ways of writing accents apart."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def _refuse_member(path: Path, info: zipfile.ZipInfo) -> None:
     kind = stat.S_IFMT(info.external_attr >> 16)
-    if not is_safe_path(info.filename) or not is_safe_path(info.orig_filename):
+    if not is_safe_path(info.filename) or not is_safe_path(info.orig_filename) or not info.filename.isprintable():
         raise _refusal(path, f"{info.orig_filename!r} leads out of the folder")
     if kind not in {0, stat.S_IFREG}:
         raise _refusal(path, f"{info.filename} is a link, a device or a folder")
@@ -133,7 +199,7 @@ def _refuse_other(baselines_folder: Path, manifest: Manifest) -> None:
         )
 
 
-def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, stated: StoredFile, target: Path) -> None:
+def _extract(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, stated: StoredFile, target: Path) -> None:
     """Write one member in pieces and hold it against its hash."""
     target.parent.mkdir(parents=True, exist_ok=True)
     state = hashlib.sha256()
@@ -144,7 +210,7 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, stated: StoredFile
         sink.flush()
         os.fsync(sink.fileno())
     if state.hexdigest() != stated.sha256:
-        raise BaselineDamaged(f"{info.filename} of the pack does not hold what its manifest says; copy the pack again.")
+        raise _refusal(path, f"{info.filename} of the pack does not hold what its manifest says")
 
 
 def _refusal(path: Path, observed: str) -> BaselineDamaged:
