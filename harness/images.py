@@ -60,6 +60,7 @@ _END = {"GIF": b";", "JPEG2000": b"\xff\xd9", "QOI": bytes(7) + b"\1"}
 """Last bytes of a whole file, for formats whose decoders do not miss them."""
 _PNG_DEPTH_OFFSET = 24
 _TIFF_BITS_PER_SAMPLE = 258
+_TIFF_COLOUR_MAP = 320
 _TIFF_SAMPLE_FORMAT = 339
 _TIFF_FLOAT = 3
 _JPEG_2000_SIZE = b"\xff\x4f\xff\x51"
@@ -354,8 +355,16 @@ def _bits(stream: IO[bytes], image: Image.Image) -> int:
     finally:
         stream.seek(position)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return max(map(int, image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))))
+        return _tiff_bits(image)
     return {"F": 32, "I": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 8)
+
+
+def _tiff_bits(image: TiffImagePlugin.TiffImageFile) -> int:
+    # A palette has 16 bits; those of 8 were shifted or doubled, and Pillow takes the upper half.
+    colours = image.tag_v2.get(_TIFF_COLOUR_MAP, ()) if image.mode == "P" else ()
+    if any(colour & 0xFF and colour % 0x101 for colour in colours):
+        return 16
+    return max(map(int, image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))))
 
 
 def _avif_bits(content: bytes) -> int:

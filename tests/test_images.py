@@ -458,9 +458,28 @@ def test_sixteen_bits_are_refused(tmp_path: Path, reader: Callable[[Path], objec
     assert "16 bits per channel" in _message(reader, path)
 
 
-@pytest.mark.parametrize(("flags", "bits"), [(0x0C, 8), (0x4C, 10), (0x6C, 12)])
-def test_the_depth_of_avif_is_found(flags: int, bits: int) -> None:
-    assert images._avif_bits(b"....av1C\x81\0\x0c\0....av1C\x81\0" + bytes([flags, 0])) == bits
+@pytest.mark.parametrize("colour", [0x1200, 0x1212, 0x1234])
+def test_a_palette_of_sixteen_bits_is_refused(tmp_path: Path, colour: int) -> None:
+    image = Image.fromarray(np.zeros((4, 4), np.uint8), "P")
+    image.putpalette([0x12] * 768)
+    image.save(tmp_path / "a.tif")
+    stored = b"\0\x12" * 768
+    content = (tmp_path / "a.tif").read_bytes()
+    assert stored in content
+    (tmp_path / "a.tif").write_bytes(content.replace(stored, colour.to_bytes(2, "little") * 768))
+    if colour == 0x1234:
+        assert "16 bits per channel" in _message(read_picture, tmp_path / "a.tif")
+    else:
+        assert (read_picture(tmp_path / "a.tif") == 0x12).all()
+
+
+@pytest.mark.parametrize("depth", [10, 12])
+def test_a_deep_avif_is_refused_although_pillow_gives_eight_bits(tmp_path: Path, depth: int) -> None:
+    deep = np.random.default_rng(0).integers(0, 2**depth, (64, 48, 3), dtype=np.uint16)
+    assert cv2.imwrite(str(tmp_path / "deep.avif"), deep, [cv2.IMWRITE_AVIF_DEPTH, depth])
+    with Image.open(tmp_path / "deep.avif") as image:
+        assert image.mode == "RGB"
+    assert f"it has {depth} bits per channel" in _message(read_picture, tmp_path / "deep.avif")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
