@@ -207,6 +207,22 @@ def diff(
         list[str] | None,
         typer.Option("--at-most", metavar="METRIC=NUMBER", help="Largest value allowed; may be given again."),
     ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="PATTERN", help="Leave out names such as '*.gif'; may be given again."),
+    ] = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pair",
+            metavar="exact|stem|casefold",
+            help="Pair names by the path alone, or also without regard to ending or case; may be given again.",
+        ),
+    ] = None,
+    alpha: Annotated[
+        str | None,
+        typer.Option(metavar="drop|white|black", help="Leave out transparency, or put it onto a colour."),
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes for folders; by default one a core.")] = None,
     out: Annotated[Path | None, typer.Option(help="File for a JSON line for each pair.")] = None,
     as_json: AsJson = False,
@@ -217,7 +233,8 @@ def diff(
     from harness.terminal import say_json, table_of_folders, table_of_pictures
 
     bounds = pictures.Bounds(at_least=at_least or [], at_most=at_most or [])
-    found = pictures.diff(actual, expected, bounds=bounds, jobs=jobs, out=out)
+    reading = pictures.Reading(ignore=ignore or [], pair=pair or [], alpha=alpha, jobs=jobs)
+    found = pictures.diff(actual, expected, bounds=bounds, reading=reading, out=out)
     if as_json:
         say_json(found.model_dump(mode="json"))
     elif isinstance(found, FolderDiff):

@@ -1,38 +1,46 @@
 """Pictures and arrays on disk: read with suspicion, written whole, named by what they hold.
 
-A picture is compared by its own numbers, so nothing is converted on the way: what is not 8-bit RGB is refused, and an
-embedded colour profile is not applied.
+A picture is compared by its own numbers, so nothing is converted on the way: what is not 8-bit RGB, or becomes it
+without loss, is refused, and an embedded colour profile is not applied.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import safetensors
 import safetensors.numpy
-from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError, features
+from PIL import __version__ as pillow_version
 from safetensors import SafetensorError, safe_open
 
 from harness.errors import ImageError, RecordError
+from harness.file_kinds import AVIF, TIFF, kind_of, start_of
 from harness.files import is_safe_path, write_atomically
+from harness.records import ReadAs
 from harness.text import one_line
 from harness.yaml_tree import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from harness.records import ArrayRef
 
-FORMATS = ("PNG", "WEBP", "JPEG", "BMP", "TIFF")
-"""Picture formats that are read."""
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000", "QOI")
+"""Picture formats that are read, by Pillow's names; TGA as well where the ending says so, for its bytes do not."""
+
+Alpha = Literal["drop", "white", "black"]
+ALPHA: tuple[Alpha, ...] = get_args(Alpha)
+"""What can be done with real transparency: leave it out, or put the picture onto white or black."""
 
 LARGEST_PICTURE = 2**26
 """Most pixels a picture may have, 8192 by 8192; a header that promises more is refused before decoding."""
@@ -44,11 +52,33 @@ _READ = frozenset({"BOOL", "U8", "U16", "U32", "U64", "I8", "I16", "I32", "I64",
 """The same in the words of safetensors."""
 _BFLOAT16 = "BF16"
 _SHOWN = 10
-_GREYSCALE_OR_PALETTE = {"L": "greyscale", "1": "black and white", "P": "a palette picture"}
+_KNOWN = "PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF, JPEG 2000, PPM, QOI or TGA"
+_READ_AS = {
+    "RGB": ReadAs.RGB,
+    "L": ReadAs.GREY,
+    "1": ReadAs.BILEVEL,
+    "P": ReadAs.PALETTE,
+    **dict.fromkeys(["RGBA", "LA", "PA"], ReadAs.OPAQUE),
+}
+"""How the pixels of a mode of Pillow become RGB, where nothing is transparent."""
+_WITH_ALPHA = {"drop": ReadAs.DROPPED, "white": ReadAs.ON_WHITE, "black": ReadAs.ON_BLACK}
+_OPAQUE = 255
+_END = {"GIF": b";", "JPEG2000": b"\xff\xd9", "QOI": bytes(7) + b"\1"}
+"""Last bytes of a whole file, for formats whose decoders do not miss them."""
 _PNG_DEPTH_OFFSET = 24
 _TIFF_BITS_PER_SAMPLE = 258
+_TIFF_COLOUR_MAP = 320
+_TIFF_SAMPLE_FORMAT = 339
+_TIFF_FLOAT = 3
+_JPEG_2000_SIZE = b"\xff\x4f\xff\x51"
+_JPEG_2000_CHANNELS_OFFSET = 40
 _ORIENTATION = 0x0112
 _TURNED = range(2, 9)
+_ALLOWED = "8-bit RGB, or greyscale, a palette or opaque alpha that become it without loss"
+_TO_8_BITS = "Convert it to 8 bits first; how it is rounded is your choice"
+_TRANSPARENT = (
+    "Save it without transparency, or let `harness diff` take it by --alpha white or black (put onto that) or drop"
+)
 
 
 # --- digests ---------------------------------------------------------------------------------------------------------
@@ -82,31 +112,41 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Decode a PNG, WebP, JPEG, BMP or TIFF file as ``uint8[H, W, 3]``, RGB, without converting anything.
+def read_picture(path: Path, alpha: Alpha | None = None) -> NDArray[np.uint8]:
+    """Decode a picture file as ``uint8[H, W, 3]``, RGB, where that loses nothing.
 
-    The array cannot be written to.
+    8-bit RGB is taken as it is; alpha that is 255 everywhere is left out; palettes and greyscale become the colours
+    that they stand for. Real transparency is taken only where ``alpha``, says how. The array cannot
+    be written to.
 
     Raises:
         ImageError: there is no such file, it is no picture, damaged, larger than ``LARGEST_PICTURE``, animated, turned
-            by EXIF, or not 8-bit RGB without alpha.
+            by EXIF, or its pixels do not become 8-bit RGB without loss.
     """
-    image = _decode(path, modes={"RGB"}, allowed="8-bit RGB without alpha", turn=False)
-    return np.ndarray((image.height, image.width, 3), np.uint8, image.tobytes())
+    return read_picture_as(path, alpha)[0]
+
+
+def read_picture_as(path: Path, alpha: Alpha | None = None) -> tuple[NDArray[np.uint8], ReadAs]:
+    """The same, and how its pixels became 8-bit RGB.
+
+    Put onto a background, a value is ``value * a + background * (255 - a)``, divided by 255 and rounded to nearest.
+
+    Raises:
+        ImageError: as for ``read_picture``.
+    """
+    return _as_rgb(path, _decode(path, turn=False), alpha, _TRANSPARENT)
 
 
 def read_input_picture(path: Path) -> Image.Image:
     """Decode a picture that is to be edited as an upright RGB picture without metadata.
 
-    Greyscale and palette pictures become RGB and EXIF rotation is applied. Transparency is refused, because what would
+    EXIF rotation is applied; all else is as for ``read_picture``. Real transparency is refused, because what would
     show through it is not known.
 
     Raises:
-        ImageError: as for ``read_picture``, except for what is converted.
+        ImageError: as for ``read_picture``, except for what is turned.
     """
-    modes = {"RGB", *_GREYSCALE_OR_PALETTE}
-    image = _decode(path, modes=modes, allowed="8-bit RGB, greyscale or palette without alpha", turn=True)
-    return Image.fromarray(np.array(image.convert("RGB")))
+    return Image.fromarray(_as_rgb(path, _decode(path, turn=True), None, "Save it without transparency")[0])
 
 
 def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -125,35 +165,125 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     write_atomically(path, encoded.getvalue())
 
 
-def _decode(path: Path, *, modes: Collection[str], allowed: str, turn: bool) -> Image.Image:
-    """Decode one opaque 8-bit picture of one of these modes; whatever a decoder raises becomes an ``ImageError``."""
+def _as_rgb(path: Path, image: Image.Image, alpha: Alpha | None, next_step: str) -> tuple[NDArray[np.uint8], ReadAs]:
+    """The pixels of a decoded picture as RGB, and how that came about; ``next_step`` where transparency is refused."""
+    read_as = _READ_AS[image.mode]
+    if not image.has_transparency_data:
+        return _values(image.convert("RGB")), read_as
+    values = _values(image.convert("RGBA"))
+    colours, opacity = values[..., :3], values[..., 3:]
+    if int(opacity.min()) < _OPAQUE:
+        if alpha is None:
+            share = np.count_nonzero(opacity < _OPAQUE) / opacity.size
+            observed = f"it is transparent in {share * 100:.3g} % of its pixels (mode {image.mode})"
+            raise _refusal(path, observed, _ALLOWED, next_step)
+        read_as = _WITH_ALPHA[alpha]
+        if alpha != "drop":
+            weight = opacity.astype(np.uint32)
+            background = _OPAQUE if alpha == "white" else 0
+            colours = (colours * weight + background * (_OPAQUE - weight) + _OPAQUE // 2) // _OPAQUE
+    elif image.mode == "RGB":
+        read_as = ReadAs.OPAQUE  # a colour was named as transparent, and no pixel has it
+    plain = np.ascontiguousarray(colours, dtype=np.uint8)
+    plain.flags.writeable = False
+    return plain, read_as
+
+
+def _values(image: Image.Image) -> NDArray[np.uint8]:
+    return np.ndarray((image.height, image.width, len(image.getbands())), np.uint8, image.tobytes())
+
+
+def _decode(path: Path, *, turn: bool) -> Image.Image:
+    """Decode one picture of 8 bits per channel; whatever a decoder raises becomes an ``ImageError``."""
     try:
         _refuse_no_file(path)
         with path.open("rb") as stream, _strict_decoder():
-            with Image.open(stream, formats=FORMATS) as header:
+            formats = _formats(path)
+            _refuse_avif(path)
+            with Image.open(stream, formats=formats) as header:
                 _refuse_size(path, header.size)
                 _refuse_frames(path, header)
-                _refuse_pixels(path, header, bits=_bits(stream, header), modes=modes, allowed=allowed)
+                _refuse_pixels(path, header, bits=_bits(stream, header))
                 # Decoding a PNG stops at its last pixel; verify reads all checksums, and it uses the open picture up.
                 header.verify()
             stream.seek(0)
-            with Image.open(stream, formats=FORMATS) as image:
+            with Image.open(stream, formats=formats) as image:
                 if not turn:
                     _refuse_turned(path, image)
-                return ImageOps.exif_transpose(image)
+                decoded = ImageOps.exif_transpose(image)
+                _refuse_no_end(path, image.format)
+                return decoded
     except ImageError:
         raise
     except PermissionError as error:
         raise _refusal(path, "it may not be read", "a readable file", "Check its permissions") from error
     except UnidentifiedImageError as error:
-        observed = "it is not a picture of a known format"
-        raise _refusal(path, observed, "PNG, WebP, JPEG, BMP or TIFF", "Save it in one of these formats") from error
+        raise _unidentified(path) from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_large(path, str(error).rstrip(".")) from error
     # On a damaged file decoders raise nearly anything: SyntaxError, struct.error, KeyError, a warning.
     except Exception as error:
         observed = f"it cannot be decoded ({type(error).__name__}: {error}) and is probably damaged or cut off"
         raise _refusal(path, observed, "a complete picture", "Copy or make it again") from error
+
+
+def _formats(path: Path) -> list[str]:
+    """What Pillow may try; an older one, or one built without it, does not know every format."""
+    Image.init()
+    by_ending = ["TGA"] if path.suffix.lower() == ".tga" else []
+    return [name for name in (*FORMATS, *by_ending) if name in Image.OPEN]
+
+
+def _unidentified(path: Path) -> ImageError:
+    """What a file is that Pillow does not take for a picture."""
+    start = start_of(path)
+    kind = kind_of(start)
+    if kind == TIFF:
+        return _unknown_tiff(path)
+    if kind is not None and (kind.next_step or not kind.is_picture):
+        return _refusal(path, f"it is {kind.name}", _KNOWN, kind.next_step or "Name the picture itself")
+    if kind is None and any(start):
+        observed = "it is not a picture of a known format"
+        return _refusal(path, observed, _KNOWN, "Save it in one of these formats, PNG at best")
+    if kind is not None:
+        observed = f"it begins like {kind.name} and cannot be decoded; it is probably damaged or cut off"
+    elif start:
+        observed = f"its first {len(start)} bytes are zero, so it was never written whole"
+    else:
+        observed = "it is an empty file"
+    return _refusal(path, observed, "a complete picture", "Copy or make it again")
+
+
+def _unknown_tiff(path: Path) -> ImageError:
+    """What is known of a TIFF whose kind of pixels Pillow does not know."""
+    try:
+        with path.open("rb") as stream, _strict_decoder():
+            tags = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
+            stream.seek(tags.next)
+            tags.load(stream)
+            bits = max(map(int, tags.get(_TIFF_BITS_PER_SAMPLE, (1,))))
+            floats = _TIFF_FLOAT in tags.get(_TIFF_SAMPLE_FORMAT, ())
+    except Exception:  # noqa: BLE001 - on a damaged file the parser raises nearly anything
+        observed = "it begins like a TIFF file and cannot be decoded; it is probably damaged or cut off"
+        return _refusal(path, observed, "a complete picture", "Copy or make it again")
+    if floats:
+        observed = f"it is a TIFF file of floating-point values ({bits} bits per channel)"
+    else:
+        observed = f"it is a TIFF file of a kind that is not read ({bits} bits per channel)"
+    return _refusal(path, observed, _ALLOWED, _TO_8_BITS)
+
+
+def _refuse_avif(path: Path) -> None:
+    """Refuse an AVIF file where Pillow cannot read it; what Pillow says of it then differs by version."""
+    if not ("AVIF" in Image.OPEN and features.check_module("avif")) and kind_of(start_of(path)) == AVIF:
+        observed = f"it is an AVIF file, and Pillow {pillow_version} on this machine was built without AVIF"
+        raise _refusal(path, observed, "what Pillow reads", "Update Pillow to 11.3 or newer, or save it as PNG")
+
+
+def _refuse_no_end(path: Path, kind: str | None) -> None:
+    if kind in _END and not path.read_bytes().endswith(_END[kind]):
+        observed = "its end is missing: it is damaged or cut off"
+        raise _refusal(path, observed, "a complete picture", "Copy or make it again")
 
 
 @contextmanager
@@ -190,15 +320,17 @@ def _refuse_frames(path: Path, image: Image.Image) -> None:
         raise _refusal(path, observed, "a single picture", "Save the one that is meant")
 
 
-def _refuse_pixels(path: Path, image: Image.Image, *, bits: int, modes: Collection[str], allowed: str) -> None:
+def _refuse_pixels(path: Path, image: Image.Image, *, bits: int) -> None:
+    if image.mode == "F":
+        observed = f"its values are floating-point numbers ({bits} bits per channel)"
+        raise _refusal(path, observed, _ALLOWED, _TO_8_BITS)
     if bits > np.iinfo(np.uint8).bits:
-        observed = f"it has {bits} bits per channel (mode {image.mode})"
-        raise _refusal(path, observed, allowed, "Convert it to 8 bits first; how it is rounded is your choice")
-    if image.has_transparency_data:
-        raise _refusal(path, f"it has an alpha channel (mode {image.mode})", allowed, "Save it without transparency")
-    if image.mode not in modes:
-        observed = f"it is {_GREYSCALE_OR_PALETTE.get(image.mode, 'of another kind')} (mode {image.mode})"
-        raise _refusal(path, observed, allowed, "Convert it to RGB first")
+        raise _refusal(path, f"it has {bits} bits per channel (mode {image.mode})", _ALLOWED, _TO_8_BITS)
+    if image.mode == "CMYK":
+        observed = "its colours are for printing (mode CMYK)"
+        raise _refusal(path, observed, _ALLOWED, "Convert it to RGB by the colour profile that it was made for")
+    if image.mode not in _READ_AS:
+        raise _refusal(path, f"its pixels are of another kind (mode {image.mode})", _ALLOWED, "Convert it to RGB first")
 
 
 def _refuse_turned(path: Path, image: Image.Image) -> None:
@@ -210,16 +342,51 @@ def _refuse_turned(path: Path, image: Image.Image) -> None:
 
 
 def _bits(stream: IO[bytes], image: Image.Image) -> int:
-    """Bits per channel as the file stores them; Pillow gives 16-bit RGB as mode RGB and drops the lower half."""
-    if image.format == "PNG":
-        position = stream.tell()
-        stream.seek(_PNG_DEPTH_OFFSET)
-        depth = stream.read(1)[0]
+    """Bits per channel as the file stores them; Pillow gives more than 8 as mode RGB and drops the rest."""
+    position = stream.tell()
+    try:
+        match image.format:
+            case "PNG":
+                stream.seek(_PNG_DEPTH_OFFSET)
+                return stream.read(1)[0]
+            case "AVIF":
+                stream.seek(0)
+                return _avif_bits(stream.read())
+            case "JPEG2000":
+                stream.seek(0)
+                return _jpeg_2000_bits(stream.read())
+            case "PPM" if isinstance(image, ImageFile.ImageFile):
+                args = image.tile[0].args
+                largest = args[1] if isinstance(args, tuple) and image.mode != "F" else 0
+                return 16 if args == "I;16B" else max(int(largest).bit_length(), 32 if image.mode == "F" else 1)
+    finally:
         stream.seek(position)
-        return depth
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return max(map(int, image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))))
+        return _tiff_bits(image)
     return {"F": 32, "I": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 8)
+
+
+def _tiff_bits(image: TiffImagePlugin.TiffImageFile) -> int:
+    # A palette has 16 bits; those of 8 were shifted or doubled, and Pillow takes the upper half.
+    colours = image.tag_v2.get(_TIFF_COLOUR_MAP, ()) if image.mode == "P" else ()
+    if any(colour & 0xFF and colour % 0x101 for colour in colours):
+        return 16
+    return max(map(int, image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))))
+
+
+def _avif_bits(content: bytes) -> int:
+    """8, 10 or 12, by the AV1 configuration boxes of ISO/IEC 23000-22; the most where there are several."""
+    # Version 1 with the marker bit set, profile and level, then the bits tier, high_bitdepth and twelve_bit.
+    flags = [match[1][0] for match in re.finditer(rb"av1C\x81.(.)", content, re.DOTALL)]
+    return max((12 if flag & 0x20 else 10 if flag & 0x40 else 8 for flag in flags), default=8)
+
+
+def _jpeg_2000_bits(content: bytes) -> int:
+    """The most bits of a component, by the SIZ segment of ISO/IEC 15444-1."""
+    start = content.index(_JPEG_2000_SIZE) + _JPEG_2000_CHANNELS_OFFSET
+    channels = int.from_bytes(content[start : start + 2], "big")
+    depths = content[start + 2 : start + 2 + 3 * channels : 3]
+    return max((depth & 0x7F) + 1 for depth in depths)
 
 
 def _too_large(path: Path, observed: str) -> ImageError:

@@ -1732,6 +1732,38 @@ class Diagnosis(Record):
 # --- what diff says --------------------------------------------------------------------------------------------------
 
 
+class ReadAs(StrEnum):
+    """How the pixels of a picture file became 8-bit RGB."""
+
+    RGB = "RGB"
+    """They are 8-bit RGB."""
+    OPAQUE = "alpha that is opaque everywhere"
+    """The alpha channel is 255 everywhere and was left out."""
+    PALETTE = "palette"
+    """Each entry was replaced by its colour."""
+    GREY = "greyscale"
+    """Each value stands for all three channels."""
+    BILEVEL = "black and white"
+    """0 and 255 stand for the two."""
+    DROPPED = "transparency dropped"
+    """Real transparency: the colours as they are stored, whatever they were to show."""
+    ON_WHITE = "transparency on white"
+    """Real transparency, put onto white."""
+    ON_BLACK = "transparency on black"
+    """Real transparency, put onto black."""
+
+
+class NameMatch(Record):
+    """A name of the actual folder and one of the expected folder that are nearly the same."""
+
+    actual: str
+    """Path below the actual folder, with ``/``."""
+    expected: str
+    """Path below the expected folder, with ``/``."""
+    differs: list[Literal["ending", "case", "Unicode form"]]
+    """In what they differ."""
+
+
 class PicturePair(Record):
     """Two picture files held against each other; nobody recorded how they were made."""
 
@@ -1739,12 +1771,18 @@ class PicturePair(Record):
     """Version of this format."""
     name: str
     """Path below both folders, with ``/``; for two files the name of the actual one."""
+    expected_name: str = ""
+    """Path below the expected folder where it is another than ``name``; else empty."""
     noise: Literal["unverified"] = "unverified"
     """Whether both sides began with the same noise: nothing about a picture file tells."""
     width: int | None = None
     """Width in pixels; None where nothing was measured."""
     height: int | None = None
     """Height in pixels; None where nothing was measured."""
+    actual_read_as: ReadAs = ReadAs.RGB
+    """How the pixels of the actual file became 8-bit RGB."""
+    expected_read_as: ReadAs = ReadAs.RGB
+    """How the pixels of the expected file became 8-bit RGB."""
     measurements: list[Measurement] = Field(default_factory=list)
     """All metrics of the pair; empty where nothing was measured."""
     hints: list[Hint] = Field(default_factory=list)
@@ -1801,6 +1839,22 @@ class FolderDiff(Record):
     """Expected names that the actual folder does not hold."""
     unexpected: list[str]
     """Actual names that the expected folder does not hold."""
+    paired: list[NameMatch] = Field(default_factory=list)
+    """Pairs whose names are not the same, and in what they differ."""
+    pair: list[str] = Field(default_factory=list)
+    """Rules for pairs that were asked for: ``exact``, ``stem``, ``casefold``."""
+    nearly: list[NameMatch] = Field(default_factory=list)
+    """Names without a counterpart that nearly match one on the other side; each of the two is missing or unexpected."""
+    ignored: list[str] = Field(default_factory=list)
+    """Names of both folders that were left out by name."""
+    ignore: list[str] = Field(default_factory=list)
+    """Patterns by which they were left out."""
+    not_images: list[str] = Field(default_factory=list)
+    """Names of both folders that are no pictures: texts, data, hidden files and folders (with ``/`` at the end)."""
+    read_as: dict[ReadAs, int] = Field(default_factory=dict)
+    """Number of picture files, of both sides, whose pixels were not stored as 8-bit RGB, by how they were read."""
+    alpha: Literal["drop", "white", "black"] | None = None
+    """What was to be done with real transparency; None where it is refused."""
     outcome: Status
     """The word for the whole: a missing, unexpected or unmeasured picture is an error."""
     message: str

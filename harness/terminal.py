@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.compare.pictures import are_identical
 from harness.jobs.concluding import conclusion, worst_pair
-from harness.records import EXIT_CODES, Appearance, Scope, Severity, Status, unused_waivers
+from harness.records import EXIT_CODES, Appearance, ReadAs, Scope, Severity, Status, unused_waivers
 from harness.text import ascii_only, one_line, printable
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Diagnosis,
         FolderDiff,
         Measurement,
+        NameMatch,
         PicturePair,
     )
 
@@ -245,6 +246,9 @@ def table_of_pictures(pair: PicturePair) -> None:
     for verdict in pair.verdicts:
         say(f"{verdict.status}: {verdict.limit.metric}: {one_line(verdict.message, 400)}")
     words = "are equal byte for byte" if are_identical(pair.measurements) else "differ"
+    for side, read_as in (("actual", pair.actual_read_as), ("expected", pair.expected_read_as)):
+        if read_as is not ReadAs.RGB:
+            say(f"{side} picture read as RGB: {read_as}")
     say(f"The pictures {words}.{_UNJUDGED * (pair.outcome is Status.SKIPPED)}")
     if pair.appearance and pair.appearance is not Appearance.IDENTICAL:
         say(f"to the eye: {pair.appearance.words}; a band for reading, which judges nothing")
@@ -264,13 +268,40 @@ def table_of_folders(found: FolderDiff) -> None:
         ("not measured", problems),
         ("missing", found.missing),
         ("unexpected", found.unexpected),
+        ("nearly matches", [_match(near) for near in found.nearly]),
+        ("paired", [_match(near) for near in found.paired]),
+        ("ignored", found.ignored),
+        ("not an image", found.not_images),
     ):
         for line in lines[:_SHOWN]:
             say(f"{what}: {one_line(line, 400)}")
         if len(lines) > _SHOWN:
             say(f"{what}: {len(lines) - _SHOWN} more; --json names all")
+    if found.nearly:
+        say(_next_rule(found))
+    for read_as, count in found.read_as.items():
+        say(f"read as RGB: {read_as}: {count} pictures")
+    if found.alpha and not found.read_as.keys() & {ReadAs.DROPPED, ReadAs.ON_WHITE, ReadAs.ON_BLACK}:
+        say(f"--alpha {found.alpha} had no effect: no picture is transparent")
     say(f"{found.outcome}: {found.message}.{_UNJUDGED * (found.outcome is Status.SKIPPED)}")
     say(_UNVERIFIED)
+
+
+def _next_rule(found: FolderDiff) -> str:
+    """What pairs the names that nearly match."""
+    differs = {what for near in found.nearly for what in near.differs}
+    rules = [
+        f"--pair {rule}"
+        for what, rule in (("ending", "stem"), ("case", "casefold"))
+        if what in differs and rule not in found.pair
+    ]
+    if rules:
+        return f"With {' '.join(rules)} names that nearly match are pairs, where each matches one other alone."
+    return "Names that nearly match are no pairs where one could belong to several; rename them."
+
+
+def _match(near: NameMatch) -> str:
+    return f"{near.actual} and {near.expected} ({', '.join(near.differs)})"
 
 
 def _table_of_measurements(rows: Sequence[tuple[Measurement, str]], place: str) -> None:

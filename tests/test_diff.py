@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -133,6 +134,10 @@ def test_json_of_two_files_is_strict(tmp_path: Path, run_harness: RunHarness) ->
         (["a.png", "a.png", "--at-least", "psnr=3"], ["Did you mean 'psnr_db'"]),
         (["a.png", "a.png", "--at-least", "psnr_db"], ["--at-least psnr_db=30"]),
         ([".", ".", "--jobs", "0"], ["--jobs"]),
+        ([".", ".", "--pair", "casfold"], ["Did you mean 'casefold'"]),
+        ([".", ".", "--alpha", "wite"], ["Did you mean 'white'"]),
+        (["a.png", "a.png", "--ignore", "*.gif"], ["--ignore and --pair are for two folders"]),
+        (["a.png", "a.png", "--pair", "stem"], ["--ignore and --pair are for two folders"]),
     ],
 )
 def test_wrong_use_is_told(words: list[str], says: list[str], tmp_path: Path, run_harness: RunHarness) -> None:
@@ -280,6 +285,143 @@ def test_what_a_library_prints_does_not_get_among_the_results(tmp_path: Path, ru
     assert ended.code == 1, ended.err
     assert "a library says something" in ended.err
     assert "a library" not in ended.out
+
+
+# --- what is compared, and how it is read ----------------------------------------------------------------------------
+
+
+def test_nothing_is_left_out_without_a_word(tmp_path: Path, run_harness: RunHarness) -> None:
+    actual, expected = folders(tmp_path, ["3.png"])
+    moving = [Image.fromarray(noise(seed)) for seed in (1, 2, 3)]
+    for side, frames in ((actual, moving[:2]), (expected, moving)):
+        frames[0].save(side / "1.gif", save_all=True, append_images=frames[1:])
+    moving[0].save(expected / "2.avif")
+    (actual / "settings.json").write_text("{}", encoding="utf-8")
+    (actual / ".DS_Store").touch()
+    for limits in ([], ["--at-least", "psnr_db=20"]):
+        ended = run_harness("diff", "actual", "expected", *limits)
+        assert ended.code == 3, ended.out
+        assert "not measured: 1.gif: picture actual/1.gif: it is animated" in ended.out
+        assert "missing: 2.avif" in ended.out
+        assert "not an image: .DS_Store\nnot an image: settings.json" in ended.out
+        assert "1 of 2 pairs are equal byte for byte; 1 not measured; 1 missing; 2 not images" in ended.out
+    ended = run_harness("diff", "actual", "expected", "--ignore", "*.gif", "--ignore", "2.*")
+    assert ended.code == 0, ended.out
+    assert "ignored: 1.gif\nignored: 2.avif" in ended.out
+    assert "1 of 1 pairs are equal byte for byte; 2 not images; 2 ignored by name" in ended.out
+    ended = run_harness("diff", "actual", "expected", "--ignore", "*.jif")
+    assert ended.code == 3
+    assert "0 ignored by name" in ended.out
+
+
+@pytest.mark.parametrize("name", ["x.svg", "x.heic", "x.psd", "x.exr", "x.ico", "x.png"])
+def test_a_picture_that_is_not_read_is_an_error(name: str, tmp_path: Path, run_harness: RunHarness) -> None:
+    for side in folders(tmp_path, ["a.png"]):
+        (side / name).write_bytes(b"what no decoder takes")
+    ended = run_harness("diff", "actual", "expected")
+    assert ended.code == 3, ended.out
+    assert f"not measured: {name}: picture actual/{name}: it is not a picture of a known format" in ended.out
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.txt", "x.md", "x.yaml", ".x.png", "x.npy", "a.png.bak", "Makefile"])
+def test_what_is_no_picture_is_counted_and_costs_nothing(name: str, tmp_path: Path, run_harness: RunHarness) -> None:
+    actual, _ = folders(tmp_path, ["a.png"])
+    (actual / name).write_bytes(b"words")
+    ended = run_harness("diff", "actual", "expected")
+    assert ended.code == 0, ended.out
+    assert f"not an image: {name}" in ended.out
+    assert "1 of 1 pairs are equal byte for byte; 1 not images" in ended.out
+
+
+def test_files_that_stand_in_the_place_of_pictures_are_named(tmp_path: Path, run_harness: RunHarness) -> None:
+    _, expected = folders(tmp_path, ["a.png", "b.png", "c.png"])
+    (expected / "a.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (expected / "b.png").write_bytes(b"")
+    cv2.imwrite(str(expected / "c.tif"), noise(1).astype(np.float32))
+    (expected / "c.tif").rename(expected / "c.png")
+    ended = run_harness("diff", "actual", "expected")
+    assert ended.code == 3
+    for words in ("a Git LFS pointer", "`git lfs pull`", "an empty file", "a TIFF file of floating-point values"):
+        assert words in ended.out
+
+
+def test_names_that_nearly_match_are_said_and_paired_on_request(tmp_path: Path, run_harness: RunHarness) -> None:
+    actual, expected = folders(tmp_path, ["caf\u00e9.png", "cat.png", "Dog.png"])
+    (expected / "caf\u00e9.png").rename(expected / "cafe\u0301.png")
+    (expected / "cat.png").rename(expected / "cat.webp")
+    (expected / "Dog.png").rename(expected / "dog.png")
+    ended = run_harness("diff", actual, expected)
+    assert ended.code == 3, ended.err
+    assert "nearly matches: Dog.png and dog.png (case)" in ended.out
+    assert "nearly matches: cat.png and cat.webp (ending)" in ended.out
+    assert "With --pair stem --pair casefold names that nearly match are pairs" in ended.out
+    assert "(Unicode form)" in ended.out
+    assert "1 of 1 pairs are equal byte for byte; 2 missing; 2 unexpected" in ended.out
+    words = ["--pair", "stem", "--pair", "casefold", "--out", "lines"]
+    ended = run_harness("diff", actual, expected, *words, "--json")
+    assert ended.code == 0, ended.out
+    found = json.loads(ended.out)
+    assert (found["identical"], found["nearly"], found["pair"]) == (3, [], ["stem", "casefold"])
+    assert {(match["actual"], match["expected"]) for match in found["paired"]} >= {("Dog.png", "dog.png")}
+    lines = [json.loads(line) for line in (tmp_path / "lines").read_text(encoding="utf-8").splitlines()]
+    assert [(line["name"], line["expected_name"]) for line in lines[:2]] == [
+        ("Dog.png", "dog.png"),
+        ("caf\u00e9.png", "cafe\u0301.png"),
+    ]
+
+
+def test_a_name_that_nearly_matches_several_is_left_alone(tmp_path: Path, run_harness: RunHarness) -> None:
+    actual, expected = folders(tmp_path, ["cat.png"])
+    (expected / "cat.png").rename(expected / "cat.webp")
+    write_picture(actual / "cat.jpg", noise(1))
+    ended = run_harness("diff", actual, expected, "--pair", "stem")
+    assert ended.code == 3
+    assert "Names that nearly match are no pairs where one could belong to several" in ended.out
+
+
+def test_pictures_that_become_rgb_without_loss_compare_and_it_is_said(tmp_path: Path, run_harness: RunHarness) -> None:
+    actual, expected = folders(tmp_path, ["grey.png", "opaque.png", "palette.png", "rgb.png"])
+    grey = Image.fromarray(noise(1)).convert("L")
+    grey.save(actual / "grey.png")
+    grey.convert("RGB").save(expected / "grey.png")
+    with Image.open(expected / "opaque.png") as opaque:
+        opaque.convert("RGBA").save(actual / "opaque.png")
+    palette = Image.fromarray(noise(2)).convert("P")
+    palette.save(actual / "palette.png")
+    palette.convert("RGB").save(expected / "palette.png")
+    ended = run_harness("diff", actual, expected, "--at-most", "max_abs_diff=0")
+    assert ended.code == 0, ended.out
+    assert "4 of 4 pairs are equal byte for byte" in ended.out
+    for how in ("greyscale", "alpha that is opaque everywhere", "palette"):
+        assert f"read as RGB: {how}: 1 pictures" in ended.out
+    ended = run_harness("diff", actual / "grey.png", expected / "grey.png")
+    assert ended.code == 0, ended.err
+    assert "actual picture read as RGB: greyscale" in ended.out
+
+
+def test_transparency_is_refused_until_it_is_said_what_shall_show_through(
+    tmp_path: Path, run_harness: RunHarness
+) -> None:
+    actual, expected = folders(tmp_path, ["a.png", "b.png"])
+    picture = np.dstack([noise(sum(b"a.png")), np.full((32, 32), 255, np.uint8)])
+    picture[:8, :8, 3] = 0
+    Image.fromarray(picture).save(actual / "a.png")
+    ended = run_harness("diff", actual, expected)
+    assert ended.code == 3
+    assert "it is transparent in 6.25 % of its pixels" in ended.out
+    assert "--alpha white" in ended.out
+    ended = run_harness("diff", actual, expected, "--alpha", "drop", "--at-most", "max_abs_diff=0")
+    assert ended.code == 0, ended.out
+    assert "read as RGB: transparency dropped: 1 pictures" in ended.out
+    ended = run_harness("diff", actual, expected, "--alpha", "white", "--at-most", "max_abs_diff=0")
+    assert ended.code == 1, ended.out
+    assert "read as RGB: transparency on white: 1 pictures" in ended.out
+    ended = run_harness("diff", actual / "a.png", expected / "a.png", "--alpha", "black")
+    assert "actual picture read as RGB: transparency on black" in ended.out
+    assert run_harness("diff", actual / "a.png", expected / "a.png").code == 2
+    ended = run_harness("diff", expected, expected, "--alpha", "white")
+    assert ended.code == 0
+    assert "--alpha white had no effect" in ended.out
 
 
 # --- stopped on the way ----------------------------------------------------------------------------------------------

@@ -15,19 +15,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, features
 
 from harness import images
 from harness.errors import ImageError, RecordError
 from harness.images import (
+    ALPHA,
     LARGEST_PICTURE,
     array_digest,
     read_array,
     read_input_picture,
     read_picture,
+    read_picture_as,
     write_arrays,
     write_picture,
 )
+from harness.records import ReadAs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,6 +166,11 @@ def test_a_picture_that_is_a_view_is_written_as_it_looks(tmp_path: Path) -> None
         ("a.bmp", {}),
         ("a.tif", {}),
         ("b.tif", {"compression": "tiff_lzw"}),
+        ("a.ppm", {}),
+        ("a.qoi", {}),
+        ("a.tga", {}),
+        ("b.tga", {"compression": "tga_rle"}),
+        ("a.jp2", {}),
     ],
 )
 def test_lossless_formats_are_read_exactly(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
@@ -176,13 +184,71 @@ def test_a_jpeg_is_read_as_it_decodes(tmp_path: Path) -> None:
     assert np.array_equal(read_picture(tmp_path / "flat.jpg"), np.full((16, 24, 3), 77, np.uint8))
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "1"])
-def test_an_input_picture_without_colour_becomes_rgb(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "name", "read_as"),
+    [
+        ("L", "a.png", ReadAs.GREY),
+        ("1", "a.png", ReadAs.BILEVEL),
+        ("P", "a.png", ReadAs.PALETTE),
+        ("P", "a.gif", ReadAs.PALETTE),
+        ("L", "a.tif", ReadAs.GREY),
+        ("L", "a.pgm", ReadAs.GREY),
+        ("1", "a.pbm", ReadAs.BILEVEL),
+        ("RGBA", "a.png", ReadAs.OPAQUE),
+        ("LA", "a.png", ReadAs.OPAQUE),
+        ("RGBA", "a.tif", ReadAs.OPAQUE),
+        ("RGB", "a.png", ReadAs.RGB),
+    ],
+)
+def test_what_becomes_rgb_without_loss_is_read(tmp_path: Path, mode: str, name: str, read_as: ReadAs) -> None:
     image = Image.fromarray(_noise()).convert(mode)
-    image.save(tmp_path / "input.png")
-    read = read_input_picture(tmp_path / "input.png")
+    image.save(tmp_path / name)
+    wanted = np.array(image.convert("RGB"))
+    pixels, how = read_picture_as(tmp_path / name)
+    assert how is read_as
+    assert np.array_equal(pixels, wanted)
+    assert not pixels.flags.writeable
+    read = read_input_picture(tmp_path / name)
     assert read.mode == "RGB"
-    assert np.array_equal(np.array(read), np.array(image.convert("RGB")))
+    assert np.array_equal(np.array(read), wanted)
+
+
+def test_small_depths_and_an_unused_transparent_colour_are_read(tmp_path: Path) -> None:
+    (tmp_path / "two-bits.png").write_bytes(_png(4, 1, depth=2, colour=0, rows=bytes([0, 0b00011011])))
+    assert read_picture(tmp_path / "two-bits.png")[0, :, 0].tolist() == [0, 85, 170, 255]
+    (tmp_path / "fifteen.ppm").write_bytes(b"P3 1 1 15\n0 1 15\n")
+    assert read_picture(tmp_path / "fifteen.ppm").tolist() == [[[0, 17, 255]]]
+    picture = np.maximum(_noise(), 1)
+    Image.fromarray(picture).save(tmp_path / "key.png", transparency=(0, 0, 0))
+    pixels, how = read_picture_as(tmp_path / "key.png")
+    assert how is ReadAs.OPAQUE
+    assert np.array_equal(pixels, picture)
+
+
+def test_avif_is_read_as_it_decodes(tmp_path: Path) -> None:
+    Image.fromarray(np.full((16, 24, 3), 77, np.uint8)).save(tmp_path / "flat.avif", quality=100)
+    assert np.array_equal(read_picture(tmp_path / "flat.avif"), np.full((16, 24, 3), 77, np.uint8))
+
+
+@pytest.mark.parametrize("name", ["hole.png", "hole.webp", "hole.tif"])
+def test_transparency_is_taken_as_asked(tmp_path: Path, name: str) -> None:
+    """Held against exact fractions; one half falls nowhere, because 255 is odd."""
+    colours, opacity = _noise(), np.random.default_rng(4).integers(0, 256, (21, 13, 1), dtype=np.uint8)
+    Image.fromarray(np.dstack([colours, opacity])).save(tmp_path / name, lossless=True, exact=True)
+    read = {alpha: read_picture_as(tmp_path / name, alpha) for alpha in ALPHA}
+    assert [how for _, how in read.values()] == [ReadAs.DROPPED, ReadAs.ON_WHITE, ReadAs.ON_BLACK]
+    assert np.array_equal(read["drop"][0], colours)
+    share = opacity / 255
+    assert np.array_equal(read["white"][0], np.rint(colours * share + 255 * (1 - share)).astype(np.uint8))
+    assert np.array_equal(read["black"][0], np.rint(colours * share).astype(np.uint8))
+
+
+def test_an_opaque_picture_is_the_same_whatever_was_asked_for_transparency(tmp_path: Path) -> None:
+    Image.fromarray(_noise()).convert("RGBA").save(tmp_path / "opaque.png")
+    for alpha in ALPHA:
+        pixels, how = read_picture_as(tmp_path / "opaque.png", alpha)
+        assert how is ReadAs.OPAQUE
+        assert np.array_equal(pixels, _noise())
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tif"])
@@ -253,16 +319,43 @@ def test_a_file_that_may_not_be_read_is_refused(
     assert "permissions" in _message(reader, path)
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
+
+
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"GIF89a" + bytes(40), _png(0, 5)])
-def test_what_is_no_picture_is_refused(tmp_path: Path, reader: Callable[[Path], object], content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", ["it is an empty file", "Copy or make it again"]),
+        (bytes(1000), ["its first 512 bytes are zero"]),
+        (b"hello", ["not a picture of a known format", "PNG, JPEG, WebP"]),
+        (POINTER, ["a Git LFS pointer", "`git lfs pull`"]),
+        (b"../.git/annex/objects/aa/bb/SHA256E-s1--0.png", ["a git-annex pointer", "`git annex get`"]),
+        (b"<!DOCTYPE html>\n<html>", ["a web page, as a failed download"]),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", ["an HEIF (HEIC) file", "Save it as PNG"]),
+        (b"\xff\x0a\x12", ["a JPEG XL file"]),
+        (b"v/1\x01\x02\0\0\0", ["an OpenEXR file"]),
+        (b"<?xml version='1.0'?>\n<svg xmlns='x'/>", ["an SVG drawing", "Render it to PNG"]),
+        (b"\0\0\0\x18ftypisom", ["a video"]),
+        (b"\x93NUMPY\x01\0", ["an array of NumPy"]),
+        (b"II*\0", ["begins like a TIFF file", "damaged or cut off"]),
+        (b"\x89PNG\r\n\x1a\n", ["begins like a PNG file", "damaged or cut off"]),
+        (b"GIF89a" + bytes(40), ["begins like a GIF file"]),
+        (_png(0, 5), ["begins like a PNG file"]),
+    ],
+)
+def test_what_is_no_picture_is_named_as_what_it_is(
+    tmp_path: Path, reader: Callable[[Path], object], content: bytes, says: list[str]
+) -> None:
     (tmp_path / "words.png").write_bytes(content)
     text = _message(reader, tmp_path / "words.png")
-    assert "not a picture of a known format" in text
-    assert "PNG, WebP, JPEG, BMP or TIFF" in text
+    for words in says:
+        assert words in text
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg", "a.bmp", "a.tif"])
+@pytest.mark.parametrize(
+    "name", ["a.png", "a.webp", "a.jpg", "a.bmp", "a.tif", "a.gif", "a.jp2", "a.ppm", "a.qoi", "a.tga"]
+)
 @pytest.mark.parametrize("part", [0.5, 0.9])
 def test_a_picture_that_was_cut_off_is_refused(tmp_path: Path, name: str, part: float) -> None:
     path = tmp_path / name
@@ -321,44 +414,94 @@ def test_any_flipped_bit_of_a_png_is_noticed(tmp_path_factory: pytest.TempPathFa
         _message(read_picture, path)
 
 
+@pytest.mark.parametrize("name", ["a.gif", "a.jp2", "a.qoi"])
+def test_a_picture_whose_end_is_missing_is_refused(tmp_path: Path, name: str) -> None:
+    """The decoders give all pixels, or grey ones, and no word."""
+    path = tmp_path / name
+    Image.fromarray(_noise()).save(path)
+    content = path.read_bytes()
+    cut = content.index(b"\xff\x90") + 2 if name == "a.jp2" else len(content) - 1
+    path.write_bytes(content[:cut])
+    with Image.open(path) as image:
+        assert image.convert("RGB").size == (13, 21)
+    assert "damaged or cut off" in _message(read_picture, path)
+
+
 @pytest.mark.parametrize("reader", READERS)
-def test_a_fully_opaque_alpha_channel_is_still_refused(tmp_path: Path, reader: Callable[[Path], object]) -> None:
-    Image.fromarray(_noise()).convert("RGBA").save(tmp_path / "alpha.png")
+def test_one_pixel_that_is_not_quite_opaque_is_refused(tmp_path: Path, reader: Callable[[Path], object]) -> None:
+    picture = np.dstack([_noise(10, 10), np.full((10, 10), 255, np.uint8)])
+    picture[3, 4, 3] = 254
+    Image.fromarray(picture).save(tmp_path / "alpha.png")
     text = _message(reader, tmp_path / "alpha.png")
-    assert "alpha channel (mode RGBA)" in text
-    assert "without transparency" in text
+    assert "transparent in 1 % of its pixels (mode RGBA)" in text
+    assert "Save it without transparency" in text
+    assert ("--alpha white" in text) == (reader is read_picture)
 
 
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize(("mode", "transparency"), [("RGB", (0, 0, 0)), ("L", 7), ("P", 3)])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
 def test_transparency_without_an_alpha_channel_is_refused(
-    tmp_path: Path, reader: Callable[[Path], object], mode: str, transparency: object
+    tmp_path: Path, reader: Callable[[Path], object], mode: str
 ) -> None:
-    Image.fromarray(_noise()).convert(mode).save(tmp_path / "key.png", transparency=transparency)
-    assert "alpha channel" in _message(reader, tmp_path / "key.png")
+    image = Image.fromarray(_noise()).convert(mode)
+    image.save(tmp_path / "key.png", transparency=image.getpixel((2, 3)))
+    assert "it is transparent in" in _message(reader, tmp_path / "key.png")
 
 
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
+@pytest.mark.parametrize("ending", ["png", "tif", "jp2", "pnm"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_sixteen_bits_are_refused(tmp_path: Path, reader: Callable[[Path], object], name: str, channels: int) -> None:
-    deep = np.random.default_rng(0).integers(0, 65536, (9, 8, channels), dtype=np.uint16)
-    cv2.imwrite(str(tmp_path / name), deep)
-    assert "16 bits per channel" in _message(reader, tmp_path / name)
+def test_sixteen_bits_are_refused(tmp_path: Path, reader: Callable[[Path], object], ending: str, channels: int) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (64, 48, channels), dtype=np.uint16)
+    path = tmp_path / f"deep.{ending.replace('pnm', 'pgm' if channels == 1 else 'ppm')}"
+    assert cv2.imwrite(str(path), deep)
+    assert "16 bits per channel" in _message(reader, path)
 
 
+@pytest.mark.parametrize("colour", [0x1200, 0x1212, 0x1234])
+def test_a_palette_of_sixteen_bits_is_refused(tmp_path: Path, colour: int) -> None:
+    image = Image.fromarray(np.zeros((4, 4), np.uint8), "P")
+    image.putpalette([0x12] * 768)
+    image.save(tmp_path / "a.tif")
+    stored = b"\0\x12" * 768
+    content = (tmp_path / "a.tif").read_bytes()
+    assert stored in content
+    (tmp_path / "a.tif").write_bytes(content.replace(stored, colour.to_bytes(2, "little") * 768))
+    if colour == 0x1234:
+        assert "16 bits per channel" in _message(read_picture, tmp_path / "a.tif")
+    else:
+        assert (read_picture(tmp_path / "a.tif") == 0x12).all()
+
+
+@pytest.mark.parametrize("depth", [10, 12])
+def test_a_deep_avif_is_refused_although_pillow_gives_eight_bits(tmp_path: Path, depth: int) -> None:
+    deep = np.random.default_rng(0).integers(0, 2**depth, (64, 48, 3), dtype=np.uint16)
+    assert cv2.imwrite(str(tmp_path / "deep.avif"), deep, [cv2.IMWRITE_AVIF_DEPTH, depth])
+    with Image.open(tmp_path / "deep.avif") as image:
+        assert image.mode == "RGB"
+    assert f"it has {depth} bits per channel" in _message(read_picture, tmp_path / "deep.avif")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("reader", READERS)
-def test_floats_are_refused(tmp_path: Path, reader: Callable[[Path], object]) -> None:
-    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
-    assert "32 bits per channel (mode F)" in _message(reader, tmp_path / "float.tif")
+def test_floats_are_refused(tmp_path: Path, reader: Callable[[Path], object], channels: int) -> None:
+    cv2.imwrite(str(tmp_path / "float.tif"), np.ones((4, 4, channels), np.float32))
+    text = _message(reader, tmp_path / "float.tif")
+    assert "floating-point" in text
+    assert "32 bits per channel" in text
 
 
-@pytest.mark.parametrize(("mode", "word"), [("L", "greyscale"), ("P", "palette"), ("1", "black and white")])
-def test_a_picture_without_colour_is_refused_where_it_is_compared(tmp_path: Path, mode: str, word: str) -> None:
-    Image.fromarray(_noise()).convert(mode).save(tmp_path / "grey.png")
-    text = _message(read_picture, tmp_path / "grey.png")
-    assert word in text
-    assert "Convert it to RGB first" in text
+def test_a_pixel_map_of_floats_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.pfm").write_bytes(b"Pf\n2 2\n-1.0\n" + bytes(16))
+    assert "floating-point numbers (32 bits per channel)" in _message(read_picture, tmp_path / "a.pfm")
+
+
+def test_avif_is_named_where_pillow_cannot_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.avif", "a.png"):
+        Image.fromarray(_noise()).save(tmp_path / name)
+    monkeypatch.setattr(features, "check_module", lambda _: False)
+    assert "was built without AVIF" in _message(read_picture, tmp_path / "a.avif")
+    assert np.array_equal(read_picture(tmp_path / "a.png"), _noise())
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -368,14 +511,14 @@ def test_printing_colours_are_refused(tmp_path: Path, reader: Callable[[Path], o
 
 
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("name", ["moving.png", "moving.webp", "pages.tif"])
+@pytest.mark.parametrize("name", ["moving.png", "moving.webp", "moving.gif", "moving.avif", "pages.tif"])
 def test_more_than_one_picture_is_refused(tmp_path: Path, reader: Callable[[Path], object], name: str) -> None:
     other = Image.fromarray(255 - _noise())
     Image.fromarray(_noise()).save(tmp_path / name, save_all=True, append_images=[other])
     assert "animated or has several pages (2 pictures)" in _message(reader, tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg", "a.tif"])
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg", "a.tif", "a.avif"])
 @pytest.mark.parametrize("orientation", [2, 6])
 def test_a_turned_picture_is_refused_where_it_is_compared(tmp_path: Path, name: str, orientation: int) -> None:
     exif = Image.Exif()

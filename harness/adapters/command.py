@@ -121,7 +121,7 @@ class Command:
         Raises:
             RunError: the command cannot be told what the case asks, failed, ran past its time limit, or left no
                 picture; the message ends with the last lines it wrote.
-            ImageError: what it left is no 8-bit RGB picture.
+            ImageError: what it left cannot be read as 8-bit RGB without loss.
         """
         del watch
         with tempfile.TemporaryDirectory(prefix="harness-command-") as scratch:

@@ -101,7 +101,7 @@ class Pictures:
 
         Raises:
             RunError: there is no such file.
-            ImageError: it is no 8-bit RGB picture.
+            ImageError: it cannot be read as 8-bit RGB without loss.
         """
         del watch
         names = {name: str(getattr(request, name)) for name in _NAMES}

@@ -12,7 +12,7 @@ import math
 import os
 import subprocess
 import sys
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -25,16 +25,17 @@ from harness.compare.comparator import measure
 from harness.compare.gates import keeps
 from harness.compare.hints import explained
 from harness.compare.hints.pictures import Pictures
-from harness.errors import ImageError, RunError, UsageError
-from harness.images import read_picture
-from harness.records import FolderDiff, Limit, Measurement, PicturePair, Status, Verdict, WorstPair, worst
+from harness.compare.names import text_of
+from harness.errors import ImageError, RunError
+from harness.images import read_picture_as
+from harness.records import FolderDiff, Limit, Measurement, PicturePair, ReadAs, Status, Verdict, WorstPair, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Sequence
     from concurrent.futures import Future
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-"""Endings of picture files, in lower case; other files of a folder are left alone."""
+    from harness.compare.names import Names
+    from harness.images import Alpha
 
 _AHEAD = 4
 """Pairs asked for before the first is done, for each child: enough that none waits, few enough to hold."""
@@ -45,14 +46,17 @@ _READY = b"ready\n"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
 
 
-def compare_files(name: str, actual: Path, expected: Path, limits: Sequence[Limit]) -> PicturePair:
-    """All metrics of two picture files, judged by the limits there are.
+def compare_files(
+    name: str, actual: Path, expected: Path, limits: Sequence[Limit], alpha: Alpha | None = None
+) -> PicturePair:
+    """All metrics of two picture files, judged by the limits there are; ``alpha`` as for ``read_picture``.
 
     Raises:
         ImageError: one cannot be read, or their sizes differ; sizes are never adapted.
     """
-    mine = read_picture(actual)
-    theirs = mine if _same_file(actual, expected) else read_picture(expected)
+    mine, mine_as = read_picture_as(actual, alpha)
+    same = _same_file(actual, expected)
+    theirs, theirs_as = (mine, mine_as) if same else read_picture_as(expected, alpha)
     height, width, _ = mine.shape
     if mine.shape != theirs.shape:
         raise ImageError(
@@ -68,6 +72,8 @@ def compare_files(name: str, actual: Path, expected: Path, limits: Sequence[Limi
         name=name,
         width=width,
         height=height,
+        actual_read_as=mine_as,
+        expected_read_as=theirs_as,
         measurements=measurements,
         hints=[] if identical else explained(looked_at),
         appearance=appearance(measurements, None if identical else looked_at.structure),
@@ -90,54 +96,30 @@ def are_identical(measurements: Sequence[Measurement]) -> bool:
 
 
 def compare_folders(
-    actual: Path, expected: Path, limits: Sequence[Limit], jobs: int
-) -> tuple[int, Generator[PicturePair, None, None]]:
-    """How many names there are below the two folders, and a record for each in their order, however many ``jobs``.
+    names: Names, limits: Sequence[Limit], jobs: int, alpha: Alpha | None = None
+) -> Generator[PicturePair, None, None]:
+    """A record for each name of two folders in their order, however many ``jobs``.
 
     A pair that cannot be measured is a record that says why, and the rest goes on. When the generator is closed, by
     whatever way, the children are gone.
 
     Raises:
-        UsageError: a link below a folder leads back above itself.
-        OSError: a folder cannot be read.
-        RunError: no child process can be started; raised by the generator.
+        RunError: no child process can be started.
     """
-    found, wanted = picture_names(actual), picture_names(expected)
-    names = {path: (path in found, path in wanted) for path in sorted(found | wanted, key=os.fsencode)}
-    return len(names), _in_order(names, _Children(jobs, actual, expected, limits), jobs * _AHEAD)
-
-
-def _in_order(
-    names: Mapping[str, tuple[bool, bool]], children: _Children, ahead: int
-) -> Generator[PicturePair, None, None]:
+    words = {
+        "actual": str(names.actual),
+        "expected": str(names.expected),
+        "limits": [limit.model_dump(mode="json") for limit in limits],
+        "alpha": alpha,
+    }
     waiting: deque[PicturePair | Future[PicturePair]] = deque()
-    with children:
-        for path, sides in names.items():
-            waiting.append(children.ask(path) if all(sides) else _alone(path, missing=sides[1]))
-            if len(waiting) > ahead:
+    with _Children(jobs, json.dumps(words).encode() + b"\n") as children:
+        for mine, theirs in names.rows:
+            waiting.append(children.ask(mine, theirs) if mine and theirs else _alone(mine, theirs))
+            if len(waiting) > jobs * _AHEAD:
                 yield _answer(waiting.popleft())
         while waiting:
             yield _answer(waiting.popleft())
-
-
-def picture_names(folder: Path) -> set[str]:
-    """Relative paths of all picture files below a folder; hidden files and folders are left out, links are followed.
-
-    Raises:
-        UsageError: a link leads back to a folder above it, so that there would be no end.
-        OSError: a folder cannot be read.
-    """
-    found = set()
-    for base, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
-        folders[:] = [each for each in folders if not each.startswith(".")]
-        above = Path(base).resolve()
-        for each in folders:
-            if Path(base, each).is_symlink() and above.is_relative_to(Path(base, each).resolve()):
-                raise UsageError(f"{Path(base, each)} is a link to a folder above it; remove it to compare {folder}.")
-        for each in files:
-            if Path(each).suffix.lower() in SUFFIXES and not each.startswith("."):
-                found.add(os.path.relpath(Path(base, each), folder))
-    return found
 
 
 class Tally:
@@ -151,6 +133,7 @@ class Tally:
         self._broken: list[str] = []
         self._problems: dict[str, str] = {}
         self._alone: dict[str, list[str]] = {"missing": [], "unexpected": []}
+        self._read_as: Counter[ReadAs] = Counter()
 
     def add(self, pair: PicturePair) -> None:
         """Count a pair in."""
@@ -162,6 +145,7 @@ class Tally:
         if pair.problem:
             self._problems[pair.name] = pair.problem
             return
+        self._read_as.update([pair.actual_read_as, pair.expected_read_as])
         if any(each.status not in {Status.IDENTICAL, Status.WITHIN_LIMITS} for each in pair.verdicts):
             self._broken.append(pair.name)
         if are_identical(pair.measurements):
@@ -174,14 +158,14 @@ class Tally:
             elif each.metric not in self._worst or _badness(each) > _badness(self._worst[each.metric][1]):
                 self._worst[each.metric] = (pair.name, each)
 
-    def summary(self, actual: Path, expected: Path, limits: Sequence[Limit]) -> FolderDiff:
+    def summary(self, names: Names, limits: Sequence[Limit], alpha: Alpha | None = None) -> FolderDiff:
         """The whole in one record."""
         outcome = worst(list(self._statuses))
         if outcome is Status.IDENTICAL and Status.SKIPPED in self._statuses:
             outcome = Status.SKIPPED  # some differ, and equal ones say nothing about them
         return FolderDiff(
-            actual=_text(str(actual)),
-            expected=_text(str(expected)),
+            actual=text_of(str(names.actual)),
+            expected=text_of(str(names.expected)),
             limits=list(limits),
             pairs=self._pairs,
             identical=self._identical,
@@ -194,25 +178,37 @@ class Tally:
             problems=self._problems,
             missing=self._alone["missing"],
             unexpected=self._alone["unexpected"],
+            paired=names.paired,
+            pair=list(names.asked.pair),
+            nearly=names.nearly,
+            ignored=names.ignored,
+            ignore=list(names.asked.ignore),
+            not_images=names.others,
+            read_as={read_as: count for read_as, count in sorted(self._read_as.items()) if read_as is not ReadAs.RGB},
+            alpha=alpha,
             outcome=outcome,
-            message=self._message(),
+            message=self._message(names),
         )
 
-    def _message(self) -> str:
-        if not self._statuses:
-            return f"there was nothing to compare: neither folder holds a picture ({', '.join(sorted(SUFFIXES))})"
-        words = [f"{self._identical} of {self._pairs} pairs are equal byte for byte"]
+    def _message(self, names: Names) -> str:
+        if self._statuses:
+            words = [f"{self._identical} of {self._pairs} pairs are equal byte for byte"]
+        else:
+            words = ["there was nothing to compare: neither folder holds a picture"]
         if Status.SKIPPED in self._statuses:
             words.append(f"{self._differing} differ, and no limit judges it")
         words += [
-            f"{len(names)} {what}"
-            for what, names in (
+            f"{len(paths)} {what}"
+            for what, paths in (
                 ("with a broken limit", self._broken),
                 ("not measured", self._problems),
                 *self._alone.items(),
+                ("not images", names.others),
             )
-            if names
+            if paths
         ]
+        if names.asked.ignore:
+            words.append(f"{len(names.ignored)} ignored by name")
         return "; ".join(words)
 
 
@@ -244,26 +240,17 @@ def _badness(measurement: Measurement) -> float:
     return abs(value) if measurement.better == "lower" else -value
 
 
-def _alone(path: str, *, missing: bool) -> PicturePair:
+def _alone(actual: str | None, expected: str | None) -> PicturePair:
     return PicturePair(
-        name=_text(path),
-        presence="missing" if missing else "unexpected",
-        problem=f"there is no such picture on the {'actual' if missing else 'expected'} side",
+        name=text_of(actual or expected or ""),
+        presence="missing" if actual is None else "unexpected",
+        problem=f"there is no such picture on the {'actual' if actual is None else 'expected'} side",
         outcome=Status.ERROR,
     )
 
 
 def _unmeasured(name: str, why: str) -> PicturePair:
     return PicturePair(name=name, problem=why, outcome=Status.ERROR)
-
-
-def _text(path: str) -> str:
-    """A path as text that every file can hold; bytes that are not UTF-8 become escapes."""
-    return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _answer(waited_for: PicturePair | Future[PicturePair]) -> PicturePair:
@@ -276,13 +263,8 @@ def _answer(waited_for: PicturePair | Future[PicturePair]) -> PicturePair:
 class _Children:
     """Child processes, each with a thread that talks to it; the next pair goes to whichever is free."""
 
-    def __init__(self, count: int, actual: Path, expected: Path, limits: Sequence[Limit]) -> None:
-        words = {
-            "actual": str(actual),
-            "expected": str(expected),
-            "limits": [each.model_dump(mode="json") for each in limits],
-        }
-        self._children = [_Child(json.dumps(words).encode() + b"\n") for _ in range(count)]
+    def __init__(self, count: int, order: bytes) -> None:
+        self._children = [_Child(order) for _ in range(count)]
         self._free: SimpleQueue[_Child] = SimpleQueue()
         for each in self._children:
             self._free.put(each)
@@ -298,16 +280,17 @@ class _Children:
             for each in self._children:
                 each.end()
 
-    def ask(self, path: str) -> Future[PicturePair]:
-        """Have a pair measured by whoever is free."""
-        return self._threads.submit(self._measured, path)
+    def ask(self, actual: str, expected: str) -> Future[PicturePair]:
+        """Have the pair of two paths below the folders measured by whoever is free."""
+        return self._threads.submit(self._measured, actual, expected)
 
-    def _measured(self, path: str) -> PicturePair:
+    def _measured(self, actual: str, expected: str) -> PicturePair:
         child = self._free.get()
         try:
-            return child.measured(path)
+            pair = child.measured(actual, expected)
         finally:
             self._free.put(child)
+        return pair if actual == expected else pair.model_copy(update={"expected_name": text_of(expected)})
 
 
 class _Child:
@@ -321,15 +304,15 @@ class _Child:
         self._order = order
         self._process: subprocess.Popen[bytes] | None = None
 
-    def measured(self, path: str) -> PicturePair:
+    def measured(self, actual: str, expected: str) -> PicturePair:
         process = self._process or self._started()
-        line = _exchange(process, json.dumps(path).encode() + b"\n")
+        line = _exchange(process, json.dumps([actual, expected]).encode() + b"\n")
         if line.endswith(b"\n"):
             return PicturePair.model_validate_json(line)
         self.end()
         process.wait()
         how = f"signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
-        return _unmeasured(_text(path), f"the process that read it was ended by {how}; look at both files alone.")
+        return _unmeasured(text_of(actual), f"the process that read it was ended by {how}; look at both files alone.")
 
     def end(self) -> None:
         process, self._process = self._process, None
@@ -367,7 +350,7 @@ def _exchange(process: subprocess.Popen[bytes], line: bytes) -> bytes:
 
 
 def _serve() -> None:
-    """A child's life: the order in the first line, then a path in each line and a record in answer."""
+    """A child's life: the order in the first line, then two paths in each line and a record in answer."""
     order = json.loads(sys.stdin.buffer.readline())
     limits = [Limit.model_validate(each) for each in order["limits"]]
     answers = os.fdopen(os.dup(1), "wb")
@@ -375,19 +358,22 @@ def _serve() -> None:
     answers.write(_READY)
     answers.flush()
     for line in sys.stdin.buffer:
-        path = json.loads(line)
-        pair = _measured_or_not(path, Path(order["actual"], path), Path(order["expected"], path), limits)
+        mine, theirs = json.loads(line)
+        sides = Path(order["actual"], mine), Path(order["expected"], theirs)
+        pair = _measured_or_not(text_of(mine), *sides, limits, order["alpha"])
         answers.write(pair.model_dump_json().encode() + b"\n")
         answers.flush()
 
 
-def _measured_or_not(path: str, actual: Path, expected: Path, limits: Sequence[Limit]) -> PicturePair:
+def _measured_or_not(
+    name: str, actual: Path, expected: Path, limits: Sequence[Limit], alpha: Alpha | None
+) -> PicturePair:
     try:
-        return compare_files(_text(path), actual, expected, limits)
+        return compare_files(name, actual, expected, limits, alpha)
     except ImageError as error:
-        return _unmeasured(_text(path), _text(str(error)))
+        return _unmeasured(name, text_of(str(error)))
     except Exception as error:  # noqa: BLE001 - a pair whose reading or measuring fails must not stop the others
-        return _unmeasured(_text(path), _text(f"{type(error).__name__}: {error}"))
+        return _unmeasured(name, text_of(f"{type(error).__name__}: {error}"))
 
 
 if __name__ == "__main__":

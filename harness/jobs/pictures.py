@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness import plugins
+from harness.compare.names import Asked, names_of
 from harness.compare.pictures import Tally, compare_files, compare_folders
-from harness.errors import UsageError
+from harness.errors import UnknownName, UsageError
 from harness.files import write_text
+from harness.images import ALPHA
 from harness.progress import counted
 from harness.records import Limit, Scope
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
+    from harness.images import Alpha
     from harness.records import FolderDiff, PicturePair
 
 
@@ -42,37 +45,62 @@ class Bounds:
         ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Which files are compared with which, how they are read, and by how many processes."""
+
+    ignore: list[str] = field(default_factory=list)
+    """Patterns of names that are left out."""
+    pair: list[str] = field(default_factory=list)
+    """Rules by which names are paired beyond exact paths: ``harness.compare.names.PAIR_RULES``."""
+    alpha: str | None = None
+    """What is done with real transparency; None refuses it."""
+    jobs: int | None = None
+    """Processes for folders; None for one a core."""
+
+    def known_alpha(self) -> Alpha | None:
+        """The word for transparency as one of those that there are.
+
+        Raises:
+            UnknownName: it is none of them.
+        """
+        if self.alpha is None:
+            return None
+        for word in ALPHA:
+            if word == self.alpha:
+                return word
+        raise UnknownName("choice for transparency (--alpha)", self.alpha, ALPHA)
+
+
 def diff(
-    actual: Path,
-    expected: Path,
-    *,
-    bounds: Bounds,
-    jobs: int | None,
-    out: Path | None,
+    actual: Path, expected: Path, *, bounds: Bounds, reading: Reading, out: Path | None
 ) -> PicturePair | FolderDiff:
     """Compare two picture files, or two folders of them by names; ``out`` gets a JSON line for each pair.
 
     Lines are kept in ``out`` with ``.part`` behind its name until all are there.
     """
-    limits = bounds.limits()
+    limits, alpha = bounds.limits(), reading.known_alpha()
     for path in (actual, expected):
         if not path.exists():
             raise UsageError(f"{path}: there is no such file or folder; check the path.")
     if actual.is_dir() != expected.is_dir():
         raise UsageError(f"of {actual} and {expected} one is a folder and one a file; give two files or two folders.")
     if not actual.is_dir():
-        pair = compare_files(actual.name, actual, expected, limits)
+        if reading.ignore or reading.pair:
+            raise UsageError("--ignore and --pair are for two folders; two files are compared as they were named.")
+        pair = compare_files(actual.name, actual, expected, limits, alpha)
         if out is not None:
             write_text(out, pair.model_dump_json() + "\n")
         return pair
-    tally = Tally()
-    count, pairs = compare_folders(actual, expected, limits, jobs or len(os.sched_getaffinity(0)))
+    asked = Asked(ignore=tuple(reading.ignore), pair=tuple(reading.pair))
+    names, tally = names_of(actual, expected, asked), Tally()
+    pairs = compare_folders(names, limits, reading.jobs or len(os.sched_getaffinity(0)), alpha)
     with _growing(out) if out else nullcontext() as lines, closing(pairs):
-        for pair in counted(pairs, "comparing", count, "pairs"):
+        for pair in counted(pairs, "comparing", len(names.rows), "pairs"):
             tally.add(pair)
             if lines:
                 lines.write(pair.model_dump_json() + "\n")
-    return tally.summary(actual, expected, limits)
+    return tally.summary(names, limits, alpha)
 
 
 def _limit(words: str, bound: str) -> Limit:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from harness.adapters import images
 from harness.errors import ModelError, UnknownName
@@ -160,6 +161,20 @@ def test_a_picture_of_another_size_is_a_failure(
     write_picture(pictures / "candidate/circle/42-p0r0.png", picture()[:32])
     assert run_harness("check", scenario(write_scenario)).code == 3
     assert "uint8[32, 64, 3]; expected uint8[64, 64, 3]" in comparison(only_job(), "repeat-candidate")["message"]
+
+
+def test_pictures_that_become_rgb_without_loss_are_taken_and_transparent_ones_are_not(
+    run_harness: RunHarness, write_scenario: WriteScenario, pictures: Path, only_job: Callable[[], Path]
+) -> None:
+    opaque = Image.fromarray(picture()).convert("RGBA")
+    opaque.save(pictures / "candidate/circle/42-p0r0.png")
+    assert run_harness("check", scenario(write_scenario)).code == 0
+    kept = only_job() / "candidate" / "samples" / "circle" / "42" / "p0r0.png"
+    with Image.open(kept) as image:
+        assert image.mode == "RGB", "what a run keeps is always RGB"
+    opaque.putpixel((3, 4), (0, 0, 0, 0))
+    opaque.save(pictures / "candidate/circle/42-p0r0.png")
+    assert run_harness("check", scenario(write_scenario), "--runs-dir", "others").code == 3
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

@@ -103,10 +103,12 @@ def test_different_in_transparency_only(tmp_path: Path) -> None:
     opaque, clear = (np.dstack([_photograph()[:64, :64], np.full((64, 64), alpha, np.uint8)]) for alpha in (255, 0))
     for name, picture in (("opaque.png", opaque), ("clear.png", clear)):
         Image.fromarray(picture).save(tmp_path / name)
-        with pytest.raises(ImageError, match="alpha channel"):
-            read_picture(tmp_path / name)
     with Image.open(tmp_path / "opaque.png") as one, Image.open(tmp_path / "clear.png") as other:
         assert one.convert("RGB").tobytes() == other.convert("RGB").tobytes()
+    assert np.array_equal(read_picture(tmp_path / "opaque.png"), opaque[..., :3])
+    with pytest.raises(ImageError, match="transparent in 100 % of its pixels"):
+        read_picture(tmp_path / "clear.png")
+    assert (read_picture(tmp_path / "clear.png", "white") == 255).all()
 
 
 def test_another_size() -> None:
