@@ -1791,6 +1791,8 @@ class PicturePair(Record):
     """How alike the pictures look; None where a metric that decides it has no value, or nothing was measured."""
     verdicts: list[Verdict] = Field(default_factory=list)
     """All limits that were given."""
+    blank: list[str] = Field(default_factory=list)
+    """Which side shows nothing, in words: an error where a limit was given, else a notice."""
     presence: Literal["both", "missing", "unexpected"] = "both"
     """Missing: there is no actual picture of that name; unexpected: there is no expected one."""
     problem: str = ""
@@ -1833,6 +1835,8 @@ class FolderDiff(Record):
     """Number of differing pairs for which a metric has no value, by metric; left out where all have one."""
     broken: list[str]
     """Names of pairs that break a limit or that a limit could not judge."""
+    blank: dict[str, str] = Field(default_factory=dict)
+    """Pairs of which a side shows nothing, by name: an error where a limit was given, else a notice."""
     problems: dict[str, str]
     """Why a pair was not measured, by name."""
     missing: list[str]

@@ -245,6 +245,8 @@ def table_of_pictures(pair: PicturePair) -> None:
         say(f"hint: {hint.message}" + (f" ({hint.where})" if hint.where else ""))
     for verdict in pair.verdicts:
         say(f"{verdict.status}: {verdict.limit.metric}: {one_line(verdict.message, 400)}")
+    for words in pair.blank:
+        say(f"{'error' if pair.outcome is Status.ERROR else 'note'}: {words}")
     words = "are equal byte for byte" if are_identical(pair.measurements) else "differ"
     for side, read_as in (("actual", pair.actual_read_as), ("expected", pair.expected_read_as)):
         if read_as is not ReadAs.RGB:
@@ -265,6 +267,7 @@ def table_of_folders(found: FolderDiff) -> None:
     problems = [f"{name}: {why}" for name, why in found.problems.items()]
     for what, lines in (
         ("breaks a limit", found.broken),
+        ("shows nothing", [f"{name}: {why}" for name, why in found.blank.items()]),
         ("not measured", problems),
         ("missing", found.missing),
         ("unexpected", found.unexpected),

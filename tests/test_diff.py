@@ -571,3 +571,27 @@ def test_foreign_pictures_get_the_numbers_of_scikit_image(tmp_path: Path, run_ha
         assert abs(found["psnr_db"] - psnr_db) < 1e-9
         flagged = "other-picture" in [hint["name"] for hint in line["hints"]]
         assert flagged == (line["name"] == "cat.png")
+
+
+# --- images that show nothing ----------------------------------------------------------------------------------------
+
+
+def test_two_black_images_keep_no_limit_and_are_a_note_without_one(tmp_path: Path, run_harness: RunHarness) -> None:
+    for folder in ("mine", "goldens"):
+        (tmp_path / folder).mkdir()
+        write_picture(tmp_path / folder / "black.png", np.zeros((64, 64, 3), np.uint8))
+        write_picture(tmp_path / folder / "ramp.png", np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
+    files = [f"{folder}/black.png" for folder in ("mine", "goldens")]
+    healthy = [f"{folder}/ramp.png" for folder in ("mine", "goldens")]
+    judged = run_harness("diff", *files, "--at-least", "psnr_db=30")
+    assert judged.code == 3, judged.out
+    assert "error: the actual image shows nothing: every pixel is 0, 0, 0" in judged.out
+    assert run_harness("diff", *healthy, "--at-least", "psnr_db=30").code == 0
+    unjudged = run_harness("diff", *files)
+    assert unjudged.code == 0, unjudged.out
+    assert "note: the expected image shows nothing: every pixel is 0, 0, 0" in unjudged.out
+    folders = run_harness("diff", "mine", "goldens", "--at-least", "psnr_db=30")
+    assert folders.code == 3, folders.out
+    assert "shows nothing: black.png: the actual image shows nothing" in folders.out
+    assert "2 of 2 pairs are equal byte for byte; 1 with a side that shows nothing" in folders.out
+    assert run_harness("diff", "mine", "goldens").code == 0

@@ -27,6 +27,7 @@ from harness.compare.hints import explained
 from harness.compare.hints.pictures import Pictures
 from harness.compare.names import text_of
 from harness.errors import ImageError, RunError
+from harness.fitness import shows_nothing
 from harness.images import read_picture_as
 from harness.records import FolderDiff, Limit, Measurement, PicturePair, ReadAs, Status, Verdict, WorstPair, worst
 
@@ -68,6 +69,8 @@ def compare_files(
     verdicts = [_verdict(limit, measurements, identical=identical) for limit in limits]
     unjudged = Status.IDENTICAL if identical else Status.SKIPPED
     looked_at = Pictures(mine, theirs)
+    sides = {"actual": mine, "expected": theirs}
+    blank = [f"the {side} image shows nothing: {why}" for side, image in sides.items() if (why := shows_nothing(image))]
     return PicturePair(
         name=name,
         width=width,
@@ -78,7 +81,9 @@ def compare_files(
         hints=[] if identical else explained(looked_at),
         appearance=appearance(measurements, None if identical else looked_at.structure),
         verdicts=verdicts,
-        outcome=worst([each.status for each in verdicts] or [unjudged]),
+        blank=blank,
+        # Two images that show nothing keep every limit and prove nothing.
+        outcome=Status.ERROR if blank and limits else worst([each.status for each in verdicts] or [unjudged]),
     )
 
 
@@ -132,6 +137,7 @@ class Tally:
         self._without_value: dict[str, int] = {}
         self._broken: list[str] = []
         self._problems: dict[str, str] = {}
+        self._blank: dict[str, str] = {}
         self._alone: dict[str, list[str]] = {"missing": [], "unexpected": []}
         self._read_as: Counter[ReadAs] = Counter()
 
@@ -145,6 +151,8 @@ class Tally:
         if pair.problem:
             self._problems[pair.name] = pair.problem
             return
+        if pair.blank:
+            self._blank[pair.name] = "; ".join(pair.blank)
         self._read_as.update([pair.actual_read_as, pair.expected_read_as])
         if any(each.status not in {Status.IDENTICAL, Status.WITHIN_LIMITS} for each in pair.verdicts):
             self._broken.append(pair.name)
@@ -175,6 +183,7 @@ class Tally:
             ],
             without_value=self._without_value,
             broken=self._broken,
+            blank=self._blank,
             problems=self._problems,
             missing=self._alone["missing"],
             unexpected=self._alone["unexpected"],
@@ -202,6 +211,7 @@ class Tally:
             for what, paths in (
                 ("with a broken limit", self._broken),
                 ("not measured", self._problems),
+                ("with a side that shows nothing", self._blank),
                 *self._alone.items(),
                 ("not images", names.others),
             )
