@@ -24,7 +24,7 @@ from harness.files import write_text
 from harness.host import available_memory_bytes, describe_host, thread_variables
 from harness.language import recorded
 from harness.progress import task
-from harness.records import RUN_FILE, Failure, NoiseMode, Run, Sample, from_json, to_json
+from harness.records import RUN_FILE, Failure, NoiseMode, Run, Sample, from_json, read_record, to_json
 from harness.run.child import Stopped, run_child
 from harness.run.events import (
     Assignment,
@@ -256,7 +256,7 @@ class _Notes:
         # A sample that failed is made again after an interruption; that it failed once stays on record.
         self.failures: list[Failure] = list(interrupted.failures) if interrupted else []
         self.retried: list[Failure] = list(interrupted.retried) if interrupted else []
-        self.side_by_side = 1
+        self.side_by_side = interrupted.side_by_side if interrupted else 1
         self.on_change: Callable[[], None] = lambda: None
         self._listen = listen
         self._one_at_a_time = threading.RLock()
@@ -390,7 +390,7 @@ def interrupted_run(folder: Path) -> Run | None:
 def stored_samples(folder: Path) -> list[Sample]:
     """All samples below a run folder, sorted by case, seed, process and repeat."""
     files = (folder / "samples").glob("*/*/p*r*.json")
-    samples = [from_json(Sample, path.read_text(encoding="utf-8"), place=path) for path in files]
+    samples = [read_record(Sample, path) for path in files]
     return sorted(samples, key=lambda each: (each.key.case, each.key.seed, each.process, each.repeat))
 
 

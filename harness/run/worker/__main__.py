@@ -30,6 +30,7 @@ from harness.records import (
     NoiseMode,
     Sample,
     from_json,
+    read_record,
     to_json,
 )
 from harness.run.events import (
@@ -395,7 +396,7 @@ class Shelf:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             for record in sorted(set(self._folder.glob("p*.json")) - self._read):
-                sample = from_json(Sample, record.read_text(encoding="utf-8"), place=record)
+                sample = read_record(Sample, record)
                 self._learn([ref for ref in (sample.image, sample.float_image, sample.latents) if ref is not None])
                 self._read.add(record)
             yield
