@@ -272,7 +272,7 @@ class Case(Record):
     """What to avoid; left out, the pipeline's own default stands."""
     input_image: str | None = None
     """Picture to edit, relative to the scenario file; ``${VARIABLES}`` are expanded."""
-    expect: dict[Unfitness, Annotated[str, Field(min_length=10)]] | None = None
+    expect: dict[Unfitness, Annotated[str, StringConstraints(min_length=10)]] | None = None
     """What would be an error elsewhere and is expected of this case, each with its reason: ``flat``, an image of one
     colour; ``same_image``, the image of another prompt or seed."""
 

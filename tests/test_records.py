@@ -86,8 +86,10 @@ def anything(annotation: Any, rules: Iterable[Any] = ()) -> st.SearchStrategy[An
 
 def plain(annotation: Any, rules: list[Any]) -> st.SearchStrategy[Any]:
     if annotation is str:
-        patterns = [rule.pattern for rule in rules if isinstance(rule, StringConstraints)]
-        shortest = bound(rules, annotated_types.MinLen) or 0
+        constraints = [rule for rule in rules if isinstance(rule, StringConstraints)]
+        patterns = [rule.pattern for rule in constraints if rule.pattern is not None]
+        lengths = [rule.min_length for rule in constraints if rule.min_length is not None]
+        shortest = max([bound(rules, annotated_types.MinLen) or 0, *lengths])
         return st.from_regex(str(patterns[0]), fullmatch=True) if patterns else st.text(min_size=shortest, max_size=12)
     if annotation is int:
         step = bound(rules, annotated_types.MultipleOf) or 1
