@@ -185,14 +185,16 @@ def test_runs_are_compared_again_with_the_scores_that_were_kept(
 
 
 def test_scores_of_edits_hold_the_input_picture_against_the_prompt(tmp_path: Path) -> None:
-    place, rng, cases = Workplace(tmp_path), Random("edits"), []
+    place, rng = Workplace(tmp_path), Random("edits")
+    cases: list[dict[str, Any]] = []
     for number, kind in enumerate(("recolour", "remove", "edit background")):
         example, case = draw_example(kind, rng), f"c{number}"
         assert example.source is not None
         write_picture(tmp_path / f"{case}.png", draw_scene(example.source))
         cases.append({"id": case, "prompt": example.prompt, "input_image": f"{case}.png"})
         place.put("candidate", case, example.source if kind == "remove" else example.scene)
-    cases.append({"id": "outside", "prompt": "make it look like winter", "input_image": "c0.png"})
+    same = {"same_image": "It is the last picture again, under a prompt that no score knows."}
+    cases.append({"id": "outside", "prompt": "make it look like winter", "input_image": "c0.png", "expect": same})
     place.put("candidate", "outside", example.scene)
     path = place.scenario("edits", task="image_editing", cases=cases)
     ended = place.harness("run", path)
