@@ -12,9 +12,10 @@ import sys
 def main() -> int:
     """Run the command line; 3 where not even that could be loaded, for want of memory or files perhaps."""
     try:
-        from harness import cli
+        # By its full name: a package remembers a module that it once had.
+        from harness.cli import main as run
 
-        return cli.main()
+        return run()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is no verdict
         sys.stderr.write(
             f"error: the harness could not be loaded or could not say what went wrong: {type(error).__name__}: {error}."

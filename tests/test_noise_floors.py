@@ -30,8 +30,10 @@ def calibrated(runs_folder: Path, of: Run, stamp: str = "20260131T000000Z", **ch
     return folder
 
 
-def changed(run: Run, **plan: Any) -> Run:
-    return run.model_copy(update={"plan": run.plan.model_copy(update=plan)})
+def changed(run: Run, **changes: Any) -> Run:
+    """The run of another plan, with those of its samples that this plan asks for."""
+    plan = run.plan.model_copy(update=changes)
+    return run.model_copy(update={"plan": plan, "samples": [each for each in run.samples if each.key in plan.keys]})
 
 
 def test_the_newest_calibration_that_fits_is_known_and_kept_with_the_job(tmp_path: Path) -> None:
