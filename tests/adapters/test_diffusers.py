@@ -354,3 +354,12 @@ def test_code_of_a_folder_needs_trust(folders: Callable[[str], Path], tmp_path: 
     model = ModelRef(adapter="diffusers", source=str(tmp_path / "model"))
     with pytest.raises(ModelError, match="brings its own code"):
         prepare(model.source, model, tmp_path / "copy")
+
+
+def test_an_image_that_a_safety_checker_replaced_is_refused_by_name() -> None:
+    from diffusers.pipelines.stable_diffusion.pipeline_output import StableDiffusionPipelineOutput
+
+    for flags in (None, [False]):
+        adapter._refuse_replaced(StableDiffusionPipelineOutput(images=[], nsfw_content_detected=flags))
+    with pytest.raises(RunError, match="safety checker replaced the image"):
+        adapter._refuse_replaced(StableDiffusionPipelineOutput(images=[], nsfw_content_detected=[True]))
