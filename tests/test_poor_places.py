@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import resource
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -52,8 +53,13 @@ def limited(workplace: Workplace, kind: int, most: int, *words: str | Path) -> E
 
 
 def is_no_verdict(ended: Ended) -> bool:
-    """Whether a command that could not do its work says so: 3 and a reason."""
-    return ended.code == 3 and bool(ended.err.strip() or ended.out.strip())
+    """Whether a command that could not do its work says so: 3 and a reason.
+
+    Where memory ends inside a library that is written in Rust, as the one that reads records is, the library says so
+    and aborts the process; nothing in Python sees it, and no code of ours can be taken for that signal.
+    """
+    aborted = ended.code == -signal.SIGABRT and "memory allocation of" in ended.err
+    return aborted or (ended.code == 3 and bool(ended.err.strip() or ended.out.strip()))
 
 
 # --- read-only -------------------------------------------------------------------------------------------------------
