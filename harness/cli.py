@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from harness.errors import HarnessError, Interrupted, RunError, UsageError, worded
+from harness.errors import HarnessError, Interrupted, RunError, ScenarioError, UsageError, worded
 from harness.terminal_progress import shown_work
 
 if TYPE_CHECKING:
@@ -106,17 +106,24 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning.")] = False,
 ) -> None:
     """Check scenario files: schema, names, paths, evidence of limits. Loads no model, writes nothing."""
-    from harness import scenario
     from harness.jobs import validating
     from harness.terminal import say
+    from harness.text import redact
 
-    doubts = 0
+    doubts, refused = 0, 0
     for path in scenarios:
-        found = scenario.load(path).scenario
+        try:
+            found, warnings = validating.validate(path)
+        except ScenarioError as error:
+            refused += 1
+            say(f"error: {redact(str(error))}", error=True)
+            continue
         say(f"{path}: ok, {len(found.cases)} cases, {len(found.seeds)} seeds, {len(found.arms)} arms")
-        for words in validating.warnings(found):
+        for words in warnings:
             doubts += 1
             say(f"{path}: warning: {words}")
+    if refused:
+        raise typer.Exit(ScenarioError.exit_code)
     if strict and doubts:
         raise typer.Exit(1)
 

@@ -41,7 +41,7 @@ from harness.records import (
     Task,
     Waiver,
 )
-from harness.yaml_tree import Node, Problem, is_number, json_of, nearest, quoted, read_tree, refusal, shown
+from harness.yaml_tree import Node, Place, Problem, is_number, json_of, nearest, quoted, read_tree, refusal, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,7 +78,7 @@ def load(path: Path) -> LoadedScenario:
     problems += source_problems + picture_problems
     if problems:
         raise refusal(path, problems)
-    scenario = Scenario.model_validate_json(json_of(root), strict=True)
+    scenario = _scenario_of(root)
     return LoadedScenario(
         scenario=scenario,
         path=path.absolute(),
@@ -86,6 +86,24 @@ def load(path: Path) -> LoadedScenario:
         model_source=source,
         input_images=pictures,
     )
+
+
+def checked(path: Path) -> tuple[Scenario, list[str]]:
+    """A scenario that passed every check, and a sentence for each place whose environment variable is not set.
+
+    A variable stands for what only the machine that runs the scenario knows, so where it is not set the place it
+    stands in is not checked, and that is said.
+
+    Raises:
+        ScenarioError: the file breaks its contract, as for ``load``.
+    """
+    root, problems = _read(path)
+    on_this_machine = [*_model_source(root)[1], *_input_images(root, path)[1]]
+    unset = [problem for problem in on_this_machine if isinstance(problem, _UnsetProblem)]
+    problems += [problem for problem in on_this_machine if not isinstance(problem, _UnsetProblem)]
+    if problems:
+        raise refusal(path, problems)
+    return _scenario_of(root), [f"{problem.message}. What it stands for was not checked" for problem in unset]
 
 
 def written(path: Path) -> Scenario:
@@ -97,6 +115,10 @@ def written(path: Path) -> Scenario:
     root, problems = _read(path)
     if problems:
         raise refusal(path, problems)
+    return _scenario_of(root)
+
+
+def _scenario_of(root: Node) -> Scenario:
     return Scenario.model_validate_json(json_of(root), strict=True)
 
 
@@ -907,11 +929,25 @@ def _bound_problems(label: str, limit: Node) -> Iterator[Problem]:
 _VARIABLE = re.compile(r"\$\{([^}]*)\}?")
 
 
+class _UnsetVariable(UsageError):
+    """A variable is written as it ought to be, and has no value on this machine."""
+
+
+class _UnsetProblem(Problem):
+    """A place whose variable has no value on this machine."""
+
+
+def _problem(place: Place, label: str, error: UsageError) -> Problem:
+    kind = _UnsetProblem if isinstance(error, _UnsetVariable) else Problem
+    return kind(place, f"{label}: {error}")
+
+
 def _expand(text: str) -> str:
     """Replace every ``${NAME}`` by the value of that environment variable.
 
     Raises:
-        UsageError: a variable is not set, or is not written as one.
+        _UnsetVariable: a variable is not set.
+        UsageError: a variable is not written as one.
     """
 
     def value_of(match: re.Match[str]) -> str:
@@ -923,7 +959,7 @@ def _expand(text: str) -> str:
             )
         if not os.environ.get(name):
             state = "empty" if name in os.environ else "not set"
-            raise UsageError(
+            raise _UnsetVariable(
                 f"the environment variable {name} is {state}; allowed is the value that stands for ${{{name}}}. "
                 f"Set it before the command: export {name}=VALUE"
             )
@@ -945,7 +981,7 @@ def _model_source(root: Node) -> tuple[str, list[Problem]]:
     try:
         return _expand(written), []
     except UsageError as error:
-        return "", [Problem(place, f"model.source: {error}")]
+        return "", [_problem(place, "model.source", error)]
 
 
 def _input_images(root: Node, path: Path) -> tuple[dict[str, Path], list[Problem]]:
@@ -959,7 +995,7 @@ def _input_images(root: Node, path: Path) -> tuple[dict[str, Path], list[Problem
         try:
             picture = _input_image(case, Task(task), path.absolute().parent)
         except UsageError as error:
-            problems.append(Problem(node.place_of("input_image"), f"{label}.input_image: {error}"))
+            problems.append(_problem(node.place_of("input_image"), f"{label}.input_image", error))
         else:
             pictures |= {case.id: picture} if picture else {}
     return pictures, problems

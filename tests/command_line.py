@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -33,6 +34,11 @@ class Ended:
     code: int
     out: str
     err: str
+
+
+def complaints(err: str) -> list[str]:
+    """Lines of standard error but those of progress, which any command gives on a machine that is busy enough."""
+    return [line for line in err.splitlines() if not re.match(r"harness \w+: .*working for \d", line)]
 
 
 class RunHarness(Protocol):

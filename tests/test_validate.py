@@ -11,6 +11,8 @@ from harness.records import Limit
 from tests.compare.stored_runs import scenario
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.command_line import RunHarness, WriteScenario
 
 ARMS = [{"name": "candidate"}, *({"name": name, "role": "reference"} for name in ("fp32", "gpu"))]
@@ -92,6 +94,42 @@ def test_warnings_are_printed_and_strict_makes_them_count(
     assert "warning: limits[0] (identical equals 1) holds for device npu only" in ended.out
     assert run_harness("validate", path, "--strict").code == 1
     assert run_harness("validate", write_scenario(limits=[identical]), "--strict").code == 0
+
+
+UNSET = {"model": {"source": "${HARNESS_TEST_UNSET_MODEL}"}}
+
+
+def test_every_file_is_reported_and_the_worst_decides(
+    run_harness: RunHarness, write_scenario: WriteScenario, tmp_path: Path
+) -> None:
+    good, bad, missing = write_scenario(name="good"), write_scenario(name="bad", steps=0), tmp_path / "missing.yaml"
+    ended = run_harness("validate", bad, missing, good)
+    assert ended.code == 2
+    assert f"{good}: ok" in ended.out
+    assert "steps" in ended.err
+    assert "missing.yaml" in ended.err
+    assert ended.err.count("error: ") == 2
+    assert run_harness("validate", good, good).code == 0
+
+
+def test_a_variable_that_is_not_set_is_a_warning_and_everything_else_is_still_checked(
+    run_harness: RunHarness, write_scenario: WriteScenario
+) -> None:
+    path = write_scenario(**UNSET)
+    ended = run_harness("validate", path)
+    assert ended.code == 0, ended.err
+    assert "warning: model.source: the environment variable HARNESS_TEST_UNSET_MODEL is not set" in ended.out
+    assert run_harness("validate", path, "--strict").code == 1
+    assert run_harness("validate", path, "--strict", HARNESS_TEST_UNSET_MODEL="a/model").code == 0
+    worse = run_harness("validate", write_scenario(**UNSET, steps=0))
+    assert (worse.code, "steps" in worse.err) == (2, True)
+    malformed = run_harness("validate", write_scenario(model={"source": "${HARNESS_TEST_UNSET_MODEL"}))
+    assert (malformed.code, "allowed is ${NAME}" in malformed.err) == (2, True)
+
+
+def test_a_run_still_needs_the_variable(run_harness: RunHarness, write_scenario: WriteScenario) -> None:
+    ended = run_harness("run", write_scenario(**UNSET))
+    assert (ended.code, "HARNESS_TEST_UNSET_MODEL is not set" in ended.err) == (2, True)
 
 
 # --- texts with names in braces --------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def _tensors(module: Any) -> list[Any]:
     return [*module.parameters(), *module.buffers()]
 
 
-_NEEDED = {"TORCH_DEVICE_BACKEND_AUTOLOAD", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
+_NEEDED = {"TORCH_DEVICE_BACKEND_AUTOLOAD", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
 """Variables that a backend sets whatever the scenario says."""
 
 

@@ -46,12 +46,16 @@ def probe() -> Availability:
     return Availability(available=True, reason=processor_name(), device_count=1)
 
 
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
-"""How threads of OpenMP wait for each other: after a thousand turns of a loop they sleep.
+WAITING = {"GOMP_SPINCOUNT": "5000", "KMP_BLOCKTIME": "1"}
+"""How long threads of OpenMP turn a loop while they wait for each other, before they sleep.
 
-As shipped they turn a loop hundreds of thousands of times, and where other processes keep the cores busy the thread
-they wait for does not run meanwhile. Which thread computes what stays the same, and so does every bit. What the user
-has set is kept.
+The first is for GCC's runtime, which torch's own wheels bring, in turns of the loop; the second for Intel's and LLVM's,
+in milliseconds.
+
+As shipped they turn it hundreds of thousands of times, and where other processes keep the cores busy the thread that
+they wait for does not run meanwhile. To sleep at once costs two fifths of a picture's time on an idle machine; five
+thousand turns cost nothing there (docs/benchmarks-crowded.md). Which thread computes what stays the same, and so does
+every bit. What the user has set is kept.
 """
 
 
@@ -59,7 +63,7 @@ def start_environment(switches: SwitchMode) -> dict[str, str]:
     """Fixed thread counts and strict arithmetic for ``deterministic``; in either mode nothing else that moves a bit.
 
     Autoloading of device extensions is off in either mode: with torch_npu installed and no CANN, importing torch
-    fails otherwise. Threads wait passively in either mode, which changes how long they take on a busy machine.
+    fails otherwise. Threads do not wait busily for long in either mode: what that changes is time on a busy machine.
     """
     start = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
     start |= {name: os.environ.get(name, value) for name, value in WAITING.items()}

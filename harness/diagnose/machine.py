@@ -21,6 +21,7 @@ from harness.diagnose.npu_smi import NpuSmi
 from harness.host import describe_host
 from harness.records import Severity
 from harness.text import one_line, redact
+from harness.variables import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ PREFIXES = (
     *("CLOSE_MATMUL", "MULTI_STREAM", "OMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "CUBLAS_", "CUDA_"),
     *("NVIDIA_TF32", "NCCL_"),
 )
-"""Variables that may change what is computed start with one of these; no other is looked at."""
+"""Variables of these libraries are looked at, and those that are known to change numbers; no other is."""
 
 _SAID = 300
 """Characters kept of what a library says."""
@@ -150,7 +151,8 @@ def _clean(text: str, environment: Mapping[str, str]) -> str:
 
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
     """The allow-listed variables, with cleaned values."""
-    return {name: _clean(environment[name], environment) for name in sorted(environment) if name.startswith(PREFIXES)}
+    names = [name for name in sorted(environment) if name.startswith(PREFIXES) or known(name)]
+    return {name: _clean(environment[name], environment) for name in names}
 
 
 # --- torch -----------------------------------------------------------------------------------------------------------

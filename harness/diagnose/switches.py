@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness import variables
 from harness.records import Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.diagnose.machine import Machine
+
+_OURS = {"TORCH_NPU_FALLBACK_CPU_DISABLE", "PYTHONHASHSEED", "ASCEND_OPP_PATH"}
+"""Variables that runs set themselves or that CANN's own script sets; they deserve no line."""
 
 ON = ("1", "true", "on", "yes")
 OFF = ("0", "false", "off", "no")
@@ -45,6 +49,14 @@ SWITCHES = (
     Switch("INF_NAN_MODE_ENABLE", OFF, "infinity becomes the largest number and NaN becomes 0", "1 or unset"),
     Switch("TORCH_NPU_LAZY_FUSION", ON, "operators are fused while they run", "0 or unset"),
     Switch("NVIDIA_TF32_OVERRIDE", ON, "every float32 product on the GPU is computed in TF32", "0 or unset"),
+    Switch("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", ON, "float32 products on the GPU are computed in TF32", "0 or unset"),
+    Switch(
+        "NPU_FA2_SPARSE_MODE",
+        ("2",),
+        "the causal mask of the language model is aligned top left: another model than on other devices",
+        "3 or unset",
+    ),
+    Switch("INF_NAN_MODE_FORCE_DISABLE", ON, "infinity becomes the largest number and NaN becomes 0", "0 or unset"),
     Switch(
         "ONEDNN_DEFAULT_FPMATH_MODE",
         ("bf16", "f16", "tf32", "any"),
@@ -88,6 +100,7 @@ def switches(machine: Machine) -> Iterator[Finding]:
     """Judge the variables of the user's environment."""
     found = [*_of_table(machine), *_of_form(machine)]
     yield from found
+    yield from _known(machine, {each.observed.partition("=")[0] for each in found})
     if machine.transfers_to_npu and not any("TORCH_TRANSFER_TO_NPU" in each.observed for each in found):
         yield Finding(
             name="switch",
@@ -118,6 +131,22 @@ def _of_table(machine: Machine) -> Iterator[Finding]:
                 next_step=""
                 if switch.severity is Severity.HARMLESS
                 else f"unset {switch.variable}, or give it the value above.",
+            )
+
+
+def _known(machine: Machine, told: set[str]) -> Iterator[Finding]:
+    """Variables that change numbers by any value, and so must be the same wherever pictures are compared."""
+    for name, value in variables.set_in(machine.environment).items():
+        if name in told or name in {switch.variable for switch in SWITCHES} | _OURS:
+            continue
+        entry = variables.known(name)
+        if entry is not None and value.strip():
+            yield Finding(
+                name="variable",
+                severity=Severity.HARMLESS,
+                changes_numbers=True,
+                observed=f"{name}={value} {entry.effect}",
+                expected=f"the same in all runs that are compared ({entry.source})",
             )
 
 

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness import scenario
 from harness.compare.gates import closeness
 from harness.jobs.calibrating import doubtful_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from harness.records import Limit, Scenario
+
+
+def validate(path: Path) -> tuple[Scenario, list[str]]:
+    """A scenario file that passed every check, and what is allowed there and probably not meant.
+
+    Raises:
+        ScenarioError: the file breaks its contract.
+    """
+    asked, unset = scenario.checked(path)
+    return asked, [*unset, *warnings(asked)]
 
 
 def warnings(asked: Scenario) -> list[str]:

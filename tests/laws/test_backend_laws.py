@@ -28,7 +28,7 @@ pytest.importorskip("torch")
 BACKENDS = plugins.names("backends")
 WITNESS = Path(__file__).with_name("backend_witness.py")
 DETERMINISTIC, AS_SHIPPED = SwitchMode.DETERMINISTIC, SwitchMode.AS_SHIPPED
-NEEDED_TO_START = {"TORCH_DEVICE_BACKEND_AUTOLOAD", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
+NEEDED_TO_START = {"TORCH_DEVICE_BACKEND_AUTOLOAD", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
 """Variables without which torch cannot be imported on some hosts, or spins on busy ones; they bear on no number."""
 GENERATORS = ["torch", "torch on the device", "numpy", "python"]
 AN_INDEX_THAT_IS_NOWHERE = 4096

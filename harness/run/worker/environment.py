@@ -6,8 +6,10 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from harness import variables
 from harness.host import THREAD_VARIABLES, commit, describe_host
 from harness.records import Environment, Switch
+from harness.text import one_line, redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +30,7 @@ def describe(backend: str, device: Device, npu_ops: NpuOps | None, threads: int 
         simulated=device.simulated,
         npu_ops=npu_ops,
         facts=dict(device.facts()),
-        switches=with_threads(device.switches(), threads),
+        switches=with_variables(with_threads(device.switches(), threads)),
         commit=commit(),
         **asdict(describe_host()),
     )
@@ -44,3 +46,16 @@ def with_threads(switches: Sequence[Switch], threads: int | None) -> list[Switch
         known.setdefault(name, Switch(name=name, requested=None, effective=os.environ.get(name), source="scenario"))
     numbers = {*THREAD_VARIABLES, "torch.get_num_threads"}
     return [switch.model_copy(update=asked) if name in numbers else switch for name, switch in known.items()]
+
+
+def with_variables(switches: Sequence[Switch]) -> list[Switch]:
+    """The switches, and every other variable that is set and is known to change numbers."""
+    told = {switch.name for switch in switches}
+    others = {name: value for name, value in variables.set_in(os.environ).items() if name not in told}
+    return [
+        *switches,
+        *(
+            Switch(name=name, requested=None, effective=one_line(redact(value, os.environ)), source="environment")
+            for name, value in others.items()
+        ),
+    ]
