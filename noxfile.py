@@ -42,6 +42,16 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 NO_BROWSER = f"there is no {', '.join(BROWSERS)}; install one (on Debian: apt-get install chromium), or set CHROMIUM"
 DEVICE_FILES = {"davinci[0-9]*": "Ascend NPU", "nvidia[0-9]*": "NVIDIA GPU", "kfd": "AMD GPU"}
 
+IN_SHORT = {
+    "overhead": ["--rounds", "3"],
+    "comparator": ["--quick"],
+    "folders": ["--pairs", "100"],
+    "report": ["--cases", "100", "--rounds", "1"],
+    "model": ["--rounds", "1"],
+    "crowded": ["--quick"],
+}
+"""The benchmarks, each with the words that make it short."""
+
 shared: dict[str, str] = {}
 """``python`` of the environment that the sessions of this call share, once it is known."""
 
@@ -162,12 +172,8 @@ def nightly(session: nox.Session) -> None:
     """Run what is too long for each landing: tests marked nightly, a hundred kills, and every benchmark in short."""
     python(session, "-m", "pytest", "-m", "nightly", *session.posargs, **ONE_THREAD)
     python(session, "-m", "pytest", "tests/test_kills.py", "-s", "-q", KILLS="100", KILL_SEED="", **ONE_THREAD)
-    python(session, "bench/overhead.py", "--rounds", "3")
-    python(session, "bench/comparator.py", "--peers", str(peers(session)), "--quick")
-    python(session, "bench/folders.py", "--pairs", "100")
-    python(session, "bench/report.py", "--cases", "100", "--rounds", "1")
-    python(session, "bench/model.py", "--rounds", "1")
-    python(session, "bench/crowded.py", "--quick")
+    for name, words in IN_SHORT.items():
+        measure(session, name, words)
 
 
 @nox.session(venv_backend="none", requires=["environment"])
@@ -310,21 +316,17 @@ def types(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 def bench(session: nox.Session) -> None:
     """Measure what the harness costs, as ratios in one run: all, or one: -- overhead --rounds 5."""
-    named, *words = session.posargs or ["", ""]
-    if named in {"", "overhead"}:
-        python(session, "bench/overhead.py", *filter(None, words))
-    if named in {"", "comparator"}:
-        python(session, "bench/comparator.py", "--peers", str(peers(session)), *filter(None, words))
-    if named in {"", "folders"}:
-        python(session, "bench/folders.py", *filter(None, words))
-    if named in {"", "report"}:
-        python(session, "bench/report.py", *filter(None, words))
-    if named in {"", "model"}:
-        python(session, "bench/model.py", *filter(None, words))
-    if named in {"", "crowded"}:
-        python(session, "bench/crowded.py", *filter(None, words))
-    if named not in {"", "overhead", "comparator", "folders", "report", "model", "crowded"}:
-        session.error(f"{named} is no benchmark; there are overhead, comparator, folders, report, model and crowded")
+    named, *words = session.posargs or [""]
+    if named not in {"", *IN_SHORT}:
+        session.error(f"{named} is no benchmark; there are {', '.join(IN_SHORT)}")
+    for name in [named] if named else IN_SHORT:
+        measure(session, name, words)
+
+
+def measure(session: nox.Session, name: str, words: list[str]) -> None:
+    """Run one benchmark."""
+    against = ["--peers", str(peers(session))] if name == "comparator" else []
+    python(session, "-m", f"bench.{name}", *against, *words)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

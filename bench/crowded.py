@@ -39,6 +39,7 @@ OUT = ROOT / "docs" / "benchmarks-crowded.md"
 QUICK = [f"scenarios/tiny-quick-{task}.yaml" for task in ("t2i", "edit")]
 WITHOUT_BFLOAT16 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 WAYS: dict[str, dict[str, str]] = {"by default": {}, "as the harness sets it": WAITING}
+PARTS = ("threads", "commands", "first")
 IDLE, COMPUTING, SAME = "idle", "two processes that only compute", "two others with this model"
 IDLE_AT_MOST, BUSY_AT_LEAST, CROWD_AT_MOST, FIRST_AT_MOST_SECONDS = 1.05, 5.0, 1.5, 120
 
@@ -50,6 +51,7 @@ def main() -> int:
     words.add_argument("--calls", type=int, default=5, help="images in one turn")
     words.add_argument("--commands", type=int, default=200, help="commands at once")
     words.add_argument("--quick", action="store_true", help="one turn, few commands, nothing is written")
+    words.add_argument("--only", choices=PARTS, help="only this part; nothing is written")
     words.add_argument("--child", type=int, help=argparse.SUPPRESS)
     words.add_argument("--neighbour", action="store_true", help=argparse.SUPPRESS)
     options = words.parse_args()
@@ -59,9 +61,15 @@ def main() -> int:
         sys.stdout.write(json.dumps(seconds_per_image(options.child)) + "\n")
         return 0
     rounds, calls, commands = (1, 1, 4) if options.quick else (options.rounds, options.calls, options.commands)
-    text = "\n".join([*header(), *threads(rounds, calls), *crowd(commands), *first_command()]) + "\n"
+    parts: dict[str, Callable[[], list[str]]] = {
+        "threads": partial(threads, rounds, calls),
+        "commands": partial(crowd, commands),
+        "first": first_command,
+    }
+    chosen = [options.only] if options.only else PARTS
+    text = "\n".join([*header(), *(line for name in chosen for line in parts[name]())]) + "\n"
     sys.stdout.write(text)
-    if not options.quick:
+    if not (options.quick or options.only):
         OUT.write_text(text, encoding="utf-8")
     return 0
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import skimage.data
-from comparator import circumstances
 
+from bench.comparator import circumstances
 from harness.images import write_picture
 
 OUT = Path(__file__).parents[1] / "docs" / "benchmarks-folders.md"

@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,8 @@ def measured(scratch: Path, rounds: int, threads: int) -> dict[str, Any]:
     works: dict[str, Callable[[], Any]] = {}
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         pipe = loaded(dtype)
-        works[f"prompt, {name}"] = lambda pipe=pipe: pipe("a photo of a red star", **CALL)
-        works[f"edit, {name}"] = lambda pipe=pipe: pipe("change the heart to green", image=source, **CALL)
+        works[f"prompt, {name}"] = partial(pipe, "a photo of a red star", **CALL)
+        works[f"edit, {name}"] = partial(pipe, "change the heart to green", image=source, **CALL)
     for work in works.values():
         work()
     turns = [{name: seconds(work) for name, work in works.items()} for _ in range(rounds)]

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from comparator import circumstances
+from bench.comparator import circumstances
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "benchmarks-report.md"

@@ -160,7 +160,7 @@ def test_each_test_belongs_to_the_landing_or_to_the_night(monkeypatch: pytest.Mo
     assert night[2:] == ("-m", "nightly", "--durations=20")
     assert "tests/test_kills.py" in kills
     assert variables["KILLS"] == "100"
-    assert {words[0] for words, _ in rest} == {f"bench/{path.name}" for path in (ROOT / "bench").glob("*.py")}
+    assert {words[1] for words, _ in rest} == {f"bench.{path.stem}" for path in (ROOT / "bench").glob("*.py")}
 
 
 # --- the browser tests -----------------------------------------------------------------------------------------------
