@@ -391,6 +391,8 @@ def calibrate(
         say(str(found.folder))
         if found.written:
             say(f"{scenario}: the limits are written")
+            for rule in found.guessed:
+                say(f"{scenario}: {rule} still judges and was not measured; remove it, or give it a reason to stay")
     if found.calibration.missed:
         raise typer.Exit(1)
 

@@ -234,7 +234,7 @@ def table_of_findings(diagnosis: Diagnosis) -> None:
 
 _SHOWN = 20
 """Names of each kind that are shown; --json has all."""
-_UNJUDGED = " Nothing is judged without --at-least or --at-most."
+_UNJUDGED = " Nothing is judged: harness diff takes limits, by --at-least and --at-most."
 _UNVERIFIED = "noise: unverified; a picture file does not tell which noise it began with."
 
 

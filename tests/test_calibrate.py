@@ -12,6 +12,7 @@ import pytest
 
 from harness import scenario, store
 from harness.images import read_kept
+from harness.jobs.calibrating import guessed_limits
 from harness.records import Calibration, FloorSource, PerturbationKind, Run
 from harness.terminal import table_of_calibration
 from tests.command_line import Ended, job_folder, run_command
@@ -103,6 +104,14 @@ def test_it_ends_well_and_says_what_it_found(written: Written) -> None:
     assert store.load(Calibration, written.job / "calibration.json") == written.found
     assert written.found.missed == []
     assert (written.found.reference_dtype, written.found.candidate_dtype) == ("float32", "bfloat16")
+
+
+def test_limits_that_were_guessed_and_still_judge_are_named(written: Written) -> None:
+    told = [line for line in written.ended.out.splitlines() if "still judges and was not measured" in line]
+    assert len(told) == 1
+    assert "port.yaml: limits[0] (psnr_db at least 10) still judges" in told[0]
+    asked = scenario.load(written.path).scenario
+    assert guessed_limits(asked.model_copy(update={"limits": asked.limits[1:]})) == []
 
 
 def test_disturbed_runs_differ_from_each_other_and_say_that_they_are_disturbed(written: Written) -> None:

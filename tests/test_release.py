@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,7 +93,7 @@ def half_run(job: Stored) -> None:
 @pytest.mark.parametrize(
     ("plant", "arms", "words"),
     [
-        (without_job, ["candidate", "cpu-fp32"], "no job answers this scenario; run: harness check scenarios/one.yaml"),
+        (without_job, ["candidate", "cpu-fp32"], "no job answers this scenario; run: harness check "),
         (unfinished, ["candidate", "cpu-fp32"], "job 20260101T000000Z_one is unfinished"),
         (without_comparisons, ["candidate", "cpu-fp32"], "job 20260101T000000Z_one compared nothing"),
         (edited, ["candidate", "cpu-fp32"], "the scenario was edited after job 20260101T000000Z_one"),
@@ -108,6 +109,8 @@ def test_what_is_not_there_is_missing(
     found = made(tmp_path)
     assert [arm for _, arm, _ in reasons(found)] == arms
     assert all(reason.startswith(words) for _, _, reason in reasons(found))
+    commands = re.findall(r"harness check (\S+)", "\n".join(reason for _, _, reason in reasons(found)))
+    assert all(Path(place).is_file() for place in commands), "what is suggested works from here"
     assert found.release.outcome is Status.ERROR
     for name in ("index.html", "report.md"):
         text = (found.folder / name).read_text(encoding="utf-8")

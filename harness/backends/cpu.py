@@ -14,6 +14,7 @@ from harness.errors import DeviceUnavailable
 from harness.host import processor_name
 from harness.language import recorded
 from harness.records import MemoryUse, Switch, SwitchMode
+from harness.suggestions import install
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ def probe() -> Availability:
     if find_spec("torch") is None:
         return Availability(
             available=False,
-            reason="torch is not installed; install the model side with: pip install -c constraints/ci.txt '.[run]'",
+            reason=f"torch is not installed; install the model side with: {install('run')}",
         )
     return Availability(available=True, reason=processor_name(), device_count=1)
 

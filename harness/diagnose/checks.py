@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from harness.diagnose.machine import release
 from harness.diagnose.switches import switches
 from harness.records import Diagnosis, Finding, Severity
+from harness.suggestions import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.diagnose.machine import Cann, Machine
-
-INSTALL = "pip install -c constraints/ci.txt '.[run]'"
 
 CANN_OF_TORCH_NPU = {
     wheel: cann
@@ -137,7 +136,7 @@ def torch(machine: Machine) -> Iterator[Finding]:
             severity=Severity.BLOCKED,
             observed="torch is not installed: nothing can be run; comparing, judging and reporting work",
             expected="torch 2.5 or later",
-            next_step=INSTALL,
+            next_step=install("run"),
         )
     elif not machine.torch_error:
         yield Finding(name="torch", severity=Severity.OK, observed=f"import torch works, version {version}")
@@ -155,7 +154,7 @@ def torch(machine: Machine) -> Iterator[Finding]:
             severity=Severity.BLOCKED,
             observed=f"import torch fails, version {version}: {machine.torch_error}",
             expected="an import torch that works",
-            next_step=f"Install it again: {INSTALL}",
+            next_step=f"Install it again: {install('run')}",
         )
 
 
@@ -169,7 +168,7 @@ def libraries(machine: Machine) -> Iterator[Finding]:
             severity=Severity.WARNING if name == "accelerate" else Severity.BLOCKED,
             observed=f"{name} is not installed",
             expected="diffusers, transformers and accelerate, which load the pipelines",
-            next_step=INSTALL,
+            next_step=install("run"),
         )
     faults = [*_diffusers(machine), *_transformers(machine)]
     yield from faults

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.jobs.telling import Teller
-    from harness.records import Arm, Plan
+    from harness.records import Arm, Limit, Plan
     from harness.scenario import LoadedScenario
 
 
@@ -48,6 +48,8 @@ class Calibrated:
     """Floors, proposed limits, and what they say about planted faults."""
     written: bool
     """Whether the limits were put into the scenario."""
+    guessed: list[str]
+    """Limits of the scenario that judge now and were not measured; empty where nothing was written."""
 
 
 def calibrate(path: Path, arm_name: str | None, *, write: bool, runs_folder: Path, teller: Teller) -> Calibrated:
@@ -78,7 +80,25 @@ def calibrate(path: Path, arm_name: str | None, *, write: bool, runs_folder: Pat
         store.save(calibration, folder / CALIBRATION_FILE)
     if write and not calibration.missed:
         _write_limits(question, arm, calibration)
-    return Calibrated(folder=folder, calibration=calibration, written=write and not calibration.missed)
+    written = write and not calibration.missed
+    guessed = guessed_limits(scenario.load(path).scenario) if written else []
+    return Calibrated(folder=folder, calibration=calibration, written=written, guessed=guessed)
+
+
+def guessed_limits(asked: Scenario) -> list[str]:
+    """Rules of the limits against a reference that judge without evidence, each with its place in the file."""
+    return [
+        f"limits[{index}] ({limit.rule}" + (f", against {limit.arm})" if limit.arm else ")")
+        for index, limit in enumerate(asked.limits)
+        if limit.evidence is None and _needs_evidence(asked, limit)
+    ]
+
+
+def _needs_evidence(asked: Scenario, limit: Limit) -> bool:
+    """Whether a limit ought to be measured: not a promise of identical bytes, nor a ratio or a score, as one chooses."""
+    if limit.scope is not Scope.REFERENCE or limit.metric == "identical" or limit.ratio_to is not None:
+        return False
+    return limit.metric not in asked.scores
 
 
 def doubtful_limits(asked: Scenario) -> list[str]:
@@ -88,9 +108,7 @@ def doubtful_limits(asked: Scenario) -> list[str]:
     """
     doubts = []
     for index, limit in enumerate(asked.limits):
-        if limit.scope is not Scope.REFERENCE or limit.metric == "identical" or limit.ratio_to is not None:
-            continue
-        if limit.metric in asked.scores:  # how near two scores must be is a choice, nothing to be measured
+        if not _needs_evidence(asked, limit):
             continue
         metric = plugins.load("metrics", limit.metric)
         if limit.evidence is None:

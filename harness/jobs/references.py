@@ -12,6 +12,7 @@ from harness.language import recorded
 from harness.records import NoiseMode
 from harness.run.events import GivenNoise
 from harness.store import baselines
+from harness.suggestions import from_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +89,7 @@ def read_references(baselines_folder: Path, question: LoadedScenario, arms: list
                 "and harness baseline pack and unpack carry it here",
                 baseline=name,
                 folder=baselines_folder,
-                scenario=question.path.name,
+                scenario=from_here(question.path),
                 arm=arm.name,
             )
             continue
@@ -100,7 +101,7 @@ def read_references(baselines_folder: Path, question: LoadedScenario, arms: list
                 "and harness baseline pack and unpack carry it here",
                 baseline=name,
                 lacking=", ".join(lacking),
-                scenario=question.path.name,
+                scenario=from_here(question.path),
                 arm=arm.name,
             )
         else:

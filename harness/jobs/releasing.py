@@ -18,6 +18,7 @@ from harness.progress import counted
 from harness.records import MANIFEST_FILE, Id, MissingCell, Release, ReleasedJob, Scope, Status, worst
 from harness.store import releases
 from harness.store.folders import load_any_run
+from harness.suggestions import from_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,6 +56,8 @@ class Question:
     """The scenario."""
     place: str
     """Its file below the scenarios folder."""
+    typed: str
+    """Its file as a word of a command line, where the user stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +184,7 @@ def _questions(asked: Asked) -> tuple[list[Question], list[MissingCell]]:
 
 
 def _question(path: Path) -> Question:
-    return Question(scenario=scenario.written(path), place=scenario.place(path))
+    return Question(scenario=scenario.written(path), place=scenario.place(path), typed=from_here(path))
 
 
 def _jobs(asked: Asked, questions: Sequence[Question]) -> dict[Path, store.Job]:
@@ -282,16 +285,16 @@ def _why_no_job(question: Question, jobs: Mapping[Path, store.Job]) -> str:
     """What stands against the newest job of a scenario."""
     found = [(folder, job) for folder, job in jobs.items() if job.scenario.name == question.scenario.name]
     if not found:
-        return recorded("no job answers this scenario; run: harness check {place}", place=question.place)
+        return recorded("no job answers this scenario; run: harness check {place}", place=question.typed)
     folder, job = found[-1]
     if _same(question, job) and job.state == "finished":
-        return recorded("job {job} compared nothing; run: harness check {place}", job=folder.name, place=question.place)
+        return recorded("job {job} compared nothing; run: harness check {place}", job=folder.name, place=question.typed)
     if _same(question, job):
         return recorded("job {job} is unfinished; give its command again and it goes on", job=folder.name)
     return recorded(
         "the scenario was edited after job {job}; run it again: harness check {place}",
         job=folder.name,
-        place=question.place,
+        place=question.typed,
     )
 
 

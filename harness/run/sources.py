@@ -22,6 +22,7 @@ from harness.errors import ModelError, RunError, UsageError
 from harness.files import write_text
 from harness.progress import task
 from harness.records import ModelIdentity, json_digest
+from harness.suggestions import install
 
 if TYPE_CHECKING:
     from harness.contracts import OutsideAdapter
@@ -216,7 +217,7 @@ def _from_hugging_face(repository: str, revision: str) -> tuple[Path, str]:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
     except ImportError as error:
-        raise ModelError("hf: sources need huggingface_hub; install the model side: pip install '.[run]'.") from error
+        raise ModelError(f"hf: sources need huggingface_hub; install the model side: {install('run')}") from error
     try:
         with task(f"fetching hf:{repository}@{revision}"):
             folder = Path(snapshot_download(repository, revision=revision))
@@ -232,7 +233,7 @@ def _from_modelscope(repository: str, revision: str) -> tuple[Path, str]:
     try:
         from modelscope import snapshot_download
     except ImportError as error:
-        raise ModelError("modelscope: sources need the package modelscope; install it with pip.") from error
+        raise ModelError("modelscope: sources need the package modelscope; pip install modelscope") from error
     try:
         with task(f"fetching modelscope:{repository}@{revision}"):
             return Path(snapshot_download(repository, revision=revision)), revision

@@ -24,6 +24,7 @@ from harness.progress import counted, task
 from harness.records import MANIFEST_FILE, Manifest, StoredFile, from_json
 from harness.store.baselines import HASH_FILE, Baseline, names, problems, read, write_manifest
 from harness.store.replacing import replaced
+from harness.suggestions import install
 from harness.text import one_line
 
 if TYPE_CHECKING:
@@ -290,8 +291,8 @@ def _place(url: str) -> tuple[Any, str]:
         core: Any = import_module("fsspec.core")
     except ImportError as error:
         raise RunError(
-            f"{url} needs fsspec, which is not installed: pip install 'accuracy-harness[remote]'. Or copy the file "
-            "that harness baseline pack writes."
+            f"{url} needs fsspec, which is not installed: {install('remote')}\nOr copy the file that harness baseline "
+            "pack writes."
         ) from error
     try:
         place, path = core.url_to_fs(url)
