@@ -6,7 +6,7 @@ import ast
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer.main
@@ -18,14 +18,12 @@ from tests.command_line import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import click
-
     from tests.command_line import RunHarness, WriteScenario
 
 MENTION = re.compile(r"\bharness ((?:[a-z]+ ?)+)((?:[^.;,\n`]*?--[a-z-]+)*)")
 
 
-def commands(group: click.Group, words: tuple[str, ...] = ()) -> dict[str, set[str]]:
+def commands(group: Any, words: tuple[str, ...] = ()) -> dict[str, set[str]]:
     """Options of every command, by its words."""
     known: dict[str, set[str]] = {}
     for name, command in group.commands.items():
@@ -34,11 +32,11 @@ def commands(group: click.Group, words: tuple[str, ...] = ()) -> dict[str, set[s
             options = {option for parameter in command.params for option in parameter.opts}
             known[" ".join([*words, name])] = options | {"--help", "--debug"}
         else:
-            known |= commands(command, (*words, name))  # type: ignore[arg-type]
+            known |= commands(command, (*words, name))
     return known
 
 
-KNOWN = commands(typer.main.get_command(app))  # type: ignore[arg-type]
+KNOWN = commands(typer.main.get_command(app))
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.compare.intervals import mean_interval
-from harness.records import Aggregate, Comparison, Scope, Task
+from harness.records import Aggregate, Comparison, NoiseMode, Scope, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from harness.records import CaseKey, Measurement, Report
+    from harness.records import CaseKey, Measurement, Report, RunRef
 
 _WHOLE = "identical"
 """Says yes or no, of which no mean is made."""
@@ -72,10 +72,15 @@ def _arms(task: Task, comparison: Comparison) -> _Arms:
         against=expected.arm,
         device=actual.device_name or actual.device,
         against_device=expected.device_name or expected.device,
-        dtype=actual.dtype,
-        against_dtype=expected.dtype,
+        dtype=_dtype(actual),
+        against_dtype=_dtype(expected),
         simulated=actual.simulated or expected.simulated,
     )
+
+
+def _dtype(side: RunRef) -> str:
+    """Type of a side's weights; empty where only those who made its pictures know it."""
+    return "" if side.noise is NoiseMode.UNVERIFIED else side.dtype
 
 
 def _of_arms(arms: _Arms, comparisons: Sequence[Comparison]) -> list[Aggregate]:

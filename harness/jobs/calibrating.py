@@ -95,7 +95,7 @@ def guessed_limits(asked: Scenario) -> list[str]:
 
 
 def _needs_evidence(asked: Scenario, limit: Limit) -> bool:
-    """Whether a limit ought to be measured: not a promise of identical bytes, nor a ratio or a score, as one chooses."""
+    """Whether a limit ought to be measured: no promise of identical bytes, no ratio and no score, which are chosen."""
     if limit.scope is not Scope.REFERENCE or limit.metric == "identical" or limit.ratio_to is not None:
         return False
     return limit.metric not in asked.scores

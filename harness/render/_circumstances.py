@@ -120,6 +120,14 @@ def work(report: Report) -> Table:
     return by_arm(report, columns, heading=say("Arm"), title=say("Arms"))
 
 
+def own(run: Run) -> Cell | None:
+    """Said in the place of a setting that only those who made the pictures know; None where the worker made them."""
+    if run.plan.noise is not NoiseMode.UNVERIFIED:
+        return None
+    command = run.plan.model.command is not None
+    return plain(say("the command's own, not known") if command else say("not known: the pictures were made elsewhere"))
+
+
 def _work(run: Run, *, operators: bool, beside: bool) -> dict[str, Cell]:
     arm, plan = run.plan.arm, run.plan
     planned = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
@@ -129,9 +137,9 @@ def _work(run: Run, *, operators: bool, beside: bool) -> dict[str, Cell]:
     return {
         say("Role"): plain(term(arm.role)),
         say("Device asked for"): code(arm.device),
-        say("Type of weights"): code(arm.dtype or plan.model.dtype),
+        say("Type of weights"): own(run) or code(arm.dtype or plan.model.dtype),
         say("Noise"): plain(term(plan.noise) if arm.noise else say(_UNKNOWN)),
-        say("Switches"): plain(term(arm.switches) if arm.switches else say(_UNKNOWN)),
+        say("Switches"): own(run) or plain(term(arm.switches) if arm.switches else say(_UNKNOWN)),
         **({say("Fused operators of torch_npu"): plain(_operators(run))} if operators else {}),
         say("Pictures made"): figure(say("an accepted baseline") if arm.baseline else made),
         say("Draws that could not be controlled"): plain(
@@ -163,22 +171,26 @@ def model(report: Report) -> Table:
 
 def _model(run: Run) -> dict[str, Cell]:
     asked, found = run.plan.model, run.model
-    replaced = bool(run.loaded and run.loaded.substitutions)
     return {
         say("Source"): code(found.source),
         say("Revision"): code(found.revision) if found.revision else plain(say("none: not from a hub")),
         say("Digest of all files"): Cell(found.digest, kind="code"),
-        say("Weights"): figure(words.size(found.weights_bytes)),
+        say("Weights"): own(run) or figure(words.size(found.weights_bytes)),
         say("Adapter"): code(asked.adapter),
-        say("Type of weights"): code(run.plan.arm.dtype or asked.dtype),
-        say("Attention"): plain(say("asked for: {name}; see below what was replaced", name=asked.attention))
-        if replaced
-        else code(asked.attention),
+        say("Type of weights"): own(run) or code(run.plan.arm.dtype or asked.dtype),
+        say("Attention"): own(run) or _attention(run),
         say("Code of the model folder may run"): plain(_yes_or_no(asked.trust_remote_code)),
         say("Code pinned by digest"): plain(_yes_or_no(bool(asked.code_sha256))),
         say("Digest of the harness's code"): digest(run.code_digest),
         **{say("Code {name}", name=name): Cell(value, kind="code") for name, value in sorted(found.code.items())},
     }
+
+
+def _attention(run: Run) -> Cell:
+    asked = run.plan.model.attention
+    if run.loaded and run.loaded.substitutions:
+        return plain(say("asked for: {name}; see below what was replaced", name=asked))
+    return code(asked)
 
 
 def _yes_or_no(answer: bool) -> str:  # noqa: FBT001  # the answer is all there is

@@ -98,7 +98,7 @@ def _about_repeats(report: Report) -> Iterator[str]:
         yield say("Determinism where only one run was made: one run repeats nothing.")
     if any(repetition.processes == 1 < repetition.runs for repetition in found):
         yield say("That a fresh process gives the same result: only one process was used.")
-    modes = {run.plan.arm.switches for run in report.runs}
+    modes = {run.plan.arm.switches for run in report.runs if run.plan.noise is not NoiseMode.UNVERIFIED}
     if modes == {SwitchMode.DETERMINISTIC}:
         yield say("Determinism as users get it: every arm ran with the determinism switches set.")
     if modes == {SwitchMode.AS_SHIPPED}:
@@ -138,6 +138,13 @@ def _about_accuracy(report: Report) -> Iterator[str]:
             "other kind repeats.",
             arms=listed(device_noise),
         )
+    yield from _about_outside(report)
+    if any(sample.float_image is None for run in report.runs for sample in run.samples):
+        yield say("Differences below one level of 8 bits: the decoder's float output was not kept for every picture.")
+    yield from _about_prompts(report)
+
+
+def _about_outside(report: Report) -> Iterator[str]:
     outside = unverified_arms(report)
     if outside:
         yield say(
@@ -145,9 +152,22 @@ def _about_accuracy(report: Report) -> Iterator[str]:
             "is unverified.",
             arms=listed(outside),
         )
-    if any(sample.float_image is None for run in report.runs for sample in run.samples):
-        yield say("Differences below one level of 8 bits: the decoder's float output was not kept for every picture.")
-    yield from _about_prompts(report)
+    for run in report.runs:
+        if run.plan.model.command is not None:
+            yield say(
+                "Which type of weights, attention and switches {arm} used: they are the command's own. Variables that "
+                "were set for it, and that it may change: {variables}.",
+                arm=run.plan.arm.name,
+                variables=", ".join(_variables(run)) or say("none"),
+            )
+
+
+def _variables(run: Run) -> list[str]:
+    """Variables with their values that the command of an arm inherited."""
+    switches = run.environment.switches if run.environment else []
+    inherited = {switch.name: switch.effective for switch in switches if switch.effective is not None}
+    own = run.plan.model.command.environment if run.plan.model.command else {}
+    return [f"{name}={value}" for name, value in sorted((inherited | own).items())]
 
 
 def _about_prompts(report: Report) -> Iterator[str]:

@@ -432,12 +432,18 @@ def _capabilities(release: Release, *, details: bool) -> Iterator[Block]:
 
 def _capability(group: Sequence[Aggregate]) -> Table:
     first = group[0]
-    arm = words.with_mark(f"{first.arm} ({first.device}, {first.dtype})", simulated=first.simulated)
+    about, against = (
+        f"{arm} ({', '.join(filter(None, [device, dtype]))})"
+        for arm, device, dtype in (
+            (first.arm, first.device, first.dtype),
+            (first.against, first.against_device, first.against_dtype),
+        )
+    )
     title = say(
         "{task}: {arm} against {against}",
         task=say(_TASKS[first.task]),
-        arm=arm,
-        against=f"{first.against} ({first.against_device}, {first.against_dtype})",
+        arm=words.with_mark(about, simulated=first.simulated),
+        against=against,
     )
     ordered = sorted(group, key=lambda each: (each.subject != "image", words.metric_rank(each.metric), each.subject))
     note = say(

@@ -229,9 +229,13 @@ def _summary_row(report: Report, comparison: Comparison) -> list[Cell]:
         word(comparison.outcome),
         plain(devices),
         plain(_both(term(side.noise), term(other.noise))),
-        plain(_both(term(side.switches), term(other.switches))),
+        plain(_both(_switches(side), _switches(other))),
         *amounts,
     ]
+
+
+def _switches(side: RunRef) -> str:
+    return say("not known") if side.noise is NoiseMode.UNVERIFIED else term(side.switches)
 
 
 def _both(actual: str, expected: str) -> str:

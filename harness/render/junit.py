@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from harness.records import NoiseMode
 from harness.render import _tables as tables
 from harness.render import _words as words
 from harness.render._cases import JudgedCase, judged_cases, verdict, whole_report
@@ -113,7 +114,8 @@ def _circumstances(report: Report, comparison: Comparison) -> Iterator[tuple[str
         yield f"{side}.device", tables.device_of(report, run)
         yield f"{side}.simulated", "yes" if run.simulated else "no"
         yield f"{side}.noise", run.noise.value
-        yield f"{side}.switches", run.switches.value
+        if run.noise is not NoiseMode.UNVERIFIED:  # else they are not known
+            yield f"{side}.switches", run.switches.value
         if (made := tables.run_of(report, run)) is not None and made.retried:
             reasons = dict.fromkeys(failure.message for failure in made.retried)
             yield f"{side}.retried", one_line(f"{len(made.retried)}: {'; '.join(reasons)}", limit=_LONGEST_MESSAGE)

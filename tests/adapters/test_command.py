@@ -105,6 +105,20 @@ def test_a_script_is_told_what_the_case_asks_and_its_repeats_are_judged(
     assert "noise unverified" in message(only_job())
     report = json.loads((only_job() / "report" / "report.json").read_text(encoding="utf-8"))
     assert "--allow-command" in report["command"]
+    page = (only_job() / "report" / "report.md").read_text(encoding="utf-8")
+    for name in ("Type of weights", "Attention", "Weights", "Switches"):
+        values = {cell.strip() for line in page.splitlines() for label, cell in [row(line)] if label == name}
+        assert values == {"the command's own, not known"}, name
+    assert "every arm ran with the determinism switches set" not in page
+    (said,) = [line for line in page.splitlines() if "Variables that were set for it" in line]
+    assert "PORT_OPTION=7" in said
+    assert "GOMP_SPINCOUNT=5000" in said
+
+
+def row(line: str) -> tuple[str, str]:
+    """Label and first value of a row of a Markdown table; two empty texts for any other line."""
+    cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+    return (cells[0], cells[1]) if line.startswith("|") and len(cells) > 1 else ("", "")
 
 
 def test_an_npu_arm_tells_the_device_and_the_worker_touches_none(
