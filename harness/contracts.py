@@ -287,6 +287,10 @@ class Watch(Protocol):
         """Report what a decoder gave: a tensor of any rank, or anything that holds some; it must hold only numbers."""
         ...
 
+    def without_effect(self, words: str) -> None:
+        """Report in words a setting that was asked for and changed nothing in this picture."""
+        ...
+
     def rows(self, name: str, values: Any, real: Any) -> None:
         """Report a tensor [batch, rows, width] on the way, and in bool [batch, rows] which rows are not padding."""
         ...

@@ -769,6 +769,8 @@ class Sample(Record):
     """All logged draws."""
     hidden_draws: list[str]
     """Signs of draws that could not be logged or controlled; empty when the noise is fully known."""
+    without_effect: list[str] = Field(default_factory=list)
+    """Settings that were asked for and changed nothing, in words; empty in records from before this was looked for."""
     schedule: Schedule | None = None
     """The scheduler's table; None where the adapter tells of none."""
     per_step: list[Step]

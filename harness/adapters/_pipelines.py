@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 from contextlib import ExitStack
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
@@ -13,15 +14,23 @@ import numpy as np
 from harness.contracts import Picture
 from harness.errors import RunError
 from harness.language import recorded
+from harness.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Iterable, Iterator
     from pathlib import Path
 
-    from harness.contracts import Device, Watch
+    from harness.contracts import Device, Request, Watch
     from harness.records import ModelRef
 
 _PICTURE_AXES = 4
+_FRAME_AXES = 5
+_FRAMES = ("num_frames", "num_videos_per_prompt", "video_length", "frames", "video")
+"""What pipelines of diffusers that return frames take, and no pipeline that returns pictures does."""
+_PIPELINES_LOGGER = "diffusers.pipelines"
+_LONGEST_WARNING = 400
+_SCALES = ("guidance", "guidance_scale", "timestep_cond")
+"""What denoisers of diffusers call the scale of guidance, or its embedding, where they are told it."""
 
 
 def loaded(folder: Path, model: ModelRef, device: Device) -> Any:
@@ -60,12 +69,40 @@ def scheduler_note(scheduler: Any) -> str:
     return recorded("scheduler: {name} {settings}", name=type(scheduler).__name__, settings=settings)
 
 
-def picture(image: Any, decoded: Any) -> Picture:
-    """The picture that a pipeline returned, with the decoder's output (a tensor [1, 3, H, W]) where it was seen.
+def require_no_frames(pipe: Any) -> None:
+    """Refuse a pipeline that returns frames, before anything is made with it.
+
+    Raises:
+        RunError: says so.
+    """
+    parameters = inspect.signature(pipe.__call__).parameters
+    if named := [name for name in _FRAMES if name in parameters]:
+        raise RunError(
+            recorded(
+                "{pipeline} takes {names}, so it returns frames, and frames cannot be compared yet: only pipelines "
+                "that return a picture can. Give a pipeline of pictures, or compare pictures of chosen frames with "
+                "adapter: images.",
+                pipeline=type(pipe).__name__,
+                names=", ".join(named),
+            )
+        )
+
+
+def picture(made: Any, decoded: Any) -> Picture:
+    """The first picture of what a pipeline returned, with the decoder's output where it was seen.
+
+    That output is a tensor [1, 3, H, W], or [1, 3, 1, H, W] from a decoder of videos.
 
     Raises:
         RunError: it is no RGB picture.
     """
+    images = getattr(made, "images", None)
+    if images is None or not len(images):
+        held = ", ".join(vars(made)) if hasattr(made, "__dict__") else type(made).__name__
+        raise RunError(
+            recorded("the pipeline returned {kind} with {held}; expected images.", kind=type(made).__name__, held=held)
+        )
+    image = images[0]
     if getattr(image, "mode", None) != "RGB":
         raise RunError(f"the pipeline returned {type(image).__name__} {getattr(image, 'mode', '')}; expected RGB.")
     float_image, dtype = _float_image(decoded)
@@ -74,12 +111,46 @@ def picture(image: Any, decoded: Any) -> Picture:
 
 def _float_image(decoded: Any) -> tuple[Any, str | None]:
     """The decoder's output as float32[H, W, 3], an exact upcast, and the type it was computed in."""
-    if decoded is None or decoded.ndim != _PICTURE_AXES:
+    if decoded is None:
         return None, None
     import torch
 
+    if decoded.ndim == _FRAME_AXES and decoded.shape[2] == 1:  # a decoder of videos that was given one frame
+        decoded = decoded[:, :, 0]
+    if decoded.ndim != _PICTURE_AXES:
+        return None, None
     array = decoded[0].to(device="cpu", dtype=torch.float32).permute(1, 2, 0).contiguous().numpy()
     return array, str(decoded.dtype).removeprefix("torch.")
+
+
+class Warned(logging.Handler):
+    """What a pipeline of diffusers warns of while it is called, which is mostly a setting that it does not use."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.words: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the words."""
+        self.words.append(one_line(record.getMessage(), _LONGEST_WARNING))
+
+    def __enter__(self) -> Self:
+        logging.getLogger(_PIPELINES_LOGGER).addHandler(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        logging.getLogger(_PIPELINES_LOGGER).removeHandler(self)
+
+
+def call(pipe: Any, taps: Taps, watch: Watch, request: Request, arguments: dict[str, Any]) -> Any:
+    """Call a pipeline, and report the settings of the request that changed nothing, by what it says and what it did."""
+    with Warned() as warned:
+        made = pipe(**arguments)
+    for words in warned.words:
+        watch.without_effect(recorded("the pipeline warns: {words}", words=words))
+    for sentence in taps.without_effect(request, arguments):
+        watch.without_effect(sentence)
+    return made
 
 
 class Taps:
@@ -94,6 +165,10 @@ class Taps:
         self._undo = ExitStack()
         self._denoising = ExitStack()
         self._begun = False
+        self._predictions = 0
+        self._steps = 0
+        self._scale_is_told = False
+        self._scheduler: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -103,13 +178,15 @@ class Taps:
         self._undo.close()
 
     def denoiser(self, module: Any) -> None:
-        """Its first call begins the stage ``denoising``."""
+        """Its first call begins the stage ``denoising``; what it predicts is counted."""
 
         def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
             def forward(*words: Any, **options: Any) -> Any:
                 if not self._begun:
                     self._begun = True
                     self._denoising.enter_context(self._watch.stage("denoising"))
+                self._predictions += _batch([*words, *options.values()])
+                self._scale_is_told |= any(options.get(name) is not None for name in _SCALES)
                 return original(*words, **options)
 
             return forward
@@ -117,7 +194,8 @@ class Taps:
         self._wrap(module, "forward", wrapper)
 
     def schedule(self, scheduler: Any) -> None:
-        """The table that it makes before the first step is reported."""
+        """The table that it makes before the first step is reported, and its steps are counted."""
+        self._scheduler = scheduler
 
         def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
             @wraps(original)  # diffusers looks at its signature
@@ -128,12 +206,57 @@ class Taps:
 
             return set_timesteps
 
+        def counting(original: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(original)
+            def step(*words: Any, **options: Any) -> Any:
+                self._steps += 1
+                return original(*words, **options)
+
+            return step
+
         self._wrap(scheduler, "set_timesteps", wrapper)
+        self._wrap(scheduler, "step", counting)
+
+    def without_effect(self, request: Request, arguments: Container[str]) -> Iterator[str]:
+        """Settings that were given to the pipeline and changed nothing, in words, by what was seen in the call.
+
+        With guidance, two or more predictions are made for a picture in each step, at once or one after the other; or
+        one is made by a model that is told the scale.
+        """
+        if not (self._steps and self._predictions):
+            return
+        several = self._predictions > self._steps
+        if "guidance_scale" in arguments and request.guidance_scale > 1 and not (several or self._scale_is_told):
+            yield recorded(
+                "guidance_scale: {scale:g} was asked for and changed nothing: each step made one prediction, and the "
+                "model was not told the scale",
+                scale=request.guidance_scale,
+            )
+        if request.negative_prompt and not several:
+            yield recorded(
+                "negative_prompt was given and changed nothing: each step made one prediction, which is the one for "
+                "the prompt"
+            )
+        made = self._timesteps()
+        if "num_inference_steps" in arguments and made not in {None, request.steps}:
+            yield recorded(
+                "steps: {asked:d} were asked for, and the scheduler's table has {made:d}",
+                asked=request.steps,
+                made=made,
+            )
+
+    def _timesteps(self) -> int | None:
+        """Number of different timesteps in the table; None where a step has several by the scheduler's own method."""
+        timesteps = getattr(self._scheduler, "timesteps", None)
+        if timesteps is None or getattr(self._scheduler, "order", 1) != 1:
+            return None
+        return len(set(timesteps.tolist()))
 
     def scheduler(self, scheduler: Any) -> None:
         """What each of its steps gives is reported."""
 
         def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(original)  # diffusers looks at its signature to know whether it takes the generator
             def step(*words: Any, **options: Any) -> Any:
                 result = original(*words, **options)
                 self._watch.step(_first(result, "prev_sample"))
@@ -218,6 +341,16 @@ class Taps:
                 object.__setattr__(owner, name, own)
 
         self._undo.callback(restore)
+
+
+def _batch(inputs: Iterable[Any]) -> int:
+    """For how many pictures a denoiser was asked: the length of the first of its inputs that has one."""
+    for value in inputs:
+        if isinstance(value, list | tuple):
+            return len(value)
+        if getattr(value, "ndim", 0):
+            return int(value.shape[0])
+    return 1
 
 
 def _first(result: Any, name: str) -> Any:

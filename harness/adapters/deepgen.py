@@ -121,8 +121,8 @@ class DeepGen:
             taps.stage(getattr(language, "visual", None), "forward", "image_encoding")
             taps.text(getattr(language, "language_model", None), "text_encoding")
             taps.stage(getattr(pipe, "connector_module", None), "llm2dit", "conditioning")
-            made = pipe(**arguments)
-        return _pipelines.picture(made.images[0], taps.decoded)
+            made = _pipelines.call(pipe, taps, watch, request, arguments)
+        return _pipelines.picture(made, taps.decoded)
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         offered: dict[str, Any] = {

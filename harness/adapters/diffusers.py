@@ -47,7 +47,7 @@ def load(folder: Path, model: ModelRef, device: Device) -> Diffusers:
     """Load the pipeline onto the device through ``DiffusionPipeline.from_pretrained``.
 
     Raises:
-        RunError: the pipeline takes no prompt, or no generator, so its noise cannot be repeated.
+        RunError: the pipeline takes no prompt, or no generator, so its noise cannot be repeated; or it returns frames.
     """
     return Diffusers(_pipelines.loaded(folder, model, device), model, device)
 
@@ -58,6 +58,7 @@ class Diffusers:
     def __init__(self, pipe: Any, model: ModelRef, device: Device) -> None:
         self._pipe = pipe
         self._device = device
+        _pipelines.require_no_frames(pipe)
         self._parameters = inspect.signature(pipe.__call__).parameters
         if missing := [name for name in ("prompt", "generator") if name not in self._parameters]:
             raise RunError(
@@ -93,9 +94,9 @@ class Diffusers:
                 self._tap(taps, name, module)
             taps.schedule(getattr(self._pipe, "scheduler", None))
             arguments |= self._steps(taps, watch)
-            made = self._pipe(**arguments)
+            made = _pipelines.call(self._pipe, taps, watch, request, arguments)
         _refuse_replaced(made)
-        return _pipelines.picture(made.images[0], taps.decoded)
+        return _pipelines.picture(made, taps.decoded)
 
     def _tap(self, taps: _pipelines.Taps, name: str, module: Any) -> None:
         if name.startswith("text_encoder"):

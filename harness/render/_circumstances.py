@@ -202,11 +202,17 @@ def notes(report: Report) -> list[str]:
     return list(dict.fromkeys(translated(note) for run in report.runs if run.loaded for note in run.loaded.notes))
 
 
+def replaced(run: Run) -> list[str]:
+    """What was asked of an arm and replaced or without effect, each once."""
+    loaded = run.loaded.substitutions if run.loaded else []
+    return list(dict.fromkeys([*loaded, *(text for sample in run.samples for text in sample.without_effect)]))
+
+
 def substitutions(report: Report) -> list[str]:
     """What was asked for and replaced, each once, with the arms it holds for."""
     found: dict[str, list[str]] = {}
     for run in report.runs:
-        for text in run.loaded.substitutions if run.loaded else []:
+        for text in replaced(run):
             found.setdefault(text, []).append(run.plan.arm.name)
     return [say("{arms}: {text}", arms=", ".join(names), text=translated(text)) for text, names in found.items()]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.language import many, say, translated
 from harness.records import NoiseMode, Role, Scope, Status, SwitchMode
 from harness.render import _words as words
-from harness.render._circumstances import cases_of, seeds_of
+from harness.render._circumstances import cases_of, replaced, seeds_of
 from harness.render._document import Mark
 from harness.render._phrases import listed, term
 from harness.render._tables import of_scope
@@ -190,11 +190,11 @@ def _about_reach(report: Report) -> Iterator[str]:
     if report.scenario.model.source.startswith("builtin:"):
         model = report.scenario.model.source
         yield say("Anything about real weights: the model is {model}, made for testing.", model=model)
-    replaced = [run.plan.arm.name for run in report.runs if run.loaded and run.loaded.substitutions]
-    if replaced:
+    changed = [run.plan.arm.name for run in report.runs if replaced(run)]
+    if changed:
         yield say(
             "The model exactly as it was asked for, in {arms}: something was replaced, which the section Model names.",
-            arms=listed(replaced),
+            arms=listed(changed),
         )
     yield from _about_devices(report.runs)
     cases, seeds = cases_of(report), seeds_of(report)

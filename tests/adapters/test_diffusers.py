@@ -1,16 +1,22 @@
-"""Any pipeline of diffusers: four real ones in small, through real workers, and an adapter's laws in this process."""
+"""Any pipeline of diffusers: five real ones in small, through real workers, and an adapter's laws in this process."""
 
 from __future__ import annotations
 
+import ast
+import functools
 import json
+import logging
+import re
 import shutil
-from types import MappingProxyType
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from harness.adapters import _pipelines
 from harness.adapters import diffusers as adapter
 from harness.backends import cpu
 from harness.contracts import Request
@@ -22,13 +28,12 @@ from harness.run.worker.draws import DrawLog, watched_draws
 from harness.run.worker.recorder import Recorder
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("diffusers")
+diffusers: Any = pytest.importorskip("diffusers")
 
 from tests.adapters.tiny_pipelines import PIPELINES, saved  # noqa: E402 - it imports torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from harness.adapters.diffusers import Diffusers
     from harness.contracts import Picture
@@ -38,11 +43,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 STEPS = 2
-NIGHTLY = {"sd15", "flux"}
+NIGHTLY = {"sd15", "flux", "qwen"}
 """In each landing one pipeline of either kind of denoiser goes through workers; the laws below hold all of them."""
 MEASURED = [pytest.param(name, marks=pytest.mark.nightly if name in NIGHTLY else ()) for name in PIPELINES]
-DENOISERS = {"sd15": "unet", "sdxl": "unet", "sd3": "transformer", "flux": "transformer"}
-ENCODERS = {"sd15": 1, "sdxl": 2, "sd3": 3, "flux": 2}
+DENOISERS = {"sd15": "unet", "sdxl": "unet", "sd3": "transformer", "flux": "transformer", "qwen": "transformer"}
+ENCODERS = {"sd15": 1, "sdxl": 2, "sd3": 3, "flux": 2, "qwen": 1}
 LIMITS = [
     {"metric": "identical", "scope": "repeat", "equals": 1, "reason": "The test says so, and nothing else."},
     {"metric": "psnr_db", "scope": "reference", "at_least": 20, "reason": "Only for this test."},
@@ -301,6 +306,96 @@ def test_a_negative_prompt_reaches_the_pipeline_or_is_refused(folders: Callable[
         make(loaded(folders("flux")), request(negative_prompt="a red square"))
 
 
+def ignored(pipeline: Any, **changes: Any) -> list[str]:
+    return make(pipeline, request(**changes))[1].ignored
+
+
+@pytest.mark.parametrize("name", [name for name in PIPELINES if name != "qwen"])
+def test_settings_that_a_pipeline_uses_are_not_said_to_be_without_effect(
+    name: str, folders: Callable[[str], Path]
+) -> None:
+    pipeline = loaded(folders(name))
+    for changes in ({"guidance_scale": 4.0}, {"guidance_scale": 1.0}, {"guidance_scale": 1.0, "steps": 3}):
+        assert ignored(pipeline, **changes) == []
+
+
+def test_what_qwen_image_does_not_use_is_named_by_what_it_does_and_by_its_own_words(
+    folders: Callable[[str], Path],
+) -> None:
+    pipeline = loaded(folders("qwen"))
+    alone = ignored(pipeline, guidance_scale=4.0)
+    assert any(words.startswith("guidance_scale: 4 was asked for and changed nothing") for words in alone)
+    assert any("ignored since the model is not guidance-distilled" in words for words in alone)
+    with_negative = ignored(pipeline, guidance_scale=4.0, negative_prompt="a red square")
+    assert [words for words in with_negative if "negative_prompt was given" in words] == []
+    assert any("guidance_scale is passed" in words for words in with_negative)
+
+
+def test_guidance_that_changes_nothing_is_named(folders: Callable[[str], Path]) -> None:
+    pipeline = loaded(folders("flux"))
+    transformer = pipeline.modules["transformer"]
+    transformer.register_to_config(guidance_embeds=False)
+    transformer.time_text_embed = _Untold(transformer.time_text_embed)
+    weak, strong = (make(pipeline, request(guidance_scale=scale)) for scale in (4.0, 30.0))
+    assert weak[0].image.tobytes() == strong[0].image.tobytes()
+    (words,) = strong[1].ignored
+    assert words.startswith("guidance_scale: 30 was asked for and changed nothing")
+
+
+class _Untold(torch.nn.Module):
+    """The embedding of a timestep for a model that is told no scale, as Flux schnell is."""
+
+    def __init__(self, embedding: torch.nn.Module) -> None:
+        super().__init__()
+        self._embedding = embedding
+
+    def forward(self, timestep: Any, pooled: Any) -> Any:
+        """The embedding, with one scale for all."""
+        return self._embedding(timestep, torch.ones_like(timestep), pooled)
+
+
+def test_a_negative_prompt_without_guidance_is_named(folders: Callable[[str], Path]) -> None:
+    pipeline = loaded(folders("sd15"))
+    assert ignored(pipeline, negative_prompt="a red square", guidance_scale=4.0) == []
+    (words,) = ignored(pipeline, negative_prompt="a red square", guidance_scale=1.0)
+    assert words.startswith("negative_prompt was given and changed nothing")
+
+
+def test_steps_that_the_scheduler_does_not_make_are_named(
+    folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = loaded(folders("sd3"))
+    scheduler = pipeline._pipe.scheduler
+    own = scheduler.set_timesteps
+
+    def always_four(*_words: Any, **options: Any) -> Any:
+        return own(4, **{name: value for name, value in options.items() if name != "num_inference_steps"})
+
+    monkeypatch.setattr(scheduler, "set_timesteps", functools.wraps(own)(always_four))
+    assert ignored(pipeline, steps=4) == []
+    (words,) = ignored(pipeline, steps=2)
+    assert words == "steps: 2 were asked for, and the scheduler's table has 4"
+
+
+def test_what_a_pipeline_warns_of_is_kept_and_only_while_it_is_called(
+    folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = loaded(folders("sd3"))
+    logger = logging.getLogger("diffusers.pipelines.stable_diffusion_3")
+    own = pipeline._pipe.check_inputs
+
+    def warns(*words: Any, **options: Any) -> Any:
+        logger.info("nothing to see")
+        logger.warning("guidance_scale is passed as 4, but ignored")
+        return own(*words, **options)
+
+    monkeypatch.setattr(pipeline._pipe, "check_inputs", warns)
+    assert ignored(pipeline) == ["the pipeline warns: guidance_scale is passed as 4, but ignored"]
+    logger.warning("after the call")
+    kept = logging.getLogger("diffusers.pipelines").handlers
+    assert not any(isinstance(handler, _pipelines.Warned) for handler in kept)
+
+
 def test_another_attention_is_named_where_it_is_not_used(folders: Callable[[str], Path]) -> None:
     (words,) = loaded(folders("sd15"), attention="eager").substitutions
     assert words.startswith("attention: eager was asked for")
@@ -313,6 +408,39 @@ class Unconditional:
 
     def __call__(self, batch_size: int = 1, generator: Any = None) -> None:
         """Make anything."""
+
+
+def test_a_pipeline_that_returns_frames_is_refused_when_it_is_loaded() -> None:
+    parts = dict.fromkeys(["tokenizer", "text_encoder", "vae", "scheduler", "transformer"])
+    pipe = diffusers.LTXPipeline(**parts)
+    with pytest.raises(RunError, match=r"LTXPipeline takes num_frames, num_videos_per_prompt, so it returns frames"):
+        adapter.Diffusers(pipe, ModelRef(source="here"), DEVICE)
+
+
+def test_every_pipeline_of_diffusers_that_returns_frames_is_known_by_what_it_takes() -> None:
+    frames, pictures = {}, {}
+    for path in (Path(diffusers.__file__).parent / "pipelines").rglob("pipeline_*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            calls = [part for part in getattr(node, "body", []) if getattr(part, "name", "") == "__call__"]
+            if isinstance(node, ast.ClassDef) and calls:
+                takes = {argument.arg for argument in (*calls[0].args.args, *calls[0].args.kwonlyargs)}
+                returns_frames = re.search(r"\bframes=", ast.unparse(calls[0].body[-1])) is not None
+                (frames if returns_frames else pictures)[node.name] = takes
+    assert len(frames) > 15
+    assert len(pictures) > 100
+    known = set(_pipelines._FRAMES)
+    assert {name for name, takes in frames.items() if not takes & known} == set()
+    assert {name for name, takes in pictures.items() if takes & known} == {
+        "TextToVideoZeroPipeline",
+        "TextToVideoZeroSDXLPipeline",
+    }, "these two call their frames images"
+
+
+def test_a_pipeline_that_returns_no_images_fails_in_words() -> None:
+    with pytest.raises(RunError, match=r"returned SimpleNamespace with audios; expected images"):
+        _pipelines.picture(SimpleNamespace(audios=[1]), None)
+    with pytest.raises(RunError, match=r"expected images"):
+        _pipelines.picture(SimpleNamespace(images=[]), None)
 
 
 def test_a_pipeline_without_a_prompt_is_refused() -> None:

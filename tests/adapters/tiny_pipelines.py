@@ -188,7 +188,71 @@ def flux(folder: Path) -> None:
     pipe.save_pretrained(folder)
 
 
-PIPELINES: dict[str, Callable[[Path], None]] = {"sd15": sd15, "sdxl": sdxl, "sd3": sd3, "flux": flux}
+def qwen_image(folder: Path) -> None:
+    """Qwen-Image: a language model reads the prompt, and a decoder of videos makes the picture."""
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.Qwen2_5_VLConfig(
+        text_config={
+            **size,
+            "num_key_value_heads": 2,
+            "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"},
+            "vocab_size": 300,
+        },
+        vision_config={"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16},
+        hidden_size=16,
+        vocab_size=300,
+        vision_start_token_id=256,
+        vision_end_token_id=257,
+        vision_token_id=258,
+        image_token_id=259,
+        video_token_id=260,
+    )
+    transformer = diffusers.QwenImageTransformer2DModel(
+        patch_size=2,
+        in_channels=16,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        guidance_embeds=False,
+        axes_dims_rope=(8, 4, 4),
+    )
+    vae = diffusers.AutoencoderKLQwenImage(
+        base_dim=24,
+        z_dim=4,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    )
+    pipe = diffusers.QwenImagePipeline(
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        vae=vae,
+        text_encoder=transformers.Qwen2_5_VLForConditionalGeneration(config),
+        tokenizer=_byte_tokenizer(folder.with_name(f"{folder.name}-bytes")),
+    )
+    pipe.save_pretrained(folder)
+
+
+def _byte_tokenizer(folder: Path) -> Any:
+    """A tokenizer of Qwen's kind whose tokens are bytes."""
+    letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps({letter: number for number, letter in enumerate(letters)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return transformers.Qwen2Tokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+
+
+PIPELINES: dict[str, Callable[[Path], None]] = {
+    "sd15": sd15,
+    "sdxl": sdxl,
+    "sd3": sd3,
+    "flux": flux,
+    "qwen": qwen_image,
+}
 """Saves a text-to-image pipeline into a folder that is not there yet."""
 
 

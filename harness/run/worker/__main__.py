@@ -213,6 +213,7 @@ class Worker:
             noise_path=shelf.keep_noise(draws) if draws else None,
             draws=draws.draws if draws else [],
             hidden_draws=draws.hidden if draws else [],
+            without_effect=recorder.ignored,
             schedule=recorder.table,
             per_step=recorder.per_step(),
             traces=recorder.traces(),

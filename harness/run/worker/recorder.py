@@ -42,6 +42,7 @@ class Recorder:
         self.seconds: dict[str, float] = {}
         self.memory: dict[str, MemoryUse] = {}
         self.table: Schedule | None = None
+        self.ignored: list[str] = []
         self._device = device
         self._on_step = on_step
         self._latents: list[Any] = []
@@ -94,6 +95,11 @@ class Recorder:
                 if chosen.any():
                     traced.setdefault(which, []).append(_step(values[chosen]))
         return traced
+
+    def without_effect(self, words: str) -> None:
+        """Keep what was said of a setting that changed nothing, once."""
+        if words not in self.ignored:
+            self.ignored.append(words)
 
     def schedule(self, timesteps: Any, sigmas: Any) -> None:
         """Keep the scheduler's table; the last one that is told counts."""
