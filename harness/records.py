@@ -259,6 +259,8 @@ class Unfitness(StrEnum):
     """It shows one colour, or nothing but faint noise on one."""
     SAME_IMAGE = "same_image"
     """It is byte for byte the image of another prompt, input image or seed."""
+    NOISE = "noise"
+    """It is nothing but noise, and the reference's image of the same case and seed is not."""
 
 
 class Case(Record):
@@ -274,7 +276,8 @@ class Case(Record):
     """Picture to edit, relative to the scenario file; ``${VARIABLES}`` are expanded."""
     expect: dict[Unfitness, Annotated[str, StringConstraints(min_length=10)]] | None = None
     """What would be an error elsewhere and is expected of this case, each with its reason: ``flat``, an image of one
-    colour; ``same_image``, the image of another prompt or seed."""
+    colour; ``same_image``, the image of another prompt or seed; ``noise``, noise where the reference shows
+    something."""
 
 
 class Repeats(Record):

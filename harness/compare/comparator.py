@@ -13,7 +13,7 @@ import numpy as np
 from harness import plugins
 from harness.compare import comparability
 from harness.compare.appearance import appearance
-from harness.compare.fitness import unfit_images
+from harness.compare.fitness import noise_for_images, unfit_images
 from harness.compare.hints import explained
 from harness.compare.hints.pictures import Pictures
 from harness.compare.repetition import repetition
@@ -92,21 +92,23 @@ def compare_runs(
         notes += comparability.baseline_notes(actual.run.plan, expected.manifest, now.packages if now else {}, now)
     compared = [] if differences else shared
     what = f"comparing {actual.run.plan.arm.name} with {expected.run.plan.arm.name}"
+    pairs = [_nearest(key, actual, found[key][0], expected) for key in counted(compared, what, len(compared), "pairs")]
     return Comparison(
         scope=Scope.REFERENCE,
         scenario=actual.run.plan.scenario,
         actual=_ref(actual, base),
         expected=_ref(expected, base),
         limits=[limit for limit in limits if limit.scope is Scope.REFERENCE],
-        pairs=[
-            _nearest(key, actual, found[key][0], expected) for key in counted(compared, what, len(compared), "pairs")
-        ],
+        pairs=pairs,
         missing=missing,
         unexpected=[key for key in actual.run.plan.keys if key not in wanted and key not in missing],
         differences=differences,
         notes=notes,
         failures=[*actual.run.failures, *expected.run.failures],
-        unfit=[unfit for side in (actual, expected) for unfit in unfit_images(side.run, side.folder)],
+        unfit=[
+            *(unfit for side in (actual, expected) for unfit in unfit_images(side.run, side.folder)),
+            *noise_for_images(actual.run, pairs),
+        ],
         yardsticks=[compare_runs(other, expected, limits=[], base=base) for other in others],
         waivers=[waiver for waiver in actual.run.plan.waivers if waiver.scope is Scope.REFERENCE],
     )

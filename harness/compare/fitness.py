@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.compare.hints.failed import ONLY_NOISE
 from harness.fitness import shows_nothing
 from harness.images import read_kept
 from harness.language import recorded
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from harness.records import Case, CaseKey, Plan, Run, Sample
+    from harness.records import Case, CaseKey, Pair, Plan, Run, Sample
 
 
 def unfit_images(run: Run, folder: Path) -> list[Unfit]:
@@ -25,6 +26,27 @@ def unfit_images(run: Run, folder: Path) -> list[Unfit]:
     cases = {case.id: case for case in run.plan.cases}
     found = [*_flat(run, folder), *_shared(run)]
     return [unfit for unfit in found if unfit.kind not in (cases[unfit.key.case].expect or {})]
+
+
+def noise_for_images(run: Run, pairs: Sequence[Pair]) -> list[Unfit]:
+    """Every image that is nothing but noise where the reference's is not; those that a case expects are left out."""
+    cases = {case.id: case for case in run.plan.cases}
+    return [
+        Unfit(
+            key=pair.key,
+            arm=run.plan.arm.name,
+            sample=pair.actual,
+            kind=Unfitness.NOISE,
+            message=recorded(
+                "the image of {key} ({sample:s}) is nothing but noise, and the reference's is not",
+                key=pair.key,
+                sample=pair.actual,
+            ),
+        )
+        for pair in pairs
+        if Unfitness.NOISE not in (cases[pair.key.case].expect or {})
+        and any(hint.name == ONLY_NOISE for hint in pair.hints)
+    ]
 
 
 def _flat(run: Run, folder: Path) -> Iterator[Unfit]:

@@ -24,6 +24,7 @@ from harness.compare.appearance import appearance
 from harness.compare.comparator import measure
 from harness.compare.gates import keeps
 from harness.compare.hints import explained
+from harness.compare.hints.failed import ONLY_NOISE
 from harness.compare.hints.pictures import Pictures
 from harness.compare.names import text_of
 from harness.errors import ImageError, RunError
@@ -71,6 +72,9 @@ def compare_files(
     looked_at = Pictures(mine, theirs)
     sides = {"actual": mine, "expected": theirs}
     blank = [f"the {side} image shows nothing: {why}" for side, image in sides.items() if (why := shows_nothing(image))]
+    said = [] if identical else explained(looked_at)
+    if any(hint.name == ONLY_NOISE for hint in said):
+        blank.append("the actual image shows nothing but noise, and the expected one does not")
     return PicturePair(
         name=name,
         width=width,
@@ -78,7 +82,7 @@ def compare_files(
         actual_read_as=mine_as,
         expected_read_as=theirs_as,
         measurements=measurements,
-        hints=[] if identical else explained(looked_at),
+        hints=said,
         appearance=appearance(measurements, None if identical else looked_at.structure),
         verdicts=verdicts,
         blank=blank,

@@ -108,7 +108,11 @@ def run_of(folder: Path, cup: str, cat: str, *asked: Asked, **changes: Any) -> S
 
 def blackened(stored: StoredRun) -> StoredRun:
     """The run with a black image in the place of each of the cup's."""
-    image = plain(0, 0, 0)[:32, :32]
+    return with_image(stored, plain(0, 0, 0)[:32, :32])
+
+
+def with_image(stored: StoredRun, image: NDArray[np.uint8]) -> StoredRun:
+    """The run with this image in the place of each of the cup's."""
     for sample in stored.run.samples_of(CUP):
         write_picture(stored.folder / sample.image.path, image)
     samples = [
@@ -147,6 +151,44 @@ def test_two_black_sides_are_an_error_and_so_is_a_black_reference(tmp_path: Path
         judged = judge(compare_runs(*sides, limits=[near], base=place), today=TODAY)
         assert (judged.outcome is Status.ERROR) == (actual_is_black or expected_is_black)
         assert len(judged.unfit) == actual_is_black + expected_is_black
+
+
+NOISE = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+SMOOTH = np.stack([np.add.outer(np.arange(32) * 3, np.arange(32) * weight) for weight in (4, 2, 1)], -1).astype(
+    np.uint8
+)
+
+
+@pytest.mark.parametrize(
+    ("actual_image", "expected_image", "unfit"),
+    [
+        (NOISE, SMOOTH, [Unfitness.NOISE]),
+        (NOISE, NOISE[::-1], []),
+        (SMOOTH, NOISE, []),
+        (SMOOTH, SMOOTH // 2, []),
+    ],
+    ids=["noise for an image", "both are noise", "an image for noise", "two images"],
+)
+def test_noise_is_an_error_where_the_reference_shows_something(
+    actual_image: NDArray[np.uint8], expected_image: NDArray[np.uint8], unfit: list[Unfitness], tmp_path: Path
+) -> None:
+    near = Limit(metric="psnr_db", scope=Scope.REFERENCE, at_least=1, reason="Only for this test.")
+    sides = [
+        with_image(run_of(tmp_path / arm, "AA", "BB"), image)
+        for arm, image in (("actual", actual_image), ("expected", expected_image))
+    ]
+    judged = judge(compare_runs(*sides, limits=[near], base=tmp_path), today=TODAY)
+    assert [found.kind for found in judged.unfit] == unfit
+    assert (judged.outcome is Status.ERROR) == bool(unfit)
+
+
+def test_a_case_may_expect_noise_with_a_reason(tmp_path: Path) -> None:
+    noisy = Asked("television noise", {Unfitness.NOISE: "Noise is what was asked for."})
+    sides = [
+        with_image(run_of(tmp_path / arm, "AA", "BB", noisy, Asked("a black cat")), image)
+        for arm, image in (("actual", NOISE), ("expected", SMOOTH))
+    ]
+    assert compare_runs(*sides, limits=[], base=tmp_path).unfit == []
 
 
 def test_one_image_for_several_questions_is_an_error(tmp_path: Path) -> None:

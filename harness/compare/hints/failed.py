@@ -24,6 +24,9 @@ _WHITE = 0.9
 """Mean squared step to the next pixel, of twice the variance: 1 for noise, near 0 for pictures."""
 
 _SMOOTH = 0.6
+ONLY_NOISE = "only-noise"
+"""Name of the hint that an image is nothing but noise, and the expected one is not."""
+
 _NOISY = 16.0
 """Levels, standard deviation from which on it is called noise and not one colour."""
 
@@ -75,7 +78,7 @@ def nothing_but_noise(pair: Pictures) -> Hint | None:
         mine=1 - min(steps),
         theirs=1 - min(expected_steps),
     )
-    return Hint(name="only-noise", message=words)
+    return Hint(name=ONLY_NOISE, message=words)
 
 
 def _correlation(pair: Pictures) -> float:
