@@ -20,7 +20,7 @@ from harness.run.worker import draws as drawing
 from harness.run.worker.draws import DrawLog, watched_draws
 
 torch = pytest.importorskip("torch")
-schedulers = pytest.importorskip("diffusers.schedulers")
+schedulers: Any = pytest.importorskip("diffusers.schedulers")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -331,7 +331,7 @@ def sampled(row: str, *, torch_seed: int = SEED, mode: NoiseMode = NoiseMode.POR
 
 def same_bits(one: Any, other: Any) -> bool:
     """Whether two samplings gave the same; NaN is equal to itself here."""
-    return one.numpy().tobytes() == other.numpy().tobytes()
+    return bool(one.numpy().tobytes() == other.numpy().tobytes())
 
 
 def test_every_scheduler_of_diffusers_is_held_to_what_it_draws() -> None:
@@ -374,7 +374,7 @@ def test_a_draw_that_is_neither_injected_nor_named_would_be_seen(row: str, monke
         test(row)
 
 
-TAKEN_OUT_BEFORE = torch.randn
+TAKEN_OUT_BEFORE: Any = torch.randn
 
 
 def past_the_log(given: Any) -> Any:
