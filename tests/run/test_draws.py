@@ -593,25 +593,50 @@ def test_without_a_draw_the_log_is_empty(mode: NoiseMode, device: Device) -> Non
     assert (log.draws, log.values, log.hidden) == ([], {}, [])
 
 
-@pytest.mark.parametrize("mode", [PORTABLE, DEVICE])
-def test_a_global_generator_that_is_put_back_hides_no_draw_and_is_none(mode: NoiseMode, device: Device) -> None:
-    def put_back_then(hidden: Callable[[], Any]) -> None:
-        torch.randn(40)
-        torch.manual_seed(SEED)
-        hidden()
-        torch.randn(40)
+def seeded_everywhere(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the generator that pipelines share
+    torch.manual_seed(seed)
 
-    for hidden, signs in ((lambda: None, []), (UNNAMED["dropout"], [MOVED])):
-        device.seed(SEED)
-        _, log = drawn_by(partial(put_back_then, hidden), device, mode)
-        assert log.hidden == signs
+
+SEEDINGS: dict[str, Callable[[], Any]] = {
+    "with the same seed": lambda: torch.manual_seed(SEED),
+    "with another seed": lambda: torch.manual_seed(SEED + 1),
+    "by its own method": lambda: torch.default_generator.manual_seed(SEED),
+    "by its name in a module": lambda: torch.random.manual_seed(SEED + 1),
+    "by a state": lambda: torch.set_rng_state(own(9).get_state()),
+    "everywhere": partial(seeded_everywhere, 9),
+}
+
+
+@pytest.mark.parametrize("mode", [PORTABLE, DEVICE])
+@pytest.mark.parametrize("way", SEEDINGS)
+@pytest.mark.parametrize("hidden", [None, "before", "after"])
+def test_a_global_generator_that_is_seeded_is_no_hidden_draw_and_covers_none(
+    way: str, hidden: str | None, mode: NoiseMode, device: Device
+) -> None:
+    calls: list[Callable[[], Any]] = [lambda: torch.randn(40), SEEDINGS[way], lambda: torch.randn(40)]
+    if hidden is not None:
+        calls.insert(1 if hidden == "before" else 2, UNNAMED["dropout"])
+    # The methods of torch's generators cannot be replaced, so nobody looks before these seed.
+    missed = (hidden, way) == ("before", "by its own method")
+    device.seed(SEED)
+    _, log = drawn_by(lambda: [call() for call in calls], device, mode)
+    assert log.hidden == ([MOVED] if hidden and not missed else [])
+    assert len(log.draws) == 2
+
+
+@pytest.mark.parametrize("mode", [PORTABLE, DEVICE])
+def test_a_generator_that_is_seeded_by_chance_is_named(mode: NoiseMode, device: Device) -> None:
+    _, log = drawn_by(lambda: (torch.seed(), torch.randn(4)), device, mode)
+    assert log.hidden == [MOVED]
 
 
 # --- afterwards ------------------------------------------------------------------------------------------------------
 
 
 def torch_as_it_is() -> list[dict[str, Any]]:
-    return [dict(vars(torch)), dict(vars(torch.Tensor))]
+    return [dict(vars(owner)) for owner in (torch, torch.Tensor, torch.random, np.random, random)]
 
 
 def test_afterwards_torch_is_as_it_was(device: Device) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
@@ -141,9 +142,9 @@ class DrawLog:
             self.hidden.append(sign)
 
     def look_for_hidden_draws(self) -> None:
-        """Note it when a global generator is nowhere where known draws began or ended.
+        """Note it when a global generator is nowhere where known draws began or ended, or where it was seeded to.
 
-        One that was put back to such a place, by its seed or its state, gives again what is logged already.
+        One that is back at such a place, by its own ``manual_seed`` or ``set_state``, gives again what is logged.
         """
         if self._rng_state() not in self._known_states:
             self.hide("a global generator moved without a logged draw")
@@ -158,7 +159,7 @@ class DrawLog:
 
     @contextmanager
     def known_draw(self) -> Iterator[None]:
-        """Inside, generators may move: the draw is logged or named."""
+        """Inside, generators may move: the draw is logged or named, or a generator is seeded."""
         self.look_for_hidden_draws()
         yield
         self._known_states.add(self._rng_state())
@@ -187,6 +188,7 @@ def watched_draws(mode: NoiseMode, seed: int, device: Device, given: Given | Non
 
 def _wrappers() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """Owner, name and wrapper of every function that is watched."""
+    import numpy as np
     import torch
 
     yield torch, "randn", _randn
@@ -196,6 +198,11 @@ def _wrappers() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
         yield torch, name, partial(_noted, sign=f"torch.{name} was called")
     for name in _UNCONTROLLED_METHODS:
         yield torch.Tensor, name, partial(_noted, sign=f"Tensor.{name} was called")
+    for owner in (torch, torch.random):
+        yield owner, "manual_seed", _seeding
+        yield owner, "set_rng_state", _seeding
+    yield np.random, "seed", _seeding
+    yield random, "seed", _seeding
 
 
 def _replace(undo: ExitStack, owner: Any, name: str, wrapper: Callable[..., Any], log: DrawLog) -> None:
@@ -245,6 +252,16 @@ def _noted(log: DrawLog, original: Callable[..., Any], sign: str) -> Callable[..
             return original(*arguments, **options)
 
     return noted
+
+
+def _seeding(log: DrawLog, original: Callable[..., Any]) -> Callable[..., Any]:
+    """A global generator that is put somewhere draws nothing; what it drew before is looked for first."""
+
+    def seeding(*arguments: Any, **options: Any) -> Any:
+        with log.known_draw():
+            return original(*arguments, **options)
+
+    return seeding
 
 
 def _drawn(  # noqa: PLR0913 - the parts of a draw
