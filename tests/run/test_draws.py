@@ -279,7 +279,22 @@ SAME: dict[str, Callable[[], tuple[Any, Any]]] = {
     "the global one, put back by a fork": put_back_by_a_fork,
     "the global one by its name": lambda: (torch.randn(4), drawn_from(torch.default_generator.manual_seed(SEED))),
 }
+
+
+def ending_alike() -> tuple[Any, Any]:
+    """Two draws after which both generators have the same state, from states that are not the same."""
+    one, other = own(), own()
+    longer, _, shorter = (
+        torch.randn(48, generator=one),
+        torch.randn(16, generator=other),
+        torch.randn(32, generator=other),
+    )
+    assert torch.equal(one.get_state(), other.get_state())
+    return longer[:32], shorter
+
+
 DIFFERENT: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "another beginning with the same end": ending_alike,
     "one after the other": lambda: (drawn_from(once := own()), drawn_from(once)),
     "another seed": lambda: (drawn_from(own(7)), drawn_from(own(8))),
     "one after the other of the global one": lambda: (torch.randn(4), torch.randn(4)),
