@@ -271,6 +271,10 @@ class Picture:
 class Watch(Protocol):
     """What an adapter tells while it works; implemented by the worker's recorder."""
 
+    def generator(self, generator: Any) -> None:
+        """Report the torch generator that the pipeline is about to be given; not called where it is given a seed."""
+        ...
+
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Time a named stage, for instance ``text_encoding``, ``image_encoding``, ``denoising``, ``vae_decode``."""
         ...

@@ -112,7 +112,7 @@ def portable_noise(seed: int, stream: int, shape: Sequence[int]) -> NDArray[np.f
 
     Args:
         seed: 0 to 2^63 - 1, the seed of the sample.
-        stream: 0 or more, which draw of the sample it is; each has a stream of its own.
+        stream: 0 or more; the number of the draw of the sample that had it first.
         shape: sizes, in row-major order.
 
     >>> portable_noise(42, 0, [3]).tolist()

@@ -696,6 +696,17 @@ class ArrayRef(Record):
     """Shape of the array."""
 
 
+class DrawnFrom(StrEnum):
+    """Whose generator drew, where the pipeline was given one."""
+
+    GIVEN = "given"
+    """The one that the pipeline was given."""
+    GLOBAL = "global"
+    """The global one of the device."""
+    OTHER = "other"
+    """One that the pipeline, or what it calls, made itself."""
+
+
 class Draw(Record):
     """One random draw that the pipeline made."""
 
@@ -709,6 +720,8 @@ class Draw(Record):
     """Whose numbers they are: the harness's, or a device's, this one's or the baseline's."""
     digest: Digest
     """SHA-256 of the drawn values, as float32 before any rounding to the type that was asked for."""
+    drawn_from: DrawnFrom | None = None
+    """Whose generator drew; None where the pipeline was given a seed in its place, and in files without this field."""
 
 
 class Step(Record):

@@ -48,11 +48,13 @@ def loaded(folder: Path, model: ModelRef, device: Device) -> Any:
     return pipe.to(device.torch_device)
 
 
-def seeded(seed: int, device: Device) -> Any:
-    """A generator of the device, seeded."""
+def seeded(seed: int, device: Device, watch: Watch) -> Any:
+    """A generator of the device, seeded, to be given to a pipeline; the watch is told of it."""
     import torch
 
-    return torch.Generator(device.torch_device).manual_seed(seed)
+    generator = torch.Generator(device.torch_device).manual_seed(seed)
+    watch.generator(generator)
+    return generator
 
 
 def signature_note(pipe: Any) -> str:

@@ -109,7 +109,7 @@ class DeepGen:
 
     def generate(self, request: Request, watch: Watch) -> Picture:
         """Make one picture; stages and steps are seen by wrapping what the pipeline calls."""
-        arguments = self._arguments(request)
+        arguments = self._arguments(request) | self._seeding(request.seed, watch)
         pipe = self._pipe
         language = getattr(pipe, "lmm", None)
         with _pipelines.Taps(watch) as taps:
@@ -142,9 +142,9 @@ class DeepGen:
                 f"{type(self._pipe).__name__} does not take {', '.join(refused)}; "
                 f"it takes {', '.join(sorted(self._accepted))}."
             )
-        return offered | self._seeding(request.seed)
+        return offered
 
-    def _seeding(self, seed: int) -> dict[str, Any]:
+    def _seeding(self, seed: int, watch: Watch) -> dict[str, Any]:
         if "seed" in self._accepted:
             return {"seed": seed}
-        return {"generator": _pipelines.seeded(seed, self._device)}
+        return {"generator": _pipelines.seeded(seed, self._device, watch)}

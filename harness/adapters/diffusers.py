@@ -89,6 +89,7 @@ class Diffusers:
             RunError: the request asks what the pipeline cannot take, or what it returns is no RGB picture.
         """
         arguments = self._arguments(request)
+        arguments["generator"] = _pipelines.seeded(request.seed, self._device, watch)
         with _pipelines.Taps(watch) as taps:
             for name, module in self.modules.items():
                 self._tap(taps, name, module)
@@ -133,7 +134,7 @@ class Diffusers:
             "guidance_scale": request.guidance_scale,
         }
         arguments = {name: value for name, value in settings.items() if name in self._parameters}
-        arguments |= {"prompt": request.prompt, "generator": _pipelines.seeded(request.seed, self._device)}
+        arguments["prompt"] = request.prompt
         if request.negative_prompt is not None:
             arguments["negative_prompt"] = request.negative_prompt
         if request.input_image is not None:

@@ -6,7 +6,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from harness.language import many, marked, say, translated
-from harness.records import NoiseMode, NpuOps
+from harness.records import DrawnFrom, NoiseMode, NpuOps
 from harness.render import _words as words
 from harness.render._document import Cell, Table, code, digest, figure, plain, quote, table
 from harness.render._phrases import running, term
@@ -116,7 +116,8 @@ def work(report: Report) -> Table:
     answers = {run.environment.npu_ops for run in report.runs if run.environment}
     asked = bool(answers - {None, NpuOps.ABSENT})
     beside = any(run.side_by_side > 1 for run in report.runs)
-    columns = [_work(run, operators=asked, beside=beside) for run in report.runs]
+    bypassed = any(_passing_over(run) for run in report.runs)
+    columns = [_work(run, operators=asked, beside=beside, bypassed=bypassed) for run in report.runs]
     return by_arm(report, columns, heading=say("Arm"), title=say("Arms"))
 
 
@@ -128,7 +129,7 @@ def own(run: Run) -> Cell | None:
     return plain(say("the command's own, not known") if command else say("not known: the pictures were made elsewhere"))
 
 
-def _work(run: Run, *, operators: bool, beside: bool) -> dict[str, Cell]:
+def _work(run: Run, *, operators: bool, beside: bool, bypassed: bool) -> dict[str, Cell]:
     arm, plan = run.plan.arm, run.plan
     planned = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
     hidden = sum(bool(sample.hidden_draws) for sample in run.samples)
@@ -145,6 +146,7 @@ def _work(run: Run, *, operators: bool, beside: bool) -> dict[str, Cell]:
         say("Draws that could not be controlled"): plain(
             many("in {count} picture", "in {count} pictures", hidden) if hidden else say(seen)
         ),
+        **({say("Draws that pass over the given generator"): plain(_generators(run))} if bypassed else {}),
         say("Failures"): figure(len(run.failures)),
         say("State"): plain(term(run.state)),
         say("Started (UTC)"): plain(run.started_utc),
@@ -152,6 +154,27 @@ def _work(run: Run, *, operators: bool, beside: bool) -> dict[str, Cell]:
         **({say("Processes at the same time"): figure(run.side_by_side)} if beside else {}),
         say("Run"): code(run.id),
     }
+
+
+def drew_from(run: Run, origin: DrawnFrom) -> int:
+    """Number of pictures with a draw from such a generator; 0 where the pipeline was given none."""
+    return sum(any(draw.drawn_from is origin for draw in sample.draws) for sample in run.samples)
+
+
+def _passing_over(run: Run) -> bool:
+    return bool(drew_from(run, DrawnFrom.GLOBAL) or drew_from(run, DrawnFrom.OTHER))
+
+
+def _generators(run: Run) -> str:
+    """From which generators a pipeline drew that was given one, as a fact: a Brownian tree makes its own."""
+    from_global, from_other = drew_from(run, DrawnFrom.GLOBAL), drew_from(run, DrawnFrom.OTHER)
+    shared = many("the global one in {count} picture", "the global one in {count} pictures", from_global)
+    own = many("its own ones in {count} picture", "its own ones in {count} pictures", from_other)
+    if from_global and from_other:
+        return say("{first}; {second}", first=shared, second=own)
+    if from_global or from_other:
+        return shared if from_global else own
+    return say(marked("none seen") if drew_from(run, DrawnFrom.GIVEN) else _UNKNOWN)
 
 
 def _operators(run: Run) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.language import many, say, translated
-from harness.records import NoiseMode, Role, Scope, Status, SwitchMode
+from harness.records import DrawnFrom, NoiseMode, Role, Scope, Status, SwitchMode
 from harness.render import _words as words
-from harness.render._circumstances import cases_of, replaced, seeds_of
+from harness.render._circumstances import cases_of, drew_from, replaced, seeds_of
 from harness.render._document import Mark
 from harness.render._phrases import listed, term
 from harness.render._tables import of_scope
@@ -233,6 +233,13 @@ def _about_failures(report: Report) -> Iterator[str]:
     if hidden:
         yield say(
             "That the noise of {arms} is fully known: some random draws could not be controlled.", arms=listed(hidden)
+        )
+    elsewhere = [run.plan.arm.name for run in report.runs if drew_from(run, DrawnFrom.GLOBAL)]
+    if elsewhere:
+        yield say(
+            "That the generator which a pipeline is given decides its pictures, in {arms}: some draws came from the "
+            "global generator of the device instead, which other work in a process moves as well.",
+            arms=listed(elsewhere),
         )
     for run in report.runs:
         planned = len(run.plan.keys) * run.plan.repeats.in_process * run.plan.repeats.processes

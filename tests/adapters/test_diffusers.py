@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import functools
 import json
 import logging
 import re
 import shutil
+from functools import wraps
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from harness.backends import cpu
 from harness.contracts import Request
 from harness.errors import ModelError, RunError
 from harness.metrics import psnr_db
-from harness.records import ModelRef, NoiseMode, SwitchMode
+from harness.records import DrawnFrom, ModelRef, NoiseMode, SwitchMode
 from harness.run.sources import prepare
 from harness.run.worker.draws import DrawLog, watched_draws
 from harness.run.worker.recorder import Recorder
@@ -124,6 +124,7 @@ def test_a_pipeline_repeats_itself_and_is_measured_against_float32(
     assert pair["first_differing_step"] == 1
     run = json.loads((only_job() / "bfloat16" / "run.json").read_text(encoding="utf-8"))
     assert run["samples"][0]["hidden_draws"] == []
+    assert {draw["drawn_from"] for draw in run["samples"][0]["draws"]} == {"given"}
     assert len(run["samples"][0]["per_step"]) == STEPS
     assert run["loaded"]["components"]["denoising"] == DENOISERS[name]
 
@@ -195,6 +196,7 @@ def make(
     recorder = Recorder(DEVICE, lambda _: None)
     DEVICE.seed(wanted.seed)
     with watched_draws(mode, wanted.seed, DEVICE) as draws:
+        recorder.given = draws.give
         picture = pipeline.generate(wanted, recorder)
     return picture, recorder, draws
 
@@ -212,6 +214,7 @@ def test_every_pipeline_keeps_the_laws(name: str, folders: Callable[[str], Path]
     assert first.image.tobytes() == again.image.tobytes() != other.image.tobytes()
     assert first.float_image.tobytes() == again.float_image.tobytes()
     assert (draws.digest, draws.hidden) == (same.digest, [])
+    assert {draw.drawn_from for draw in draws.draws} == {DrawnFrom.GIVEN}
     assert len({step.digest for step in recorder.per_step()}) == STEPS
     encoders = {f"text_encoding{which}" for which in ("", "_2", "_3")[: ENCODERS[name]]}
     assert set(recorder.seconds) == encoders | {"denoising", "vae_decode"}
@@ -261,6 +264,49 @@ def test_a_scheduler_that_draws_at_every_step_is_logged_and_repeats_itself(
     assert len({draw.digest for draw in draws.draws}) == 1 + STEPS
     assert draws.hidden == []
     assert draws.digest == again.digest
+    assert first.image.tobytes() == second.image.tobytes()
+
+
+def test_a_pipeline_that_ignores_the_generator_it_is_given_is_seen(
+    folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = loaded(folders("sd3"))
+    _, _, healthy = make(pipeline, request())
+    kind = type(pipeline._pipe)
+    original = kind.__call__
+
+    @wraps(original)
+    def ignoring(self: Any, *words: Any, generator: Any, **options: Any) -> Any:
+        del generator
+        return original(self, *words, **options)
+
+    monkeypatch.setattr(kind, "__call__", ignoring)
+    _, _, draws = make(pipeline, request())
+    assert draws.digest == healthy.digest, "injected noise alone does not tell the two apart"
+    assert [draw.drawn_from for draw in healthy.draws] == [DrawnFrom.GIVEN]
+    assert [draw.drawn_from for draw in draws.draws] == [DrawnFrom.GLOBAL]
+    assert draws.hidden == [], "what it draws is known"
+
+
+def test_a_scheduler_that_passes_over_the_generator_is_seen(folders: Callable[[str], Path]) -> None:
+    pipeline = loaded(folders("sd3"))
+    pipe = pipeline._pipe
+    pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, stochastic_sampling=True)
+    (first, _, draws), (second, _, _) = make(pipeline, request()), make(pipeline, request())
+    assert [draw.drawn_from for draw in draws.draws] == [DrawnFrom.GIVEN, *[DrawnFrom.GLOBAL] * STEPS]
+    assert first.image.tobytes() == second.image.tobytes()
+
+
+@pytest.mark.filterwarnings("ignore:Should have t[ab][<>]=t[01]:UserWarning")  # rounded bounds of a Brownian tree
+def test_a_sampler_of_a_brownian_tree_draws_from_generators_of_its_own(folders: Callable[[str], Path]) -> None:
+    pipeline = loaded(folders("sd15"))
+    pipe = pipeline._pipe
+    pipe.scheduler = diffusers.DPMSolverSDEScheduler.from_config(pipe.scheduler.config, noise_sampler_seed=7)
+    (first, _, draws), (second, _, again) = make(pipeline, request()), make(pipeline, request())
+    origins = [draw.drawn_from for draw in draws.draws]
+    assert (origins[0], set(origins[1:])) == (DrawnFrom.GIVEN, {DrawnFrom.OTHER})
+    assert (draws.hidden, again.hidden) == ([], [])
+    assert len({draw.digest for draw in draws.draws}) < len(origins), "nodes are drawn again"
     assert first.image.tobytes() == second.image.tobytes()
 
 
@@ -361,7 +407,7 @@ def test_steps_that_the_scheduler_does_not_make_are_named(
     def always_four(*_words: Any, **options: Any) -> Any:
         return own(4, **{name: value for name, value in options.items() if name != "num_inference_steps"})
 
-    monkeypatch.setattr(scheduler, "set_timesteps", functools.wraps(own)(always_four))
+    monkeypatch.setattr(scheduler, "set_timesteps", wraps(own)(always_four))
     assert ignored(pipeline, steps=4) == []
     (words,) = ignored(pipeline, steps=2)
     assert words == "steps: 2 were asked for, and the scheduler's table has 4"

@@ -154,9 +154,8 @@ def test_two_black_sides_are_an_error_and_so_is_a_black_reference(tmp_path: Path
 
 
 NOISE = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-SMOOTH = np.stack([np.add.outer(np.arange(32) * 3, np.arange(32) * weight) for weight in (4, 2, 1)], -1).astype(
-    np.uint8
-)
+RAMP = np.arange(32)
+SMOOTH = np.stack([np.add.outer(RAMP * 3, RAMP * weight) for weight in (4, 2, 1)], -1).astype(np.uint8)
 
 
 @pytest.mark.parametrize(

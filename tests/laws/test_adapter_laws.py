@@ -22,7 +22,7 @@ from harness.adapters.deepgen import DeepGen
 from harness.backends import cpu
 from harness.contracts import Request, is_outside
 from harness.errors import ModelError, RunError
-from harness.records import ModelRef, NoiseMode, SwitchMode
+from harness.records import DrawnFrom, ModelRef, NoiseMode, SwitchMode
 from harness.run.sources import prepare
 from harness.run.worker.draws import DrawLog, watched_draws
 from harness.run.worker.recorder import Recorder
@@ -80,6 +80,7 @@ class Loaded:
         recorder = Recorder(self.device, on_step)
         self.device.seed(request.seed)
         with watched_draws(NoiseMode.PORTABLE, request.seed, self.device) as draws:
+            recorder.given = draws.give
             picture = self.pipeline.generate(request, recorder)
         return picture, recorder, draws
 
@@ -129,6 +130,7 @@ def test_every_draw_is_logged_and_none_is_hidden(loaded: Loaded, *, edit: bool) 
     _, _, draws = loaded.make(loaded.request(edit=edit))
     assert draws.draws
     assert draws.hidden == []
+    assert {draw.drawn_from for draw in draws.draws} <= {None, DrawnFrom.GIVEN}, "no given generator is passed over"
 
 
 @both_paths
@@ -368,7 +370,7 @@ class Greyscale(WithSeed):
         return super().answer(given, mode)
 
 
-def generate(pipe: Stub, **changes: Any) -> Picture:
+def generate(pipe: Stub, told: list[Any] | None = None, **changes: Any) -> Picture:
     device = cpu.open(0, SwitchMode.AS_SHIPPED)
     wanted: dict[str, Any] = {
         "prompt": "a cup",
@@ -381,13 +383,17 @@ def generate(pipe: Stub, **changes: Any) -> Picture:
         "seed": 7,
         **changes,
     }
-    return DeepGen(pipe, device).generate(Request(**wanted), Recorder(device, lambda _: None))
+    recorder = Recorder(device, lambda _: None)
+    recorder.given = [].append if told is None else told.append
+    return DeepGen(pipe, device).generate(Request(**wanted), recorder)
 
 
 def test_a_pipeline_that_takes_a_generator_gets_one_that_is_seeded() -> None:
     pipe = WithGenerator()
-    generate(pipe)
+    told: list[Any] = []
+    generate(pipe, told)
     generator = pipe.given.pop("generator")
+    assert told == [generator], "and the log of draws is told which"
     assert (generator.initial_seed(), generator.device.type) == (7, "cpu")
     assert generator.get_state().tolist() == torch.Generator().manual_seed(7).get_state().tolist()
     assert pipe.given == {
@@ -402,7 +408,9 @@ def test_a_pipeline_that_takes_a_generator_gets_one_that_is_seeded() -> None:
 @pytest.mark.parametrize("kind", [WithSeed, WithBoth])
 def test_a_pipeline_that_takes_a_seed_gets_the_seed(kind: type[Stub]) -> None:
     pipe = kind()
-    generate(pipe)
+    told: list[Any] = []
+    generate(pipe, told)
+    assert told == []
     assert pipe.given["seed"] == 7
     assert pipe.given.get("generator") is None
 

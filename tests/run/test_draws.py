@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.backends import cpu
 from harness.errors import RunError
 from harness.noise import noise_digest, portable_noise
-from harness.records import NoiseMode, SwitchMode
+from harness.records import DrawnFrom, NoiseMode, SwitchMode
+from harness.run.worker import draws as drawing
 from harness.run.worker.draws import DrawLog, Given, watched_draws
 
 torch = pytest.importorskip("torch")
@@ -200,17 +204,234 @@ def four_draws(own: Any) -> list[Any]:
     ]
 
 
-def test_the_seed_of_torch_plays_no_part_and_no_generator_moves(device: Device) -> None:
+def test_the_seed_of_torch_plays_no_part_and_generators_move_as_they_do_unwatched(device: Device) -> None:
     results = []
     for torch_seed in (0, 1):
         torch.manual_seed(torch_seed)
         own = torch.Generator().manual_seed(torch_seed)
-        before = every_state(own)
+        four_draws(own)
+        unwatched = every_state(own)
+        torch.manual_seed(torch_seed)
+        own.manual_seed(torch_seed)
         result, log = drawn_by(partial(four_draws, own), device)
-        assert every_state(own) == before
+        assert every_state(own) == unwatched
         assert log.hidden == []
         results.append([part.tolist() for part in result])
     assert results[0] == results[1]
+
+
+# --- portable: generators that are seeded again, put back or copied --------------------------------------------------
+
+
+def own(seed: int = 7) -> Any:
+    return torch.Generator().manual_seed(seed)
+
+
+def copied(generator: Any) -> Any:
+    copy = torch.Generator()
+    copy.set_state(generator.get_state())
+    return copy
+
+
+def put_back(generator: Any) -> tuple[Any, Any]:
+    state = generator.get_state()
+    first = drawn_from(generator)
+    generator.set_state(state)
+    return first, drawn_from(generator)
+
+
+def put_back_by_a_fork() -> tuple[Any, Any]:
+    with torch.random.fork_rng(devices=[]):
+        first = torch.randn(4)
+    return first, torch.randn(4)
+
+
+def drawn_from(generator: Any) -> Any:
+    return torch.randn(4, generator=generator)
+
+
+def copied_between_draws() -> tuple[Any, Any]:
+    generator = own()
+    drawn_from(generator)
+    copy = copied(generator)
+    return drawn_from(generator), drawn_from(copy)
+
+
+def of_a_list() -> tuple[Any, Any]:
+    pair = randn_tensor((2, 4), generator=[own(), own()])
+    return pair[0], pair[1]
+
+
+SAME: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "another generator with the same seed": lambda: (drawn_from(own()), drawn_from(own())),
+    "seeded again": lambda: (drawn_from(once := own()), drawn_from(once.manual_seed(7))),
+    "put back": lambda: put_back(own()),
+    "copied": lambda: (drawn_from(once := own()), drawn_from(own().manual_seed(once.initial_seed()))),
+    "copied by its state": lambda: (drawn_from(copied(once := own())), drawn_from(once)),
+    "cloned": lambda: (drawn_from((once := own()).clone_state()), drawn_from(once)),
+    "copied between draws": copied_between_draws,
+    "a list of two that are alike": of_a_list,
+    "another shape of as many numbers": lambda: (drawn_from(own()), torch.randn(2, 2, generator=own()).flatten()),
+    "randn_like": lambda: (drawn_from(own()), torch.randn_like(torch.zeros(4), generator=own())),
+    "normal_": lambda: (drawn_from(own()), torch.zeros(4).normal_(generator=own())),
+    "the global one, seeded again": lambda: (torch.randn(4), torch.manual_seed(SEED) and torch.randn(4)),
+    "the global one, put back": lambda: put_back(torch.default_generator),
+    "the global one, put back by a fork": put_back_by_a_fork,
+    "the global one by its name": lambda: (torch.randn(4), drawn_from(torch.default_generator.manual_seed(SEED))),
+}
+
+
+def ending_alike() -> tuple[Any, Any]:
+    """Two draws after which both generators have the same state, from states that are not the same."""
+    one, other = own(), own()
+    longer, _, shorter = (
+        torch.randn(48, generator=one),
+        torch.randn(16, generator=other),
+        torch.randn(32, generator=other),
+    )
+    assert torch.equal(one.get_state(), other.get_state())
+    return longer[:32], shorter
+
+
+DIFFERENT: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "another beginning with the same end": ending_alike,
+    "one after the other": lambda: (drawn_from(once := own()), drawn_from(once)),
+    "another seed": lambda: (drawn_from(own(7)), drawn_from(own(8))),
+    "one after the other of the global one": lambda: (torch.randn(4), torch.randn(4)),
+    "after more numbers": lambda: (drawn_from((torch.randn(9, generator=(once := own())), once)[1]), drawn_from(own())),
+}
+
+
+@pytest.mark.parametrize("mode", [PORTABLE, DEVICE])
+@pytest.mark.parametrize("way", [*SAME, *DIFFERENT])
+def test_draws_are_equal_where_those_of_torch_are(way: str, mode: NoiseMode, device: Device) -> None:
+    device.seed(SEED)
+    (first, second), log = drawn_by({**SAME, **DIFFERENT}[way], device, mode)
+    assert torch.equal(first, second) is (way in SAME)
+    assert log.hidden == []
+
+
+@pytest.mark.parametrize("way", SAME)
+def test_planted_by_a_running_index_they_are_not(way: str, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = count()
+    monkeypatch.setattr(drawing, "_state", lambda _generator, **_options: str(next(numbers)))
+    (first, second), _ = drawn_by(SAME[way], device)
+    assert not torch.equal(first, second)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("draw"), st.integers(0, 2), st.sampled_from([1, 3, 16, 40])),
+            st.tuples(st.just("seed"), st.integers(0, 2), st.integers(0, 1)),
+            st.tuples(st.just("copy"), st.integers(0, 2), st.integers(0, 2)),
+        ),
+        max_size=25,
+    )
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_the_equal_draws_of_any_work_are_those_of_torch(work: list[tuple[str, int, int]]) -> None:
+    device = cpu.open(0, SwitchMode.AS_SHIPPED)
+
+    def done(generators: list[Any]) -> None:
+        for what, which, value in work:
+            if what == "draw":
+                torch.randn(value, generator=generators[which])
+            elif what == "seed":
+                generators[which].manual_seed(value)
+            else:
+                generators[which].set_state(generators[value].get_state())
+
+    equal = []
+    for mode in (PORTABLE, DEVICE):
+        _, log = drawn_by(lambda: done([own(0), own(1), own(2)]), device, mode)
+        digests = [draw.digest for draw in log.draws]
+        equal.append([digests.index(digest) for digest in digests])
+        assert log.hidden == []
+    assert equal[0] == equal[1]
+
+
+def test_the_global_generator_is_no_copy_of_one_that_was_seeded_alike(device: Device) -> None:
+    """The harness seeds both with the seed of a sample, and the noise of an edit must not be that of its picture."""
+    device.seed(SEED)
+    results, _ = drawn_by(lambda: [torch.randn(4), drawn_from(own(SEED))], device)
+    assert [result.tolist() for result in results] == [noise(0, 4).tolist(), noise(1, 4).tolist()]
+
+
+def test_a_stream_has_the_number_of_the_draw_that_had_it_first(device: Device) -> None:
+    def draws() -> list[Any]:
+        first, again, other = own(1), own(1), own(2)
+        return [drawn_from(generator) for generator in (first, again, other, first, again)]
+
+    results, log = drawn_by(draws, device)
+    assert [result.tolist() for result in results] == [noise(stream, 4).tolist() for stream in (0, 0, 2, 3, 3)]
+    assert len(log.draws) == 5
+
+
+def test_a_draw_of_no_numbers_takes_no_state_from_the_next_one(device: Device) -> None:
+    (_, result), _ = drawn_by(lambda: [torch.randn(0, generator=(once := own())), drawn_from(once)], device)
+    assert torch.equal(result, noise(1, 4))
+
+
+class Counted(torch.Generator):  # type: ignore[name-defined, misc]  # torch is imported by pytest
+    """A generator that counts how often its state is read."""
+
+    reads = 0
+
+    def get_state(self) -> Any:
+        self.reads += 1
+        return super().get_state()
+
+
+def test_a_draw_reads_one_state_and_the_global_ones_only_where_they_draw(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """States are kept on the host, so that this waits for no card; what is not needed is not read all the same."""
+    read: list[str] = []
+    original = device.rng_state
+
+    def counting() -> str:
+        read.append("all")
+        return original()
+
+    monkeypatch.setattr(device, "rng_state", counting)
+    counted = Counted()
+    drawn_by(lambda: [drawn_from(counted) for _ in range(5)], device)
+    assert (counted.reads, len(read)) == (5, 2), "the global ones before the first draw and after the last"
+    read.clear()
+    drawn_by(lambda: [torch.randn(4) for _ in range(5)], device)
+    assert len(read) == 2 + 2 * 5, "and on both sides of each draw of their own, to tell it from a hidden one"
+
+
+# --- whose generator drew --------------------------------------------------------------------------------------------
+
+GIVEN, GLOBAL, OTHER = DrawnFrom.GIVEN, DrawnFrom.GLOBAL, DrawnFrom.OTHER
+ORIGINS: dict[str, tuple[Callable[[Any], Any], list[DrawnFrom]]] = {
+    "the given one": (drawn_from, [GIVEN]),
+    "the given one in a list": (lambda given: randn_tensor((1, 4), generator=[given]), [GIVEN]),
+    "none": (lambda _: torch.randn(4), [GLOBAL]),
+    "the global one by its name": (lambda _: drawn_from(torch.default_generator), [GLOBAL]),
+    "the like of another": (lambda _: torch.randn_like(torch.zeros(4)), [GLOBAL]),
+    "one of its own": (lambda _: drawn_from(own()), [OTHER]),
+    "a copy": (lambda given: drawn_from(given.clone_state()), [OTHER]),
+    "several": (lambda given: [drawn_from(given), torch.zeros(4).normal_(), drawn_from(own())], [GIVEN, GLOBAL, OTHER]),
+}
+
+
+@pytest.mark.parametrize("mode", [PORTABLE, DEVICE])
+@pytest.mark.parametrize("way", ORIGINS)
+def test_a_draw_says_whose_generator_drew(way: str, mode: NoiseMode, device: Device) -> None:
+    draw, expected = ORIGINS[way]
+    given_one = own()
+    with watched_draws(mode, SEED, device) as log:
+        log.give(given_one)
+        draw(given_one)
+    assert [draw.drawn_from for draw in log.draws] == expected
+
+
+def test_where_no_generator_was_given_none_is_passed_over(device: Device) -> None:
+    _, log = drawn_by(lambda: [torch.randn(4), drawn_from(own())], device)
+    assert [draw.drawn_from for draw in log.draws] == [None, None]
 
 
 # --- portable: diffusers ---------------------------------------------------------------------------------------------
@@ -387,11 +608,50 @@ def test_without_a_draw_the_log_is_empty(mode: NoiseMode, device: Device) -> Non
     assert (log.draws, log.values, log.hidden) == ([], {}, [])
 
 
+def seeded_everywhere(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the generator that pipelines share
+    torch.manual_seed(seed)
+
+
+SEEDINGS: dict[str, Callable[[], Any]] = {
+    "with the same seed": lambda: torch.manual_seed(SEED),
+    "with another seed": lambda: torch.manual_seed(SEED + 1),
+    "by its own method": lambda: torch.default_generator.manual_seed(SEED),
+    "by its name in a module": lambda: torch.random.manual_seed(SEED + 1),
+    "by a state": lambda: torch.set_rng_state(own(9).get_state()),
+    "everywhere": partial(seeded_everywhere, 9),
+}
+
+
+@pytest.mark.parametrize("mode", [PORTABLE, DEVICE])
+@pytest.mark.parametrize("way", SEEDINGS)
+@pytest.mark.parametrize("hidden", [None, "before", "after"])
+def test_a_global_generator_that_is_seeded_is_no_hidden_draw_and_covers_none(
+    way: str, hidden: str | None, mode: NoiseMode, device: Device
+) -> None:
+    calls: list[Callable[[], Any]] = [lambda: torch.randn(40), SEEDINGS[way], lambda: torch.randn(40)]
+    if hidden is not None:
+        calls.insert(1 if hidden == "before" else 2, UNNAMED["dropout"])
+    # The methods of torch's generators cannot be replaced, so nobody looks before these seed.
+    missed = (hidden, way) == ("before", "by its own method")
+    device.seed(SEED)
+    _, log = drawn_by(lambda: [call() for call in calls], device, mode)
+    assert log.hidden == ([MOVED] if hidden and not missed else [])
+    assert len(log.draws) == 2
+
+
+@pytest.mark.parametrize("mode", [PORTABLE, DEVICE])
+def test_a_generator_that_is_seeded_by_chance_is_named(mode: NoiseMode, device: Device) -> None:
+    _, log = drawn_by(lambda: (torch.seed(), torch.randn(4)), device, mode)
+    assert log.hidden == [MOVED]
+
+
 # --- afterwards ------------------------------------------------------------------------------------------------------
 
 
 def torch_as_it_is() -> list[dict[str, Any]]:
-    return [dict(vars(torch)), dict(vars(torch.Tensor))]
+    return [dict(vars(owner)) for owner in (torch, torch.Tensor, torch.random, np.random, random)]
 
 
 def test_afterwards_torch_is_as_it_was(device: Device) -> None:
@@ -431,6 +691,7 @@ def test_a_watch_inside_a_watch_has_its_own_streams_and_leaves_the_outer_one_in_
     assert torch.equal(second, noise(1, 2))
     assert within.tolist() == portable_noise(SEED + 1, 0, [2]).tolist()
     assert (len(outer.draws), len(inner.draws)) == (2, 1)
+    assert (outer.hidden, inner.hidden) == ([MOVED], []), "the outer one has not logged what the inner one drew"
     assert torch_as_it_is() == before
 
 
@@ -452,12 +713,13 @@ def test_the_noise_of_a_baseline_is_given_again_bit_for_bit(mode: NoiseMode, dev
     torch.manual_seed(7)
     before, given = drawn_before(two_draws, device, mode)
     states = every_state()
+    torch.manual_seed(7)
     with watched_draws(NoiseMode.BASELINE, SEED + 1, device, given) as log:
         again = two_draws()
     assert torch.equal(before, again)
     assert [draw.digest for draw in log.draws] == [draw.digest for draw, _ in given]
     assert [draw.source for draw in log.draws] == [mode, mode], "it stays known whose numbers these are"
-    assert every_state() == states, "no generator moves"
+    assert every_state() == states, "generators move as they did then"
     assert log.hidden == []
 
 

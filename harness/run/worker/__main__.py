@@ -237,6 +237,7 @@ class Worker:
             recorder.stage("total"),
             perturbed(directions, pipeline, draws),
         ):
+            recorder.given = draws.give
             picture = pipeline.generate(request, recorder)
         return picture, draws
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack, contextmanager
+import random
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import RunError
 from harness.language import recorded
 from harness.noise import noise_digest, portable_noise
-from harness.records import Draw, NoiseMode
+from harness.records import Draw, DrawnFrom, NoiseMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -44,6 +45,8 @@ _UNCONTROLLED_METHODS = (
     "uniform_",
 )
 
+_UNWATCHED = "_unwatched"
+"""Attribute of a wrapper: the function of torch that it stands for."""
 
 Given = list[tuple[Draw, "NDArray[np.float32]"]]
 """Draws of a baseline with their values, in their order."""
@@ -61,23 +64,35 @@ class DrawLog:
         self.hidden: list[str] = []
         self.changed: Callable[[Any], Any] = lambda noise: noise
         """What the pipeline gets in the place of injected noise, which is logged as it was before."""
+        self.pipeline_generator: Any = None
+        """The generator that the pipeline was given; None where it was given none, such as a seed in its place."""
         self._rng_state = rng_state
-        self._expected_state = rng_state()
+        self._known_states = {rng_state()}
+        self._streams: dict[str, int] = {}
 
     @property
     def digest(self) -> str:
         """SHA-256 over the digests of all draws in their order."""
         return hashlib.sha256(" ".join(draw.digest for draw in self.draws).encode()).hexdigest()
 
-    def next_injected(self, shape: list[int]) -> tuple[NDArray[np.float32], NoiseMode]:
-        """What the next draw gets, and whose numbers these are: the baseline's, or portable noise of the next stream.
+    def give(self, generator: Any) -> None:
+        """Note which generator the pipeline is given, so that draws from others can be told apart."""
+        self.pipeline_generator = generator
+
+    def next_injected(self, shape: list[int], state: str) -> tuple[NDArray[np.float32], NoiseMode]:
+        """What the next draw gets, and whose numbers these are: the baseline's, or portable noise.
+
+        ``state`` is the name of the generator's state before the draw. A state that has drawn gives its stream again;
+        a new one gets the stream of the draw's number.
 
         Raises:
             RunError: the baseline's pipeline made no such draw.
         """
         number = len(self.draws)
         if self.given is None:
-            return portable_noise(self.seed, number, shape), NoiseMode.PORTABLE
+            # A draw of no numbers leaves the generator where it was, so the state is still a new one afterwards.
+            stream = number if 0 in shape else self._streams.setdefault(state, number)
+            return portable_noise(self.seed, stream, shape), NoiseMode.PORTABLE
         if number >= len(self.given):
             raise RunError(
                 recorded(
@@ -100,16 +115,24 @@ class DrawLog:
             )
         return values, draw.source
 
-    def add(self, function: str, dtype: str, values: NDArray[np.float32], source: NoiseMode | None = None) -> None:
-        """Log a draw; ``values`` are float32 before any rounding, and the device's own where no source is given."""
+    def add(
+        self,
+        function: str,
+        dtype: str,
+        values: NDArray[np.float32],
+        source: NoiseMode,
+        drawn_from: DrawnFrom | None = None,
+    ) -> None:
+        """Log a draw; ``values`` are float32 before any rounding."""
         self.values[f"noise.{len(self.draws)}"] = values
         self.draws.append(
             Draw(
                 shape=list(values.shape),
                 dtype=dtype,
                 function=function,
-                source=source or NoiseMode.DEVICE,
+                source=source,
                 digest=noise_digest(values),
+                drawn_from=drawn_from,
             )
         )
 
@@ -119,16 +142,27 @@ class DrawLog:
             self.hidden.append(sign)
 
     def look_for_hidden_draws(self) -> None:
-        """Note it when a global generator is not where the known draws left it."""
-        if self._rng_state() != self._expected_state:
+        """Note it when a global generator is nowhere where known draws began or ended, or where it was seeded to.
+
+        One that is back at such a place, by its own ``manual_seed`` or ``set_state``, gives again what is logged.
+        """
+        if self._rng_state() not in self._known_states:
             self.hide("a global generator moved without a logged draw")
+
+    def drawn_from(self, generator: Any, *, is_global: bool) -> DrawnFrom | None:
+        """Whose generator drew; None where the pipeline was given none that another could stand in for."""
+        if self.pipeline_generator is None:
+            return None
+        if generator is self.pipeline_generator:
+            return DrawnFrom.GIVEN
+        return DrawnFrom.GLOBAL if is_global else DrawnFrom.OTHER
 
     @contextmanager
     def known_draw(self) -> Iterator[None]:
-        """Inside, generators may move: the draw is logged or named."""
+        """Inside, generators may move: the draw is logged or named, or a generator is seeded."""
         self.look_for_hidden_draws()
         yield
-        self._expected_state = self._rng_state()
+        self._known_states.add(self._rng_state())
 
 
 @contextmanager
@@ -136,6 +170,10 @@ def watched_draws(mode: NoiseMode, seed: int, device: Device, given: Given | Non
     """Watch, and for portable or given noise replace, the random functions of torch while one picture is made.
 
     ``torch.randn``, ``torch.randn_like`` and ``Tensor.normal_`` are controlled; diffusers draws through the first.
+    torch draws in either mode, so that generators move as they do unwatched; injected noise then takes the place of
+    what it drew. Portable noise follows the state from which a generator draws: one that was seeded again, put back or
+    copied gives again what that state gave, and any other draw has a stream of its own.
+
     Other random functions, and global generators that moved between known draws, are named in ``hidden``. What can
     not be seen: a function that was taken out of torch before (``from torch import randn``) and draws from a generator
     of its own, and generators of other libraries that are not their global ones.
@@ -150,6 +188,7 @@ def watched_draws(mode: NoiseMode, seed: int, device: Device, given: Given | Non
 
 def _wrappers() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """Owner, name and wrapper of every function that is watched."""
+    import numpy as np
     import torch
 
     yield torch, "randn", _randn
@@ -159,40 +198,41 @@ def _wrappers() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
         yield torch, name, partial(_noted, sign=f"torch.{name} was called")
     for name in _UNCONTROLLED_METHODS:
         yield torch.Tensor, name, partial(_noted, sign=f"Tensor.{name} was called")
+    for owner in (torch, torch.random):
+        yield owner, "manual_seed", _seeding
+        yield owner, "set_rng_state", _seeding
+    yield np.random, "seed", _seeding
+    yield random, "seed", _seeding
 
 
 def _replace(undo: ExitStack, owner: Any, name: str, wrapper: Callable[..., Any], log: DrawLog) -> None:
-    """Put a wrapper in the place of a function until the stack closes; an inherited one is uncovered again."""
+    """Put a wrapper in the place of a function until the stack closes; an inherited one is uncovered again.
+
+    A watch inside a watch draws by torch itself: the outer one would count its draw and put its own noise there first.
+    """
     original = getattr(owner, name)
     if name in vars(owner):
         undo.callback(setattr, owner, name, original)
     else:
         undo.callback(delattr, owner, name)
-    setattr(owner, name, wraps(original)(wrapper(log, original)))
+    unwatched = getattr(original, _UNWATCHED, original)
+    watched = wraps(original)(wrapper(log, unwatched))
+    setattr(watched, _UNWATCHED, unwatched)
+    setattr(owner, name, watched)
 
 
 def _randn(log: DrawLog, original: Callable[..., Any]) -> Callable[..., Any]:
     def randn(*size: Any, **options: Any) -> Any:
-        import torch
-
-        draw = partial(original, *size, **options)
-        if log.mode is NoiseMode.DEVICE:
-            return _logged(log, "randn", draw)
-        with torch.no_grad():
-            return _injected(log, "randn", torch.empty(*size, **_without_generator(options)), draw)
+        place = _place(options, options.get("out"))
+        return _drawn(log, "randn", partial(original, *size, **options), options.get("generator"), place)
 
     return randn
 
 
 def _randn_like(log: DrawLog, original: Callable[..., Any]) -> Callable[..., Any]:
     def randn_like(*like: Any, **options: Any) -> Any:
-        import torch
-
-        draw = partial(original, *like, **options)
-        if log.mode is NoiseMode.DEVICE:
-            return _logged(log, "randn_like", draw)
-        with torch.no_grad():
-            return _injected(log, "randn_like", torch.empty_like(*like, **_without_generator(options)), draw)
+        place = _place(options, like[0] if like else options.get("input"))
+        return _drawn(log, "randn_like", partial(original, *like, **options), options.get("generator"), place)
 
     return randn_like
 
@@ -200,9 +240,7 @@ def _randn_like(log: DrawLog, original: Callable[..., Any]) -> Callable[..., Any
 def _normal_(log: DrawLog, original: Callable[..., Any]) -> Callable[..., Any]:
     def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
         draw = partial(original, self, mean, std, generator=generator)
-        if log.mode is NoiseMode.DEVICE:
-            return _logged(log, "normal_", draw)
-        return _injected(log, "normal_", self, draw, mean=mean, std=std)
+        return _drawn(log, "normal_", draw, generator, self.device, mean=mean, std=std)
 
     return normal_
 
@@ -216,38 +254,82 @@ def _noted(log: DrawLog, original: Callable[..., Any], sign: str) -> Callable[..
     return noted
 
 
-def _without_generator(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "generator"}
+def _seeding(log: DrawLog, original: Callable[..., Any]) -> Callable[..., Any]:
+    """A global generator that is put somewhere draws nothing; what it drew before is looked for first."""
+
+    def seeding(*arguments: Any, **options: Any) -> Any:
+        with log.known_draw():
+            return original(*arguments, **options)
+
+    return seeding
 
 
-def _logged(log: DrawLog, function: str, draw: Callable[[], Any]) -> Any:
-    """Let the device draw, and log what it drew."""
+def _drawn(  # noqa: PLR0913 - the parts of a draw
+    log: DrawLog,
+    function: str,
+    draw: Callable[[], Any],
+    generator: Any,
+    place: Any,
+    *,
+    mean: float = 0.0,
+    std: float = 1.0,
+) -> Any:
+    """Let torch draw, so that generators move as they do unwatched, and put the noise in the place of its numbers.
+
+    ``generator`` is the one that was asked for, None for the global one of ``place``, a torch device.
+    """
     import torch
 
-    with log.known_draw():
+    if place.type == "meta":
+        return draw()  # which holds no numbers
+    used = _global_generators(place.type)[place.index or 0] if generator is None else generator
+    is_global = any(used is each for each in _global_generators(used.device.type))
+    state = _state(used, is_global=is_global)
+    with log.known_draw() if is_global else nullcontext():
         drawn = draw()
     if drawn.is_complex():
         log.hide(f"{function} drew complex numbers")
-    elif drawn.device.type != "meta":  # which holds no numbers
+        return drawn
+    drawn_from = log.drawn_from(used, is_global=is_global)
+    if log.mode is NoiseMode.DEVICE:
         values = drawn.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy().copy()
-        log.add(function, _dtype_name(drawn.dtype), values)
-    return drawn
-
-
-def _injected(  # noqa: PLR0913 - the parts of a draw
-    log: DrawLog, function: str, target: Any, draw: Callable[[], Any], *, mean: float = 0.0, std: float = 1.0
-) -> Any:
-    """Fill a tensor, which has the place, type and layout that torch gives it, with noise that is not drawn here."""
-    import torch
-
-    if target.device.type == "meta" or target.is_complex():
-        return _logged(log, function, draw)
-    values, source = log.next_injected(list(target.shape))
-    log.add(function, _dtype_name(target.dtype), values, source)
+        log.add(function, _dtype_name(drawn.dtype), values, NoiseMode.DEVICE, drawn_from)
+        return drawn
+    values, source = log.next_injected(list(drawn.shape), state)
+    log.add(function, _dtype_name(drawn.dtype), values, source, drawn_from)
     noise = torch.from_numpy(values.copy())
     # What a device drew was logged with its mean and deviation; portable noise has none yet.
     scaled = noise if source is NoiseMode.DEVICE or (mean, std) == (0.0, 1.0) else noise * std + mean
-    return target.copy_(log.changed(target.copy_(scaled)))
+    with torch.no_grad():
+        return drawn.copy_(log.changed(drawn.copy_(scaled)))
+
+
+def _place(options: dict[str, Any], tensor: Any) -> Any:
+    """The torch device of a draw with these options, into or like a tensor where there is one; with its index."""
+    import torch
+
+    if tensor is not None and options.get("device") is None:
+        return tensor.device
+    return torch.empty(0, device=options.get("device")).device
+
+
+def _global_generators(kind: str) -> Sequence[Any]:
+    """The generators that torch draws from on devices of a kind, by their index, when it is given none."""
+    import torch
+
+    generators: Sequence[Any] = (torch.default_generator,) if kind == "cpu" else getattr(torch, kind).default_generators
+    return generators
+
+
+def _state(generator: Any, *, is_global: bool) -> str:
+    """Name of a generator's state, the same for a copy and for one of the same kind that was seeded alike.
+
+    Global generators have names of their own, one for each device: the harness seeds them all, and the generator that
+    it gives to a pipeline, with the seed of the sample, which makes them no copies of each other.
+    """
+    # CUDA and NPU keep seed and offset of their generators on the host: to read them waits for no queued work.
+    state = hashlib.sha256(generator.get_state().numpy().tobytes()).hexdigest()
+    return f"global {generator.device} {state}" if is_global else f"{generator.device.type} {state}"
 
 
 def _dtype_name(dtype: Any) -> str:

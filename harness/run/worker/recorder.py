@@ -43,12 +43,18 @@ class Recorder:
         self.memory: dict[str, MemoryUse] = {}
         self.table: Schedule | None = None
         self.ignored: list[str] = []
+        self.given: Callable[[Any], None] = lambda _: None
+        """Who wants to know which generator the pipeline is given: the log of draws."""
         self._device = device
         self._on_step = on_step
         self._latents: list[Any] = []
         self._rows: list[tuple[str, Any, Any]] = []
         self._decoded: list[tuple[str, Any, int]] = []
         self._open_peaks: list[int] = []
+
+    def generator(self, generator: Any) -> None:
+        """Tell the log of draws which generator the pipeline is given."""
+        self.given(generator)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
