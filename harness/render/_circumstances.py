@@ -14,7 +14,7 @@ from harness.render._phrases import running, term
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from harness.records import Case, Failure, Report, Run, Switch
+    from harness.records import Case, Failure, ModelIdentity, Report, Run, Switch
 
 _UNKNOWN = marked("not known")
 _DENOISING = "denoising"
@@ -167,7 +167,7 @@ def _model(run: Run) -> dict[str, Cell]:
     return {
         say("Source"): code(found.source),
         say("Revision"): code(found.revision) if found.revision else plain(say("none: not from a hub")),
-        say("Digest of all files"): Cell(found.digest, kind="code"),
+        **_files(found),
         say("Weights"): figure(words.size(found.weights_bytes)),
         say("Adapter"): code(asked.adapter),
         say("Type of weights"): code(run.plan.arm.dtype or asked.dtype),
@@ -178,6 +178,16 @@ def _model(run: Run) -> dict[str, Cell]:
         say("Code pinned by digest"): plain(_yes_or_no(bool(asked.code_sha256))),
         say("Digest of the harness's code"): digest(run.code_digest),
         **{say("Code {name}", name=name): Cell(value, kind="code") for name, value in sorted(found.code.items())},
+    }
+
+
+def _files(found: ModelIdentity) -> dict[str, Cell]:
+    """What a model is by its files; records from before those were told apart know one digest over all."""
+    if found.loaded is None:
+        return {say("Digest of all files"): Cell(found.digest, kind="code")}
+    return {
+        say("Digest of what is loaded"): Cell(found.loaded, kind="code"),
+        say("Files beside it, which workers do not get"): plain(", ".join(found.other_files) or words.NONE),
     }
 
 
