@@ -8,7 +8,7 @@ import pytest
 
 from harness import store
 from harness.jobs.noise_floors import CALIBRATION_FILE, keep_floors, kept_floors, measured_floors
-from harness.records import RUN_FILE, NpuOps, Run
+from harness.records import RUN_FILE, NpuOps, OnPurpose, Run
 from tests.render import sample_reports
 
 if TYPE_CHECKING:
@@ -79,6 +79,15 @@ MISFITS: dict[str, tuple[Callable[[Run], Run], str]] = {
     ),
     "model": (
         lambda run: run.model_copy(update={"model": run.model.model_copy(update={"digest": "0" * 64})}),
+        "the model differs",
+    ),
+    "model, on purpose": (
+        lambda run: run.model_copy(
+            update={
+                "model": run.model.model_copy(update={"digest": "0" * 64}),
+                "plan": run.plan.model_copy(update={"differs_in": {OnPurpose.MODEL: "Another revision on purpose."}}),
+            }
+        ),
         "the model differs",
     ),
     "type": (

@@ -87,6 +87,7 @@ def compare_runs(
     missing = [key for key in expected.run.plan.keys if key not in found]
     differences = comparability.differences(actual.run, expected.run, shared)
     notes = comparability.on_purpose(actual.run.plan, actual.run.model, expected.run)
+    notes += comparability.other_schedules(actual.run, expected.run, shared)
     notes += comparability.unverified(actual.run, expected.run)
     if expected.manifest is not None:
         now = actual.run.environment

@@ -88,11 +88,7 @@ def plain(found: ModelDifference) -> str:
 
 def on_purpose(found: ModelDifference, reason: str) -> str:
     """In what the two differ, and why they are compared all the same."""
-    return recorded(
-        "the models differ on purpose ({reason!s}): {what!s}",
-        reason=reason.strip().removesuffix("."),
-        what=_what(found),
-    )
+    return recorded("the models differ on purpose ({reason!s}): {what!s}", reason=reason, what=_what(found))
 
 
 def _what(found: ModelDifference) -> str:
