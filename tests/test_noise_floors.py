@@ -81,15 +81,6 @@ MISFITS: dict[str, tuple[Callable[[Run], Run], str]] = {
         lambda run: run.model_copy(update={"model": run.model.model_copy(update={"digest": "0" * 64})}),
         "the model differs",
     ),
-    "model, on purpose": (
-        lambda run: run.model_copy(
-            update={
-                "model": run.model.model_copy(update={"digest": "0" * 64}),
-                "plan": run.plan.model_copy(update={"differs_in": {OnPurpose.MODEL: "Another revision on purpose."}}),
-            }
-        ),
-        "the model differs",
-    ),
     "type": (
         lambda run: changed(run, model=run.plan.model.model_copy(update={"dtype": "float16"})),
         "it was measured with float16, attention sdpa",
@@ -108,6 +99,14 @@ def test_what_was_calibrated_otherwise_is_refused_with_the_difference(name: str,
     assert found.known == []
     assert found.unknown["cpu-fp32"].startswith("the calibration of 2026-01-31 does not fit: ")
     assert words in found.unknown["cpu-fp32"]
+
+
+def test_a_floor_of_another_model_is_none_even_where_the_model_differs_on_purpose(tmp_path: Path) -> None:
+    run = changed(reference(tmp_path), differs_in={OnPurpose.MODEL: "Another revision on purpose."})
+    calibrated(tmp_path / "runs", MISFITS["model"][0](run))
+    found = measured_floors([run], tmp_path / "runs")
+    assert found.known == []
+    assert "the model differs" in found.unknown["cpu-fp32"]
 
 
 def test_other_seeds_and_limits_are_no_difference(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from harness.compare.comparator import StoredRun
 
-MEANT = {"differs_in": {"model": "Quantised weights against the original."}}
+MEANT: dict[str, Any] = {"differs_in": {"model": "Quantised weights against the original."}}
 PLAIN: dict[str, Any] = {"vae/config.json": {"shift": 3, "steps": 4}, "tokenizer/merges.txt": "a b"}
 OTHER: dict[str, Any] = {"vae/config.json": {"shift": 1, "steps": 4}, "tokenizer/merges.txt": "a b"}
 LIMITS = [limit("max_abs_diff", Scope.REFERENCE, at_most=0)]
@@ -46,7 +46,7 @@ def test_where_the_scenario_allows_it_the_two_are_judged_as_ever(tmp_path: Path)
     assert found.outcome is Status.DRIFT
     words = "the models differ on purpose (Quantised weights against the original.): vae/config.json has other values"
     assert words in found.message
-    assert found.differences == []
+    assert (found.differences, found.notices) == ([], [])
 
 
 def test_the_actual_side_s_scenario_decides(tmp_path: Path) -> None:
@@ -113,6 +113,6 @@ def test_a_sentence_names_a_few_files_and_keys_and_the_record_all(tmp_path: Path
 
 
 def test_models_of_images_that_something_else_made_are_not_looked_at(tmp_path: Path) -> None:
-    outside = {"arm": Arm(name="outside", noise=NoiseMode.UNVERIFIED)}
+    outside: dict[str, Any] = {"arm": Arm(name="outside", noise=NoiseMode.UNVERIFIED)}
     found = against(run(tmp_path / "npu", OTHER, **outside), run(tmp_path / "cpu", PLAIN))
     assert (found.outcome, found.model) == (Status.IDENTICAL, None)
