@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from harness.compare.models import model_difference
 from harness.records import ModelIdentity, ModelRef, json_digest
 from harness.run.identity import json_keys
 from harness.run.sources import locate, prepare
+from tests.command_line import environment, patience_seconds
 from tests.run.test_sources import write_model
 
 pytest.importorskip("diffusers")
@@ -250,6 +253,60 @@ def test_an_adapter_that_does_not_say_what_it_reads_is_taken_to_read_everything(
     found = model_difference(identity(folder, tmp_path), before)
     assert found is not None
     assert [each.name for each in found.files] == ["README.md"]
+
+
+# --- what loaders really open ----------------------------------------------------------------------------------------
+
+LOAD = """
+import json, os, sys
+folder, adapter = os.path.realpath(sys.argv[1]), sys.argv[2]
+opened = set()
+def note(event, arguments):
+    if event == "open" and isinstance(arguments[0], (str, bytes)):
+        path = os.path.realpath(os.fsdecode(arguments[0]))
+        if path.startswith(folder + os.sep):
+            opened.add(os.path.relpath(path, folder))
+sys.addaudithook(note)
+from pathlib import Path
+from harness import plugins
+from harness.backends import cpu
+from harness.records import ModelRef, SwitchMode
+device = cpu.open(0, SwitchMode.AS_SHIPPED)
+model = ModelRef(source="somewhere", adapter=adapter, dtype="float32", trust_remote_code=True)
+plugins.load("adapters", adapter).load(Path(folder), model, device)
+print("OPENED", json.dumps(sorted(opened)))
+"""
+
+
+def opened(folder: Path, adapter: str) -> set[str]:
+    """Files of a folder that Python code opens while the model is loaded from the folder itself, not from a copy."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(folder), adapter],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=patience_seconds(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.rpartition("OPENED ")[2]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sd15", "sd3", "deepgen"])
+def test_everything_that_a_loader_opens_is_part_of_the_model(name: str, tmp_path: Path) -> None:
+    adapter = "deepgen" if name == "deepgen" else "diffusers"
+    if adapter == "deepgen":
+        folder = Path(shutil.copytree(locate("builtin:tiny-deepgen")[0], tmp_path / name))
+    else:
+        folder = saved(name, tmp_path / name)
+    for other in OTHER.values():
+        (folder / other).parent.mkdir(parents=True, exist_ok=True)
+        (folder / other).write_bytes(b"{}")
+    seen, found = opened(folder, adapter), identity(folder, tmp_path, adapter)
+    assert {"model_index.json", "scheduler/scheduler_config.json"} <= seen, "the hook sees what is opened"
+    assert seen - set(found.files) == set()
+    assert set(found.other_files) == {other for other in OTHER.values() if not other.startswith(".")} - seen
 
 
 # --- records from before ---------------------------------------------------------------------------------------------
