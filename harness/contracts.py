@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -331,6 +331,27 @@ class Adapter(Protocol):
     def load(self, folder: Path, model: ModelRef, device: Device) -> Pipeline:
         """Load the model from ``folder`` onto the device. Imports torch, so it is called in a child only."""
         ...
+
+
+class ChoosingAdapter(Adapter, Protocol):
+    """An adapter that says which files its loader reads; one that does not say is taken to read all of them.
+
+    Only these files, the index and Python files are copied for workers and make the model's identity, so a loader that
+    reads another file does not find it.
+    """
+
+    def reads(self, folder: Path, names: Collection[str]) -> Collection[str]:
+        """Those of ``names``, all files of the folder relative to it and with ``/``, that the loader reads.
+
+        Raises:
+            ModelError: the folder does not say.
+        """
+        ...
+
+
+def chooses(adapter: Adapter) -> TypeGuard[ChoosingAdapter]:
+    """Whether an adapter says which files its loader reads."""
+    return hasattr(adapter, "reads")
 
 
 class OutsideAdapter(Adapter, Protocol):

@@ -63,6 +63,9 @@ Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal."""
 
+Reason = Annotated[str, StringConstraints(min_length=10)]
+"""Why something may be as it is, in a few words."""
+
 Day = date
 """A day of the calendar; in files ``YYYY-MM-DD``."""
 
@@ -274,7 +277,7 @@ class Case(Record):
     """What to avoid; left out, the pipeline's own default stands."""
     input_image: str | None = None
     """Picture to edit, relative to the scenario file; ``${VARIABLES}`` are expanded."""
-    expect: dict[Unfitness, Annotated[str, StringConstraints(min_length=10)]] | None = None
+    expect: dict[Unfitness, Reason] | None = None
     """What would be an error elsewhere and is expected of this case, each with its reason: ``flat``, an image of one
     colour; ``same_image``, the image of another prompt or seed; ``noise``, noise where the reference shows
     something."""
@@ -483,7 +486,14 @@ class CalibrationSet(Record):
     """Cases of the scenario; all of them when nothing is said."""
 
 
-_LATER_KEYS = frozenset({"threads", "against", "expect"})
+class OnPurpose(StrEnum):
+    """In what the two sides of a comparison may differ where the scenario says that they do so on purpose."""
+
+    MODEL = "model"
+    """What the model's loader reads: another revision, quantised weights, a LoRA."""
+
+
+_LATER_KEYS = frozenset({"threads", "against", "expect", "differs_in"})
 """Keys that scenarios, arms and cases did not have at first; left out, they make no other question of an old file."""
 
 
@@ -530,6 +540,9 @@ class Scenario(Record):
     """What the measurements must keep."""
     waivers: list[Waiver] = Field(default_factory=list)
     """Limits that may be broken for a while."""
+    differs_in: dict[OnPurpose, Reason] | None = None
+    """In what a candidate differs on purpose from what it is compared with, each with its reason; such a difference is
+    told beside every number and bars no comparison."""
     calibration: CalibrationSet | None = None
     """What ``harness calibrate`` measures limits on."""
     scores: list[str] = Field(default_factory=list)
@@ -554,8 +567,9 @@ class Scenario(Record):
 
     @property
     def prose(self) -> list[str]:
-        """What can be translated: the summary, and the reasons of limits and waivers."""
-        return [self.summary, *(limit.reason for limit in self.limits), *(waiver.reason for waiver in self.waivers)]
+        """What can be translated: the summary, and the reasons of limits, waivers and differences on purpose."""
+        reasons = [*(limit.reason for limit in self.limits), *(waiver.reason for waiver in self.waivers)]
+        return [self.summary, *reasons, *(self.differs_in or {}).values()]
 
 
 # --- what a run writes -----------------------------------------------------------------------------------------------
@@ -579,6 +593,16 @@ class Perturbation(Record):
     """Seed of the directions; the seed of the noise is the sample's own and stays as it is."""
 
 
+class FileIdentity(Record):
+    """What one file of a model holds."""
+
+    sha256: Digest
+    """SHA-256 of the file's bytes."""
+    keys: dict[str, str] = Field(default_factory=dict)
+    """Of a JSON object the beginning of the SHA-256 of each value, by key, inner keys behind a slash; empty for other
+    files and for objects with more keys than are kept."""
+
+
 class ModelIdentity(Record):
     """What was really loaded."""
 
@@ -587,11 +611,23 @@ class ModelIdentity(Record):
     revision: str | None = None
     """Revision the hub resolved to, where there is a hub."""
     digest: Digest
-    """SHA-256 over the sorted names and digests of all files."""
+    """SHA-256 over the sorted names and digests of all files, those that no loader reads too."""
     code: dict[str, Digest]
     """SHA-256 of each Python file of the model folder."""
     weights_bytes: int
     """Bytes of all weight files."""
+    loaded: Digest | None = None
+    """SHA-256 over the sorted names and digests of the files that the loader reads: two models with the same are one;
+    None in records from before those were told apart, and for pictures that are made outside the worker."""
+    files: dict[str, FileIdentity] = Field(default_factory=dict)
+    """Every file that the loader reads."""
+    other_files: dict[str, Digest] = Field(default_factory=dict)
+    """SHA-256 of every file beside them; workers are not given these, and they never make two models differ."""
+
+    @property
+    def key(self) -> str:
+        """The digest that tells whether a model is still the same: over what is loaded, where that is known."""
+        return self.loaded or self.digest
 
 
 class CaseKey(Record):
@@ -657,6 +693,8 @@ class Plan(Record):
     """Disturbance on purpose, for calibration; a run with one is never compared as a plain run."""
     waivers: list[Waiver] = Field(default_factory=list)
     """Limits that may be broken for a while."""
+    differs_in: dict[OnPurpose, str] = Field(default_factory=dict)
+    """In what the arm differs on purpose from what it is compared with, each with its reason."""
 
     @property
     def digest(self) -> str:
@@ -1369,6 +1407,28 @@ class Unfit(Record):
     """The same in a sentence."""
 
 
+class FileDifference(Record):
+    """One file in which two models differ."""
+
+    name: str
+    """Path below both folders, with ``/``."""
+    missing: Literal["actual", "expected"] | None = None
+    """The side that does not have it; None where both have it, with other bytes."""
+    keys: list[str] = Field(default_factory=list)
+    """Of a JSON file the keys whose values differ, inner keys behind a slash; empty where they are not known."""
+
+
+class ModelDifference(Record):
+    """In what the models of two runs differ."""
+
+    actual: Digest
+    """Digest of the actual side's model: over what is loaded where both records know it, else over all files."""
+    expected: Digest
+    """Digest of the expected side's."""
+    files: list[FileDifference]
+    """The files, sorted by name; empty where a record is from before single files were kept."""
+
+
 class Comparison(Record):
     """Two runs, or one run against itself, measured and judged."""
 
@@ -1396,6 +1456,10 @@ class Comparison(Record):
     """Why there is no baseline to compare with, and what makes it; empty where there is one or none is asked for."""
     differences: list[str] = Field(default_factory=list)
     """Why the two sides cannot be compared, such as another noise; empty when they can."""
+    model: ModelDifference | None = None
+    """In what the two sides' models differ; None where they are the same, or not known."""
+    differs_in: dict[OnPurpose, str] = Field(default_factory=dict)
+    """In what the actual side's scenario says that they differ on purpose, each with its reason."""
     notes: list[str] = Field(default_factory=list)
     """What a reader must know beside every number, such as a noise that is unverified; part of the message."""
     failures: list[Failure] = Field(default_factory=list)

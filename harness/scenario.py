@@ -187,6 +187,7 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
         time_limit_seconds=scenario.time_limit_seconds,
         limits=scenario.limits,
         waivers=scenario.waivers,
+        differs_in=scenario.differs_in or {},
     )
 
 
@@ -236,13 +237,14 @@ def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenar
 def own_words(scenario: Scenario, text: str) -> str:
     """A text of a report in the spoken language, by the scenario's own translations where it holds its words.
 
-    That is its summary, a reason, or a sentence of a record with the reason of a waiver in it; what the scenario does
-    not translate is ``translated``, and stays as it is where no catalogue knows it.
+    That is its summary, a reason, or a sentence of a record with the reason of a waiver or of a difference on purpose
+    in it; what the scenario does not translate is ``translated``, and stays as it is where no catalogue knows it.
     """
     words = scenario.translations.get(language(), {})
     if text in words:
         return words[text]
-    reasons = {chr(_FIRST_STAND_IN + index): waiver.reason for index, waiver in enumerate(scenario.waivers)}
+    written = [*(waiver.reason for waiver in scenario.waivers), *(scenario.differs_in or {}).values()]
+    reasons = {chr(_FIRST_STAND_IN + index): reason for index, reason in enumerate(written)}
     for stand_in, reason in reasons.items():
         text = text.replace(reason, stand_in)
     said = translated(text)
@@ -310,6 +312,13 @@ def _worded(root: Node, location: tuple[str | int, ...], kind: str, observed: An
     where = _label(location)
     *parents, last = location
     node = _find(root, location)
+    if last == "[key]":  # a name that stands for nothing in a mapping whose names are fixed
+        key = _find(root, tuple(parents))
+        known = _names(tuple(parents[:-1]))
+        return Problem(
+            (key.key_place or key.place) if key else root.place,
+            _unknown_key(str(parents[-1]), known, tuple(parents[:-1])),
+        )
     if kind == "extra_forbidden":
         place = node.key_place or node.place if node else root.place
         return Problem(place, _unknown_key(str(last), _keys(tuple(parents)), tuple(parents)))
@@ -385,6 +394,12 @@ def _definition(location: tuple[str | int, ...]) -> dict[str, Any]:
             inner = definition.get("properties", {}).get(step) or definition.get("additionalProperties") or {}
         definition = _resolved(inner)
     return definition
+
+
+def _names(location: tuple[str | int, ...]) -> list[str]:
+    """The names that a mapping may have as keys, where they are fixed."""
+    names = _resolved(_definition(location).get("propertyNames", {}))
+    return [str(name) for name in names.get("enum", [names["const"]] if "const" in names else [])]
 
 
 def _keys(location: tuple[str | int, ...]) -> list[str]:
@@ -498,6 +513,8 @@ def _blank_problems(root: Node) -> Iterator[Problem]:
     texts += [(f"limits[{index}].reason", node, "reason") for index, node in enumerate(_nodes(root, "limits"))]
     for index, node in enumerate(_nodes(root, "waivers")):
         texts += [(f"waivers[{index}].{key}", node, key) for key in ("reason", "owner")]
+    meant = root.child("differs_in")
+    texts += [(f"differs_in.{key}", meant, key) for key, _ in _items(meant) if meant is not None]
     for label, node, key in texts:
         if (node.text(key) or "x").isspace():
             refused = (
@@ -878,6 +895,7 @@ def _calibration_problems(root: Node) -> Iterator[Problem]:
 def _translation_problems(root: Node) -> Iterator[Problem]:
     """Translations into no language of reports, or of what the scenario does not say."""
     reasons = [node.text("reason") for key in ("limits", "waivers") for node in _nodes(root, key)]
+    reasons += [node.value for _, node in _items(root.child("differs_in")) if isinstance(node.value, str)]
     prose = [text for text in (root.text("summary"), *reasons) if text]
     translations = root.child("translations")
     for code, by_text in _items(translations):
@@ -892,7 +910,7 @@ def _translation_problems(root: Node) -> Iterator[Problem]:
                 yield Problem(
                     place,
                     f"{label}: found {quoted(text)}, which the scenario does not say; allowed are its summary and the "
-                    f"reasons of its limits and waivers. {step}",
+                    f"reasons of its limits, waivers and differs_in. {step}",
                 )
             if isinstance(node.value, str) and node.value.isspace():
                 yield Problem(node.place, f"{label}: found only spaces; allowed is a text that says something.")

@@ -8,7 +8,7 @@ import pytest
 
 from harness import store
 from harness.jobs.noise_floors import CALIBRATION_FILE, keep_floors, kept_floors, measured_floors
-from harness.records import RUN_FILE, NpuOps, Run
+from harness.records import RUN_FILE, NpuOps, OnPurpose, Run
 from tests.render import sample_reports
 
 if TYPE_CHECKING:
@@ -99,6 +99,14 @@ def test_what_was_calibrated_otherwise_is_refused_with_the_difference(name: str,
     assert found.known == []
     assert found.unknown["cpu-fp32"].startswith("the calibration of 2026-01-31 does not fit: ")
     assert words in found.unknown["cpu-fp32"]
+
+
+def test_a_floor_of_another_model_is_none_even_where_the_model_differs_on_purpose(tmp_path: Path) -> None:
+    run = changed(reference(tmp_path), differs_in={OnPurpose.MODEL: "Another revision on purpose."})
+    calibrated(tmp_path / "runs", MISFITS["model"][0](run))
+    found = measured_floors([run], tmp_path / "runs")
+    assert found.known == []
+    assert "the model differs" in found.unknown["cpu-fp32"]
 
 
 def test_other_seeds_and_limits_are_no_difference(tmp_path: Path) -> None:

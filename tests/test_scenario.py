@@ -18,7 +18,7 @@ from PIL import Image
 from harness import images, plugins, scenario
 from harness.errors import NothingSelected, ScenarioError, UnknownName, UsageError
 from harness.language import LANGUAGES, spoken
-from harness.records import Arm, NoiseMode, NpuOps, Repeats, Role, Scenario, SwitchMode
+from harness.records import Arm, NoiseMode, NpuOps, Repeats, Role, Scenario, SwitchMode, json_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,6 +175,30 @@ FAULTS = {
     "missing key": Fault("    prompt: a cat\n", "", "9:5", ("cases[1].prompt: the key is missing", "Add a line")),
     "missing name": Fault("name: good\n", "", "1:1", ("name: the key is missing", "Add a line 'name: ...'")),
     "key that is a list": Fault("seeds:", "? [a]\n: b\nseeds:", "11:3", ("a key that is not a word",)),
+    "name that stands for nothing": Fault(
+        "seeds: [42, 7]",
+        "differs_in: {modell: Another revision on purpose.}\nseeds: [42, 7]",
+        "11:14",
+        ("the key 'modell' in differs_in is unknown", "allowed are model", "Did you mean 'model'?"),
+    ),
+    "name that stands for nothing in a case": Fault(
+        "    prompt: a cat",
+        "    prompt: a cat\n    expect:\n      flaat: It is asked for.",
+        "12:7",
+        ("the key 'flaat' in cases[1].expect is unknown", "flat, same_image", "Did you mean 'flat'?"),
+    ),
+    "difference without a reason": Fault(
+        "seeds: [42, 7]",
+        "differs_in: {model: ok}\nseeds: [42, 7]",
+        "11:21",
+        ("'ok' (a text)", "at least 10 characters"),
+    ),
+    "difference with an empty reason": Fault(
+        "seeds: [42, 7]", "differs_in: {model: '            '}\nseeds: [42, 7]", "11:21", ("only spaces",)
+    ),
+    "differences in a list": Fault(
+        "seeds: [42, 7]", "differs_in: [model]\nseeds: [42, 7]", "11:13", ("a list of 1", "allowed is a mapping")
+    ),
     # types
     "text for a number": Fault(
         "steps: 20", 'steps: "20"', "12:8", ("'20' (a text)", "from 1 to 1000", "without quotes")
@@ -658,6 +682,20 @@ def test_the_digest_depends_on_the_question_alone(folder: Path, monkeypatch: pyt
     assert other.digest != first.digest
 
 
+def test_a_key_that_is_left_out_makes_no_other_question_and_one_that_is_there_does(folder: Path) -> None:
+    plain = scenario.load(write(folder, GOOD))
+    named = scenario.load(write(folder, GOOD + "differs_in: {model: Another revision on purpose.}\n"))
+    old = plain.scenario.model_dump(mode="json", exclude={"translations", "differs_in", "threads"})
+    for part, later in (
+        (each, key) for each in (*old["arms"], *old["cases"]) for key in ("threads", "against", "expect")
+    ):
+        part.pop(later, None)
+    assert plain.digest == json_digest(old), "as before there were these keys"
+    assert named.digest != plain.digest
+    assert scenario.plan(plain, arm(plain, "portable")).differs_in == {}
+    assert scenario.plan(named, arm(named, "portable")).differs_in == {"model": "Another revision on purpose."}
+
+
 # --- a scenario's own words in other languages -----------------------------------------------------------------------
 
 TRANSLATED = """\
@@ -687,6 +725,19 @@ def test_a_scenario_says_its_own_words_in_the_spoken_language(folder: Path) -> N
         assert [scenario.own_words(untranslated, each) for each in messages] == messages
     assert said[:3] == ["是否如此", "同一设备，相同字节。", "已知；正在修复。"]
     assert said[3:] == ["sky, seed 7: Waived by Ann: 已知；正在修复。", "nothing of its own"]
+
+
+def test_the_reason_of_a_difference_on_purpose_is_translated_in_the_midst_of_a_sentence(folder: Path) -> None:
+    text = (
+        "differs_in: {model: Another revision on purpose.}\n"
+        "translations: {zh: {Another revision on purpose.: 有意使用另一修订版。}}\n"
+    )
+    asked = scenario.load(write(folder, GOOD + text)).scenario
+    message = "the models differ on purpose (Another revision on purpose.): vae/config.json has other bytes"
+    with spoken("zh"):
+        assert (
+            scenario.own_words(asked, message) == "两侧模型有意不同（有意使用另一修订版。）：vae/config.json 的字节不同"
+        )
 
 
 def test_a_translation_does_not_make_another_question(folder: Path) -> None:
@@ -824,6 +875,8 @@ def good_data() -> dict[str, Any]:
         lambda data: data["limits"][0].pop("at_most"),
         lambda data: data["limits"][0].update(equals=1),
         lambda data: data["cases"][0].update(id="../one"),
+        lambda data: data.update(differs_in={"modell": "Another revision on purpose."}),
+        lambda data: data.update(differs_in={"model": "ok"}),
     ],
 )
 def test_the_schema_refuses_what_an_editor_can_see(spoil: Callable[[dict[str, Any]], object]) -> None:

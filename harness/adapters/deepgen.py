@@ -11,12 +11,13 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from harness.adapters import _pipelines
+from harness.adapters._folders import components, loaded_files
 from harness.errors import ModelError, RunError
 from harness.images import read_input_picture
 from harness.language import recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from harness.contracts import Device, Picture, Request, Watch
@@ -48,6 +49,15 @@ def check(folder: Path, model: ModelRef) -> None:
             f"{folder} lacks {', '.join(missing)} of the DeepGen-1.0-diffusers layout. diffusers downloads only the "
             "folders that model_index.json names; fetch the whole repository, for instance with source: hf:REPO@REV."
         )
+
+
+def reads(folder: Path, names: Collection[str]) -> set[str]:
+    """Which files of a folder the loader reads: its parts, and all that the pipeline file may read beside them.
+
+    Raises:
+        ModelError: ``model_index.json`` is no JSON object.
+    """
+    return loaded_files(folder, names, {*_FOLDERS, *components(folder)})
 
 
 def load(folder: Path, model: ModelRef, device: Device) -> DeepGen:

@@ -7,15 +7,16 @@ such as a guidance scale, is named in the record.
 from __future__ import annotations
 
 import inspect
-import json
 from typing import TYPE_CHECKING, Any
 
 from harness.adapters import _pipelines
+from harness.adapters._folders import components, loaded_files
 from harness.errors import ModelError, RunError
 from harness.images import read_input_picture
 from harness.language import recorded
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from harness.contracts import Device, Picture, Request, Watch
@@ -34,13 +35,22 @@ def check(folder: Path, model: ModelRef) -> None:
             safetensors.
     """
     del model
-    missing = [name for name in _components(folder) if not (folder / name).is_dir()]
-    missing += [f"{name}/*.safetensors" for name in _components(folder) if _lacks_weights(folder / name)]
+    missing = [name for name in components(folder) if not (folder / name).is_dir()]
+    missing += [f"{name}/*.safetensors" for name in components(folder) if _lacks_weights(folder / name)]
     if missing:
         raise ModelError(
             f"{folder} lacks {', '.join(missing)}, which its model_index.json names. Fetch the whole repository, for "
             "instance with source: hf:REPO@REV."
         )
+
+
+def reads(folder: Path, names: Collection[str]) -> set[str]:
+    """Which files of a folder the loader reads: those of the components that ``model_index.json`` names, and code.
+
+    Raises:
+        ModelError: ``model_index.json`` is no JSON object.
+    """
+    return loaded_files(folder, names, components(folder))
 
 
 def load(folder: Path, model: ModelRef, device: Device) -> Diffusers:
@@ -206,16 +216,6 @@ def _stages(component: str) -> tuple[str, ...]:
     if component.startswith(_DENOISERS):
         return ("denoising",)
     return ("vae_encode", "vae_decode") if component == "vae" else ()
-
-
-def _components(folder: Path) -> list[str]:
-    """Names of the components that a pipeline is made of; optional ones that are left out are null."""
-    try:
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        entries = dict(index)
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{folder}/model_index.json cannot be read: {error}. Fetch the folder again.") from error
-    return sorted(name for name, entry in entries.items() if isinstance(entry, list) and entry[:1] != [None])
 
 
 def _lacks_weights(component: Path) -> bool:

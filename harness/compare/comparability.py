@@ -5,13 +5,24 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+from harness.compare import models
 from harness.language import recordable, recorded
-from harness.records import NoiseMode
+from harness.records import NoiseMode, OnPurpose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
-    from harness.records import CaseKey, Environment, Manifest, Plan, Run, Sample, Schedule
+    from harness.records import (
+        CaseKey,
+        Environment,
+        Manifest,
+        ModelDifference,
+        ModelIdentity,
+        Plan,
+        Run,
+        Sample,
+        Schedule,
+    )
 
 _Field = Literal["width", "height", "steps", "guidance_scale"]
 _MUST_AGREE: tuple[_Field, ...] = ("width", "height", "steps", "guidance_scale")
@@ -26,21 +37,48 @@ def differences(actual: Run, expected: Run, shared: list[CaseKey]) -> list[str]:
     actual_side = recordable("the actual side was disturbed on purpose ({kind:s}); only harness calibrate reads it")
     expected_side = recordable("the expected side was disturbed on purpose ({kind:s}); only harness calibrate reads it")
     found = [*_perturbed(actual_side, actual), *_perturbed(expected_side, expected)]
-    found += plan_differences(actual.plan, actual.model.digest, expected)
+    found += plan_differences(actual.plan, actual.model, expected, actual.plan.differs_in)
+    meant = _is_another_model(actual, expected)
     for key in shared:
         mine, theirs = actual.samples_of(key)[0], expected.samples_of(key)[0]
-        found += [*noise_differences(key, mine, theirs), *_schedule_differences(key, mine.schedule, theirs.schedule)]
+        found += noise_differences(key, mine, theirs)
+        # The scheduler and its code are files of the model; that the steps are as many is looked at above.
+        found += [] if meant else _schedule_differences(key, mine.schedule, theirs.schedule)
     return found
 
 
-def plan_differences(plan: Plan, model_digest: str, expected: Run) -> list[str]:
-    """What keeps a plan from being compared with a run, in words; known before anything is run."""
-    return input_differences(plan, model_digest, expected) + _device_noise(plan, expected.plan)
+def _is_another_model(actual: Run, expected: Run) -> bool:
+    """Whether two runs have models that differ on purpose."""
+    return bool(on_purpose(actual.plan, actual.model, expected))
 
 
-def input_differences(plan: Plan, model_digest: str, expected: Run) -> list[str]:
-    """What differs in what goes into the model beside the noise, in words."""
-    theirs = expected.plan
+def plan_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Container[OnPurpose] = ()) -> list[str]:
+    """What keeps a plan from being compared with a run, in words; known before anything is run.
+
+    ``meant`` is in what the two may differ.
+    """
+    found = _setting_differences(plan, expected.plan)
+    if OnPurpose.MODEL not in meant and (unlike := model_difference(plan, model, expected)):
+        found.append(models.barring(unlike))
+    return found + _device_noise(plan, expected.plan)
+
+
+def input_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Container[OnPurpose] = ()) -> list[str]:
+    """What differs, and is not ``meant`` to, in what goes into the pictures beside the noise, in words."""
+    found = _setting_differences(plan, expected.plan)
+    if OnPurpose.MODEL not in meant and (unlike := model_difference(plan, model, expected)):
+        found.append(models.plain(unlike))
+    return found
+
+
+def model_difference(plan: Plan, model: ModelIdentity, expected: Run) -> ModelDifference | None:
+    """In what a model differs from that of a run; None where pictures of either side were made outside the worker."""
+    if NoiseMode.UNVERIFIED in {plan.noise, expected.plan.noise}:
+        return None
+    return models.model_difference(model, expected.model)
+
+
+def _setting_differences(plan: Plan, theirs: Plan) -> list[str]:
     found = [
         recorded(
             "{name:s}: actual {actual}, expected {expected}",
@@ -59,15 +97,6 @@ def input_differences(plan: Plan, model_digest: str, expected: Run) -> list[str]
             found.append(recorded("the negative prompt of case {case:s} differs", case=case.id))
         if plan.input_digests.get(case.id) != theirs.input_digests.get(case.id):
             found.append(recorded("the input picture of case {case:s} differs", case=case.id))
-    outside = NoiseMode.UNVERIFIED in {plan.noise, theirs.noise}
-    if model_digest != expected.model.digest and not outside:
-        found.append(
-            recorded(
-                "the model differs: actual {actual:s}, expected {expected:s}",
-                actual=model_digest[:16],
-                expected=expected.model.digest[:16],
-            )
-        )
     return found
 
 
@@ -176,6 +205,29 @@ def _short(sample: Sample) -> str:
 
 
 # --- what a reader ought to know -------------------------------------------------------------------------------------
+
+
+def on_purpose(plan: Plan, model: ModelIdentity, expected: Run) -> list[str]:
+    """In what the two sides differ as the plan says that they do, with its reason, for a reader of every number."""
+    reason = plan.differs_in.get(OnPurpose.MODEL)
+    unlike = model_difference(plan, model, expected) if reason else None
+    return [models.on_purpose(unlike, reason)] if unlike and reason else []
+
+
+def other_schedules(actual: Run, expected: Run, shared: list[CaseKey]) -> list[str]:
+    """In what the scheduler's tables of models that differ on purpose differ: the first case and seed, and how many."""
+    if not _is_another_model(actual, expected):
+        return []
+    first, *others = [
+        words
+        for key in shared
+        for words in _schedule_differences(
+            key, actual.samples_of(key)[0].schedule, expected.samples_of(key)[0].schedule
+        )
+    ] or [""]
+    if others:
+        return [recorded("{first!s} (and {count:d} more)", first=first, count=len(others))]
+    return [first] if first else []
 
 
 def unverified(actual: Run, expected: Run) -> list[str]:

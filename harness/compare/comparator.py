@@ -86,7 +86,9 @@ def compare_runs(
     shared = [key for key in wanted if key in found]
     missing = [key for key in expected.run.plan.keys if key not in found]
     differences = comparability.differences(actual.run, expected.run, shared)
-    notes = comparability.unverified(actual.run, expected.run)
+    notes = comparability.on_purpose(actual.run.plan, actual.run.model, expected.run)
+    notes += comparability.other_schedules(actual.run, expected.run, shared)
+    notes += comparability.unverified(actual.run, expected.run)
     if expected.manifest is not None:
         now = actual.run.environment
         notes += comparability.baseline_notes(actual.run.plan, expected.manifest, now.packages if now else {}, now)
@@ -103,6 +105,8 @@ def compare_runs(
         missing=missing,
         unexpected=[key for key in actual.run.plan.keys if key not in wanted and key not in missing],
         differences=differences,
+        model=comparability.model_difference(actual.run.plan, actual.run.model, expected.run),
+        differs_in=actual.run.plan.differs_in,
         notes=notes,
         failures=[*actual.run.failures, *expected.run.failures],
         unfit=[
@@ -122,7 +126,7 @@ def compare_samples(actual: StoredRun, expected: StoredRun) -> list[Pair]:
     Raises:
         RunError: inputs or noise differ, so that the pairs would say nothing about rounding.
     """
-    differences = comparability.plan_differences(actual.run.plan, actual.run.model.digest, expected.run)
+    differences = comparability.plan_differences(actual.run.plan, actual.run.model, expected.run)
     for sample, first in _against_first(actual, expected):
         differences += comparability.noise_differences(sample.key, sample, first)
     if differences:

@@ -10,7 +10,7 @@ from harness import plugins
 from harness.compare.dual import NoRatio, dual_ratio
 from harness.compare.parity import parity_verdict
 from harness.language import marked, recorded
-from harness.records import Comparison, Limit, Pair, Scope, Status, Verdict, listed, worst
+from harness.records import Comparison, Limit, OnPurpose, Pair, Scope, Status, Verdict, listed, worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +142,15 @@ def _notices(judged: Comparison) -> list[str]:
             for each in expired
         ),
         *(f"{each.actual.arm}: {note}" for each in divided_by for note in each.notes),
+        *_without_effect(judged),
     ]
+
+
+def _without_effect(judged: Comparison) -> list[str]:
+    """A sentence where a difference is allowed that is not there."""
+    if OnPurpose.MODEL not in judged.differs_in or judged.model is not None:
+        return []
+    return [recorded("differs_in had no effect here: no difference of the two sides' models is known.")]
 
 
 def _too_good(limit: Limit, judged: Comparison) -> str:

@@ -58,11 +58,13 @@ def _repeated(comparisons: Sequence[Comparison]) -> Iterator[str]:
 def _accurate(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """What references showed."""
     pairs: dict[str, list[Pair]] = {}
+    unlike = {comparison.expected.arm for comparison in comparisons if comparison.model}
     for comparison in comparisons:
         if comparison.scope is Scope.REFERENCE:
             pairs.setdefault(comparison.expected.arm, []).extend(comparison.pairs)
     for reference, compared in pairs.items():
-        yield f"{len(compared)} of {_count(compared, 'pair')} within limits against {reference}"
+        another = ", another model on purpose" if reference in unlike else ""
+        yield f"{len(compared)} of {_count(compared, 'pair')} within limits against {reference}{another}"
 
 
 def _why(comparisons: Sequence[Comparison], outcome: Status) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import plugins, scenario
-from harness.compare.comparability import baseline_notes, plan_differences
+from harness.compare.comparability import baseline_notes, on_purpose, plan_differences
 from harness.compare.selftest import Check, checks
 from harness.diagnose.checks import diagnose
 from harness.diagnose.machine import look
@@ -23,7 +23,7 @@ from harness.run.sources import prepare
 from harness.run.supervisor import ask_backends
 
 if TYPE_CHECKING:
-    from harness.records import Arm, Diagnosis, Plan
+    from harness.records import Arm, Diagnosis, ModelIdentity, Plan
     from harness.scenario import LoadedScenario
 
 
@@ -65,7 +65,7 @@ def examine_baselines(path: Path, baselines_folder: Path) -> list[BaselineState]
         raise NothingSelected(f"{path} has no arm with 'baseline: true', so it reads no baseline.")
     plans = plans_of(question, Selection(), live)
     with tempfile.TemporaryDirectory(prefix="harness-doctor-") as scratch:
-        model = prepare(question.model_source, question.scenario.model, Path(scratch) / "model").identity.digest
+        model = prepare(question.model_source, question.scenario.model, Path(scratch) / "model").identity
     states = [_baseline_state(question, arm, plans, model, baselines_folder) for arm in kept]
     if all(each.status is not Status.ERROR for each in states):
         read_references(baselines_folder, question, kept, plans)
@@ -73,7 +73,7 @@ def examine_baselines(path: Path, baselines_folder: Path) -> list[BaselineState]
 
 
 def _baseline_state(
-    question: LoadedScenario, arm: Arm, plans: list[Plan], model_digest: str, baselines_folder: Path
+    question: LoadedScenario, arm: Arm, plans: list[Plan], model: ModelIdentity, baselines_folder: Path
 ) -> BaselineState:
     name = f"baseline {question.scenario.name}/{arm.name}"
     blocked = partial(Finding, name=name, severity=Severity.BLOCKED)
@@ -87,12 +87,13 @@ def _baseline_state(
     found = [
         f"{plan.arm.name}: {words}"
         for plan in plans
-        for words in plan_differences(references.with_noise(plan, model_digest), model_digest, kept.run)
+        for words in plan_differences(references.with_noise(plan, model), model, kept.run, plan.differs_in)
     ]
     if found:
         step = "Change the scenario back, or make the baseline again and accept it."
         return BaselineState(status=Status.NOT_COMPARABLE, finding=blocked(observed="; ".join(found), next_step=step))
-    notes = baseline_notes(plans[0], kept.manifest, describe_host().packages)
+    notes = on_purpose(plans[0], model, kept.run)
+    notes += baseline_notes(plans[0], kept.manifest, describe_host().packages)
     finding = Finding(
         name=name,
         severity=Severity.WARNING if notes else Severity.OK,

@@ -109,7 +109,7 @@ def _prepared(  # noqa: PLR0913, PLR0917 - what a scenario is looked up with
     return Prepared(
         question=question,
         command=command_of(verb, question, selection),
-        plans=[references.with_noise(plan, model.identity.digest) for plan in plans],
+        plans=[references.with_noise(plan, model.identity) for plan in plans],
         devices=devices,
         model=model,
         references=references,
@@ -210,7 +210,7 @@ def _job_folder(job: Prepared, selection: Selection, teller: Teller) -> Path:
             plan=plan.digest,
             code=code_digest(plan.model.adapter),
             host=job.devices[plan.arm.name].host_digest,
-            model=job.model.identity.digest,
+            model=job.model.identity.key,
         )
         for plan in job.plans
     }

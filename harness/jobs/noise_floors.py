@@ -93,7 +93,7 @@ def _misfit(run: Run, calibration: Calibration, plain: Run) -> str:
         for mine, theirs in sides
         if mine != theirs
     ]
-    return "; ".join(found + input_differences(run.plan, run.model.digest, plain))
+    return "; ".join(found + input_differences(run.plan, run.model, plain))
 
 
 def _circumstances(run: Run) -> str:

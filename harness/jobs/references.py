@@ -17,7 +17,7 @@ from harness.suggestions import from_here
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.records import Arm, CaseKey, Plan
+    from harness.records import Arm, CaseKey, ModelIdentity, Plan
     from harness.scenario import LoadedScenario
     from harness.store.baselines import Baseline
 
@@ -35,12 +35,13 @@ class References:
     arms: dict[str, Arm] = field(default_factory=dict)
     """Arms as the scenario writes them, by name."""
 
-    def with_noise(self, plan: Plan, model_digest: str) -> Plan:
+    def with_noise(self, plan: Plan, model: ModelIdentity) -> Plan:
         """The plan with the noise of a baseline, where it would have portable noise and the two can be compared."""
         if plan.noise is not NoiseMode.PORTABLE:
             return plan
         for baseline in self.found.values():
-            if _has_noise(baseline) and not input_differences(plan, model_digest, baseline.run):
+            unlike = input_differences(plan, model, baseline.run, plan.differs_in)
+            if _has_noise(baseline) and not unlike:
                 return plan.model_copy(update={"noise_from": baseline.manifest.digest})
         return plan
 

@@ -14,7 +14,7 @@ from harness.render._phrases import running, term
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from harness.records import Case, Failure, Report, Run, Switch
+    from harness.records import Case, Failure, ModelIdentity, Report, Run, Switch
 
 _UNKNOWN = marked("not known")
 _DENOISING = "denoising"
@@ -197,7 +197,7 @@ def _model(run: Run) -> dict[str, Cell]:
     return {
         say("Source"): code(found.source),
         say("Revision"): code(found.revision) if found.revision else plain(say("none: not from a hub")),
-        say("Digest of all files"): Cell(found.digest, kind="code"),
+        **_files(found),
         say("Weights"): own(run) or figure(words.size(found.weights_bytes)),
         say("Adapter"): code(asked.adapter),
         say("Type of weights"): own(run) or code(run.plan.arm.dtype or asked.dtype),
@@ -214,6 +214,16 @@ def _attention(run: Run) -> Cell:
     if run.loaded and run.loaded.substitutions:
         return plain(say("asked for: {name}; see below what was replaced", name=asked))
     return code(asked)
+
+
+def _files(found: ModelIdentity) -> dict[str, Cell]:
+    """What a model is by its files; records from before those were told apart know one digest over all."""
+    if found.loaded is None:
+        return {say("Digest of all files"): Cell(found.digest, kind="code")}
+    return {
+        say("Digest of what is loaded"): Cell(found.loaded, kind="code"),
+        say("Files beside it, which workers do not get"): plain(", ".join(found.other_files) or words.NONE),
+    }
 
 
 def _yes_or_no(answer: bool) -> str:  # noqa: FBT001  # the answer is all there is

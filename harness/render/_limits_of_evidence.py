@@ -15,7 +15,7 @@ from harness.render._tables import of_scope
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.records import Report, Run
+    from harness.records import Comparison, Report, Run
 
 
 def marks(report: Report) -> tuple[Mark, ...]:
@@ -116,17 +116,7 @@ def _about_accuracy(report: Report) -> Iterator[str]:
     if not comparisons:
         yield say("Anything about accuracy: no arm was held against a reference. Equal repeats can be equally wrong.")
     for comparison in comparisons:
-        sides = {"actual": comparison.actual.arm, "expected": comparison.expected.arm}
-        if comparison.differences:
-            yield say("The accuracy of {actual} against {expected}: the two sides cannot be compared.", **sides)
-        elif not comparison.pairs:
-            yield say("The accuracy of {actual} against {expected}: no pair was measured.", **sides)
-        elif not comparison.limits:
-            yield say(
-                "Whether {actual} against {expected} is accurate enough: no limit was set, so differences are reported "
-                "and not judged.",
-                **sides,
-            )
+        yield from _about_comparison(comparison)
     alone = [run.plan.arm.name for run in report.runs if run.plan.arm.against == []]
     if comparisons and alone:
         yield say("The accuracy of {arms}: the scenario compares only repeats there.", arms=listed(alone))
@@ -168,6 +158,25 @@ def _variables(run: Run) -> list[str]:
     inherited = {switch.name: switch.effective for switch in switches if switch.effective is not None}
     own = run.plan.model.command.environment if run.plan.model.command else {}
     return [f"{name}={value}" for name, value in sorted((inherited | own).items())]
+
+
+def _about_comparison(comparison: Comparison) -> Iterator[str]:
+    sides = {"actual": comparison.actual.arm, "expected": comparison.expected.arm}
+    if comparison.differences:
+        yield say("The accuracy of {actual} against {expected}: the two sides cannot be compared.", **sides)
+    elif not comparison.pairs:
+        yield say("The accuracy of {actual} against {expected}: no pair was measured.", **sides)
+    elif not comparison.limits:
+        yield say(
+            "Whether {actual} against {expected} is accurate enough: no limit was set, so differences are reported "
+            "and not judged.",
+            **sides,
+        )
+    if comparison.model and comparison.pairs:
+        yield say(
+            "What device and software alone change between {actual} and {expected}: their models differ on purpose.",
+            **sides,
+        )
 
 
 def _about_prompts(report: Report) -> Iterator[str]:

@@ -10,6 +10,7 @@ from harness.language import LANGUAGES, language, many, marked, say, translated
 from harness.records import EXIT_CODES, Scope, Task
 from harness.render import _circumstances as circumstances
 from harness.render import _judgements as judgements
+from harness.render import _models as models
 from harness.render import _references as references
 from harness.render import _scores as scores
 from harness.render import _tables as tables
@@ -323,6 +324,7 @@ def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -
         yield Paragraph(_of_comparison(job, each), each.outcome)
         if each.differences:
             yield Bullets(tuple(clean(translated(text)) for text in each.differences))
+        yield from models.differences(job.report, each)
         for text in (references.reading(job.report, each), references.padding(each)):
             if text:
                 yield Paragraph(clean(text))

@@ -9,6 +9,7 @@ from harness.language import many, say, translated
 from harness.records import EXIT_CODES, Scope
 from harness.render import _circumstances as circumstances
 from harness.render import _judgements as judgements
+from harness.render import _models as models
 from harness.render import _references as references
 from harness.render import _tables as tables
 from harness.render import _words as words
@@ -162,6 +163,7 @@ def _judged(report: Report, comparison: Comparison) -> Iterator[Block]:
         yield Bullets(tuple(clean(translated(each)) for each in comparison.differences))
     if comparison.message:
         yield Paragraph(_sentence(report, comparison.message))
+    yield from models.differences(report, comparison)
     if comparison.missing:
         yield Paragraph(say("Expected and not there:"))
         yield Bullets(tuple(map(words.key, comparison.missing)))

@@ -1,35 +1,34 @@
 """Where a model comes from, what exactly it is, and the private copy that workers load.
 
-Weights are hashed once and remembered by size and time of change. Everything else is copied before it is hashed, and
-workers load the copy, so that the code that was hashed is the code that runs.
+Weights are hashed once and remembered by size and time of change. Everything else that a loader reads is copied before
+it is hashed, and workers load the copy, so that the code that was hashed is the code that runs.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import plugins
-from harness.contracts import is_outside
+from harness.contracts import chooses, is_outside
 from harness.errors import ModelError, RunError, UsageError
-from harness.files import write_text
 from harness.progress import task
 from harness.records import ModelIdentity, json_digest
+from harness.run.identity import WEIGHTS, file_identities, sha256_of
 from harness.suggestions import install
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from harness.contracts import OutsideAdapter
     from harness.records import CommandRef, ModelRef
 
 _PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}
-_WEIGHTS = ".safetensors"
+_INDEX = "model_index.json"
 _LARGEST_COPY_BYTES = 64 * 2**20
 
 
@@ -38,7 +37,7 @@ class PreparedModel:
     """A model that workers may load."""
 
     folder: Path
-    """Private copy; weights are links to the originals."""
+    """Private copy of what is loaded; weights are links to the originals."""
     identity: ModelIdentity
     """What it is."""
 
@@ -119,7 +118,7 @@ def check_folder(folder: Path, model: ModelRef) -> None:
     Raises:
         ModelError: no ``model_index.json``, a pickle, Python code without trust, or code other than the pinned one.
     """
-    if not (folder / "model_index.json").is_file():
+    if not (folder / _INDEX).is_file():
         raise ModelError(
             f"{folder} has no model_index.json, so it is no model in diffusers format; give the folder that holds it."
         )
@@ -129,7 +128,7 @@ def check_folder(folder: Path, model: ModelRef) -> None:
             f"{folder} holds {pickles[0].relative_to(folder)}, a pickle, which can run any code when it is read; "
             "only safetensors are loaded. Convert it, or remove it from the folder."
         )
-    code = {path.relative_to(folder).as_posix(): _sha256(path) for path in files if path.suffix == ".py"}
+    code = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files if path.suffix == ".py"}
     if code and not model.trust_remote_code:
         raise ModelError(
             f"{folder} brings its own code ({', '.join(code)}), which runs with your rights. Read it, then allow it "
@@ -145,8 +144,9 @@ def check_folder(folder: Path, model: ModelRef) -> None:
 
 
 def prepare(source: str, model: ModelRef, destination: Path, permission: Permission = NO_COMMANDS) -> PreparedModel:
-    """Locate a model, copy it, check the copy and give it an identity.
+    """Locate a model, copy what its loader reads, check the copy and give it an identity.
 
+    A file that is not copied cannot change a picture, so the identity of what is loaded covers all that can.
     What an adapter for pictures from outside the worker uses stays where it is: a script needs its neighbours.
     ``source`` is the model's source with variables expanded; ``destination`` must not exist.
 
@@ -162,17 +162,29 @@ def prepare(source: str, model: ModelRef, destination: Path, permission: Permiss
             permission.require(model.command, identity.digest)
         return PreparedModel(folder=folder, identity=identity)
     check_folder(folder, model)
-    _copy(folder, destination)
+    names = [path.relative_to(folder).as_posix() for path in _files(folder)]
+    read = {*adapter.reads(folder, names), *filter(_is_always_read, names)} if chooses(adapter) else set(names)
+    _copy(sorted(read), folder, destination)
     check_folder(destination, model)
-    digests = _digests(destination)
+    places = {name: (destination if name in read else folder) / name for name in names}
+    found = file_identities(places, cache_folder() / "digests.json")
+    digests = {name: file.sha256 for name, file in found.items()}
     identity = ModelIdentity(
         source=model.source,
         revision=revision,
         digest=json_digest(digests),
         code={name: digest for name, digest in digests.items() if name.endswith(".py")},
-        weights_bytes=sum(path.stat().st_size for path in _files(destination) if path.suffix == _WEIGHTS),
+        weights_bytes=sum(path.stat().st_size for path in _files(destination) if path.suffix == WEIGHTS),
+        loaded=json_digest({name: digest for name, digest in digests.items() if name in read}),
+        files={name: file for name, file in found.items() if name in read},
+        other_files={name: digest for name, digest in digests.items() if name not in read},
     )
     return PreparedModel(folder=destination, identity=identity)
+
+
+def _is_always_read(name: str) -> bool:
+    """Whether a file is what a folder was allowed by, whatever an adapter says."""
+    return name == _INDEX or name.endswith(".py")
 
 
 def _outside_identity(adapter: OutsideAdapter, folder: Path, model: ModelRef) -> ModelIdentity:
@@ -264,11 +276,11 @@ def _files(folder: Path, above: frozenset[Path] = frozenset()) -> list[Path]:
     return found
 
 
-def _copy(folder: Path, destination: Path) -> None:
-    for path in _files(folder):
-        target = destination / path.relative_to(folder)
+def _copy(names: Iterable[str], folder: Path, destination: Path) -> None:
+    for name in names:
+        path, target = folder / name, destination / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == _WEIGHTS:
+        if path.suffix == WEIGHTS:
             target.symlink_to(path.resolve())
         elif path.stat().st_size > _LARGEST_COPY_BYTES:
             raise ModelError(
@@ -277,50 +289,6 @@ def _copy(folder: Path, destination: Path) -> None:
             )
         else:
             shutil.copyfile(path, target)
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    memory = _DigestMemory(cache_folder() / "digests.json")
-    files = {path: path.stat().st_size for path in _files(folder)}
-    digests = {}
-    with task("hashing the model", sum(files.values()), "bytes") as work:
-        for path, size in files.items():
-            name = path.relative_to(folder).as_posix()
-            work.doing(name)
-            digests[name] = memory.sha256(path) if path.suffix == _WEIGHTS else _sha256(path)
-            work.advance(size)
-    memory.save()
-    return digests
-
-
-class _DigestMemory:
-    """Digests of weight files by path, size and time of change."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: dict[str, str] = {}
-        with suppress(OSError, ValueError, TypeError):  # a damaged memory is forgotten
-            self._known = dict(json.loads(path.read_text(encoding="utf-8")))
-        self._changed = False
-
-    def sha256(self, path: Path) -> str:
-        real = path.resolve()
-        stat = real.stat()
-        key = f"{real}|{stat.st_size}|{stat.st_mtime_ns}"
-        if key not in self._known:
-            self._known[key] = _sha256(real)
-            self._changed = True
-        return self._known[key]
-
-    def save(self) -> None:
-        if self._changed:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self._path, json.dumps(self._known, indent=1, sort_keys=True))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _pin(code: dict[str, str]) -> str:

@@ -76,7 +76,7 @@ class Fingerprint(Record):
 
 def fingerprint(run: Run) -> Fingerprint:
     """Fingerprint of a stored run."""
-    return Fingerprint(plan=run.plan.digest, code=run.code_digest, host=run.host_digest, model=run.model.digest)
+    return Fingerprint(plan=run.plan.digest, code=run.code_digest, host=run.host_digest, model=run.model.key)
 
 
 def new_job_folder(runs_folder: Path, scenario: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -22,6 +23,7 @@ from harness.records import (
     CaseKey,
     Environment,
     Failure,
+    FileIdentity,
     Limit,
     ModelIdentity,
     ModelRef,
@@ -37,7 +39,9 @@ from harness.records import (
     SwitchMode,
     Task,
     Unfitness,
+    json_digest,
 )
+from harness.run.identity import json_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -232,6 +236,18 @@ def single(folder: Path, one: Made | None = None, **changes: Any) -> StoredRun:
 
 def model_identity(name: str = "model") -> ModelIdentity:
     return ModelIdentity(source="builtin:tiny-deepgen", digest=sha(name), code={}, weights_bytes=1000)
+
+
+def model_of(files: Mapping[str, Any]) -> ModelIdentity:
+    """A model of these files, a JSON object for each name, or a text for what is no JSON."""
+    data = {name: (what if isinstance(what, str) else json.dumps(what)).encode() for name, what in files.items()}
+    identities = {
+        name: FileIdentity(sha256=hashlib.sha256(text).hexdigest(), keys=json_keys(text)) for name, text in data.items()
+    }
+    digest = json_digest({name: each.sha256 for name, each in identities.items()})
+    return ModelIdentity(
+        source="somewhere", digest=digest, code={}, weights_bytes=1000, loaded=digest, files=identities
+    )
 
 
 def job_folder(folder: Path, *patterns: tuple[str, str]) -> Path:

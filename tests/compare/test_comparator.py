@@ -276,7 +276,9 @@ def test_an_input_picture_on_one_side_alone_is_a_difference(side: str, tmp_path:
 def test_another_model_is_not_comparable(tmp_path: Path) -> None:
     comparison = against(single(tmp_path / "npu", model=model_identity("other")), single(tmp_path / "cpu"))
     assert comparison.outcome is Status.NOT_COMPARABLE
-    assert comparison.differences == [f"the model differs: actual {sha('other')[:16]}, expected {sha('model')[:16]}"]
+    (difference,) = comparison.differences
+    assert difference.startswith("the model differs, and nothing says that this is meant (differs_in of the scenario")
+    assert f"actual {sha('other')[:16]}, expected {sha('model')[:16]} over all files" in difference
 
 
 def test_every_difference_is_told_not_only_the_first(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from harness.compare.planted import detections
 from harness.errors import RunError
 from harness.images import array_digest, write_arrays, write_picture
 from harness.records import CaseKey, Perturbation, PerturbationKind, Scope
-from tests.compare.stored_runs import CUP, SIDE, Made, letter, limit, single, stored_run
+from tests.compare.stored_runs import CUP, SIDE, Made, letter, limit, model_identity, single, stored_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,3 +108,10 @@ def test_pairs_of_other_noise_say_nothing_and_are_refused(tmp_path: Path) -> Non
     actual, expected = single(tmp_path / "moved", Made(noise="another")), single(tmp_path / "cpu")
     with pytest.raises(RunError, match=r"cannot be held against job/cpu: .*the noise differs"):
         compare_samples(actual, expected)
+
+
+def test_pairs_of_another_model_say_nothing_of_rounding_even_where_it_is_meant(tmp_path: Path) -> None:
+    meant = {"differs_in": {"model": "Another revision on purpose."}}
+    actual = single(tmp_path / "moved", model=model_identity("other"), planned=meant)
+    with pytest.raises(RunError, match=r"cannot be held against job/cpu: the model differs"):
+        compare_samples(actual, single(tmp_path / "cpu", planned=meant))

@@ -27,6 +27,7 @@ from tests.compare.stored_runs import (
     letter,
     limit,
     model_identity,
+    model_of,
     one_case,
     processes,
     sha,
@@ -153,6 +154,34 @@ def references(folder: Path) -> Iterator[Comparison]:
     yield judge(made.model_copy(update={"pairs": []}))
 
 
+def models(folder: Path) -> Iterator[Comparison]:
+    """Models that differ in every way, on purpose and not, and one that does not although it may."""
+    plain = {"vae/config.json": {"a": 1}, "merges.txt": "a b", "unet/config.json": {"depth": 1}}
+    many = {"b.json": {str(number): number for number in range(9)}, **{f"{name}.txt": name for name in "cdefg"}}
+    others: list[dict[str, Any]] = [
+        {**plain, "merges.txt": "a c"},
+        {**plain, "vae/config.json": {"a": 2}, "unet/config.json": {"depth": 2, "more": 1}},
+        {"vae/config.json": {"a": 1}, "unet/config.json": {"depth": 1}},
+        {**plain, "vae/extra.json": {}},
+        {**plain, "a.txt": "a", "b.txt": "b", "c.txt": "c", "d.txt": "d"},
+        {**plain, **many},
+        plain,
+    ]
+    table = Schedule(timesteps=[3.0, 2.0, 1.0], sigmas=[1.0, 0.5, 0.0])
+    keys = {CUP: [[Made(schedule=table)]], CAT: [[Made(picture="B", schedule=table)]]}
+    moved = table.model_copy(update={"sigmas": [2.0, 0.5, 0.0]})
+    for number, files in enumerate(others):
+        expected = stored_run(folder / f"expected-{number}", keys, model=model_of(plain))
+        for meant in ({}, {"model": "Only for this test."}):
+            made = {key: [[replace(each[0][0], schedule=moved)]] for key, each in keys.items()} if meant else keys
+            place = folder / f"actual-{number}-{len(meant)}"
+            actual = stored_run(place, made, model=model_of(files), planned={"differs_in": meant})
+            yield judge(compare_runs(actual, expected, limits=[], base=folder))
+    old = stored_run(folder / "old", keys, model=model_identity("other"))
+    yield judge(compare_runs(actual, old, limits=[], base=folder))
+    yield judge(compare_runs(old, actual, limits=[], base=folder))
+
+
 def baselines(folder: Path) -> Iterator[Comparison]:
     """Candidates against baselines: absent ones, those of an edited scenario, and of another environment."""
     candidate = single(folder / "candidate")
@@ -194,7 +223,7 @@ def parities(folder: Path) -> Iterator[Comparison]:
 
 
 @pytest.mark.parametrize("code", OTHERS)
-@pytest.mark.parametrize("records", [repeats, references, baselines, ratios, parities])
+@pytest.mark.parametrize("records", [repeats, references, models, baselines, ratios, parities])
 def test_sentences_of_real_records_are_said_in_the_reader_s_language(
     records: Callable[[Path], Iterator[Comparison]], code: str, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from harness.compare.scores import total
 from harness.language import LANGUAGES, TAGS, spoken, translated
 from harness.records import ArmScores, CaseKey, Scope, Score, Status, Task, Waiver
 from harness.text import printable
-from tests.render import sample_reports, test_hints, test_judgements
+from tests.render import sample_reports, test_hints, test_judgements, test_models
 from tests.render.readers import Page, markdown_tables, outside_fences, rendered
 
 if TYPE_CHECKING:
@@ -82,7 +82,11 @@ def scored(arm: str, values: Sequence[float | None]) -> ArmScores:
     )
 
 
-BUILDERS = sample_reports.BUILDERS | {"judged_and_scored": judged_and_scored}
+BUILDERS = sample_reports.BUILDERS | {
+    "judged_and_scored": judged_and_scored,
+    "of_two_models": test_models.of_two_models,
+    "refused_models": test_models.refused,
+}
 
 
 class Reading(NamedTuple):

@@ -278,10 +278,12 @@ def test_a_part_that_is_missing_is_refused_by_the_adapter(folder: Path) -> None:
 
 
 def test_a_large_file_that_is_no_weight_is_not_copied(folder: Path, tmp_path: Path) -> None:
-    with (folder / "video.mp4").open("wb") as file:
+    with (folder / "vlm" / "table.npy").open("wb") as file:
         file.truncate(2**26 + 1)
-    with pytest.raises(ModelError, match=r"video\.mp4 has 67108865 bytes and is not a safetensors file"):
+    with pytest.raises(ModelError, match=r"table\.npy has 67108865 bytes and is not a safetensors file"):
         prepare(str(folder), reference(), tmp_path / "copy")
+    (folder / "vlm" / "table.npy").rename(folder / "video.mp4")
+    assert contents(prepare(str(folder), reference(), tmp_path / "again").folder) == FILES
 
 
 def test_a_link_that_leads_back_is_refused(folder: Path) -> None:

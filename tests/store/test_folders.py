@@ -153,6 +153,19 @@ def test_the_source_of_a_model_may_be_written_otherwise(tmp_path: Path) -> None:
     assert store.fingerprint(run.model_copy(update={"model": moved})) == store.fingerprint(run)
 
 
+def test_files_that_no_loader_reads_leave_the_fingerprint_as_it_is(tmp_path: Path) -> None:
+    run = interrupted(tmp_path / "20260102T030405Z_stored")
+    of = {"source": "x", "code": {}, "weights_bytes": 1000}
+    one, edited, other = (
+        store.fingerprint(
+            run.model_copy(update={"model": ModelIdentity(digest=sha(all_files), loaded=sha(loaded), **of)})
+        )
+        for all_files, loaded in (("one", "same"), ("two", "same"), ("two", "other"))
+    )
+    assert one == edited
+    assert edited != other
+
+
 def test_a_job_that_another_process_works_on_is_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / "20260102T030405Z_stored"
     wanted = wanted_for(interrupted(folder))

@@ -1,0 +1,70 @@
+"""Which files of a model's folder diffusers and the folder's own code read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from harness.errors import ModelError
+from harness.file_kinds import IMAGE_ENDINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+_INDEX = "model_index.json"
+_OF_A_HUB = "configuration.json"
+"""What ModelScope says about a repository, at its top; inside a component the name may be a loader's."""
+_OTHER_ENDINGS = "md markdown rst pdf ipynb mp4 mov mkv avi webm mp3 wav ogg flac"
+_FOR_PEOPLE = IMAGE_ENDINGS | {f".{word}" for word in _OTHER_ENDINGS.split()}
+_TEXTS = ("", ".txt", ".cff")
+"""Endings with which a file of one of the following names is for people too."""
+_NAMES_OF_TEXTS = (
+    "readme", "license", "licence", "copying", "notice", "authors", "citation", "changelog", "contributing", "security"
+)  # fmt: skip
+
+
+def components(folder: Path) -> list[str]:
+    """Names of the components that a pipeline is made of; optional ones that are left out are null.
+
+    Raises:
+        ModelError: ``model_index.json`` is no JSON object.
+    """
+    try:
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        entries = dict(index)
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{folder}/model_index.json cannot be read: {error}. Fetch the folder again.") from error
+    return sorted(name for name, entry in entries.items() if isinstance(entry, list) and entry[:1] != [None])
+
+
+def loaded_files(folder: Path, names: Collection[str], parts: Collection[str]) -> set[str]:
+    """Names of the files that a pipeline is loaded from.
+
+    ``names`` are all files, relative to the folder and with ``/``, ``parts`` the folders of its components. diffusers
+    reads the index, Python files, and what is in these folders. Python files of the folder may read whatever lies
+    there, so where there are any everything counts. Pictures, READMEs, licences and what a hub says about a repository
+    are for people, unless a Python file of the folder names them.
+    """
+    code = [name for name in names if name.endswith(".py")]
+    texts = [(folder / name).read_text(encoding="utf-8", errors="replace") for name in code]
+
+    def is_loaded(name: str) -> bool:
+        path = PurePosixPath(name)
+        if name == _INDEX or name in code or any(path.name in text for text in texts):
+            return True
+        return not is_for_people(path) and (bool(code) or (len(path.parts) > 1 and path.parts[0] in parts))
+
+    return {name for name in names if is_loaded(name)}
+
+
+def is_for_people(path: PurePosixPath) -> bool:
+    """Whether a file of a repository is one that no loader reads.
+
+    >>> [is_for_people(PurePosixPath(name)) for name in ("vae/README.md", "LICENSE", "tokenizer/merges.txt")]
+    [True, True, False]
+    """
+    ending = path.suffix.lower()
+    is_text = ending in _TEXTS and path.name.lower().startswith(_NAMES_OF_TEXTS)
+    return ending in _FOR_PEOPLE or is_text or str(path) == _OF_A_HUB

@@ -1,0 +1,40 @@
+"""In which files and keys the models of two sides differ, and why they are compared all the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.language import say
+from harness.records import OnPurpose
+from harness.render import _words as words
+from harness.render._document import Paragraph, clean, code, plain, table
+from harness.render._tables import name_of
+from harness.scenario import own_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.records import Comparison, FileDifference, Report
+    from harness.render._document import Block
+
+
+def differences(report: Report, comparison: Comparison) -> Iterator[Block]:
+    """The scenario's reason where there is one, and a row for each file; nothing where the models are the same."""
+    if comparison.model is None:
+        return
+    if reason := comparison.differs_in.get(OnPurpose.MODEL):
+        said = own_words(report.scenario, reason)
+        yield Paragraph(clean(say("The models of the two sides differ on purpose: {reason}", reason=said)))
+    if comparison.model.files:
+        rows = [
+            [code(each.name), plain(_what(each)), plain(", ".join(each.keys) or words.NONE)]
+            for each in comparison.model.files
+        ]
+        columns = (say("File of the model"), say("Difference"), say("Keys with other values"))
+        yield table(columns, rows, title=say("{comparison}: other files", comparison=name_of(comparison)))
+
+
+def _what(found: FileDifference) -> str:
+    if found.missing is None:
+        return say("other bytes")
+    return say("missing on the actual side") if found.missing == "actual" else say("missing on the expected side")
