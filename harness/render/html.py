@@ -9,16 +9,17 @@ import hashlib
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
-from harness.render import _release
+from harness.render import _loose_pairs, _release
 from harness.render._gallery import gallery, places
 from harness.render._sections import document
 from harness.render._templates import fill
 from harness.render._viewer import viewer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from harness.contracts import ShownPair
     from harness.records import Release, Report
     from harness.render._document import Document
     from harness.render._viewer import Viewer
@@ -36,6 +37,18 @@ def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
     shown = gallery(release, folders)
     found = _release.document(release, FILE_NAME, places=places(release, shown), details=True)
     return _page(found, shown)
+
+
+def render_pair(shown: ShownPair) -> str:
+    """Two pictures, their difference and all metrics as a piece of a page, whose styles stand in its elements."""
+    (view,) = _loose_pairs.views([shown])
+    return fill("loose_pair.html.j2", each=view)
+
+
+def render_pairs(title: str, sentence: str, shown: Sequence[ShownPair]) -> str:
+    """A page of pairs of pictures that no job folder holds."""
+    found = _loose_pairs.views(shown)
+    return fill("loose_pairs.html.j2", title=title, sentence=sentence, count=_loose_pairs.count(shown), views=found)
 
 
 def _page(shown: Document, pictures: Viewer) -> str:
