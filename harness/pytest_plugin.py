@@ -153,7 +153,7 @@ def _baselines(config: pytest.Config, test_file: Path) -> Path:
 
 def _report(config: pytest.Config) -> Path:
     given = config.getoption("--harness-report")
-    return config.invocation_params.dir / given if given else config.rootpath / REPORT_FOLDER
+    return Path(config.invocation_params.dir / given if given else config.rootpath / REPORT_FOLDER)
 
 
 def _acceptance(config: pytest.Config) -> Acceptance:

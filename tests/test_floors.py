@@ -127,10 +127,9 @@ def objection(line: Import) -> str:
 
 def reason_against(source: str, target: str) -> str:
     """Why one module of ours may not import another; empty when it may."""
-    if target == "harness":
-        return ""  # its place and its version; the names that it lends are looked at by themselves
     if floor(target) > floor(source):
-        return DOWN_ONLY
+        # Of the package itself come its place and its version; the names that it lends are looked at by themselves.
+        return DOWN_ONLY if target != "harness" else ""
     if floor(source) == PARTS and target == "harness.plugins":
         return NO_LOOKING
     if floor(source) > PARTS and floor(target) == PARTS:
