@@ -406,7 +406,8 @@ def test_a_scenario_is_checked_and_its_outcome_is_in_the_result(write_scenario: 
 def test_a_broken_limit_is_an_exit_code_and_no_exception(write_scenario: WriteScenario, tmp_path: Path) -> None:
     limit = {"metric": "psnr_db", "scope": "repeat", "at_most": 1, "reason": "A planted limit that none can keep."}
     scenario = write_scenario(limits=[limit], repeats={"in_process": 2, "processes": 1})
-    assert harness.check(scenario, runs_folder=str(tmp_path / "runs")).exit_code == 1
+    found = harness.check(scenario, runs_folder=str(tmp_path / "runs"))
+    assert (found.outcome, found.exit_code) == ("unstable", 6)
 
 
 def test_a_scenario_that_cannot_be_checked_is_an_error_of_ours(write_scenario: WriteScenario, tmp_path: Path) -> None:

@@ -162,5 +162,5 @@ def test_pandas_is_an_extra_of_its_own() -> None:
 
 
 def test_every_row_is_json_as_tools_want_it(lines: Path) -> None:
-    rows = json.loads(harness.load_results(lines).to_json(orient="records"))
+    rows = json.loads(str(harness.load_results(lines).to_json(orient="records")))
     assert {row["metric"] for row in rows} >= {"psnr_db", None}

@@ -127,7 +127,7 @@ def file_name(test: str, label: str) -> str:
     >>> file_name("tests/test_port.py::test_cup[blue]", "1"), file_name("test_port.py::TestEdit::test_sky", "after")
     ('test_cup-blue', 'TestEdit.test_sky@after')
     >>> file_name("test_port.py::test_cup[a/b]", "2")
-    'test_cup-a_b-57c5f5f8@2'
+    'test_cup-a_b-545c304e@2'
     """
     words = "::".join(test.split("::")[1:]) or test
     plain = words.replace("::", ".", words.partition("[")[0].count("::"))
