@@ -145,15 +145,14 @@ def _baselines(config: pytest.Config, test_file: Path) -> Path:
     given = config.getoption("--harness-baselines")
     if not given:
         return test_file.parent / BASELINES_FOLDER / test_file.stem
-    below = (
-        test_file.relative_to(config.rootpath) if test_file.is_relative_to(config.rootpath) else Path(test_file.name)
-    )
-    return config.invocation_params.dir / given / below.with_suffix("")
+    inside = test_file.is_relative_to(config.rootpath)
+    below = test_file.relative_to(config.rootpath) if inside else Path(test_file.name)
+    return Path(config.invocation_params.dir, given, below).with_suffix("")
 
 
 def _report(config: pytest.Config) -> Path:
     given = config.getoption("--harness-report")
-    return Path(config.invocation_params.dir / given if given else config.rootpath / REPORT_FOLDER)
+    return Path(config.invocation_params.dir, given) if given else config.rootpath / REPORT_FOLDER
 
 
 def _acceptance(config: pytest.Config) -> Acceptance:
