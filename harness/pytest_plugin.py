@@ -5,6 +5,7 @@ Nothing of the harness is imported before a test asks for the fixture.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -71,6 +72,9 @@ class ImageBaseline:
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._item, self._config, self._path = request.node, request.config, request.path
+        # xdist puts a group behind the id, and then the same test would have another name.
+        node_id, name = str(request.node.nodeid), str(request.node.name)
+        self._test = node_id[: node_id.rindex(name) + len(name)]
         self._labels: set[str] = set()
         self._count = 0
 
@@ -121,13 +125,21 @@ class ImageBaseline:
         if label in self._labels:
             raise UsageError(f"this test has a picture with the name {name!r} already; give each another one.")
         self._labels.add(label)
-        command = ["pytest", self._item.nodeid, "--harness-accept", "--harness-reason", "..."]
+        given = self._config.getoption("--harness-baselines")
+        command = ["pytest", self._from_here(), *(["--harness-baselines", given] if given else [])]
+        command += ["--harness-accept", "--harness-reason", "..."]
         return Place(
             folder=_baselines(self._config, self._path),
-            test=self._item.nodeid,
+            test=self._test,
             label=label,
             accept_command=shlex.join(command),
         )
+
+    def _from_here(self) -> str:
+        """The test as a word of a command that is given where this one was."""
+        file, *words = self._test.split("::")
+        here = self._config.invocation_params.dir
+        return "::".join([os.path.relpath(self._config.rootpath / file, here), *words])
 
     def _tell(self, place: Place, judged: Judged) -> None:
         from harness.jobs import image_baselines
@@ -178,7 +190,7 @@ class _Session:
         self._config = config
         self._checked = 0
         self._accepted: list[str] = []
-        self._failed: list[dict[str, str]] = []
+        self._failed: dict[tuple[str, str], list[dict[str, str]]] = {}
         self._page: Path | None = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -187,7 +199,8 @@ class _Session:
         if told is not None:
             self._checked += len(told["checked"])
             self._accepted += told["accepted"]
-            self._failed += told["failed"]
+            # A test that is run again replaces what it told; one that expects a failure has none.
+            self._failed[report.nodeid, report.when] = told["failed"] if report.failed else []
 
     def pytest_sessionfinish(self) -> None:
         """Write the page of failures, or remove that of an earlier session."""
@@ -195,8 +208,8 @@ class _Session:
             return
         from harness.jobs import image_baselines
 
-        if self._failed:
-            self._page = image_baselines.write_page(_report(self._config), self._failed)
+        if self._failures:
+            self._page = image_baselines.write_page(_report(self._config), self._failures)
         else:
             image_baselines.remove_page(_report(self._config))
 
@@ -208,4 +221,8 @@ class _Session:
         for path in self._accepted:
             terminalreporter.line(f"accepted: {path}")
         if self._page is not None:
-            terminalreporter.line(f"{len(self._failed)} failed; side by side in {self._page}")
+            terminalreporter.line(f"{len(self._failures)} failed; side by side in {self._page}")
+
+    @property
+    def _failures(self) -> list[dict[str, str]]:
+        return [each for failures in self._failed.values() for each in failures]

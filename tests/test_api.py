@@ -17,6 +17,7 @@ from PIL import Image
 
 import harness
 from harness import api, plugins
+from harness.compare import objects
 from harness.errors import ImageError, UnknownName, UsageError
 from harness.images import write_picture
 from harness.picture_objects import held
@@ -81,8 +82,10 @@ def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
 
 
 def test_another_name_is_none() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'comprae'"):
+    with pytest.raises(AttributeError, match="module 'harness' has no attribute 'comprae'"):
         _ = harness.comprae
+    with pytest.raises(AttributeError, match="module 'harness' has no attribute 'Path'"):
+        _ = harness.Path  # the door has it, and lends it to nobody
 
 
 def test_importing_it_imports_nothing_else() -> None:
@@ -108,6 +111,10 @@ def test_compare_is_the_same_whatever_was_imported_first(first: str) -> None:
     code += "one = np.arange(3072, dtype=np.uint8).reshape(32, 32, 3)\n"
     code += "print(json.dumps([compare(one, one).identical, harness.compare(one, 255 - one).identical]))"
     assert in_a_fresh_interpreter(code) == [True, False]
+
+
+def test_the_package_that_is_called_takes_what_the_function_takes() -> None:
+    assert inspect.signature(harness.compare) == inspect.signature(objects.compare)
 
 
 # --- what is taken ---------------------------------------------------------------------------------------------------
@@ -218,7 +225,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "printed image": (lambda: Image.new("CMYK", (64, 48)), {}, "CMYK"),
     "float image": (lambda: Image.new("F", (64, 48)), {}, "floating-point"),
     "deep image": (lambda: Image.new("I;16", (64, 48)), {}, "16 bits"),
-    "empty image": (lambda: Image.new("RGB", (0, 0)), {}, "0 x 0"),
+    "empty image": (lambda: Image.new("RGB", (0, 0)), {}, "0 x 0 pixels; allowed: at least one"),
     "no file": (lambda: Path("no-such-picture.png"), {}, "no-such-picture.png: there is no such file"),
     "another size": (lambda: noise(height=32), {}, "64 x 32 pixels, expected is 64 x 48.*nothing is resized"),
 }

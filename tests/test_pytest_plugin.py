@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -252,6 +253,48 @@ def test_every_picture_has_a_file_of_its_own_also_side_by_side(
     ended = run(SEVERAL.replace("picture(4)", "picture(5)").replace("picture(2)", "picture(6)"), "-n", "2")
     ended.assert_outcomes(failed=7)
     ended.stdout.fnmatch_lines(["7 failed; side by side in *image_baseline_report/image_baselines.html"])
+
+
+GROUPED = """
+@pytest.mark.xdist_group("cups")
+@pytest.mark.parametrize("word", ["blue", "red@cups"])
+def test_cup(image_baseline, word):
+    image_baseline.check(picture())
+"""
+
+
+def test_a_group_of_xdist_is_no_part_of_the_name(
+    run: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    run(GROUPED, *ACCEPT, "-n", "2", "--dist", "loadgroup").assert_outcomes(passed=2)
+    assert stored(pytester.path, "test_cup-blue").is_file()
+    run(GROUPED).assert_outcomes(passed=2)
+
+
+def test_the_command_to_accept_works_where_one_stands(
+    run: Callable[..., pytest.RunResult], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pytester.path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    (pytester.path / "tests").mkdir()
+    (pytester.path / "docs").mkdir()
+    monkeypatch.chdir(pytester.path / "docs")
+    ended = run(check(), "../tests", "--harness-baselines", "my pictures", name="tests/test_port.py")
+    (line,) = [line for line in ended.outlines if "accept it: " in line]
+    command = shlex.split(line.partition("accept it: ")[2])
+    assert command[:4] == ["pytest", "../tests/test_port.py::test_cup", "--harness-baselines", "my pictures"]
+    plugin = ["-p", "harness.pytest_plugin", "-p", "no:cacheprovider"]
+    pytester.runpytest_subprocess(*plugin, *command[1:-1], REASON).assert_outcomes(passed=1)
+    assert (pytester.path / "docs" / "my pictures" / "tests" / "test_port" / "test_cup.png").is_file()
+
+
+def test_a_failure_that_a_test_expects_is_not_on_the_page(
+    run: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    text = "def test_cup(image_baseline):\n    with pytest.raises(AssertionError, match='no accepted picture'):\n"
+    text += "        image_baseline.check(picture())\n"
+    text += "@pytest.mark.xfail\ndef test_sky(image_baseline):\n    image_baseline.check(picture())\n"
+    run(text).assert_outcomes(passed=1, xfailed=1)
+    assert [path.name for path in (pytester.path / "image_baseline_report").iterdir()] == [".gitignore"]
 
 
 @pytest.mark.parametrize(

@@ -298,9 +298,9 @@ def write_page(report_folder: Path, failures: Sequence[Mapping[str, str]]) -> Pa
 
 def remove_page(report_folder: Path) -> None:
     """Take away the page of an earlier session, and its pictures: nothing fails any more."""
-    if (report_folder / PAGE).is_file():
+    if report_folder.is_dir():
         _forget(report_folder, set())
-        (report_folder / PAGE).unlink()
+        (report_folder / PAGE).unlink(missing_ok=True)
 
 
 def _forget(report_folder: Path, kept: set[str]) -> None:
