@@ -72,9 +72,7 @@ class ImageBaseline:
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._item, self._config, self._path = request.node, request.config, request.path
-        # xdist puts a group behind the id, and then the same test would have another name.
-        node_id, name = str(request.node.nodeid), str(request.node.name)
-        self._test = node_id[: node_id.rindex(name) + len(name)]
+        self._test = _without_group(request.node.nodeid, request.node.name)
         self._labels: set[str] = set()
         self._count = 0
 
@@ -150,6 +148,15 @@ class ImageBaseline:
             told["accepted"].append(str(place.picture))
         if judged.complaint:
             told["failed"].append(image_baselines.keep_failure(_report(self._config), place, judged))
+
+
+def _without_group(node_id: str, name: str) -> str:
+    """A node id as it is without xdist, some versions of which put the group behind it (``--dist loadgroup``).
+
+    >>> _without_group("test_port.py::test_cup[a@b]@cups", "test_cup[a@b]")
+    'test_port.py::test_cup[a@b]'
+    """
+    return node_id[: node_id.rindex(name) + len(name)]
 
 
 def _baselines(config: pytest.Config, test_file: Path) -> Path:
