@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.records import MemoryUse, ModelRef, Release, Report, Switch, SwitchMode
+    from harness.records import FolderDiff, MemoryUse, ModelRef, PicturePair, Release, Report, Switch, SwitchMode
 
 Subject = Literal["image", "float_image", "latents", "conversion"]
 """What a metric is measured on: the 8-bit picture (range 255), the decoder's float output (range 2, from -1 to 1), the
@@ -126,6 +126,19 @@ class ReleaseRenderer(Renderer, Protocol):
 
     def render_release(self, release: Release, *, folders: Mapping[str, Path]) -> str:
         """Turn records into text in the spoken language; ``folders`` are the job folders, by the names of the jobs."""
+        ...
+
+
+class FolderRenderer(Renderer, Protocol):
+    """A format that has the report of two folders of picture files as well."""
+
+    FOLDERS_FILE_NAME: str
+    """Name of that file inside its folder."""
+
+    def render_folders(
+        self, found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None
+    ) -> str:
+        """Turn records into text in the spoken language; ``folders`` hold the pictures, where they are to be had."""
         ...
 
 

@@ -1861,6 +1861,8 @@ class PicturePair(Record):
     """Width in pixels; None where nothing was measured."""
     height: int | None = None
     """Height in pixels; None where nothing was measured."""
+    differing_pixels: int | None = None
+    """Pixels that differ in any channel; None where nothing was measured, and in records from before it was counted."""
     actual_read_as: ReadAs = ReadAs.RGB
     """How the pixels of the actual file became 8-bit RGB."""
     expected_read_as: ReadAs = ReadAs.RGB
@@ -1892,6 +1894,31 @@ class WorstPair(Record):
     """What was measured on it."""
 
 
+class PairStatistics(Record):
+    """One metric over all pairs of two folders that differ and have a finite value."""
+
+    metric: str
+    """Name of the metric."""
+    unit: str
+    """Unit of the values; empty for none."""
+    better: Literal["higher", "lower"]
+    """Which direction is better."""
+    pairs: int
+    """Number of values."""
+    mean: float
+    """Arithmetic mean."""
+    median: float
+    """Value of nearest rank at one half."""
+    percentile_5: float
+    """Value of nearest rank at 0.05."""
+    percentile_95: float
+    """Value of nearest rank at 0.95."""
+    lowest: float
+    """Lowest value."""
+    highest: float
+    """Highest value."""
+
+
 class FolderDiff(Record):
     """Two folders of picture files, held against each other name by name."""
 
@@ -1913,6 +1940,8 @@ class FolderDiff(Record):
     """Number of pairs that were measured and are not."""
     worst: list[WorstPair]
     """The worst of the differing pairs by each metric, the first by name where several are equally bad."""
+    statistics: list[PairStatistics] = Field(default_factory=list)
+    """Each metric over the differing pairs; empty in records from before this was computed."""
     without_value: dict[str, int]
     """Number of differing pairs for which a metric has no value, by metric; left out where all have one."""
     broken: list[str]

@@ -9,21 +9,22 @@ import hashlib
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
-from harness.render import _release
+from harness.render import _folders, _release
 from harness.render._gallery import gallery, places
 from harness.render._sections import document
 from harness.render._templates import fill
 from harness.render._viewer import viewer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from harness.records import Release, Report
+    from harness.records import FolderDiff, PicturePair, Release, Report
     from harness.render._document import Document
     from harness.render._viewer import Viewer
 
 FILE_NAME = "index.html"
+FOLDERS_FILE_NAME = FILE_NAME
 
 
 def render(report: Report, *, folder: Path) -> str:
@@ -36,6 +37,12 @@ def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
     shown = gallery(release, folders)
     found = _release.document(release, FILE_NAME, places=places(release, shown), details=True)
     return _page(found, shown)
+
+
+def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
+    """The page of two folders of picture files, which are read in ``folders``; without pictures where that is None."""
+    shown = _folders.viewer(found, pairs, folders)
+    return _page(_folders.document(found, pairs, shown), shown)
 
 
 def _page(shown: Document, pictures: Viewer) -> str:
