@@ -93,6 +93,7 @@ def document(found: FolderDiff, pairs: Sequence[PicturePair], shown: Viewer) -> 
         ),
         figures=tuple(_figures(found)),
         sections=tuple(section for section in _sections(found, pairs, places) if section.blocks),
+        pictures_before=("statistics",),
     )
 
 
@@ -290,7 +291,7 @@ def viewer(
         left_out = say(
             "The worst {shown} of {count} pairs that differ are shown.", shown=len(cases), count=len(differing)
         )
-    return Viewer(tuple(cases), left_out)
+    return Viewer(tuple(cases), left_out, about=say("Every pair of pictures that differ, the worst first."))
 
 
 def _view(pair: PicturePair, name: str, album: Album, folders: tuple[Path, Path], alpha: Alpha | None) -> PairView:

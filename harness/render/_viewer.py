@@ -71,6 +71,8 @@ class Viewer:
     left_out: str
     floors: tuple[str, ...] = ()
     """Why charts have no band of noise."""
+    about: str = ""
+    """What is shown, in a sentence; empty for the cases of a scenario."""
     views: tuple[tuple[str, str, str], ...] = VIEWS
 
 

@@ -57,8 +57,8 @@ def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: 
     name = f"{found.actual}.against.{found.expected}"
     suite = ET.Element("testsuite", {"name": _attribute(name)})
     for pair in pairs:
-        told = [each.message for each in (*pair.verdicts, *pair.hints)]
-        said = [pair.problem, *pair.blank, *told]
+        said = [pair.problem, *pair.blank, *(verdict.message for verdict in pair.verdicts)]
+        said += [hint.message for hint in pair.hints]
         _add_case(suite, name, JudgedCase(name=pair.name, status=pair.outcome, reason="; ".join(filter(None, said))))
     _add_up(suite, [suite])
     return _text(name, [suite])
