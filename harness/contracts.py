@@ -43,6 +43,11 @@ class Measured:
     """The place in the picture the value comes from, such as ``tile x=32..63 y=0..31``."""
 
 
+Scale = Literal["decibel", "similarity", "square", "distance"]
+"""How a value grows with the size of the error behind it: ``decibel``, a logarithm of it; ``square``, its square;
+``distance``, the error itself; ``similarity``, which falls from 1 with its square as long as it is small."""
+
+
 class Metric(Protocol):
     """One number for a pair of pictures: ``harness/metrics/NAME.py``; the file's name is the metric's name."""
 
@@ -50,6 +55,8 @@ class Metric(Protocol):
     """Unit of the value, for instance ``dB``, ``levels``; empty when there is none."""
     BETTER: Literal["higher", "lower"]
     """Direction in which the pictures are more alike."""
+    SCALE: Scale
+    """How the value counts, so that limits can be calibrated; a metric without it is never calibrated."""
     IDENTICAL: float
     """Value for two pictures that are equal byte for byte."""
     SPEC: str

@@ -852,6 +852,17 @@ class Sample(Record):
         return f"p{self.process}r{self.repeat}"
 
 
+class EndedBy(StrEnum):
+    """What ended a worker process before its work was done."""
+
+    SIGNAL = "signal"
+    """A signal, such as that of the kernel's out-of-memory killer."""
+    TIME_LIMIT = "time_limit"
+    """The harness, at the time limit of the scenario."""
+    ITSELF = "itself"
+    """The process, with an exit code of its own."""
+
+
 class Failure(Record):
     """Something that went wrong while running; a crash is data."""
 
@@ -865,6 +876,8 @@ class Failure(Record):
     """Index inside the process, where it happened in a repeat."""
     error: str
     """Type of the error, or how the process ended."""
+    ended_by: EndedBy | None = None
+    """What ended the worker process; None where it went on, and in records from before this was kept."""
     message: str
     """The error in words."""
     traceback: str = ""
@@ -1030,7 +1043,7 @@ class Manifest(Record):
     """What the run was made on."""
     run: str
     """Folder of the job and of the arm that was accepted."""
-    accepted: list[AcceptedCase]
+    accepted: list[AcceptedCase] = Field(min_length=1)
     """What was accepted, by case and seed."""
     who: str
     """Who accepted it."""
@@ -1225,6 +1238,10 @@ class Pair(Record):
     """Sample on the expected side."""
     accepted: str = ""
     """Which of the accepted outcomes it is held against, such as ``2 of 3``; empty where there is only one."""
+    accepted_outcome: int | None = None
+    """The same as a number from 1; None where there is only one, and in records from before this was kept."""
+    accepted_outcomes: int | None = None
+    """Number of accepted outcomes; None as above."""
     identical: bool
     """Whether picture, float output and latents are equal byte for byte."""
     first_differing_step: int | None

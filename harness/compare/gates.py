@@ -308,10 +308,12 @@ def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
     unit = f" {measurement.unit}" if measurement.unit else ""
     value = f"{math.nan if measurement.value is None else measurement.value:.6g}{unit}"
     expected = pair.expected
-    if pair.accepted:
-        number, _, count = pair.accepted.partition(" of ")
+    if pair.accepted_outcome is not None:
         expected = recorded(
-            "{sample:s}, accepted outcome {number:s} of {count:s}", sample=pair.expected, number=number, count=count
+            "{sample:s}, accepted outcome {number} of {count}",
+            sample=pair.expected,
+            number=pair.accepted_outcome,
+            count=pair.accepted_outcomes,
         )
     if not measurement.where:
         return recorded(
