@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from harness.store.baselines import Baseline
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Accuracy and determinism validation for image-generation pipelines on accelerators.",
@@ -232,6 +232,11 @@ def diff(
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes for folders; by default one a core.")] = None,
     out: Annotated[Path | None, typer.Option(help="File for a JSON line for each pair.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for a page with pictures, worst first, and a table of all values."),
+    ] = None,
+    language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
     """Compare two picture files, or two folders of them by name; without a limit nothing is judged."""
@@ -241,7 +246,8 @@ def diff(
 
     bounds = pictures.Bounds(at_least=at_least or [], at_most=at_most or [])
     reading = pictures.Reading(ignore=ignore or [], pair=pair or [], alpha=alpha, jobs=jobs)
-    found = pictures.diff(actual, expected, bounds=bounds, reading=reading, out=out)
+    output = pictures.Output(lines=out, report=report, language=language)
+    found = pictures.diff(actual, expected, bounds=bounds, reading=reading, output=output)
     if as_json:
         say_json(found.model_dump(mode="json"))
     elif isinstance(found, FolderDiff):
@@ -266,7 +272,10 @@ def gate(
 
 @app.command()
 def report(
-    comparisons: Annotated[list[Path], typer.Argument(help="Comparison files.", metavar="COMPARISON...")],
+    comparisons: Annotated[
+        list[Path],
+        typer.Argument(help="Comparison files of a job, or one .jsonl file of diff --out.", metavar="COMPARISON..."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write into.")],
     formats: Annotated[str, typer.Option("--format", help="Formats, with commas between them.")] = "html,md",
     language: Language = "en",
@@ -275,6 +284,12 @@ def report(
     from harness.jobs import reporting
     from harness.terminal import say
 
+    if [path.suffix for path in comparisons] == [".jsonl"]:
+        from harness.jobs import pictures
+
+        pictures.report_of_lines(comparisons[0], pictures.Output(report=out, language=language))
+        say(str(out / "index.html"))
+        return
     words = [word.strip() for word in formats.split(",") if word.strip()]
     for path in reporting.report(comparisons, words, out, language):
         say(str(path))
@@ -294,6 +309,12 @@ def check(
     allow_command: AllowCommand = False,
     allowed_commands: AllowedCommands = None,
     baselines_dir: BaselinesDir = BASELINES_DIR,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only one case with one seed, twice in one process; the report says so.")
+    ] = False,
+    last_failed: Annotated[
+        bool, typer.Option("--last-failed", help="Only cases and seeds that failed in the scenario's newest job.")
+    ] = False,
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
@@ -305,6 +326,7 @@ def check(
 
     permission = _permission(every=allow_command, listed=allowed_commands)
     selection = _selection(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
+    selection = replace(selection, quick=quick, last_failed=last_failed)
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     checked, unfinished = checking.check(
         scenarios, selection, PlainTeller(), step_summary=Path(page) if page else None, language=language
@@ -515,6 +537,53 @@ baseline = typer.Typer(
 )
 app.add_typer(baseline, name="baseline")
 
+runs = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Jobs that were run: list them, delete old ones.")
+app.add_typer(runs, name="runs")
+
+
+@runs.command(name="list")
+def list_runs(runs_dir: RunsDir = RUNS_DIR, as_json: AsJson = False) -> None:
+    """List runs with the verdicts of their comparisons."""
+    _list("runs", runs_dir, SCENARIOS_DIR, BASELINES_DIR, as_json=as_json)
+
+
+@runs.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="Newest finished jobs of each scenario that stay.")] = 10,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only what would go is listed.")] = False,
+    runs_dir: RunsDir = RUNS_DIR,
+) -> None:
+    """Delete finished jobs that newer ones of their scenario have outlived; unfinished jobs stay."""
+    from harness.jobs import pruning
+    from harness.terminal import say
+
+    old = pruning.old_jobs(runs_dir, keep)
+    for job in old:
+        say(f"{job.folder}: {job.size_bytes / 1e6:.1f} MB")
+    if yes:
+        pruning.delete(old)
+    total = f"{len(old)} jobs, {sum(job.size_bytes for job in old) / 1e6:.1f} MB"
+    say(f"deleted: {total}" if yes else f"would be deleted with --yes: {total}")
+
+
+@app.command(name="open")
+def open_page(
+    job: Annotated[str, typer.Argument(help="A job folder, a scenario's name, or latest.")] = "latest",
+    show: Annotated[bool, typer.Option("--print", help="Only print where the page is.")] = False,
+    runs_dir: RunsDir = RUNS_DIR,
+) -> None:
+    """Open a job's page in the browser, and print where it is."""
+    import webbrowser
+
+    from harness.jobs import opening
+    from harness.terminal import say
+
+    page = opening.page_of(job, runs_dir)
+    say(str(page))
+    if not show and not webbrowser.open(page.as_uri()):
+        say("No browser could be started here; open the file above.", error=True)
+
+
 Names = Annotated[list[str] | None, typer.Argument(help="Baselines; all where none is named.", metavar="SCENARIO/ARM")]
 Replace = Annotated[bool, typer.Option("--replace", help="Take it in the place of another of that name.")]
 
@@ -532,6 +601,21 @@ def accept(
 
     made = baselines.accept_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes)
     _say_baselines("accepted", [made])
+
+
+@baseline.command()
+def update(
+    run: Annotated[Path, typer.Argument(help="Run folder, runs/JOB/ARM.")],
+    reason: Annotated[str, typer.Option(help="Which intended change makes these pictures right.")],
+    who: Annotated[str | None, typer.Option(help="Who accepts; the user of this session by default.")] = None,
+    modes: Annotated[bool, typer.Option("--modes", help="Accept every outcome of an unstable run.")] = False,
+    baselines_dir: BaselinesDir = BASELINES_DIR,
+) -> None:
+    """Replace a baseline after an intended change, and show what changes: old against new, who, when and why."""
+    from harness.jobs import baselines
+    from harness.terminal import changes_of
+
+    changes_of(baselines.update_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes))
 
 
 @baseline.command(name="list")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.records import MemoryUse, ModelRef, PicturePair, Release, Report, Switch, SwitchMode
+    from harness.records import FolderDiff, MemoryUse, ModelRef, PicturePair, Release, Report, Switch, SwitchMode
 
 Subject = Literal["image", "float_image", "latents", "conversion"]
 """What a metric is measured on: the 8-bit picture (range 255), the decoder's float output (range 2, from -1 to 1), the
@@ -43,6 +43,11 @@ class Measured:
     """The place in the picture the value comes from, such as ``tile x=32..63 y=0..31``."""
 
 
+Scale = Literal["decibel", "similarity", "square", "distance"]
+"""How a value grows with the size of the error behind it: ``decibel``, a logarithm of it; ``square``, its square;
+``distance``, the error itself; ``similarity``, which falls from 1 with its square as long as it is small."""
+
+
 class Metric(Protocol):
     """One number for a pair of pictures: ``harness/metrics/NAME.py``; the file's name is the metric's name."""
 
@@ -50,6 +55,8 @@ class Metric(Protocol):
     """Unit of the value, for instance ``dB``, ``levels``; empty when there is none."""
     BETTER: Literal["higher", "lower"]
     """Direction in which the pictures are more alike."""
+    SCALE: Scale
+    """How the value counts, so that limits can be calibrated; a metric without it is never calibrated."""
     IDENTICAL: float
     """Value for two pictures that are equal byte for byte."""
     SPEC: str
@@ -156,6 +163,19 @@ class PicturesRenderer(Renderer, Protocol):
 
     def render_pairs(self, title: str, sentence: str, shown: Sequence[ShownPair]) -> str:
         """A page of its own."""
+        ...
+
+
+class FolderRenderer(Renderer, Protocol):
+    """A format that has the report of two folders of picture files as well."""
+
+    FOLDERS_FILE_NAME: str
+    """Name of that file inside its folder."""
+
+    def render_folders(
+        self, found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None
+    ) -> str:
+        """Turn records into text in the spoken language; ``folders`` hold the pictures, where they are to be had."""
         ...
 
 

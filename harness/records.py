@@ -852,6 +852,17 @@ class Sample(Record):
         return f"p{self.process}r{self.repeat}"
 
 
+class EndedBy(StrEnum):
+    """What ended a worker process before its work was done."""
+
+    SIGNAL = "signal"
+    """A signal, such as that of the kernel's out-of-memory killer."""
+    TIME_LIMIT = "time_limit"
+    """The harness, at the time limit of the scenario."""
+    ITSELF = "itself"
+    """The process, with an exit code of its own."""
+
+
 class Failure(Record):
     """Something that went wrong while running; a crash is data."""
 
@@ -865,6 +876,8 @@ class Failure(Record):
     """Index inside the process, where it happened in a repeat."""
     error: str
     """Type of the error, or how the process ended."""
+    ended_by: EndedBy | None = None
+    """What ended the worker process; None where it went on, and in records from before this was kept."""
     message: str
     """The error in words."""
     traceback: str = ""
@@ -1030,7 +1043,7 @@ class Manifest(Record):
     """What the run was made on."""
     run: str
     """Folder of the job and of the arm that was accepted."""
-    accepted: list[AcceptedCase]
+    accepted: list[AcceptedCase] = Field(min_length=1)
     """What was accepted, by case and seed."""
     who: str
     """Who accepted it."""
@@ -1225,6 +1238,10 @@ class Pair(Record):
     """Sample on the expected side."""
     accepted: str = ""
     """Which of the accepted outcomes it is held against, such as ``2 of 3``; empty where there is only one."""
+    accepted_outcome: int | None = None
+    """The same as a number from 1; None where there is only one, and in records from before this was kept."""
+    accepted_outcomes: int | None = None
+    """Number of accepted outcomes; None as above."""
     identical: bool
     """Whether picture, float output and latents are equal byte for byte."""
     first_differing_step: int | None
@@ -1861,6 +1878,8 @@ class PicturePair(Record):
     """Width in pixels; None where nothing was measured."""
     height: int | None = None
     """Height in pixels; None where nothing was measured."""
+    differing_pixels: int | None = None
+    """Pixels that differ in any channel; None where nothing was measured, and in records from before it was counted."""
     actual_read_as: ReadAs = ReadAs.RGB
     """How the pixels of the actual file became 8-bit RGB."""
     expected_read_as: ReadAs = ReadAs.RGB
@@ -1892,6 +1911,31 @@ class WorstPair(Record):
     """What was measured on it."""
 
 
+class PairStatistics(Record):
+    """One metric over all pairs of two folders that differ and have a finite value."""
+
+    metric: str
+    """Name of the metric."""
+    unit: str
+    """Unit of the values; empty for none."""
+    better: Literal["higher", "lower"]
+    """Which direction is better."""
+    pairs: int
+    """Number of values."""
+    mean: float
+    """Arithmetic mean."""
+    median: float
+    """Value of nearest rank at one half."""
+    percentile_5: float
+    """Value of nearest rank at 0.05."""
+    percentile_95: float
+    """Value of nearest rank at 0.95."""
+    lowest: float
+    """Lowest value."""
+    highest: float
+    """Highest value."""
+
+
 class FolderDiff(Record):
     """Two folders of picture files, held against each other name by name."""
 
@@ -1913,6 +1957,8 @@ class FolderDiff(Record):
     """Number of pairs that were measured and are not."""
     worst: list[WorstPair]
     """The worst of the differing pairs by each metric, the first by name where several are equally bad."""
+    statistics: list[PairStatistics] = Field(default_factory=list)
+    """Each metric over the differing pairs; empty in records from before this was computed."""
     without_value: dict[str, int]
     """Number of differing pairs for which a metric has no value, by metric; left out where all have one."""
     broken: list[str]

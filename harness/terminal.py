@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from harness.compare.selftest import Check
+    from harness.jobs.baselines import Updated
     from harness.jobs.checking import Checked, Unfinished
     from harness.records import (
         Calibration,
@@ -231,6 +232,27 @@ def table_of_findings(diagnosis: Diagnosis) -> None:
     _print(table)
     say(diagnosis.summary)
 
+
+def changes_of(updated: Updated) -> None:
+    """What replacing a baseline changed: each pair by its main metrics, then who accepted the old and the new one."""
+    from rich.text import Text
+
+    table = _table("case", "psnr_db", "ssim", "max_abs_diff", "looks like")
+    for pair in updated.comparison.pairs:
+        values = {each.metric: each.value for each in pair.measurements if each.subject == "image"}
+        numbers = [f"{value:.6g}" if (value := values.get(name)) is not None else "no value" for name in _MAIN]
+        hints = "; ".join(hint.message for hint in pair.hints) or ("equal" if pair.identical else "")
+        table.add_row(*(Text(shown(cell, sys.stdout)) for cell in (str(pair.key), *numbers, one_line(hints, 120))))
+    _print(table)
+    if not updated.comparison.pairs:
+        say(f"no pair was measured: {updated.comparison.message}")
+    for which, manifest in (("old", updated.before), ("new", updated.after)):
+        accepted = f"accepted {manifest.accepted_utc} by {manifest.who}: {manifest.why}"
+        say(f"{which}: {accepted} (digest {manifest.digest[:16]})")
+
+
+_MAIN = ("psnr_db", "ssim", "max_abs_diff")
+"""Metrics that tell most about a pair in few columns."""
 
 _SHOWN = 20
 """Names of each kind that are shown; --json has all."""

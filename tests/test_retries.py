@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.records import Failure
+from harness.records import EndedBy, Failure
 from harness.run.supervisor import is_infrastructure
 from tests.command_line import growing_limits
 
@@ -119,9 +119,9 @@ def test_a_retry_does_not_wash_away_a_drift_that_would_vanish(
 @pytest.mark.parametrize(
     ("stage", "error", "retried"),
     [
-        ("process", "killed by signal 9", True),
-        ("process", "ended at its time limit", True),
-        ("process", "ended with exit code 1 before its work was done", False),
+        ("process", EndedBy.SIGNAL, True),
+        ("process", EndedBy.TIME_LIMIT, True),
+        ("process", EndedBy.ITSELF, False),
         ("start", "DeviceUnavailable", True),
         ("start", "RuntimeError", True),
         ("start", "RunError", False),  # a switch that is not in force
@@ -134,5 +134,8 @@ def test_a_retry_does_not_wash_away_a_drift_that_would_vanish(
     ],
 )
 def test_what_belongs_to_the_machine(stage: str, error: str, *, retried: bool) -> None:
-    failure = Failure(stage=stage, key=None, process=0, repeat=None, error=error, message="planted")
+    ended_by = error if isinstance(error, EndedBy) else None
+    failure = Failure(
+        stage=stage, key=None, process=0, repeat=None, error=error, ended_by=ended_by, message="killed by signal 9"
+    )
     assert is_infrastructure(failure) is retried

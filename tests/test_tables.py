@@ -47,7 +47,9 @@ def lines(tmp_path: Path) -> Path:
     out = tmp_path / "results.jsonl"
     reading = pictures.Reading(jobs=1)
     bounds = pictures.Bounds(at_least=["psnr_db=30"])
-    pictures.diff(tmp_path / "mine", tmp_path / "theirs", bounds=bounds, reading=reading, out=out)
+    pictures.diff(
+        tmp_path / "mine", tmp_path / "theirs", bounds=bounds, reading=reading, output=pictures.Output(lines=out)
+    )
     return out
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from harness.calibrate.scale import Scale
+from harness.calibrate.scale import error_of, scale_of, value_of
 from harness.records import Floor, StepFloor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from harness.contracts import Scale
     from harness.records import CaseKey, FloorSource, Measurement, Pair
 
 
@@ -20,8 +21,9 @@ def floors(pairs: Mapping[FloorSource, Sequence[Pair]]) -> list[Floor]:
     for source, made in pairs.items():
         for first in made[0].measurements if made else []:
             values = [(pair.key, _same(first, pair)) for pair in made]
-            if first.metric != "identical" and all(value is not None for _, value in values):
-                found.append(_floor(source, first, [(key, value) for key, value in values if value is not None]))
+            scale = scale_of(first.metric)
+            if first.metric != "identical" and scale and all(value is not None for _, value in values):
+                found.append(_floor(source, first, scale, [(key, value) for key, value in values if value is not None]))
     return found
 
 
@@ -32,12 +34,11 @@ def _same(asked: Measurement, pair: Pair) -> float | None:
     )
 
 
-def _floor(source: FloorSource, asked: Measurement, values: Sequence[tuple[CaseKey, float]]) -> Floor:
-    scale = Scale(asked.unit, asked.better)
+def _floor(source: FloorSource, asked: Measurement, scale: Scale, values: Sequence[tuple[CaseKey, float]]) -> Floor:
     errors: dict[CaseKey, list[float]] = {}
     for key, value in values:
-        errors.setdefault(key, []).append(scale.error(value))
-    key, worst = max(values, key=lambda each: scale.error(each[1]))
+        errors.setdefault(key, []).append(error_of(scale, value))
+    key, worst = max(values, key=lambda each: error_of(scale, each[1]))
     return Floor(
         source=source,
         metric=asked.metric,
@@ -45,7 +46,7 @@ def _floor(source: FloorSource, asked: Measurement, values: Sequence[tuple[CaseK
         unit=asked.unit,
         better=asked.better,
         values=len(values),
-        rms=scale.value(max(_rms(each) for each in errors.values())),
+        rms=value_of(scale, max(_rms(each) for each in errors.values())),
         worst=worst,
         least=min(value for _, value in values),
         most=max(value for _, value in values),

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from harness.calibrate.scale import DISTANCE, Scale
+from harness.calibrate.scale import error_of, limit_of, scale_of
 from harness.errors import RunError
 from harness.language import recorded
 from harness.records import Evidence, FloorSource, Limit, Scope
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
-    from harness.contracts import Subject
+    from harness.contracts import Scale, Subject
     from harness.records import Floor, Id
 
 DISTURBANCES = 7
@@ -115,15 +115,15 @@ def _of(floors: Sequence[Floor], metric: str, subject: Subject) -> list[Floor]:
 def _sized(floors: Sequence[Floor], measured: Measured) -> Limit:
     """A limit on how large an error may be."""
     first = floors[0]
-    scale = Scale(first.unit, first.better)
+    scale = _scale(first.metric)
     base = max(_bases(floors, scale, measured), key=lambda each: each.error)
     if not base.error:
         raise RunError(
             f"{first.metric} of {first.subject}: disturbing the last bits changed nothing, so there is no floor to "
             "take a limit from. Does the pipeline use the noise that it draws?"
         )
-    worst = max((floor.worst for floor in floors), key=scale.error)
-    bound = {"at_least" if first.better == "higher" else "at_most": scale.limit(base.error)}
+    worst = max((floor.worst for floor in floors), key=lambda worst: error_of(scale, worst))
+    bound = {"at_least" if first.better == "higher" else "at_most": limit_of(scale, base.error)}
     return _limit(floors, bound, worst, base.words, measured)
 
 
@@ -135,9 +135,9 @@ def _both_sides(floors: Sequence[Floor], measured: Measured) -> Iterator[Limit]:
         least=least,
         most=most,
     )
-    yield _limit(floors, {"at_least": -DISTANCE.limit(max(0.0, -least) + _FEW_FLIPS)}, least, words, measured)
+    yield _limit(floors, {"at_least": -limit_of("distance", max(0.0, -least) + _FEW_FLIPS)}, least, words, measured)
     # at_most looks at the size, so it must not cut what the other side allows
-    yield _limit(floors, {"at_most": DISTANCE.limit(max(-least, most) + _FEW_FLIPS)}, most, words, measured)
+    yield _limit(floors, {"at_most": limit_of("distance", max(-least, most) + _FEW_FLIPS)}, most, words, measured)
 
 
 def _limit(floors: Sequence[Floor], bound: Mapping[str, float], worst: float, words: str, measured: Measured) -> Limit:
@@ -171,23 +171,23 @@ def _bases(floors: Sequence[Floor], scale: Scale, measured: Measured) -> Iterato
     precision = [each for each in floors if each.source is FloorSource.PRECISION]
     unit = f" {first.unit}" if first.unit else ""
     if measured.reference_dtype == "float32":
-        floor = max(rounding, key=lambda each: scale.error(each.rms))
+        floor = max(rounding, key=lambda each: error_of(scale, each.rms))
         words = recorded(
             "{factor} times the error of last bits in float32 ({source}, rms {rms})",
             factor=RMS_FACTOR,
             source=floor.source,
             rms=f"{floor.rms:.4g}{unit}",
         )
-        yield _Base(RMS_FACTOR * scale.error(floor.rms), words)
+        yield _Base(RMS_FACTOR * error_of(scale, floor.rms), words)
     else:
-        floor = max(rounding, key=lambda each: scale.error(each.worst))
+        floor = max(rounding, key=lambda each: error_of(scale, each.worst))
         words = recorded(
             "{factor} times the worst error of last bits in {dtype} ({worst})",
             factor=WORST_FACTOR,
             dtype=measured.reference_dtype,
             worst=f"{floor.worst:.4g}{unit}",
         )
-        yield _Base(WORST_FACTOR * scale.error(floor.worst), words)
+        yield _Base(WORST_FACTOR * error_of(scale, floor.worst), words)
     for floor in precision:
         words = recorded(
             "{factor} times the worst error of {dtype} against {other} ({worst})",
@@ -196,13 +196,20 @@ def _bases(floors: Sequence[Floor], scale: Scale, measured: Measured) -> Iterato
             other=measured.reference_dtype,
             worst=f"{floor.worst:.4g}{unit}",
         )
-        yield _Base(WORST_FACTOR * scale.error(floor.worst), words)
+        yield _Base(WORST_FACTOR * error_of(scale, floor.worst), words)
     if first.subject == "image":
         words = recorded("one 8-bit value in ten off by one level, which is more than was seen")
         yield _Base(_FLIPS[first.metric], words)
 
 
-def too_near(limit: Limit, unit: str, better: Literal["higher", "lower"]) -> bool:
+def _scale(metric: str) -> Scale:
+    scale = scale_of(metric)
+    if scale is None:
+        raise RunError(f"{metric} declares no SCALE, so what is twice its error is not known; it cannot be calibrated.")
+    return scale
+
+
+def too_near(limit: Limit) -> bool:
     """Whether a limit allows less than ``NEAR_FACTOR`` times the worst error of its evidence.
 
     A bias is shifted and not amplified; its limit is too near when it allows less than few flips beyond what was seen.
@@ -212,5 +219,7 @@ def too_near(limit: Limit, unit: str, better: Literal["higher", "lower"]) -> boo
         return False
     if limit.metric == BIAS:
         return limit.evidence.margin < _FEW_FLIPS
-    scale = Scale(unit, better)
-    return scale.error(bound) < NEAR_FACTOR * scale.error(limit.evidence.worst)
+    scale = scale_of(limit.metric)
+    if scale is None:
+        return False
+    return error_of(scale, bound) < NEAR_FACTOR * error_of(scale, limit.evidence.worst)

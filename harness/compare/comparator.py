@@ -228,7 +228,9 @@ def _nearest(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun)
         distances = [measure(picture, other, subject="image", metrics=["mse"])[0].value for other in pictures]
         chosen = min(range(len(outcomes)), key=lambda number: distances[number] or 0.0)
     pair = _pair(key, actual, mine, expected, outcomes[chosen])
-    return pair.model_copy(update={"accepted": f"{chosen + 1} of {len(outcomes)}"})
+    number, count = chosen + 1, len(outcomes)
+    accepted = {"accepted": f"{number} of {count}", "accepted_outcome": number, "accepted_outcomes": count}
+    return pair.model_copy(update=accepted)
 
 
 def missing_baseline(actual: StoredRun, expected: Arm, why: str, *, limits: list[Limit], base: Path) -> Comparison:

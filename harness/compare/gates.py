@@ -10,13 +10,13 @@ from harness import plugins
 from harness.compare.dual import NoRatio, dual_ratio
 from harness.compare.parity import parity_verdict
 from harness.language import marked, recorded
-from harness.records import Comparison, Limit, OnPurpose, Pair, Scope, Status, Verdict, listed, worst
+from harness.records import EXIT_CODES, Comparison, Limit, OnPurpose, Pair, Scope, Status, Verdict, listed, worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
-    from harness.records import DualRatio, Failure, Measurement, Unfit, Waiver
+    from harness.records import CaseKey, DualRatio, Failure, Measurement, Unfit, Waiver
 
 _NONE = marked("none")
 
@@ -308,10 +308,12 @@ def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
     unit = f" {measurement.unit}" if measurement.unit else ""
     value = f"{math.nan if measurement.value is None else measurement.value:.6g}{unit}"
     expected = pair.expected
-    if pair.accepted:
-        number, _, count = pair.accepted.partition(" of ")
+    if pair.accepted_outcome is not None:
         expected = recorded(
-            "{sample:s}, accepted outcome {number:s} of {count:s}", sample=pair.expected, number=number, count=count
+            "{sample:s}, accepted outcome {number} of {count}",
+            sample=pair.expected,
+            number=pair.accepted_outcome,
+            count=pair.accepted_outcomes,
         )
     if not measurement.where:
         return recorded(
@@ -331,6 +333,19 @@ def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
         place=measurement.where,
         limit=_allowed(limit, unit),
     )
+
+
+def failing(comparison: Comparison) -> list[CaseKey]:
+    """Cases and seeds that keep a judged comparison from passing; empty where it passes, or as a whole does not."""
+    if EXIT_CODES[comparison.outcome] == 0 or comparison.outcome is Status.SKIPPED:
+        return []
+    found = [failure.key for failure in comparison.failures if failure.key is not None]
+    found += [*(unfit.key for unfit in comparison.unfit), *comparison.missing]
+    found += [each.key for each in comparison.repetitions if each.status is Status.UNSTABLE]
+    found += [
+        pair.key for pair in comparison.pairs if any(EXIT_CODES[verdict.status] != 0 for verdict in pair.verdicts)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _outcome(comparison: Comparison) -> tuple[Status, str]:

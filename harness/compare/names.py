@@ -81,6 +81,13 @@ class Names:
     others: list[str]
     """No pictures, on either side."""
 
+    @classmethod
+    def alone(cls, actual: Path, expected: Path) -> Names:
+        """Names of two single files, or of what has no folders: nothing is paired or left out."""
+        return cls(
+            actual=actual, expected=expected, asked=Asked(), rows=[], paired=[], nearly=[], ignored=[], others=[]
+        )
+
 
 def names_of(actual: Path, expected: Path, asked: Asked) -> Names:
     """Look through two folders and pair what they hold.

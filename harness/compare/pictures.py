@@ -19,6 +19,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from harness import plugins
 from harness.compare.appearance import appearance
 from harness.compare.comparator import measure
@@ -30,13 +32,23 @@ from harness.compare.names import text_of
 from harness.errors import ImageError, RunError
 from harness.fitness import shows_nothing
 from harness.images import read_picture_as
-from harness.records import FolderDiff, Limit, Measurement, PicturePair, ReadAs, Status, Verdict, WorstPair, worst
+from harness.records import (
+    FolderDiff,
+    Limit,
+    Measurement,
+    PairStatistics,
+    PicturePair,
+    ReadAs,
+    Status,
+    Verdict,
+    WorstPair,
+    worst,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from concurrent.futures import Future
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from harness.compare.names import Names
@@ -44,6 +56,9 @@ if TYPE_CHECKING:
 
 _AHEAD = 4
 """Pairs asked for before the first is done, for each child: enough that none waits, few enough to hold."""
+
+_WHOLE = "identical"
+"""Says yes or no, of which no mean is made."""
 
 _READY = b"ready\n"
 
@@ -98,6 +113,7 @@ def compare_arrays(
         name=name,
         width=width,
         height=height,
+        differing_pixels=0 if identical else int(np.count_nonzero((mine != theirs).any(axis=2))),
         actual_read_as=read_as[0],
         expected_read_as=read_as[1],
         measurements=measurements,
@@ -157,6 +173,7 @@ class Tally:
         self._statuses: dict[Status, None] = {}
         self._pairs = self._identical = self._differing = 0
         self._worst: dict[str, tuple[str, Measurement]] = {}
+        self._values: dict[str, list[float]] = {}
         self._without_value: dict[str, int] = {}
         self._broken: list[str] = []
         self._problems: dict[str, str] = {}
@@ -186,8 +203,11 @@ class Tally:
         for each in pair.measurements:
             if each.value is None:
                 self._without_value[each.metric] = self._without_value.get(each.metric, 0) + 1
-            elif each.metric not in self._worst or _badness(each) > _badness(self._worst[each.metric][1]):
+                continue
+            if each.metric not in self._worst or _badness(each) > _badness(self._worst[each.metric][1]):
                 self._worst[each.metric] = (pair.name, each)
+            if math.isfinite(each.value):
+                self._values.setdefault(each.metric, []).append(each.value)
 
     def summary(self, names: Names, limits: Sequence[Limit], alpha: Alpha | None = None) -> FolderDiff:
         """The whole in one record."""
@@ -203,6 +223,11 @@ class Tally:
             differing=self._differing,
             worst=[
                 WorstPair(name=name, measurement=measurement) for _, (name, measurement) in sorted(self._worst.items())
+            ],
+            statistics=[
+                _statistics(measurement, self._values[name])
+                for name, (_, measurement) in sorted(self._worst.items())
+                if name in self._values and name != _WHOLE
             ],
             without_value=self._without_value,
             broken=self._broken,
@@ -243,6 +268,26 @@ class Tally:
         if names.asked.ignore:
             words.append(f"{len(names.ignored)} ignored by name")
         return "; ".join(words)
+
+
+def _statistics(measurement: Measurement, values: list[float]) -> PairStatistics:
+    ordered = sorted(values)
+
+    def rank(share: float) -> float:
+        return ordered[max(math.ceil(share * len(ordered)), 1) - 1]
+
+    return PairStatistics(
+        metric=measurement.metric,
+        unit=measurement.unit,
+        better=measurement.better,
+        pairs=len(ordered),
+        mean=math.fsum(ordered) / len(ordered),
+        median=rank(0.5),
+        percentile_5=rank(0.05),
+        percentile_95=rank(0.95),
+        lowest=ordered[0],
+        highest=ordered[-1],
+    )
 
 
 def _verdict(limit: Limit, measurements: Sequence[Measurement], *, identical: bool) -> Verdict:

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import scenario
+from harness.compare.comparator import StoredRun, compare_runs
+from harness.compare.gates import judge
 from harness.errors import BaselineDamaged, BaselineMissing, ScenarioError
 from harness.host import commit
 from harness.store import acceptance, baselines, packs
+from harness.store.folders import load_run
 
 if TYPE_CHECKING:
+    from harness.records import Comparison, Manifest
     from harness.store.baselines import Baseline
 
 
@@ -22,6 +26,36 @@ def accept_baseline(run_folder: Path, baselines_folder: Path, *, reason: str, wh
     return acceptance.accept(
         run_folder, baselines_folder, reason=reason, who=who, commit=commit(), accepted_utc=now, modes=modes
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Updated:
+    """A baseline that took the place of an older one after an intended change."""
+
+    before: Manifest
+    """Who accepted the older one, when and why."""
+    after: Manifest
+    """The same of the new one."""
+    comparison: Comparison
+    """The new run against the older baseline."""
+
+
+def update_baseline(run_folder: Path, baselines_folder: Path, *, reason: str, who: str, modes: bool) -> Updated:
+    """Put a run in the place of the baseline of its scenario and arm, and say what changes by that.
+
+    Raises:
+        BaselineMissing: there is none yet.
+        BaselineDamaged: the older one is not what was accepted.
+        UsageError, NotAcceptable, RecordError, RunError: as for accepting a run.
+    """
+    run = load_run(run_folder)
+    older = baselines.read(baselines_folder, f"{run.plan.scenario}/{run.plan.arm.name}")
+    place = run_folder.resolve()
+    mine = StoredRun(run=run, folder=place)
+    theirs = StoredRun(run=older.run, folder=older.folder, manifest=older.manifest)
+    comparison = judge(compare_runs(mine, theirs, limits=[], base=place.parent), today=datetime.now(UTC).date())
+    made = accept_baseline(run_folder, baselines_folder, reason=reason, who=who, modes=modes)
+    return Updated(before=older.manifest, after=made.manifest, comparison=comparison)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from harness import plugins, scenario, store
+from harness import scenario, store
 from harness.calibrate.floors import floors, step_floors
 from harness.calibrate.rule import DISTURBANCES, NEAR_FACTOR, Measured, lower_dtypes, proposed, too_near
 from harness.compare.comparator import StoredRun, compare_samples, sample_steps
@@ -110,12 +110,11 @@ def doubtful_limits(asked: Scenario) -> list[str]:
     for index, limit in enumerate(asked.limits):
         if not _needs_evidence(asked, limit):
             continue
-        metric = plugins.load("metrics", limit.metric)
         if limit.evidence is None:
             doubts.append(
                 f"limits[{index}] ({limit.rule}) has no evidence; harness calibrate measures what it should be"
             )
-        elif too_near(limit, metric.UNIT, metric.BETTER):
+        elif too_near(limit):
             doubts.append(
                 f"limits[{index}] ({limit.rule}) allows less than {NEAR_FACTOR} times the worst error of its evidence "
                 f"({limit.evidence.worst:g}), so correct results may break it; harness calibrate measures it again"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import plugins, scenario, store
-from harness.errors import BaselineDamaged, NothingSelected, ScenarioError, UnknownName
+from harness.errors import BaselineDamaged, NothingSelected, RecordError, ScenarioError, UnknownName
 from harness.jobs.baselines import orphan_notes
-from harness.records import RUN_FILE, Run
+from harness.records import RUN_FILE, Run, Scope
 from harness.store import baselines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -55,7 +55,22 @@ def _scenario_row(path: Path) -> dict[str, str]:
 def _run_row(folder: Path) -> dict[str, str]:
     made = store.load(Run, folder / RUN_FILE)
     failed = f", {len(made.failures)} failed" if made.failures else ""
-    return {"name": str(folder), "about": f"{made.state}, {len(made.samples)} samples{failed}"}
+    verdicts = "".join(f"; {words}" for words in _verdicts(folder))
+    return {"name": str(folder), "about": f"{made.state}, {len(made.samples)} samples{failed}{verdicts}"}
+
+
+def _verdicts(run_folder: Path) -> Iterator[str]:
+    """How the arm's comparisons in its job were judged; nothing where it was not compared."""
+    for path in sorted(run_folder.parent.glob("comparison-*.json")):
+        try:
+            comparison = store.load_comparison(path)
+        except RecordError as error:  # one that cannot be read hides no other
+            yield f"{path.name} cannot be read: {error}".partition("\n")[0]
+            continue
+        if comparison.actual.arm == run_folder.name:
+            repeats = comparison.scope is Scope.REPEAT
+            against = "repeats" if repeats else f"against {comparison.expected.arm}"
+            yield f"{against} {comparison.outcome.value}"
 
 
 def _baseline_row(baselines_folder: Path, name: str, scenarios_folder: Path) -> dict[str, str]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import scenario, store
-from harness.errors import UnknownName
+from harness.compare.gates import failing
+from harness.errors import NothingSelected, RecordError, UnknownName
 from harness.files import remove_leftovers
 from harness.jobs.references import References, read_references
-from harness.records import RUN_FILE, NoiseMode, Run
+from harness.records import EXIT_CODES, RUN_FILE, CaseKey, NoiseMode, Run, Status
 from harness.run.sources import NO_COMMANDS, Permission, PreparedModel, prepare
 from harness.run.supervisor import ChosenDevice, Order, choose_device, code_digest, make_run, named_device
 
@@ -49,6 +50,59 @@ class Selection:
     """Which commands of scenarios may run."""
     baselines_folder: Path = Path("baselines")
     """Where baselines are read."""
+    quick: bool = False
+    """Whether one case with one seed, twice in one process, is enough."""
+    last_failed: bool = False
+    """Whether only cases and seeds are run that did not pass in the scenario's newest finished job."""
+
+    def narrowed(self, question: LoadedScenario) -> Selection:
+        """The same with the cases, seeds and repeats that ``quick`` and ``last_failed`` stand for.
+
+        What was named beside them holds.
+
+        Raises:
+            NothingSelected: no job of the scenario is finished, or nothing failed in the newest.
+        """
+        cases, seeds = self.cases, self.seeds
+        if self.last_failed:
+            failed = failed_keys(self.runs_folder, question.scenario.name)
+            cases = cases or list(dict.fromkeys(key.case for key in failed))
+            seeds = seeds or list(dict.fromkeys(key.seed for key in failed))
+        if not self.quick:
+            return replace(self, cases=cases, seeds=seeds)
+        return replace(
+            self,
+            cases=(cases or [question.scenario.cases[0].id])[:1],
+            seeds=(seeds or list(question.scenario.seeds))[:1],
+            repeats=self.repeats or 2,
+            processes=self.processes or 1,
+        )
+
+
+def failed_keys(runs_folder: Path, name: str) -> list[CaseKey]:
+    """Cases and seeds that did not pass in the newest finished job of a scenario, in the order of its comparisons.
+
+    Raises:
+        NothingSelected: no job is finished, or everything passed.
+    """
+    for folder in sorted(runs_folder.glob("*_*"), reverse=True):
+        try:
+            job = store.load(store.Job, folder / store.JOB_FILE)
+        except RecordError:
+            continue
+        if job.scenario.name == name and job.state == "finished":
+            break
+    else:
+        raise NothingSelected(f"no job of {name} in {runs_folder.absolute()} is finished, so none has failed.")
+    comparisons = [store.load_comparison(path) for path in sorted(folder.glob("comparison-*.json"))]
+    failed = [comparison for comparison in comparisons if EXIT_CODES[comparison.outcome] != 0]
+    failed = [comparison for comparison in failed if comparison.outcome is not Status.SKIPPED]
+    if not all(map(failing, failed)):  # a whole comparison failed, and no single case did
+        return [CaseKey(case=case.id, seed=seed) for case in job.scenario.cases for seed in job.scenario.seeds]
+    found = dict.fromkeys(key for comparison in failed for key in failing(comparison))
+    if not found:
+        raise NothingSelected(f"nothing failed in {folder.absolute()}; leave --last-failed out to run everything.")
+    return list(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +152,7 @@ def _prepared(  # noqa: PLR0913, PLR0917 - what a scenario is looked up with
     found: dict[str, ChosenDevice],
     scratch: Path,
 ) -> Prepared:
+    selection = selection.narrowed(question)
     arms, kept = chosen_arms(question, selection, verb) if plans is None else ([], [])
     plans = plans or plans_of(question, selection, arms)
     scratch.mkdir()

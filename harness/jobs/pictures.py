@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from harness import plugins
-from harness.compare.names import Asked, names_of
+from harness.compare.names import Asked, Names, names_of
 from harness.compare.pictures import Tally, compare_files, compare_folders
 from harness.errors import UnknownName, UsageError
-from harness.files import write_text
+from harness.files import remove_leftovers, write_text
 from harness.images import ALPHA
+from harness.language import require_known, spoken
 from harness.progress import counted
-from harness.records import Limit, Scope
+from harness.records import Limit, PicturePair, Scope, from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
     from typing import TextIO
 
+    from harness.contracts import FolderRenderer
     from harness.images import Alpha
-    from harness.records import FolderDiff, PicturePair
+    from harness.records import FolderDiff
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,35 +74,116 @@ class Reading:
         raise UnknownName("choice for transparency (--alpha)", self.alpha, ALPHA)
 
 
-def diff(
-    actual: Path, expected: Path, *, bounds: Bounds, reading: Reading, out: Path | None
-) -> PicturePair | FolderDiff:
-    """Compare two picture files, or two folders of them by names; ``out`` gets a JSON line for each pair.
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What is written of a comparison of picture files, beside what the terminal shows."""
 
-    Lines are kept in ``out`` with ``.part`` behind its name until all are there.
+    lines: Path | None = None
+    """File for a JSON line for each pair."""
+    report: Path | None = None
+    """Folder for a report: a page, a text, a table of values and test cases."""
+    language: str = "en"
+    """Language of the page and the text."""
+
+
+def diff(actual: Path, expected: Path, *, bounds: Bounds, reading: Reading, output: Output) -> PicturePair | FolderDiff:
+    """Compare two picture files, or two folders of them by names.
+
+    Lines are kept in their file with ``.part`` behind its name until all are there.
+
+    Raises:
+        UsageError: a path is not there, or one is a file and one a folder.
+        UnknownName: a limit, a rule for pairs, the treatment of transparency or the language is unknown.
+        ImageError: one of two files cannot be read, or their sizes differ.
     """
+    require_known(output.language)
     limits, alpha = bounds.limits(), reading.known_alpha()
     for path in (actual, expected):
         if not path.exists():
             raise UsageError(f"{path}: there is no such file or folder; check the path.")
     if actual.is_dir() != expected.is_dir():
         raise UsageError(f"of {actual} and {expected} one is a folder and one a file; give two files or two folders.")
-    if not actual.is_dir():
-        if reading.ignore or reading.pair:
-            raise UsageError("--ignore and --pair are for two folders; two files are compared as they were named.")
-        pair = compare_files(actual.name, actual, expected, limits, alpha)
-        if out is not None:
-            write_text(out, pair.model_dump_json() + "\n")
-        return pair
-    asked = Asked(ignore=tuple(reading.ignore), pair=tuple(reading.pair))
-    names, tally = names_of(actual, expected, asked), Tally()
-    pairs = compare_folders(names, limits, reading.jobs or len(os.sched_getaffinity(0)), alpha)
-    with _growing(out) if out else nullcontext() as lines, closing(pairs):
+    if actual.is_dir():
+        asked = Asked(ignore=tuple(reading.ignore), pair=tuple(reading.pair))
+        names = names_of(actual, expected, asked)
+        pairs = compare_folders(names, limits, reading.jobs or len(os.sched_getaffinity(0)), alpha)
+        return _of_folders(names, pairs, limits, alpha, output)
+    if reading.ignore or reading.pair:
+        raise UsageError("--ignore and --pair are for two folders; two files are compared as they were named.")
+    return _of_files(actual, expected, limits, alpha, output)
+
+
+def _of_files(
+    actual: Path, expected: Path, limits: Sequence[Limit], alpha: Alpha | None, output: Output
+) -> PicturePair:
+    pair = compare_files(actual.name, actual, expected, limits, alpha)
+    if output.lines is not None:
+        write_text(output.lines, pair.model_dump_json() + "\n")
+    if output.report is not None:
+        tally = Tally()
+        tally.add(pair)
+        named = pair.model_copy(update={"expected_name": expected.name})
+        found = tally.summary(Names.alone(actual, expected), limits, alpha)
+        write_report(found, [named], (actual.parent, expected.parent), output)
+    return pair
+
+
+def _of_folders(
+    names: Names,
+    pairs: Generator[PicturePair, None, None],
+    limits: Sequence[Limit],
+    alpha: Alpha | None,
+    output: Output,
+) -> FolderDiff:
+    tally, kept = Tally(), []
+    with _growing(output.lines) if output.lines else nullcontext() as lines, closing(pairs):
         for pair in counted(pairs, "comparing", len(names.rows), "pairs"):
             tally.add(pair)
             if lines:
                 lines.write(pair.model_dump_json() + "\n")
-    return tally.summary(names, limits, alpha)
+            if output.report:
+                kept.append(pair)
+    found = tally.summary(names, limits, alpha)
+    if output.report is not None:
+        write_report(found, kept, (names.actual, names.expected), output)
+    return found
+
+
+def report_of_lines(path: Path, output: Output) -> FolderDiff:
+    """The report of a file of JSON lines that ``diff`` wrote; it shows no pictures, which the file does not hold.
+
+    Raises:
+        RecordError: a line is no record of a pair; the message names it.
+        UnknownName: the language is unknown.
+    """
+    require_known(output.language)
+    pairs, tally = [], Tally()
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        pair = from_json(PicturePair, line, place=f"{path}, line {number}")
+        tally.add(pair)
+        pairs.append(pair)
+    limits = list({verdict.limit.rule: verdict.limit for pair in pairs for verdict in pair.verdicts}.values())
+    found = tally.summary(Names.alone(path, path), limits)
+    write_report(found, pairs, None, output)
+    return found
+
+
+def write_report(
+    found: FolderDiff, pairs: Sequence[PicturePair], folders: tuple[Path, Path] | None, output: Output
+) -> list[Path]:
+    """Write the report of two folders of picture files: a page, a text, test cases and a table of all values."""
+    if output.report is None:
+        return []
+    output.report.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(output.report)
+    files = []
+    for name, language in (("html", output.language), ("markdown", output.language), ("junit", "en"), ("csv", "en")):
+        renderer = cast("FolderRenderer", plugins.load("render", name))
+        with spoken(language):
+            text = renderer.render_folders(found, pairs, folders=folders)
+        files.append(output.report / renderer.FOLDERS_FILE_NAME)
+        write_text(files[-1], text)
+    return files
 
 
 def _limit(words: str, bound: str) -> Limit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contracts import Measured, Subject
+from harness.contracts import Measured, Scale, Subject
 from harness.language import recorded
 from harness.metrics._differences import differences
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 UNIT = recorded("pixel units²")
 BETTER: Literal["higher", "lower"] = "lower"
+SCALE: Scale = "square"
 IDENTICAL = 0.0
 SPEC = "mse:all-values"
 SUBJECTS: tuple[Subject, ...] = ("image", "float_image")

@@ -6,7 +6,7 @@ import math
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contracts import Measured, Subject
+from harness.contracts import Measured, Scale, Subject
 from harness.metrics._differences import differences, require_range
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 UNIT = "dB"
 BETTER: Literal["higher", "lower"] = "higher"
+SCALE: Scale = "decibel"
 IDENTICAL = math.inf
 SPEC = "psnr_db:10log10(range^2/mse):all-values:correctly-rounded-log"
 SUBJECTS: tuple[Subject, ...] = ("image", "float_image")

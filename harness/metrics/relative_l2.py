@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contracts import Measured, Subject
+from harness.contracts import Measured, Scale, Subject
 from harness.errors import UndefinedMetric
 from harness.language import recorded
 from harness.metrics._vectors import length, vectors
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 UNIT = ""
 BETTER: Literal["higher", "lower"] = "lower"
+SCALE: Scale = "distance"
 IDENTICAL = 0.0
 SPEC = "relative_l2:norm(actual-expected)/norm(expected):exact-sums"
 SUBJECTS: tuple[Subject, ...] = ("latents",)

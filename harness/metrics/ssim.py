@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contracts import Measured, Subject
+from harness.contracts import Measured, Scale, Subject
 from harness.metrics._windows import MAP_SPEC, similarity
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 UNIT = ""
 BETTER: Literal["higher", "lower"] = "higher"
+SCALE: Scale = "similarity"
 IDENTICAL = 1.0
 SPEC = f"ssim:{MAP_SPEC}"
 SUBJECTS: tuple[Subject, ...] = ("image",)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.contracts import Measured, Subject
+from harness.contracts import Measured, Scale, Subject
 from harness.language import recorded
 from harness.metrics._windows import MAP_SPEC, RADIUS, STEP, TILE, similarity
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 UNIT = ""
 BETTER: Literal["higher", "lower"] = "higher"
+SCALE: Scale = "similarity"
 IDENTICAL = 1.0
 SPEC = f"ssim_tile_min:tile{TILE}-every{STEP}-last-inwards:{MAP_SPEC}"
 SUBJECTS: tuple[Subject, ...] = ("image",)

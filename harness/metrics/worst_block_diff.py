@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.contracts import Measured, Subject
+from harness.contracts import Measured, Scale, Subject
 from harness.language import recorded
 from harness.metrics._differences import BLOCK, CHANNELS, differences
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 UNIT = recorded("pixel units")
 BETTER: Literal["higher", "lower"] = "lower"
+SCALE: Scale = "distance"
 IDENTICAL = 0.0
 SPEC = f"worst_block_diff:block{BLOCK}-grid-cut-at-the-edge:mean-abs-of-all-channels"
 SUBJECTS: tuple[Subject, ...] = ("image",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contracts import Measured, Subject
+from harness.contracts import Measured, Scale, Subject
 from harness.language import recorded
 from harness.metrics._differences import differences
 from harness.metrics._pairs import in_bands
@@ -20,6 +20,7 @@ TOLERANCE = 8
 
 UNIT = recorded("pixels")
 BETTER: Literal["higher", "lower"] = "lower"
+SCALE: Scale = "distance"
 IDENTICAL = 0.0
 SPEC = f"worst_window_count:window{WINDOW}-sliding:any-channel-over-{TOLERANCE}"
 SUBJECTS: tuple[Subject, ...] = ("image",)

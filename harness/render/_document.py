@@ -156,6 +156,8 @@ class Document:
     sections: tuple[Section, ...]
     languages: tuple[Link, ...] = ()
     """The same in other languages."""
+    pictures_before: tuple[str, ...] = ("repeats", "evidence")
+    """Sections of which the first is preceded by the pictures, in a format that has any."""
 
 
 @lru_cache(maxsize=_KEPT)

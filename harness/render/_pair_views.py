@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,12 +21,44 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from harness.records import Calibration, Comparison, Pair, Run, Sample, Step
+    from harness.records import Calibration, Comparison, Measurement, Pair, Run, Sample, Step
     from harness.render._charts import Chart
 
 _MARGIN = 8
 """Pixels around the worst place that are shown with it."""
 _CHANNELS = (marked("red"), marked("green"), marked("blue"))
+
+
+class Sides(Protocol):
+    """Two pictures that differ, whoever made them."""
+
+    @property
+    def title(self) -> str:
+        """What was compared with what."""
+        ...
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """What the two pictures are called."""
+        ...
+
+    @property
+    def status(self) -> Status:
+        """The worst word of the limits; skipped where none judged the pair."""
+        ...
+
+    @property
+    def measurements(self) -> Sequence[Measurement]:
+        """What was measured."""
+        ...
+
+    def filed(self, picture: Picture, side: int) -> Picture:
+        """The picture of the actual (0) or expected side (1) with the place of its file."""
+        ...
+
+    def course(self) -> tuple[str, Chart | None]:
+        """Where the difference comes from, in words and as a curve, as far as anything is known of it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +88,20 @@ class Two:
         """What the two pictures are called."""
         actual, expected = self._names
         return say("Actual: {name}", name=actual), say("Expected: {name}", name=expected)
+
+    @property
+    def measurements(self) -> Sequence[Measurement]:
+        """What was measured."""
+        return self.pair.measurements
+
+    def filed(self, picture: Picture, side: int) -> Picture:
+        """The picture of one side with the place of its file."""
+        run, sample = (self.actual, self.expected)[side]
+        return replace(picture, link=link_to(run, sample.image), digest=sample.image.digest)
+
+    def course(self) -> tuple[str, Chart | None]:
+        """What the latents of both sides say about where the difference comes from."""
+        return _course(self.actual[1].per_step, self.expected[1].per_step, *_noise_floor(self))
 
     @property
     def _names(self) -> tuple[str, str]:
@@ -109,7 +155,7 @@ def pair_view(two: Two, name: str, album: Album, *, whole: bool) -> PairView:
     match sides:
         case [np.ndarray() as actual, np.ndarray() as expected] if actual.shape == expected.shape:
             delta = maps.differences(actual, expected)
-            found = _whole(two, name, album, (actual, expected, delta)) if whole else None
+            found = whole_view(two, name, album, (actual, expected, delta)) if whole else None
             return found or _reduced(two, name, album, delta)
         case [np.ndarray(), np.ndarray()]:
             view = _stored(two, name, album, whole=whole)
@@ -131,19 +177,24 @@ def _stored(two: Two, name: str, album: Album, *, whole: bool = False) -> PairVi
 
 def _reduced(two: Two, name: str, album: Album, delta: NDArray[np.int16]) -> PairView:
     """Thumbnails, and where they are used up links; what needs no picture is there all the same."""
-    view = replace(_stored(two, name, album), **_numbers(two, delta))
+    return with_thumbnail(replace(_stored(two, name, album), **numbers(two, delta)), album, delta)
+
+
+def with_thumbnail(view: PairView, album: Album, delta: NDArray[np.int16]) -> PairView:
+    """The view with a small map of the difference, while the budget for thumbnails lasts."""
     heat, top = maps.heat(delta, THUMBNAIL_SIDE)
     small = album.thumbnail(say("Difference"), heat, exact=True)
     return replace(view, difference=small, heat=_heat_scale(top)) if small else view
 
 
-def _whole(
-    two: Two, name: str, album: Album, arrays: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int16]]
+def whole_view(
+    two: Sides, name: str, album: Album, arrays: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int16]]
 ) -> PairView | None:
+    """All views of two pictures ``uint8[H, W, 3]`` and their difference; None where the budget does not suffice."""
     actual, expected, delta = arrays
     heat, top = maps.heat(delta)
     signed, signed_top, side = maps.signed(delta)
-    named = maps.worst_place(two.pair.measurements, actual.shape)
+    named = maps.worst_place(two.measurements, actual.shape)
     box = named[1].grown(_MARGIN, actual.shape) if named else None
     three = list(zip([*two.titles, say("Difference")], (actual, expected, heat), strict=True))
     tiles = [(title, box.cut(array)) for title, array in three] if box else []
@@ -155,8 +206,8 @@ def _whole(
         title=two.title,
         status=two.status,
         whole=True,
-        actual=_filed(found[0], *two.actual),
-        expected=_filed(found[1], *two.expected),
+        actual=two.filed(found[0], 0),
+        expected=two.filed(found[1], 1),
         difference=found[2],
         heat=_heat_scale(top),
         channels=tuple(found[3:6]),
@@ -164,19 +215,15 @@ def _whole(
         tile=tuple(found[6:]),
         place=_place(*named) if named else "",
         box=_style(box, actual.shape) if box else "",
-        **_numbers(two, delta),
+        **numbers(two, delta),
     )
 
 
-def _filed(picture: Picture, run: Run, sample: Sample) -> Picture:
-    return replace(picture, link=link_to(run, sample.image), digest=sample.image.digest)
-
-
-def _numbers(two: Two, delta: NDArray[np.int16]) -> dict[str, Any]:
+def numbers(two: Sides, delta: NDArray[np.int16]) -> dict[str, Any]:
     """What is said and drawn without a picture."""
     counts = maps.counts(delta)
     largest, share = len(counts) - 1, words.percent(counts[0] / sum(counts))
-    course, curve = _course(two.actual[1].per_step, two.expected[1].per_step, *_noise_floor(two))
+    course, curve = two.course()
     return {
         "sentence": say(
             "The largest difference is {largest} of {levels} levels; {share} of values are equal.",

@@ -290,8 +290,8 @@ def _repeats(release: Release, *, details: bool) -> Iterator[Block]:
         if not found:
             yield Paragraph(say("{job}: no repeats were compared.", job=job.name))
             continue
-        measures = replace(tables.measures(job.report, found), title=job.name)
-        yield measures if details else replace(_of_pictures(measures, found), note="")
+        measures = replace(tables.measures(job.report, found, of_pictures=not details), title=job.name)
+        yield measures if details else replace(measures, note="")
         yield _runs(found)
         if details:
             yield from (replace(tables.repeat_cases(job.report, each), fold=True, open=False) for each in found)
@@ -313,8 +313,7 @@ def _against(release: Release, kind: str, nothing: str, *, details: bool) -> Ite
 
 def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -> Iterator[Block]:
     if any(each.pairs for each in found):
-        measures = replace(tables.measures(job.report, found), title=job.name)
-        yield measures if details else _of_pictures(measures, found)
+        yield replace(tables.measures(job.report, found, of_pictures=not details), title=job.name)
         yield _runs(found)
     for owners in references.accepted(found):
         yield replace(owners, title=_titled(job.report.scenario.name, owners.title))
@@ -334,18 +333,6 @@ def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -
         yield from judgements.waived(job.report, each)
         yield from judgements.ratios(each)
         yield from _pairs(job, each) if details else _worst_pairs(job, each)
-
-
-def _of_pictures(measures: Table, found: Sequence[Comparison]) -> Table:
-    """The rows about the 8-bit picture, where those about float output, latents and conversion would take its room."""
-    others = {
-        words.metric_name(each.metric, each.subject)
-        for comparison in found
-        for pair in comparison.pairs
-        for each in pair.measurements
-        if each.subject != "image"
-    }
-    return replace(measures, rows=tuple(row for row in measures.rows if row[0].text not in others))
 
 
 def _pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:

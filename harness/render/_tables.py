@@ -260,8 +260,11 @@ def _bound_in_short(repetitions: Sequence[Repetition]) -> str:
 _Row = tuple[str, "Callable[[Report, Comparison], str]"]
 
 
-def measures(report: Report, comparisons: Sequence[Comparison]) -> Table:
-    """One row for each measure, one column for each comparison; every value is the worst, with its place."""
+def measures(report: Report, comparisons: Sequence[Comparison], *, of_pictures: bool = False) -> Table:
+    """One row for each measure, one column for each comparison; every value is the worst, with its place.
+
+    With ``of_pictures`` the metrics are those of the 8-bit pictures alone.
+    """
     identical: list[_Row] = [
         (say("Identical"), lambda report, comparison: _identical(report, comparison, lambda sample: sample.image)),
         (
@@ -271,6 +274,7 @@ def measures(report: Report, comparisons: Sequence[Comparison]) -> Table:
         (say("Final latents identical"), lambda report, each: _identical(report, each, lambda sample: sample.latents)),
     ]
     found = _metrics(comparisons) or [(metric, "image") for metric in words.METRICS]
+    found = [(metric, subject) for metric, subject in found if subject == "image" or not of_pictures]
     single = [_worst_of_all(comparison) is not None for comparison in comparisons]
     places = {id(comparison): not alone for comparison, alone in zip(comparisons, single, strict=True)}
     worst = {id(comparison): _worst_pairs(comparison.pairs) for comparison in comparisons}

@@ -16,7 +16,7 @@ from harness.render._pictures import Album, Picture
 from harness.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from harness.records import CaseKey, Comparison, Pair, Report
@@ -71,6 +71,8 @@ class Viewer:
     left_out: str
     floors: tuple[str, ...] = ()
     """Why charts have no band of noise."""
+    about: str = ""
+    """What is shown, in a sentence; empty for the cases of a scenario."""
     views: tuple[tuple[str, str, str], ...] = VIEWS
 
 
@@ -92,6 +94,9 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: i
         made = pictures.distinct([(run, by_key.get(key, [])) for run, by_key in samples]).values()
         # A pair shows its two pictures; the row above it only says who made which.
         alone = whole and not pairs
+        order = {
+            sample.label: (sample.process, sample.repeat) for _, by_key in samples for sample in by_key.get(key, [])
+        }
         cases.append(
             CaseView(
                 f"case-{number}",
@@ -99,7 +104,7 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: i
                 prompts.get(key.case, ""),
                 status,
                 failing,
-                tuple(_strips(part for _, part in parts.get(key, []))),
+                tuple(_strips((part for _, part in parts.get(key, [])), order)),
                 tuple(pictures.stored(each, album, whole=alone) for each in made),
                 pairs,
             )
@@ -195,13 +200,13 @@ def _twos(report: Report) -> dict[CaseKey, list[Two]]:
     }
 
 
-def _strips(parts: Iterable[Comparison]) -> Iterator[Strip]:
-    """Where repeats have several outcomes: which sample has which, in the order in which they were made."""
+def _strips(parts: Iterable[Comparison], order: Mapping[str, tuple[int, int]]) -> Iterator[Strip]:
+    """Where repeats have several outcomes: which sample has which, in the order of processes and repeats."""
     for part in parts:
         for repetition in part.repetitions:
             if len(repetition.outcomes) > 1:
                 number = {
                     label: index for index, outcome in enumerate(repetition.outcomes, 1) for label in outcome.samples
                 }
-                cells = sorted(number.items(), key=lambda each: tuple(map(int, each[0][1:].split("r"))))
+                cells = sorted(number.items(), key=lambda cell: order.get(cell[0], (0, 0)))
                 yield Strip(tables.arm_of(part.actual), len(repetition.outcomes), tuple(cells))

@@ -8,16 +8,28 @@ import math
 from typing import TYPE_CHECKING
 
 from harness.records import NoiseMode, worst
+from harness.render import _folders
 from harness.render._document import clean
 from harness.text import csv_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from harness.records import Comparison, DualRatio, Measurement, Pair, Release, Report, Verdict
+    from harness.records import (
+        Comparison,
+        DualRatio,
+        FolderDiff,
+        Measurement,
+        Pair,
+        PicturePair,
+        Release,
+        Report,
+        Verdict,
+    )
 
 FILE_NAME = "metrics.csv"
+FOLDERS_FILE_NAME = "pairs.csv"
 
 COLUMNS = (
     "scenario",
@@ -64,6 +76,41 @@ def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
         for each in release.missing
     ]
     return _text([("job", *COLUMNS), *measured, *unmeasured])
+
+
+def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
+    """One row for each name of two folders of picture files, the worst first; ``folders`` are not read.
+
+    Every metric has a column of its own; a value that is not there leaves its cell empty.
+    """
+    del found, folders
+    metrics = sorted({each.metric for pair in pairs for each in pair.measurements})
+    heads = ("name", "expected_name", "presence", "outcome", "width", "height", "differing_pixels", "differing_share")
+    return _text(
+        [
+            (*heads, "visual_similarity", "looks_like", *metrics, "problem"),
+            *(_file_row(pair, metrics) for pair in _folders.ordered(pairs)),
+        ]
+    )
+
+
+def _file_row(pair: PicturePair, metrics: Sequence[str]) -> tuple[str, ...]:
+    values = {each.metric: each.value for each in pair.measurements}
+    pixels = (pair.width or 0) * (pair.height or 0)
+    share = "" if pair.differing_pixels is None or not pixels else repr(pair.differing_pixels / pixels)
+    counts = (pair.width, pair.height, pair.differing_pixels)
+    return (
+        clean(pair.name),
+        clean(pair.expected_name),
+        pair.presence,
+        pair.outcome.value,
+        *("" if count is None else str(count) for count in counts),
+        share,
+        pair.appearance.value if pair.appearance else "",
+        clean("; ".join(hint.message for hint in pair.hints)),
+        *("" if values.get(metric) is None else repr(values[metric]) for metric in metrics),
+        clean("; ".join(filter(None, [pair.problem, *pair.blank]))),
+    )
 
 
 def _text(rows: Iterable[tuple[str, ...]]) -> str:

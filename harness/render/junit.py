@@ -16,12 +16,13 @@ from harness.render._document import clean
 from harness.text import one_line, xml_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from harness.records import Comparison, Release, Report
+    from harness.records import Comparison, FolderDiff, PicturePair, Release, Report
 
 FILE_NAME = "junit.xml"
+FOLDERS_FILE_NAME = FILE_NAME
 
 _LONGEST_MESSAGE = 500
 
@@ -48,6 +49,19 @@ def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
         _add_up(suite, [suite])
         suites.append(suite)
     return _text(release.name, suites)
+
+
+def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
+    """XML with a test case for each name of two folders of picture files; ``folders`` are not read."""
+    del folders
+    name = f"{found.actual}.against.{found.expected}"
+    suite = ET.Element("testsuite", {"name": _attribute(name)})
+    for pair in pairs:
+        said = [pair.problem, *pair.blank, *(verdict.message for verdict in pair.verdicts)]
+        said += [hint.message for hint in pair.hints]
+        _add_case(suite, name, JudgedCase(name=pair.name, status=pair.outcome, reason="; ".join(filter(None, said))))
+    _add_up(suite, [suite])
+    return _text(name, [suite])
 
 
 def _text(name: str, suites: list[ET.Element]) -> str:

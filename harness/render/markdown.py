@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.render import _release
+from harness.render import _folders, _release
 from harness.render._sections import document
 from harness.render._shortened import shortened
 from harness.render._templates import fill
+from harness.render._viewer import Viewer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from harness.records import Release, Report
+    from harness.records import FolderDiff, PicturePair, Release, Report
     from harness.render._document import Document
 
 FILE_NAME = "report.md"
+FOLDERS_FILE_NAME = FILE_NAME
 MOST_BYTES = 60_000
 """Size in UTF-8 below which every page is."""
 
@@ -35,6 +37,12 @@ def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
     del folders
     found = _release.document(release, FILE_NAME, places={}, details=False)
     return _page(shortened(found, fits=_fits))
+
+
+def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
+    """Text of the page of two folders of picture files; ``folders`` are not read."""
+    del folders
+    return _page(shortened(_folders.document(found, pairs, Viewer((), "")), fits=_fits))
 
 
 def _page(found: Document) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness.language import recorded
+from harness.records import EndedBy
 from harness.run.events import EVENT, Done, Event
 
 if TYPE_CHECKING:
@@ -38,11 +39,23 @@ class End:
         self.timed_out = timed_out
 
     @property
+    def by(self) -> EndedBy:
+        """What ended it."""
+        if self.timed_out:
+            return EndedBy.TIME_LIMIT
+        return EndedBy.SIGNAL if self.exit_code < 0 else EndedBy.ITSELF
+
+    @property
+    def error(self) -> str:
+        """How it ended, in short."""
+        return self.words.split(" (", maxsplit=1)[0]
+
+    @property
     def words(self) -> str:
         """How it ended, in words."""
-        if self.timed_out:
+        if self.by is EndedBy.TIME_LIMIT:
             return recorded("ended at its time limit")
-        if self.exit_code < 0:
+        if self.by is EndedBy.SIGNAL:
             by = {"number": -self.exit_code, "name": _signal_name(-self.exit_code)}
             if self.done:
                 return recorded("killed by signal {number} ({name}) after its work was done", **by)

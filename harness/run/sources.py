@@ -245,7 +245,8 @@ def _from_modelscope(repository: str, revision: str) -> tuple[Path, str]:
     try:
         from modelscope import snapshot_download
     except ImportError as error:
-        raise ModelError("modelscope: sources need the package modelscope; pip install modelscope") from error
+        words = "modelscope: sources need the package modelscope; install it: pip install modelscope"
+        raise ModelError(words) from error
     try:
         with task(f"fetching modelscope:{repository}@{revision}"):
             return Path(snapshot_download(repository, revision=revision)), revision

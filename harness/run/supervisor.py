@@ -24,8 +24,8 @@ from harness.files import write_text
 from harness.host import available_memory_bytes, describe_host, thread_variables
 from harness.language import recorded
 from harness.progress import task
-from harness.records import RUN_FILE, Failure, NoiseMode, Run, Sample, from_json, read_record, to_json
-from harness.run.child import Stopped, run_child
+from harness.records import RUN_FILE, EndedBy, Failure, NoiseMode, Run, Sample, from_json, read_record, to_json
+from harness.run.child import End, Stopped, run_child
 from harness.run.events import (
     Assignment,
     Availabilities,
@@ -333,8 +333,8 @@ def is_infrastructure(failure: Failure) -> bool:
     and a device that cannot be opened when a worker starts. What a pipeline raises or returns is a result, memory that
     it asks for and does not get included, and a switch that is not in force is a wrong setting: neither is retried.
     """
-    if failure.stage == "process":
-        return failure.error.startswith(("killed by signal", "ended at its time limit"))
+    if failure.ended_by is not None:
+        return failure.ended_by is not EndedBy.ITSELF
     return failure.stage == "start" and failure.error in _DEVICE_ERRORS
 
 
@@ -427,22 +427,23 @@ def _work(order: Order, process: int, shares: list[Share], notes: _Notes, stop: 
         stop=stop,
     )
     if not end.done or end.exit_code != 0:
-        notes.fail(_process_failure(end.words, process, log, order.plan.time_limit_seconds))
+        notes.fail(_process_failure(end, process, log, order.plan.time_limit_seconds))
     return notes.failures_of(process)[before:]
 
 
-def _process_failure(words: str, process: int, log: Path, time_limit_seconds: float | None) -> Failure:
-    end = words
-    if "time limit" in words:
-        end = recorded("{end} (time_limit_seconds: {seconds:g})", end=words, seconds=time_limit_seconds)
+def _process_failure(end: End, process: int, log: Path, time_limit_seconds: float | None) -> Failure:
+    words = end.words
+    if end.by is EndedBy.TIME_LIMIT:
+        words = recorded("{end} (time_limit_seconds: {seconds:g})", end=words, seconds=time_limit_seconds)
     return Failure(
         stage="process",
         key=None,
         process=process,
         repeat=None,
-        error=words.split(" (", maxsplit=1)[0],
+        error=end.error,
+        ended_by=end.by,
         message=recorded(
-            "worker process {process} {end}; the last lines it wrote are below.", process=process, end=end
+            "worker process {process} {end}; the last lines it wrote are below.", process=process, end=words
         ),
         traceback=_tail(log, 20),
     )

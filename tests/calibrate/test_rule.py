@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pytest
 
 from harness.calibrate.floors import floors, step_floors
 from harness.calibrate.rule import Measured, lower_dtypes, proposed, too_near
-from harness.calibrate.scale import DECIBEL, DISTANCE, SIMILARITY, Scale
+from harness.calibrate.scale import error_of, limit_of, scale_of, value_of
+from harness.contracts import Scale
 from harness.errors import RunError
 from harness.records import CaseKey, Evidence, FloorSource, Limit, Measurement, Pair, Scope
 
@@ -64,13 +65,22 @@ def floor_of(found: list[Floor], metric: str) -> Floor:
 # --- scale -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scale", [DECIBEL, SIMILARITY, DISTANCE, Scale("pixel units²", "lower")], ids=str)
+@pytest.mark.parametrize("scale", get_args(Scale))
 def test_values_and_errors_go_there_and_back_and_limits_are_never_stricter(scale: Scale) -> None:
     for error in (0.001, 0.0123, 0.3, 1.0):
-        assert scale.error(scale.value(error)) == pytest.approx(error, rel=1e-9)
-        assert scale.error(scale.limit(error)) >= error * (1 - 1e-9)
-        assert scale.error(scale.limit(error)) < error * 1.2
-    assert scale.error(scale.value(0.0)) == 0
+        assert error_of(scale, value_of(scale, error)) == pytest.approx(error, rel=1e-9)
+        assert error_of(scale, limit_of(scale, error)) >= error * (1 - 1e-9)
+        assert error_of(scale, limit_of(scale, error)) < error * 1.2
+    assert error_of(scale, value_of(scale, 0.0)) == 0
+
+
+def test_a_percentage_that_grows_with_likeness_is_counted_by_what_it_declares(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert scale_of("psnr_db") == "decibel"
+    monkeypatch.delattr("harness.metrics.psnr_db.SCALE")
+    assert scale_of("psnr_db") is None
+    assert not too_near(with_evidence(40, metric="psnr_db", at_least=39.9))
+    assert floors({FloorSource.LATENT_ULP: [pair(CUP, *SMALL)]})
+    assert "psnr_db" not in {each.metric for each in floors({FloorSource.LATENT_ULP: [pair(CUP, *SMALL)]})}
 
 
 # --- floors ----------------------------------------------------------------------------------------------------------
@@ -182,22 +192,20 @@ def with_evidence(worst: float, margin: float = 1, **bound: Any) -> Limit:
 
 
 @pytest.mark.parametrize(
-    ("limit", "unit", "better", "near"),
+    ("limit", "near"),
     [
-        (with_evidence(40, metric="psnr_db", at_least=37), "dB", "higher", True),
-        (with_evidence(40, metric="psnr_db", at_least=36), "dB", "higher", False),
-        (with_evidence(0.1, metric="relative_l2", at_most=0.14), "", "lower", True),
-        (with_evidence(0.1, metric="relative_l2", at_most=0.16), "", "lower", False),
-        (with_evidence(0.98, metric="ssim", at_least=0.96), "", "higher", True),
-        (with_evidence(0.98, metric="ssim", at_least=0.95), "", "higher", False),
-        (with_evidence(0.4, 0.05, metric="signed_mean_diff", at_most=0.45), "pixel units", "lower", True),
-        (with_evidence(0.4, 0.1, metric="signed_mean_diff", at_most=0.5), "pixel units", "lower", False),
+        (with_evidence(40, metric="psnr_db", at_least=37), True),
+        (with_evidence(40, metric="psnr_db", at_least=36), False),
+        (with_evidence(0.1, metric="relative_l2", at_most=0.14), True),
+        (with_evidence(0.1, metric="relative_l2", at_most=0.16), False),
+        (with_evidence(0.98, metric="ssim", at_least=0.96), True),
+        (with_evidence(0.98, metric="ssim", at_least=0.95), False),
+        (with_evidence(0.4, 0.05, metric="signed_mean_diff", at_most=0.45), True),
+        (with_evidence(0.4, 0.1, metric="signed_mean_diff", at_most=0.5), False),
     ],
 )
-def test_a_limit_too_near_to_the_worst_that_was_seen_is_told(
-    limit: Limit, unit: str, better: Literal["higher", "lower"], *, near: bool
-) -> None:
-    assert too_near(limit, unit, better) is near
+def test_a_limit_too_near_to_the_worst_that_was_seen_is_told(limit: Limit, *, near: bool) -> None:
+    assert too_near(limit) is near
 
 
 def test_limits_that_were_just_proposed_are_not_too_near() -> None:
@@ -206,5 +214,4 @@ def test_limits_that_were_just_proposed_are_not_too_near() -> None:
         FloorSource.PRECISION: [pair(CUP, 40, 0.05, 0.99, 0.4), pair(CAT, 36, 0.06, 0.97, 0.01)],
     }
     for limit in limits(pairs, candidate="bfloat16").values():
-        unit, better = METRICS[limit.metric, limit.subject]
-        assert not too_near(limit, unit, better), limit.rule
+        assert not too_near(limit), limit.rule

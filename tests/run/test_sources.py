@@ -163,7 +163,7 @@ def test_a_hub_whose_package_is_missing_is_refused_with_what_to_install(tmp_path
     hugging_face, modelscope = located("hf:org/name@main", "modelscope:org/name@master", PYTHONPATH=str(tmp_path))
     assert hugging_face["error"] == modelscope["error"] == "ModelError"
     assert "need huggingface_hub; install" in hugging_face["message"]
-    assert "need the package modelscope; install it with pip" in modelscope["message"]
+    assert "need the package modelscope; install it: pip install modelscope" in modelscope["message"]
 
 
 def test_modelscope_as_it_is_here_answers_in_words(tmp_path: Path) -> None:
