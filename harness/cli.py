@@ -179,7 +179,7 @@ def compare(
     actual: Annotated[
         Path, typer.Argument(help="Run folder that is judged; or a picture file or folder that no run made.")
     ],
-    expected: Annotated[Path, typer.Argument(help="What it is held against; the same run for its repeats.")],
+    expected: Annotated[Path, typer.Argument(help="What it is compared with; the same run for its repeats.")],
     out: Annotated[Path | None, typer.Option(help="File to write; for runs beside the actual one by default.")] = None,
     ratio_to: Annotated[
         list[Path] | None, typer.Option(help="Run folder of an arm that limits with ratio_to divide by.")
@@ -205,7 +205,7 @@ def compare(
 @app.command()
 def diff(
     actual: Annotated[Path, typer.Argument(help="Picture file that is looked at, or a folder of them.")],
-    expected: Annotated[Path, typer.Argument(help="Picture file or folder it is held against.")],
+    expected: Annotated[Path, typer.Argument(help="Picture file or folder it is compared with.")],
     at_least: Annotated[
         list[str] | None,
         typer.Option("--at-least", metavar="METRIC=NUMBER", help="Smallest value allowed; may be given again."),
@@ -397,7 +397,7 @@ def calibrate(
     runs_dir: RunsDir = RUNS_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how far a reference is from itself, and propose limits: exit 1 when a planted fault would pass."""
+    """Measure the noise floor of a reference, and propose limits: exit 1 when a planted fault would pass."""
     from harness import store
     from harness.jobs import calibrating
     from harness.terminal import say, say_json, table_of_calibration
@@ -533,7 +533,7 @@ def selftest(as_json: AsJson = False) -> None:
 baseline = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="References that travel: accept a run, keep it whole, carry it to another machine.",
+    help="Manage baselines: accept a run as a reference, verify it, carry it to another machine.",
 )
 app.add_typer(baseline, name="baseline")
 

@@ -165,7 +165,7 @@ class EmbeddedModel(Protocol):
         ...
 
     def checkpoint_digest(self, folder: Path) -> str:
-        """Digest of a built folder, to be held against ``DIGEST``."""
+        """Digest of a built folder, to be compared with ``DIGEST``."""
         ...
 
 

@@ -1,7 +1,7 @@
 """From a YAML file to a checked question, and from a question to the plan of one arm.
 
 A file is read in three passes: it becomes a tree that knows the place of every key and value (``yaml_tree``), the tree
-is held against the records, and what records cannot say (names of parts, pictures, variables) is checked last. All
+is compared with the records, and what records cannot say (names of parts, pictures, variables) is checked last. All
 problems are gathered and raised together, each with its place.
 """
 
@@ -577,7 +577,7 @@ def _arm_problems(root: Node) -> Iterator[Problem]:
 
 
 def _baseline_problems(root: Node) -> Iterator[Problem]:
-    """What is validated is run; only what it is held against may be read from the store."""
+    """What is validated is run; only what it is compared with may be read from the store."""
     for index, node in enumerate(_nodes(root, "arms")):
         wanted = node.child("baseline")
         if wanted is not None and wanted.value is True and node.text("role") != Role.REFERENCE:
@@ -800,9 +800,9 @@ def _dual_problems(label: str, limit: Node) -> Iterator[Problem]:
         yield Problem(place, f"{found} with scope: repeat; allowed is scope: reference. Change one of the two.")
     elif not limit.text("arm"):
         step = "Add a line 'arm: ...' with a reference arm."
-        yield Problem(place, f"{found} and no arm; allowed is an arm that both are held against. {step}")
+        yield Problem(place, f"{found} and no arm; allowed is an arm that both are compared with. {step}")
     elif limit.text("arm") == limit.text("ratio_to"):
-        step = "Name the reference that both are held against in arm."
+        step = "Name the reference that both are compared with in arm."
         yield Problem(place, f"{found}, which is also the arm; allowed are two reference arms. {step}")
     elif any((node := limit.child(bound)) and node.value is not None for bound in ("at_least", "equals")):
         yield Problem(place, f"{found} without at_most; allowed is a ratio that is at most a number. Write at_most.")
