@@ -165,7 +165,7 @@ def test_a_project_that_is_a_pipelines_folder_is_its_own_source(tmp_path: Path, 
     assert (asked["model"]["source"], asked["width"], asked["guidance_scale"]) == ("..", 1024, 3.5)
 
 
-DISTILLED = {
+DISTILLED: dict[str, tuple[str, str, dict[str, Any], tuple[int, int, float]]] = {
     "by the folder": ("sdxl-turbo", "StableDiffusionXLPipeline", {"sample_size": 64}, (512, 4, 0.0)),
     "by its configuration": ("flux", "FluxPipeline", {"guidance_embeds": False}, (1024, 4, 0.0)),
     "no": ("sd-15", "StableDiffusionPipeline", {"sample_size": 64}, (512, 20, 7.5)),
@@ -237,7 +237,8 @@ def test_a_source_outside_the_project_is_absolute_and_said(tmp_path: Path, run_h
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sd15", "sd3", "edit"])
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of a scheduler of diffusers
+@pytest.mark.parametrize("name", ["sd15", "edit"])
 def test_a_small_pipeline_is_checked_by_the_scenario_that_is_written(
     name: str, tmp_path: Path, made_once: MadeOnce, init: Callable[..., Any], run_harness: RunHarness
 ) -> None:
@@ -247,7 +248,7 @@ def test_a_small_pipeline_is_checked_by_the_scenario_that_is_written(
     shutil.copytree(folder, tmp_path / "model")
     asked = init("--source", "model")
     assert (asked["width"], asked["height"]) == (64, 64)
-    ended = run_harness("check", "scenarios/model.yaml", "--device", "cpu")
+    ended = run_harness("check", "scenarios/model.yaml", "--device", "cpu", "--case", asked["cases"][0]["id"])
     assert ended.code == 0, ended.out + ended.err
     assert "model.source" not in ended.err
     assert (job_folder(tmp_path / "runs") / "report" / "index.html").is_file()

@@ -97,15 +97,16 @@ def draft(project: Path, adapter: str | None, source: str | None) -> Draft:
 
     Raises:
         UnknownName: there is no such adapter.
-        UsageError: an adapter needs a source, there is no such folder, it does not fit the adapter, or what it holds does not say what is needed.
+        UsageError: an adapter needs a source; there is no such folder; it does not fit the adapter; or what it holds
+            does not say what is needed.
     """
     if adapter is not None and adapter not in _DRAFTED:
         raise UnknownName("adapter that a scenario can be drafted for", adapter, _DRAFTED)
     if source is None and not (project / _INDEX).is_file():
         if adapter not in {None, "deepgen"}:
             raise UsageError(
-                f"--adapter {adapter} was given without --source, and {project.absolute()} is no pipeline's folder. Say "
-                "with --source where the pipeline, the script or the pictures are."
+                f"--adapter {adapter} was given without --source, and {project.absolute()} is no pipeline's folder. "
+                "Say with --source where the pipeline, the script or the pictures are."
             )
         text = (resources.files("harness") / "starter" / "example.yaml").read_text(encoding="utf-8")
         return Draft(name="example", adapter="deepgen", text=text)
@@ -311,12 +312,12 @@ def _native_side(folder: Path) -> int:
     """Side in pixels that a pipeline makes when it is asked for none: that of its latents times that of the decoder."""
     configs = [folder / part / "config.json" for part in ("transformer", "unet")]
     denoiser = next((_json(path) for path in configs if path.is_file()), {})
-    latents = denoiser.get("sample_size") or 128  # what pipelines take whose model names none
-    latents = min(latents) if isinstance(latents, list) else latents
+    named = denoiser.get("sample_size") or 128  # what pipelines take whose model names none
+    latents = int(min(named) if isinstance(named, list) else named)
     vae = _json(folder / "vae" / "config.json") if (folder / "vae" / "config.json").is_file() else {}
     levels = vae.get("block_out_channels") or vae.get("encoder_block_out_channels")
     halvings = len(levels) - 1 if levels else len(vae.get("temperal_downsample") or [True] * 3)
-    side = int(latents) * 2**halvings
+    side: int = latents * 2**halvings
     return max(_SMALLEST, min(_LARGEST, side // _STEP * _STEP))
 
 
@@ -461,8 +462,9 @@ def _known(options: Iterable[_Option], name: str) -> _Option | None:
 def _number(option: _Option | None, usual: float, least: float, most: float) -> float:
     """The script's own default where it is a number in range, else what is usual."""
     default = option.default if option else None
-    fits = isinstance(default, int | float) and not isinstance(default, bool) and least <= default <= most
-    return default if fits else usual
+    if not isinstance(default, int | float) or isinstance(default, bool) or not least <= default <= most:
+        return usual
+    return default
 
 
 def _whole(option: _Option | None, usual: int, least: int, most: int) -> int:
@@ -628,7 +630,14 @@ def _text(**values: Any) -> str:
     )
     environment.filters["yaml"] = _yaml
     template = (resources.files("harness") / "starter" / "scenario.yaml.j2").read_text(encoding="utf-8")
-    nothing = {"loads": False, "trust": None, "pictures": "", "words": [], "required": [], "steps": None}
+    nothing: dict[str, Any] = {
+        "loads": False,
+        "trust": None,
+        "pictures": "",
+        "words": [],
+        "required": [],
+        "steps": None,
+    }
     return environment.from_string(template).render(nothing | values)
 
 
