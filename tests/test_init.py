@@ -229,6 +229,19 @@ def test_a_hub_with_an_adapter_is_taken_unseen_and_said(tmp_path: Path, run_harn
     assert run_harness("validate", "scenarios/some-model.yaml").code == 0
 
 
+def test_an_embedded_model_may_be_named(init: Callable[..., Any]) -> None:
+    asked = init("--source", "builtin:tiny-deepgen-random")
+    assert (asked["name"], asked["width"], asked["steps"]) == ("tiny-deepgen-random", 128, 20)
+    assert asked["model"]["trust_remote_code"] is True
+
+
+@pytest.mark.parametrize("name", ["true", "12", ".5", 'it\'s #1: "x"', "日本", "-a"])
+def test_a_folder_of_any_name_is_written_as_that_name(name: str, tmp_path: Path, init: Callable[..., Any]) -> None:
+    put_pipeline(tmp_path / "scenarios" / name, "StableDiffusionXLPipeline", sample_size=128)
+    asked = init("--source", f"scenarios/{name}")
+    assert asked["model"]["source"] == name
+
+
 def test_a_source_outside_the_project_is_absolute_and_said(tmp_path: Path, run_harness: RunHarness) -> None:
     put_pipeline(tmp_path / "sdxl", "StableDiffusionXLPipeline", sample_size=128)
     ended = run_harness("init", "project", "--source", "sdxl")
@@ -258,7 +271,7 @@ def test_a_small_pipeline_is_checked_by_the_scenario_that_is_written(
 def test_what_is_usual_is_what_the_pipelines_say_themselves() -> None:
     import diffusers
 
-    from harness.jobs.drafting import _GUIDANCE
+    from harness.jobs.drafts.pipelines import _GUIDANCE
 
     for name, usual in _GUIDANCE.items():
         pipeline: Any = getattr(diffusers, f"{name}Pipeline")

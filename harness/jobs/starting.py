@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import TYPE_CHECKING, Any
 
 from harness.files import write_text
-from harness.jobs.drafting import SCENARIOS, draft
+from harness.jobs.drafts import SCENARIOS, draft
 
 if TYPE_CHECKING:
     from pathlib import Path
