@@ -54,13 +54,11 @@ def without_install(pipeline: Pipeline) -> Pipeline:
     return Pipeline(pipeline.variables, steps, pipeline.kept)
 
 
-@pytest.fixture(params=[2, 100], ids=["near", "far"])
-def level(request: pytest.FixtureRequest) -> int:
-    """How far the pictures of two arms are apart."""
-    return int(request.param)
-
-
-@pytest.mark.parametrize("file", PIPELINES)
+@pytest.mark.parametrize(
+    ("file", "level"),
+    [(GITHUB, 2), *((file, 100) for file in PIPELINES)],
+    ids=["github, near", *(f"{file}, far" for file in PIPELINES)],
+)
 def test_each_file_checks_and_keeps_a_page_whose_links_work(
     file: str, level: int, tmp_path: Path, run_harness: RunHarness
 ) -> None:
@@ -121,13 +119,12 @@ def test_each_failed_test_case_is_an_annotation_and_no_text_of_it_is_a_command(
     ]
 
 
-@pytest.mark.parametrize("file", PIPELINES)
-def test_a_scenario_that_is_refused_ends_before_the_check(file: str, tmp_path: Path, run_harness: RunHarness) -> None:
+def test_a_scenario_that_is_refused_ends_before_the_check(tmp_path: Path, run_harness: RunHarness) -> None:
     put_pictures(tmp_path / "project" / "made", 2)
     assert run_harness("init", "project", "--source", "project/made").code == 0
     path = tmp_path / "project" / "scenarios" / "made.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("metric: psnr_db", "metric: psnr"), encoding="utf-8")
-    pipeline = without_install(PIPELINES[file](tmp_path / "project" / file))
+    pipeline = without_install(github_like(tmp_path / "project" / GITHUB))
     variables = environment(PATH=harness_on_the_path(tmp_path / "bin"))
     ended = carry_out(pipeline, tmp_path / "project", variables)
     assert [step.code for step in ended.values() if step.code] == [2]
@@ -175,9 +172,8 @@ def clean_environment(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["path", "address"])
 def test_the_workflow_installs_a_wheel_in_a_clean_place_and_checks_the_embedded_model(
-    form: str, tmp_path: Path, made_once: MadeOnce
+    tmp_path: Path, made_once: MadeOnce
 ) -> None:
     (wheel,) = made_once("wheel", build_wheel).glob("*.whl")
     programs = clean_environment(tmp_path / "environment")
@@ -189,27 +185,31 @@ def test_the_workflow_installs_a_wheel_in_a_clean_place_and_checks_the_embedded_
         assert written in smaller
         smaller = smaller.replace(written, quicker)
     path.write_text(smaller, encoding="utf-8")
-    pipeline = github_like(project / GITHUB)
-    wanted = {"path": f"{wheel}[run]", "address": f"accuracy-harness[run] @ {wheel.as_uri()}"}[form]
-    home = tmp_path / "home"
     variables = {
-        "ACCURACY_HARNESS": wanted,
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
-        "HARNESS_CACHE_DIR": str(home / "cache"),
-        "HOME": str(home),
+        "HARNESS_CACHE_DIR": str(tmp_path / "home" / "cache"),
+        "HOME": str(tmp_path / "home"),
         "HF_HUB_OFFLINE": "1",
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PIP_NO_INDEX": "1",
         "PYTHONPATH": "",
     }
-    installed, *others = [step for step in pipeline.steps if form == "path" or step.name == "Install"]
-    ended = carry_out(Pipeline(pipeline.variables, [installed, *others], pipeline.kept), project, variables)
+
+    def output(*words: str) -> str:
+        command = [str(programs / words[0]), *words[1:]]
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True)
+        return done.stdout + done.stderr
+
+    pipeline = github_like(project / GITHUB)
+    install = [step for step in pipeline.steps if step.name == "Install"]
+    by_address = variables | {"ACCURACY_HARNESS": f"accuracy-harness[run] @ {wheel.as_uri()}"}
+    (installed,) = carry_out(replace(pipeline, steps=install), project, by_address).values()
+    assert installed.code == 0, installed.err
+    output("python", "-m", "pip", "uninstall", "--quiet", "--yes", "accuracy-harness")
+    ended = carry_out(pipeline, project, variables | {"ACCURACY_HARNESS": f"{wheel}[run]"})
     assert {name: step for name, step in ended.items() if step.code} == {}
-    asked = [str(programs / "python"), "-c", "import harness; print(harness.__file__)"]
-    where = subprocess.run(asked, cwd=home.parent, env=variables, capture_output=True, text=True, check=True).stdout
+    where = output("python", "-c", "import harness; print(harness.__file__)")
     assert Path(where.strip()).is_relative_to(programs.parent)
-    if form == "address":
-        return
     assert "test cases, 0 of them failed" in ended["Publish the test cases"].out
     assert (tmp_path / "summary.md").read_text(encoding="utf-8").startswith("# ")
     artifact = unpacked(pipeline, project, tmp_path / "artifact")
@@ -217,16 +217,7 @@ def test_the_workflow_installs_a_wheel_in_a_clean_place_and_checks_the_embedded_
     assert len(links(index)) > 1
     assert broken_links(index) == []
     # A wheel that was installed from this machine is nothing that another one could install, and init says so.
-    again = subprocess.run(
-        [str(programs / "harness"), "init", "other"],
-        cwd=tmp_path,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert again.returncode == 0
-    assert f"installed from {wheel.as_uri()}, which a CI machine does not have" in again.stderr
+    assert f"installed from {wheel.as_uri()}, which a CI machine does not have" in output("harness", "init", "other")
     assert github_like(tmp_path / "other" / GITHUB).variables["ACCURACY_HARNESS"] == "accuracy-harness[run]"
 
 
