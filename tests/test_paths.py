@@ -105,7 +105,7 @@ def test_a_folder_that_is_nowhere_is_named_whole(tmp_path: Path, check: Callable
     ended = check(tmp_path / "project", "../lost")
     assert ended.code == 2
     assert f"the model folder {tmp_path}/project/lost does not exist" in ended.err
-    assert "in a scenario relative to its file" in ended.err
+    assert "A folder in a scenario is relative to the scenario's file." in ended.err
 
 
 def test_a_picture_to_edit_that_is_nowhere_is_named_whole(tmp_path: Path) -> None:
