@@ -91,13 +91,27 @@ SCENARIOS_DIR = Path("scenarios")
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder of the project that is to be checked.")] = Path(),
+    adapter: Annotated[
+        str | None, typer.Option(help="deepgen, diffusers, command or images; the source decides when left out.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Folder of a pipeline or of pictures, a script, hf:REPO@REV, modelscope:REPO@REV."),
+    ] = None,
 ) -> None:
-    """Write an example scenario and files for GitHub Actions and GitLab CI; never overwrites."""
+    """Write a scenario for a source, files for GitHub, GitLab and GitCode, and a .gitignore; never overwrites."""
     from harness.jobs import starting
+    from harness.suggestions import from_here
     from harness.terminal import say
 
-    for path in starting.init(folder):
+    started = starting.init(folder, adapter, source)
+    for path in started.written:
         say(str(path))
+    for path in started.left:
+        say(f"left as it is: {path}, which is there already", error=True)
+    for words in started.notes:
+        say(f"note: {words}", error=True)
+    say(f"next: harness check {from_here(started.scenario)} {started.options}".rstrip(), error=True)
 
 
 @app.command()

@@ -239,7 +239,8 @@ class ModelRef(Record):
     adapter: str = "deepgen"
     """Name of the adapter that loads and calls it."""
     source: str
-    """``builtin:NAME``, a folder, ``hf:REPO@REV`` or ``modelscope:REPO@REV``; ``${VARIABLES}`` are expanded."""
+    """``builtin:NAME``, a folder relative to the scenario file, ``hf:REPO@REV`` or ``modelscope:REPO@REV``;
+    ``${VARIABLES}`` are expanded."""
     dtype: Literal["float32", "float16", "bfloat16"] = "bfloat16"
     """Type of weights and activations."""
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
