@@ -29,7 +29,7 @@ STORY = ROOT / ".nox" / "story"
 RELEASE_RUNS = ROOT / ".nox" / "report"
 """Where the session report keeps its runs until the next time."""
 NPU_SCENARIO = "scenarios/tiny-npu.yaml"
-CHECKED = ["harness", "tests", "bench", "training", "noxfile.py"]
+CHECKED = ["harness", "tests", "bench", "training", "examples", "noxfile.py"]
 TORCH_NPU = ROOT / ".nox" / "torch_npu"
 """Folder of its own: beside torch, torch_npu would be loaded by every ``import torch`` of the other sessions."""
 PEERS = ROOT / ".nox" / "peers"

@@ -149,6 +149,36 @@ class FolderRenderer(Renderer, Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShownPair:
+    """Two pictures that no job folder holds, to be shown side by side."""
+
+    title: str
+    """What they are called; may be empty."""
+    actual: NDArray[np.uint8]
+    """``uint8[H, W, 3]``."""
+    expected: NDArray[np.uint8] | None = None
+    """Of the size of ``actual``; None where there is none."""
+    pair: PicturePair | None = None
+    """What was measured; None where nothing was."""
+    message: str = ""
+    """Why they are shown, in lines."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of their files beside the page, by their names."""
+
+
+class PicturesRenderer(Renderer, Protocol):
+    """A format that shows pairs of pictures that no job made as well."""
+
+    def render_pair(self, shown: ShownPair) -> str:
+        """A piece of a page, for a notebook."""
+        ...
+
+    def render_pairs(self, title: str, sentence: str, shown: Sequence[ShownPair]) -> str:
+        """A page of its own."""
+        ...
+
+
 # --- models ----------------------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,8 @@
     ├── NothingSelected       5  a selection matched nothing
     └── Interrupted         130  Ctrl-C, SIGTERM or SIGHUP
 
-``UndefinedMetric`` and ``UndefinedScore`` stand apart: they are raised where a pair of pictures or a picture has no
+``NotClose`` is an ``AssertionError``, as test runners want it: an assertion of the Python interface does not hold.
+``UndefinedMetric`` and ``UndefinedScore`` stand apart too: they are raised where a pair of pictures or a picture has no
 value and become part of a record, so they never reach the door.
 """
 
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 
 class HarnessError(Exception):
@@ -114,6 +116,15 @@ def worded(error: HarnessError | OSError | MemoryError) -> HarnessError:
     if isinstance(error, MemoryError):
         return RunError("the system refused: there is no memory left. Give this session more.")
     return RunError(f"the system refused: {error}. Check the place, its rights and its room.")
+
+
+class NotClose(AssertionError):
+    """Two pictures are not as close as was asserted; the message says how far, where, and what it looks like."""
+
+    def __init__(self, message: str, compared: Any = None) -> None:
+        super().__init__(message)
+        self.compared = compared
+        """All that was measured: a ``harness.Compared``; None where there was nothing to compare with."""
 
 
 class UndefinedMetric(Exception):

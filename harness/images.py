@@ -137,6 +137,31 @@ def read_picture_as(path: Path, alpha: Alpha | None = None) -> tuple[NDArray[np.
     return _as_rgb(path, _decode(path, turn=False), alpha, _TRANSPARENT)
 
 
+def picture_of(image: Image.Image, name: str, alpha: Alpha | None = None) -> tuple[NDArray[np.uint8], ReadAs]:
+    """As ``read_picture_as``, of a picture that a program holds as an image of Pillow; ``name`` is its name in errors.
+
+    What a decoder dropped before, such as the lower half of 16 bits, cannot be noticed here; a path can be read better.
+
+    Raises:
+        ImageError: as for ``read_picture``.
+    """
+    try:
+        with _strict_decoder():
+            _refuse_nothing(name, image)
+            _refuse_size(name, image.size)
+            _refuse_frames(name, image)
+            _refuse_pixels(name, image, bits=_bits_of_mode(image.mode))
+            _refuse_turned(name, image)
+            return _as_rgb(name, image, alpha, "Remove the transparency, or say alpha='white', 'black' or 'drop'")
+    except ImageError:
+        raise
+    except Exception as error:  # a file that Pillow has not read yet may be damaged or closed
+        observed = f"its pixels cannot be read ({type(error).__name__}: {error})"
+        raise _refusal(
+            name, observed, "a complete picture", "Load it before its file is closed, or give the path"
+        ) from error
+
+
 def read_input_picture(path: Path) -> Image.Image:
     """Decode a picture that is to be edited as an upright RGB picture without metadata.
 
@@ -165,7 +190,9 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     write_atomically(path, encoded.getvalue())
 
 
-def _as_rgb(path: Path, image: Image.Image, alpha: Alpha | None, next_step: str) -> tuple[NDArray[np.uint8], ReadAs]:
+def _as_rgb(
+    path: Path | str, image: Image.Image, alpha: Alpha | None, next_step: str
+) -> tuple[NDArray[np.uint8], ReadAs]:
     """The pixels of a decoded picture as RGB, and how that came about; ``next_step`` where transparency is refused."""
     read_as = _READ_AS[image.mode]
     if not image.has_transparency_data:
@@ -307,20 +334,26 @@ def _refuse_no_file(path: Path) -> None:
         raise _refusal(path, "it is not a file", "a picture file", "Name the file itself")
 
 
-def _refuse_size(path: Path, size: tuple[int, int]) -> None:
+def _refuse_size(path: Path | str, size: tuple[int, int]) -> None:
     width, height = size
     if width * height > LARGEST_PICTURE:
         raise _too_large(path, f"it has {width} x {height} pixels")
 
 
-def _refuse_frames(path: Path, image: Image.Image) -> None:
+def _refuse_nothing(path: Path | str, image: Image.Image) -> None:
+    if not image.width * image.height:
+        observed = f"it has {image.width} x {image.height} pixels"
+        raise _refusal(path, observed, "at least one pixel", "Look at what made it")
+
+
+def _refuse_frames(path: Path | str, image: Image.Image) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames != 1:
         observed = f"it is animated or has several pages ({frames} pictures)"
         raise _refusal(path, observed, "a single picture", "Save the one that is meant")
 
 
-def _refuse_pixels(path: Path, image: Image.Image, *, bits: int) -> None:
+def _refuse_pixels(path: Path | str, image: Image.Image, *, bits: int) -> None:
     if image.mode == "F":
         observed = f"its values are floating-point numbers ({bits} bits per channel)"
         raise _refusal(path, observed, _ALLOWED, _TO_8_BITS)
@@ -333,7 +366,7 @@ def _refuse_pixels(path: Path, image: Image.Image, *, bits: int) -> None:
         raise _refusal(path, f"its pixels are of another kind (mode {image.mode})", _ALLOWED, "Convert it to RGB first")
 
 
-def _refuse_turned(path: Path, image: Image.Image) -> None:
+def _refuse_turned(path: Path | str, image: Image.Image) -> None:
     # Asked before decoding: a TIFF turns itself while it is decoded and then no longer says so.
     orientation = image.getexif().get(_ORIENTATION)
     if orientation in _TURNED:
@@ -363,7 +396,11 @@ def _bits(stream: IO[bytes], image: Image.Image) -> int:
         stream.seek(position)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _tiff_bits(image)
-    return {"F": 32, "I": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 8)
+    return _bits_of_mode(image.mode)
+
+
+def _bits_of_mode(mode: str) -> int:
+    return {"F": 32, "I": 32}.get(mode, 16 if mode.startswith("I;16") else 8)
 
 
 def _tiff_bits(image: TiffImagePlugin.TiffImageFile) -> int:
@@ -389,12 +426,12 @@ def _jpeg_2000_bits(content: bytes) -> int:
     return max((depth & 0x7F) + 1 for depth in depths)
 
 
-def _too_large(path: Path, observed: str) -> ImageError:
+def _too_large(path: Path | str, observed: str) -> ImageError:
     allowed = f"at most {LARGEST_PICTURE} pixels"
     return _refusal(path, observed, allowed, "Make it smaller; it was refused before decoding")
 
 
-def _refusal(path: Path, observed: str, allowed: str, next_step: str) -> ImageError:
+def _refusal(path: Path | str, observed: str, allowed: str, next_step: str) -> ImageError:
     return ImageError(f"picture {path}: {observed}; allowed: {allowed}. {next_step}.")
 
 

@@ -1994,6 +1994,30 @@ class FolderDiff(Record):
     """The outcome in one sentence."""
 
 
+# --- pictures of tests -----------------------------------------------------------------------------------------------
+
+
+class AcceptedImage(Record):
+    """The picture that a test is held against; its pixels lie beside this record as a PNG."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    test: str
+    """Node id of the test, as pytest writes it."""
+    label: str
+    """Which of the test's pictures it is: its number, or the name that the test gives it."""
+    digest: Digest
+    """Digest of the pixels."""
+    made: int
+    """How often the picture was made, with equal bytes, when it was accepted: once is no evidence that it repeats."""
+    who: str
+    """Who accepted it."""
+    why: Reason
+    """Why the picture is right."""
+    accepted_utc: str
+    """When it was accepted."""
+
+
 # --- files -----------------------------------------------------------------------------------------------------------
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

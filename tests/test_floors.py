@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+import harness
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,11 +23,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 DOOR, JOBS, ACTS, PARTS, WORDS = 4, 3, 2, 1, 0
 FLOORS = {
-    **dict.fromkeys(["cli", "__main__", "terminal", "terminal_progress"], DOOR),
+    **dict.fromkeys(["cli", "__main__", "terminal", "terminal_progress", "api", "pytest_plugin"], DOOR),
     **dict.fromkeys(["jobs"], JOBS),
     **dict.fromkeys(["run", "compare", "diagnose", "store", "calibrate"], ACTS),
     **dict.fromkeys(["backends", "adapters", "metrics", "scores", "render", "models", "kernels"], PARTS),
 }
+LENT = {f"harness.{name}" for name in harness.__all__} - {"harness.compare", "harness.__version__"}
+"""What the package itself hands on from the door; who imports it imports the door."""
 HEAVY = {"torch", "torch_npu", "diffusers", "transformers", "safetensors.torch"}
 MAY_BE_HEAVY = ("harness.run.worker", "harness.backends", "harness.adapters", "harness.kernels")
 
@@ -46,9 +50,9 @@ class Import(NamedTuple):
 
 
 def floor(module: str) -> int:
-    """Floor of a module of ours; what has no room of its own is a word."""
+    """Floor of a module of ours; what has no room of its own is a word, and the package itself is a door."""
     words = module.split(".")
-    return FLOORS.get(words[1], WORDS) if len(words) > 1 else WORDS
+    return FLOORS.get(words[1], WORDS) if len(words) > 1 else DOOR
 
 
 def room(module: str) -> str:
@@ -93,7 +97,7 @@ def targets(node: ast.AST, package: str, known: set[str]) -> list[str]:
         above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
         base = ".".join([*above, *([node.module] if node.module else [])])
         full = [f"{base}.{alias.name}" for alias in node.names]
-        return [each if each in known or each in HEAVY else base for each in full]
+        return ["harness.api" if each in LENT else each if each in known or each in HEAVY else base for each in full]
     if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         return [str(node.args[0].value)] if called in {"import_module", "__import__"} else []
@@ -124,7 +128,8 @@ def objection(line: Import) -> str:
 def reason_against(source: str, target: str) -> str:
     """Why one module of ours may not import another; empty when it may."""
     if floor(target) > floor(source):
-        return DOWN_ONLY
+        # Of the package itself come its place and its version; the names that it lends are looked at by themselves.
+        return DOWN_ONLY if target != "harness" else ""
     if floor(source) == PARTS and target == "harness.plugins":
         return NO_LOOKING
     if floor(source) > PARTS and floor(target) == PARTS:
@@ -176,10 +181,16 @@ PLANTED = {
         "harness.noise (floor 0) may not import harness.store (floor 2)",
         DOWN_ONLY,
     ),
-    "the package itself imports a job": (
+    "the package itself imports a part": (
         "__init__.py",
-        "from harness.jobs import checking\n",
-        "harness (floor 0) may not import harness.jobs.checking (floor 3)",
+        "from harness.metrics import ssim\n",
+        "harness (floor 4) may not import harness.metrics.ssim (floor 1)",
+        BY_NAME,
+    ),
+    "an act imports what the package lends": (
+        "run/child.py",
+        "from harness import check\n",
+        "harness.run.child (floor 2) may not import harness.api (floor 4)",
         DOWN_ONLY,
     ),
     "a part imports a job": (
@@ -366,6 +377,7 @@ def test_a_planted_arrow_is_found_with_its_line(fault: str, tmp_path: Path) -> N
 
 ALLOWED = {
     "the door asks a job": ("cli.py", "from harness.jobs import checking\nfrom harness.terminal import say\n"),
+    "the package lends what the door has": ("__init__.py", "from harness.api import check\n"),
     "the door uses a word": ("terminal.py", "from harness.records import Status\nfrom harness.run import child\n"),
     "a job calls acts": ("jobs/checking.py", "from harness import store\nfrom harness.compare.gates import judge\n"),
     "jobs share their steps": (

@@ -25,6 +25,7 @@ IMPORTS = {
     "the jobs": "import importlib, pkgutil, harness.jobs\n"
     "names = [each.name for each in pkgutil.iter_modules(harness.jobs.__path__)]\n"
     "assert len([importlib.import_module(f'harness.jobs.{name}') for name in names]) > 10",
+    "the door for programs": "import harness; assert [getattr(harness, name) for name in harness.__all__]",
     "the acts": "import harness.compare.comparator, harness.compare.gates, harness.run.supervisor, harness.store",
     "every part": "from harness import contracts, plugins\n"
     "loaded = [plugins.load(kind, name) for kind in contracts.KINDS for name in plugins.names(kind)]\n"

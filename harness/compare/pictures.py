@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from concurrent.futures import Future
 
+    from numpy.typing import NDArray
+
     from harness.compare.names import Names
     from harness.images import Alpha
 
@@ -81,6 +83,22 @@ def compare_files(
             f"the pictures differ in size: {actual} is {width} x {height} pixels, {expected} is "
             f"{theirs.shape[1]} x {theirs.shape[0]}. Make both with the same width and height; nothing is resized."
         )
+    return compare_arrays(name, mine, theirs, limits, (mine_as, theirs_as))
+
+
+def compare_arrays(
+    name: str,
+    mine: NDArray[np.uint8],
+    theirs: NDArray[np.uint8],
+    limits: Sequence[Limit],
+    read_as: tuple[ReadAs, ReadAs] = (ReadAs.RGB, ReadAs.RGB),
+) -> PicturePair:
+    """The same for two pictures ``uint8[H, W, 3]`` of one size; ``read_as`` is how their pixels became that.
+
+    Raises:
+        ImageError: their sizes differ.
+    """
+    height, width, _ = mine.shape
     measurements = measure(mine, theirs, subject="image", metrics=plugins.names("metrics"))
     identical = are_identical(measurements)
     verdicts = [_verdict(limit, measurements, identical=identical) for limit in limits]
@@ -96,8 +114,8 @@ def compare_files(
         width=width,
         height=height,
         differing_pixels=0 if identical else int(np.count_nonzero((mine != theirs).any(axis=2))),
-        actual_read_as=mine_as,
-        expected_read_as=theirs_as,
+        actual_read_as=read_as[0],
+        expected_read_as=read_as[1],
         measurements=measurements,
         hints=said,
         appearance=appearance(measurements, None if identical else looked_at.structure),

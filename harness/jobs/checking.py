@@ -18,7 +18,7 @@ from harness.jobs.making import Prepared, Selection, made_runs, prepared
 from harness.jobs.noise_floors import keep_floors, measured_floors
 from harness.jobs.reporting import FORMATS, report_of, write_report
 from harness.language import require_known
-from harness.records import ArmScores, Comparison, Limit, Report, Role, Run, Status
+from harness.records import ArmScores, Comparison, Limit, Report, Role, Run, Status, exit_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +39,16 @@ class Checked:
     """Records behind the report."""
     files: list[Path]
     """Report files."""
+
+    @property
+    def outcome(self) -> Status:
+        """The word of the worst comparison."""
+        return self.report.outcome
+
+    @property
+    def exit_code(self) -> int:
+        """What ``harness check`` would exit with: 0 where all passed."""
+        return exit_code([each.outcome for each in self.report.comparisons])
 
     @property
     def pages(self) -> list[Path]:

@@ -9,7 +9,7 @@ import hashlib
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
-from harness.render import _folders, _release
+from harness.render import _folders, _loose_pairs, _release
 from harness.render._gallery import gallery, places
 from harness.render._sections import document
 from harness.render._templates import fill
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from harness.contracts import ShownPair
     from harness.records import FolderDiff, PicturePair, Release, Report
     from harness.render._document import Document
     from harness.render._viewer import Viewer
@@ -43,6 +44,18 @@ def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: 
     """The page of two folders of picture files, which are read in ``folders``; without pictures where that is None."""
     shown = _folders.viewer(found, pairs, folders)
     return _page(_folders.document(found, pairs, shown), shown)
+
+
+def render_pair(shown: ShownPair) -> str:
+    """Two pictures, their difference and all metrics as a piece of a page, whose styles stand in its elements."""
+    (view,) = _loose_pairs.views([shown])
+    return fill("loose_pair.html.j2", each=view)
+
+
+def render_pairs(title: str, sentence: str, shown: Sequence[ShownPair]) -> str:
+    """A page of pairs of pictures that no job folder holds."""
+    found = _loose_pairs.views(shown)
+    return fill("loose_pairs.html.j2", title=title, sentence=sentence, count=_loose_pairs.count(shown), views=found)
 
 
 def _page(shown: Document, pictures: Viewer) -> str:
