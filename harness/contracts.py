@@ -136,6 +136,19 @@ class ReleaseRenderer(Renderer, Protocol):
         ...
 
 
+class FolderRenderer(Renderer, Protocol):
+    """A format that has the report of two folders of picture files as well."""
+
+    FOLDERS_FILE_NAME: str
+    """Name of that file inside its folder."""
+
+    def render_folders(
+        self, found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None
+    ) -> str:
+        """Turn records into text in the spoken language; ``folders`` hold the pictures, where they are to be had."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShownPair:
     """Two pictures that no job folder holds, to be shown side by side."""
@@ -166,19 +179,6 @@ class PicturesRenderer(Renderer, Protocol):
         ...
 
 
-class FolderRenderer(Renderer, Protocol):
-    """A format that has the report of two folders of picture files as well."""
-
-    FOLDERS_FILE_NAME: str
-    """Name of that file inside its folder."""
-
-    def render_folders(
-        self, found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None
-    ) -> str:
-        """Turn records into text in the spoken language; ``folders`` hold the pictures, where they are to be had."""
-        ...
-
-
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
@@ -195,7 +195,7 @@ class EmbeddedModel(Protocol):
         ...
 
     def checkpoint_digest(self, folder: Path) -> str:
-        """Digest of a built folder, to be held against ``DIGEST``."""
+        """Digest of a built folder, to be compared with ``DIGEST``."""
         ...
 
 

@@ -137,7 +137,7 @@ class Role(StrEnum):
     CANDIDATE = "candidate"
     """What is validated."""
     REFERENCE = "reference"
-    """What it is held against."""
+    """What it is compared with."""
 
 
 class Scope(StrEnum):
@@ -239,7 +239,8 @@ class ModelRef(Record):
     adapter: str = "deepgen"
     """Name of the adapter that loads and calls it."""
     source: str
-    """``builtin:NAME``, a folder, ``hf:REPO@REV`` or ``modelscope:REPO@REV``; ``${VARIABLES}`` are expanded."""
+    """``builtin:NAME``, a folder relative to the scenario file, ``hf:REPO@REV`` or ``modelscope:REPO@REV``;
+    ``${VARIABLES}`` are expanded."""
     dtype: Literal["float32", "float16", "bfloat16"] = "bfloat16"
     """Type of weights and activations."""
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
@@ -298,7 +299,7 @@ class Arm(Record):
     name: Id
     """Name of the arm; it becomes a folder."""
     role: Role = Role.CANDIDATE
-    """Whether it is validated or is what others are held against."""
+    """Whether it is validated or is what others are compared with."""
     device: str = "auto"
     """``auto``, a backend such as ``npu``, or a backend and an index such as ``npu:1``."""
     dtype: Literal["float32", "float16", "bfloat16"] | None = None
@@ -420,7 +421,7 @@ class Limit(Record):
     @model_validator(mode="after")
     def _dual_benchmark(self) -> Limit:
         if self.ratio_to is not None and (self.scope is not Scope.REFERENCE or self.arm is None):
-            raise ValueError("a limit with ratio_to has scope: reference, and an arm that both are held against")
+            raise ValueError("a limit with ratio_to has scope: reference, and an arm that both are compared with")
         if self.ratio_to is not None and (self.ratio_to == self.arm or self.at_most is None):
             raise ValueError("a limit with ratio_to names another arm than arm, and has at_most")
         return self
@@ -1164,7 +1165,7 @@ class DualRatio(Record):
 
 
 class Verdict(Record):
-    """One limit held against one measurement, or against the ratio of many."""
+    """One limit compared with one measurement, or against the ratio of many."""
 
     limit: Limit
     """The limit."""
@@ -1237,7 +1238,7 @@ class Pair(Record):
     expected: str
     """Sample on the expected side."""
     accepted: str = ""
-    """Which of the accepted outcomes it is held against, such as ``2 of 3``; empty where there is only one."""
+    """Which of the accepted outcomes it is compared with, such as ``2 of 3``; empty where there is only one."""
     accepted_outcome: int | None = None
     """The same as a number from 1; None where there is only one, and in records from before this was kept."""
     accepted_outcomes: int | None = None
@@ -1458,7 +1459,7 @@ class Comparison(Record):
     actual: RunRef
     """What is judged."""
     expected: RunRef
-    """What it is held against; the same run for repeats."""
+    """What it is compared with; the same run for repeats."""
     limits: list[Limit]
     """Limits of this scope; once judged, those that judge these arms and this device."""
     repetitions: list[Repetition] = Field(default_factory=list)
@@ -1677,14 +1678,14 @@ class ReleasedJob(Record):
 
 
 class Aggregate(Record):
-    """One metric over all cases and seeds of one capability, for one arm held against one other."""
+    """One metric over all cases and seeds of one capability, for one arm compared with one other."""
 
     task: Task
     """Which capability is exercised."""
     arm: Id
     """Arm that is judged."""
     against: Id
-    """Arm it is held against."""
+    """Arm it is compared with."""
     device: str
     """Product name of the arm's device."""
     against_device: str
@@ -1864,7 +1865,7 @@ class NameMatch(Record):
 
 
 class PicturePair(Record):
-    """Two picture files held against each other; nobody recorded how they were made."""
+    """Two picture files compared with each other; nobody recorded how they were made."""
 
     schema_version: Literal[1] = 1
     """Version of this format."""
@@ -1937,14 +1938,14 @@ class PairStatistics(Record):
 
 
 class FolderDiff(Record):
-    """Two folders of picture files, held against each other name by name."""
+    """Two folders of picture files, compared with each other name by name."""
 
     schema_version: Literal[1] = 1
     """Version of this format."""
     actual: str
     """Folder that is looked at, as it was given."""
     expected: str
-    """Folder it is held against, as it was given."""
+    """Folder it is compared with, as it was given."""
     noise: Literal["unverified"] = "unverified"
     """Whether both sides began with the same noise: nothing about a picture file tells."""
     limits: list[Limit]

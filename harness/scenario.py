@@ -1,7 +1,7 @@
 """From a YAML file to a checked question, and from a question to the plan of one arm.
 
 A file is read in three passes: it becomes a tree that knows the place of every key and value (``yaml_tree``), the tree
-is held against the records, and what records cannot say (names of parts, pictures, variables) is checked last. All
+is compared with the records, and what records cannot say (names of parts, pictures, variables) is checked last. All
 problems are gathered and raised together, each with its place.
 """
 
@@ -60,9 +60,11 @@ class LoadedScenario:
     digest: str
     """SHA-256 of the scenario as written, without translations; the same on every machine."""
     model_source: str
-    """``model.source`` with variables expanded."""
+    """``model.source`` with variables expanded; a folder by its absolute path."""
     input_images: dict[str, Path]
     """Absolute path of the input picture, by case; empty for tasks that edit nothing."""
+    notes: tuple[str, ...] = ()
+    """What ought to be known before the scenario is run."""
 
 
 def load(path: Path) -> LoadedScenario:
@@ -73,7 +75,7 @@ def load(path: Path) -> LoadedScenario:
             column, what was found, what is allowed and the next step.
     """
     root, problems = _read(path)
-    source, source_problems = _model_source(root)
+    source, notes, source_problems = _model_source(root, path)
     pictures, picture_problems = _input_images(root, path)
     problems += source_problems + picture_problems
     if problems:
@@ -85,11 +87,12 @@ def load(path: Path) -> LoadedScenario:
         digest=scenario.digest,
         model_source=source,
         input_images=pictures,
+        notes=tuple(notes),
     )
 
 
 def checked(path: Path) -> tuple[Scenario, list[str]]:
-    """A scenario that passed every check, and a sentence for each place whose environment variable is not set.
+    """A scenario that passed every check, and sentences on what this machine makes of its variables and paths.
 
     A variable stands for what only the machine that runs the scenario knows, so where it is not set the place it
     stands in is not checked, and that is said.
@@ -98,12 +101,14 @@ def checked(path: Path) -> tuple[Scenario, list[str]]:
         ScenarioError: the file breaks its contract, as for ``load``.
     """
     root, problems = _read(path)
-    on_this_machine = [*_model_source(root)[1], *_input_images(root, path)[1]]
+    _, notes, source_problems = _model_source(root, path)
+    on_this_machine = [*source_problems, *_input_images(root, path)[1]]
     unset = [problem for problem in on_this_machine if isinstance(problem, _UnsetProblem)]
     problems += [problem for problem in on_this_machine if not isinstance(problem, _UnsetProblem)]
     if problems:
         raise refusal(path, problems)
-    return _scenario_of(root), [f"{problem.message}. What it stands for was not checked" for problem in unset]
+    not_checked = [f"{problem.message}. What it stands for was not checked" for problem in unset]
+    return _scenario_of(root), [*notes, *not_checked]
 
 
 def written(path: Path) -> Scenario:
@@ -120,6 +125,39 @@ def written(path: Path) -> Scenario:
 
 def _scenario_of(root: Node) -> Scenario:
     return Scenario.model_validate_json(json_of(root), strict=True)
+
+
+def names_a_folder(source: str) -> bool:
+    """Whether a model's source is a folder, and neither an embedded model nor a repository of a hub.
+
+    >>> names_a_folder("../models/sdxl"), names_a_folder("builtin:tiny-deepgen"), names_a_folder("hf:org/name@main")
+    (True, False, False)
+    """
+    return source.partition(":")[0] not in _SCHEMES
+
+
+def located(source: str, folder: Path) -> tuple[str, str]:
+    """A model's source with a folder by its absolute path, and what ought to be known of how it was found, or no text.
+
+    A folder is relative to ``folder``, that of the scenario file; where only the current folder has it, it is that one.
+    """
+    if not names_a_folder(source) or "\0" in source:
+        return source, ""
+    # Unlike those of Path, these functions raise for no name, however long, and for no link.
+    written = os.path.expanduser(source)  # noqa: PTH111
+    beside, here = (os.path.realpath(base / written) for base in (folder, Path.cwd()))
+    if beside == here or not os.path.isdir(here):  # noqa: PTH112
+        return beside, ""
+    if os.path.isdir(beside):  # noqa: PTH112
+        return beside, (
+            f"model.source: {quoted(source)} is {beside}, relative to the scenario file; {here}, relative to the "
+            "current folder, is another and is not used"
+        )
+    right = os.path.relpath(here, os.path.realpath(folder))
+    return here, (
+        f"model.source: {quoted(source)} is {here}, relative to the current folder, because there is no {beside}, "
+        f"relative to the scenario file. Write {right!r}, which holds wherever the command is given"
+    )
 
 
 def place(path: Path) -> str:
@@ -271,6 +309,9 @@ def schema() -> dict[str, Any]:
         "title": "Scenario of the accuracy harness",
     }
 
+
+_SCHEMES = ("builtin", "hf", "modelscope")
+"""What stands before the colon of a source that is no folder."""
 
 _FIRST_STAND_IN = 0xE000
 """A character for private use: a reason in the midst of a sentence is no sentence to be known again."""
@@ -577,7 +618,7 @@ def _arm_problems(root: Node) -> Iterator[Problem]:
 
 
 def _baseline_problems(root: Node) -> Iterator[Problem]:
-    """What is validated is run; only what it is held against may be read from the store."""
+    """What is validated is run; only what it is compared with may be read from the store."""
     for index, node in enumerate(_nodes(root, "arms")):
         wanted = node.child("baseline")
         if wanted is not None and wanted.value is True and node.text("role") != Role.REFERENCE:
@@ -800,9 +841,9 @@ def _dual_problems(label: str, limit: Node) -> Iterator[Problem]:
         yield Problem(place, f"{found} with scope: repeat; allowed is scope: reference. Change one of the two.")
     elif not limit.text("arm"):
         step = "Add a line 'arm: ...' with a reference arm."
-        yield Problem(place, f"{found} and no arm; allowed is an arm that both are held against. {step}")
+        yield Problem(place, f"{found} and no arm; allowed is an arm that both are compared with. {step}")
     elif limit.text("arm") == limit.text("ratio_to"):
-        step = "Name the reference that both are held against in arm."
+        step = "Name the reference that both are compared with in arm."
         yield Problem(place, f"{found}, which is also the arm; allowed are two reference arms. {step}")
     elif any((node := limit.child(bound)) and node.value is not None for bound in ("at_least", "equals")):
         yield Problem(place, f"{found} without at_most; allowed is a ratio that is at most a number. Write at_most.")
@@ -986,20 +1027,21 @@ def _expand(text: str) -> str:
     return _VARIABLE.sub(value_of, text)
 
 
-def _model_source(root: Node) -> tuple[str, list[Problem]]:
+def _model_source(root: Node, path: Path) -> tuple[str, list[str], list[Problem]]:
+    """The source with variables expanded and its folder found, what ought to be known of that, and what is wrong."""
     model = root.child("model")
     written = model.text("source") if model else None
     if model is None or written is None:
-        return "", []
+        return "", [], []
     place = model.place_of("source")
     if not written.strip():
-        return "", [
-            Problem(place, "model.source: found an empty text; allowed is a model. Write builtin:tiny-deepgen.")
-        ]
+        problem = "model.source: found an empty text; allowed is a model. Write builtin:tiny-deepgen."
+        return "", [], [Problem(place, problem)]
     try:
-        return _expand(written), []
+        source, note = located(_expand(written), path.absolute().parent)
     except UsageError as error:
-        return "", [_problem(place, "model.source", error)]
+        return "", [], [_problem(place, "model.source", error)]
+    return source, [note] if note else [], []
 
 
 def _input_images(root: Node, path: Path) -> tuple[dict[str, Path], list[Problem]]:
@@ -1042,8 +1084,8 @@ def _input_image(case: Case, task: Task, folder: Path) -> Path | None:
         there = False
     if not there:
         raise UsageError(
-            f"there is no file {quoted(case.input_image)}; allowed is a picture, relative to the folder "
-            "of the scenario file. Check the path and its variables."
+            f"there is no file {quoted(case.input_image)}, which is {str(picture)!r}; allowed is a "
+            "picture, relative to the folder of the scenario file. Check the path and its variables."
         )
     _check_picture(picture.resolve(), case.input_image)
     return picture.resolve()

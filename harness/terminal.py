@@ -155,7 +155,7 @@ def _word(outcome: Status) -> Text:
 
 
 def _arms(name: str, comparison: Comparison) -> str:
-    """Which arm was held against which, after the scenario where ``name`` says it."""
+    """Which arm was compared with which, after the scenario where ``name`` says it."""
     against = "itself" if comparison.scope is Scope.REPEAT else comparison.expected.arm
     return f"{name and name + '/'}{comparison.actual.arm} against {against}"
 
@@ -275,7 +275,7 @@ def table_of_pictures(pair: PicturePair) -> None:
             say(f"{side} picture read as RGB: {read_as}")
     say(f"The pictures {words}.{_UNJUDGED * (pair.outcome is Status.SKIPPED)}")
     if pair.appearance and pair.appearance is not Appearance.IDENTICAL:
-        say(f"to the eye: {pair.appearance.words}; a band for reading, which judges nothing")
+        say(f"visual similarity: {pair.appearance.words}; a band for reading, which judges nothing")
     say(_UNVERIFIED)
 
 

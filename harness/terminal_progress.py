@@ -50,10 +50,10 @@ class PlainTeller(Teller):
         say(f"note: {words}", error=True)
 
     def resumed(self, folder: Path) -> None:
-        """Say which interrupted job is gone on with."""
+        """Say which interrupted job is resumed."""
         from harness.terminal import say
 
-        say(f"going on with the interrupted job in {folder}", error=True)
+        say(f"resuming the interrupted job in {folder}", error=True)
 
     def concluded(self, words: str) -> None:
         """Say how one of several scenarios ended."""

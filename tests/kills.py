@@ -132,7 +132,7 @@ class Workplace:
         """Give the command of a verb and let it end; afterwards nothing may be left unfinished."""
         self.give(*self.words(verb))
         for path in sorted((self.folder / "runs").glob(f"*/*/{RUN_FILE}")):
-            assert load(Run, path).state == "finished", f"{path} was not gone on with"
+            assert load(Run, path).state == "finished", f"{path} was not resumed"
             assert list(path.parents[1].rglob(".*.part")) == [], f"{path.parents[1]} holds what the killed command left"
         if verb == "accept":
             self.give("baseline", "verify")

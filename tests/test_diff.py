@@ -104,7 +104,7 @@ def test_two_files_that_differ_are_judged_only_by_limits(tmp_path: Path, run_har
     assert ended.code == 0, ended.err
     assert "x=21 y=7 channel=b" in ended.out
     assert "The pictures differ. Nothing is judged: harness diff takes limits" in ended.out
-    assert "to the eye: lossless to the eye" in ended.out
+    assert "visual similarity: lossless to the eye" in ended.out
     assert "hint: looks like damage in one place" in ended.out
     for metric in ("mse", "max_abs_diff", "mean_abs_diff", "p99_abs_diff", "psnr_db", "ssim", "ssim_tile_min"):
         assert metric in ended.out

@@ -54,7 +54,7 @@ def test_a_signal_ends_the_children_and_the_same_command_goes_on(
 
     ended = run_harness("check", path)
     assert ended.code == 0, ended.err
-    assert "going on with the interrupted job" in ended.err
+    assert "resuming the interrupted job" in ended.err
     assert {each: each.stat().st_mtime_ns for each in kept} == kept
     run = stored_run(tmp_path)
     assert run["state"] == "finished"
@@ -73,7 +73,7 @@ def test_a_failure_before_an_interruption_stays_on_record(
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=patience_seconds())
     ended = run_harness("check", path)
-    assert "going on with the interrupted job" in ended.err
+    assert "resuming the interrupted job" in ended.err
     assert ended.code == 3, "a crash is not forgotten because the job was interrupted"
     run = stored_run(tmp_path)
     assert len(run["samples"]) == 4

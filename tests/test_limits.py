@@ -74,7 +74,7 @@ def test_overlays_waivers_and_ratios_are_judged_and_judged_again(
 
     alone = run_harness("compare", job / "candidate", job / "fp32", "--out", tmp_path / "alone.json")
     assert alone.code == 3
-    assert "other was not held against fp32" in " ".join(alone.out.split())
+    assert "other was not compared with fp32" in " ".join(alone.out.split())
     words = ("compare", job / "candidate", job / "fp32", "--ratio-to", job / "other", "--out", tmp_path / "with.json")
     assert run_harness(*words).code == 0
 

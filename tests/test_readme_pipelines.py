@@ -78,6 +78,8 @@ def test_a_pipeline_of_diffusers(run_harness: RunHarness, write_scenario: WriteS
 
 
 def written(write: WriteScenario, example: dict[str, Any]) -> Path:
-    """The example as a scenario, its own words alone under ``model``."""
+    """The example as a scenario of a project, its own words alone under ``model``."""
     model = {"trust_remote_code": False, **example.pop("model")}
-    return write(model=model, **example)
+    path = write(model=model, **example)
+    (path.parent / "scenarios").mkdir()
+    return path.rename(path.parent / "scenarios" / path.name)

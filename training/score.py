@@ -43,9 +43,9 @@ class Score:
     """Of ``right``, over prompts: the pictures of one prompt are no independent draws."""
     by_rule: dict[str, float]
     prompt_ignored: float
-    """Control: the same noise with an empty prompt, held against the prompt."""
+    """Control: the same noise with an empty prompt, compared with the prompt."""
     prompt_swapped: float
-    """Control: pictures held against the next prompt of their kind."""
+    """Control: pictures compared with the next prompt of their kind."""
 
 
 def score_checkpoint(folder: Path, *, prompts: int, seeds: int) -> list[Score]:

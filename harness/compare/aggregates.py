@@ -50,7 +50,7 @@ class _Value:
 
 
 def aggregates(reports: Iterable[Report]) -> list[Aggregate]:
-    """Every metric of every arm that was held against another, the worst arms of each capability first.
+    """Every metric of every arm that was compared with another, the worst arms of each capability first.
 
     Repeats and sides that cannot be compared are left out. A case and seed of a scenario counts once however many pairs
     it has: repeats are no new pictures.

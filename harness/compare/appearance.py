@@ -37,7 +37,7 @@ BANDS = (
 
 Chosen from what known disturbances score on photographs; none comes from a study with viewers. A perceptual metric
 that would sharpen the upper ones is not among ours. Every bound gets harder to keep with damage that is added, so that
-no damage leads to a better band. The worst block is therefore not held against the others of the pair, which damage
+no damage leads to a better band. The worst block is therefore not compared with the others of the pair, which damage
 enlarges: beside blocks that do not differ the least difference would stand out, and beside noisy ones a wrong tile
 would not. It may reach 15 levels, 20 times what half precision leaves in a usual block.
 """

@@ -263,7 +263,7 @@ def unverified_within(run: Run) -> list[str]:
 def baseline_notes(
     plan: Plan, manifest: Manifest, packages: Mapping[str, str], now: Environment | None = None
 ) -> list[str]:
-    """In what a baseline differs from what it is held against, in words; ``now`` is None before anything is run."""
+    """In what a baseline differs from what it is compared with, in words; ``now`` is None before anything is run."""
     found = []
     if plan.scenario_digest != manifest.scenario_digest:
         found.append(

@@ -77,7 +77,7 @@ def compare_runs(
     """Hold a candidate against a reference, case by case and seed by seed, each by its first sample.
 
     Of a baseline with several accepted outcomes the one that is nearest to the candidate's picture is taken.
-    ``others`` are runs of arms that a limit with ``ratio_to`` divides by; they are held against the same reference.
+    ``others`` are runs of arms that a limit with ``ratio_to`` divides by; they are compared with the same reference.
     """
     wanted, found = (
         {key: samples for key in each.run.plan.keys if (samples := each.run.samples_of(key))}
@@ -121,7 +121,7 @@ def compare_runs(
 def compare_samples(actual: StoredRun, expected: StoredRun) -> list[Pair]:
     """Hold every sample of a run against the first one of each case and seed of another; for calibration only.
 
-    Disturbed runs are welcome. A sample is not held against itself, so a run with itself gives its repeats.
+    Disturbed runs are welcome. A sample is not compared with itself, so a run with itself gives its repeats.
 
     Raises:
         RunError: inputs or noise differ, so that the pairs would say nothing about rounding.
@@ -130,7 +130,7 @@ def compare_samples(actual: StoredRun, expected: StoredRun) -> list[Pair]:
     for sample, first in _against_first(actual, expected):
         differences += comparability.noise_differences(sample.key, sample, first)
     if differences:
-        raise RunError(f"{actual.run.id} cannot be held against {expected.run.id}: {'; '.join(differences[:3])}.")
+        raise RunError(f"{actual.run.id} cannot be compared with {expected.run.id}: {'; '.join(differences[:3])}.")
     samples = _against_first(actual, expected)
     what = f"comparing {actual.run.plan.arm.name} with {expected.run.plan.arm.name}"
     return [

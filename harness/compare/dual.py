@@ -47,7 +47,7 @@ def dual_ratio(comparison: Comparison, limit: Limit) -> DualRatio:
     mine, theirs = _values(comparison, limit), _values(other, limit)
     lacking = [key for key in mine if key not in theirs]
     if lacking or not mine:
-        words = recorded("{arm:s} has nothing to be held against", arm=limit.ratio_to)
+        words = recorded("{arm:s} has nothing to be compared with", arm=limit.ratio_to)
         if lacking:
             words = recorded("{arm:s} lacks {keys}", arm=limit.ratio_to, keys=listed(lacking))
         raise NoRatio(Status.ERROR, words)
@@ -80,7 +80,7 @@ def _yardstick(comparison: Comparison, limit: Limit) -> Comparison:
         raise NoRatio(
             Status.ERROR,
             recorded(
-                "{arm:s} was not held against {expected:s}; run that arm in the same job, or give its run folder to "
+                "{arm:s} was not compared with {expected:s}; run that arm in the same job, or give its run folder to "
                 "harness compare with --ratio-to",
                 arm=limit.ratio_to,
                 expected=comparison.expected.arm,

@@ -22,7 +22,7 @@ def model_difference(actual: ModelIdentity, expected: ModelIdentity) -> ModelDif
     """In what two models differ; None where they are the same.
 
     Files that neither loader reads make no difference. A record from before files were told apart knows one digest over
-    all of them, so it is held against the same digest of the other side.
+    all of them, so it is compared with the same digest of the other side.
     """
     if actual.digest == expected.digest:
         return None

@@ -67,7 +67,7 @@ class Names:
     actual: Path
     """Folder that is looked at."""
     expected: Path
-    """Folder it is held against."""
+    """Folder it is compared with."""
     asked: Asked
     """What was asked for."""
     rows: list[tuple[str | None, str | None]]

@@ -1,4 +1,4 @@
-"""Two picture files, or two folders of them, held against each other: no run made them, no record tells how.
+"""Two picture files, or two folders of them, compared with each other: no run made them, no record tells how.
 
 A folder is worked on in child processes, one picture pair in each at a time. Threads would not do: what makes the
 decoder strict is a setting of the whole process. A child also keeps a decoder that crashes on a damaged file from

@@ -126,7 +126,7 @@ def _calibrated_arm(asked: Scenario, name: str | None) -> Arm:
     references = {arm.name: arm for arm in asked.arms if arm.role is Role.REFERENCE}
     if not references:
         raise UsageError(
-            f"{asked.name} has no reference arm, and calibrate measures how far a reference is from itself; add an arm "
+            f"{asked.name} has no reference arm, and calibrate measures the noise floor of a reference; add an arm "
             "with role: reference."
         )
     if name is None and len(references) > 1:
@@ -189,7 +189,7 @@ def _whole(run: Run) -> Run:
 
 
 def _calibration(question: LoadedScenario, arm: Arm, stored: Mapping[FloorSource, StoredRun]) -> Calibration:
-    """Floors from all runs, limits from the floors, and planted faults held against the limits."""
+    """Floors from all runs, limits from the floors, and planted faults compared with the limits."""
     plain = stored[FloorSource.REPEAT]
     healthy = stored.get(FloorSource.PRECISION) or stored[FloorSource.LATENT_ULP]
     environment = plain.run.environment

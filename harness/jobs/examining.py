@@ -42,7 +42,7 @@ def doctor(wanted: str) -> Diagnosis:
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineState:
-    """Whether a scenario could be held against one of its baselines."""
+    """Whether a scenario could be compared with one of its baselines."""
 
     status: Status
     """Identical where nothing stands against it, else missing_baseline, not_comparable, or error for damage."""

@@ -152,6 +152,8 @@ def _prepared(  # noqa: PLR0913, PLR0917 - what a scenario is looked up with
     found: dict[str, ChosenDevice],
     scratch: Path,
 ) -> Prepared:
+    for words in question.notes:
+        teller.noticed(words)
     selection = selection.narrowed(question)
     arms, kept = chosen_arms(question, selection, verb) if plans is None else ([], [])
     plans = plans or plans_of(question, selection, arms)

@@ -76,7 +76,7 @@ def read_references(baselines_folder: Path, question: LoadedScenario, arms: list
 
     Raises:
         BaselineDamaged: a baseline is not what was accepted.
-        UsageError: two baselines differ in their noise, so one run cannot be held against both.
+        UsageError: two baselines differ in their noise, so one run cannot be compared with both.
     """
     found, missing = {}, {}
     for arm in arms:
@@ -121,7 +121,7 @@ def _refuse_two_noises(found: dict[str, Baseline], keys: list[CaseKey]) -> None:
     for other in others:
         if noises[other] != noises[first]:
             raise UsageError(
-                f"the baselines of {first} and {other} had different noise, so no run can be held against both; name "
+                f"the baselines of {first} and {other} had different noise, so no run can be compared with both; name "
                 f"one of them: --arm {first}."
             )
 

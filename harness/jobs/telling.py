@@ -27,7 +27,7 @@ class Teller:
         """Something ought to be known before the work begins."""
 
     def resumed(self, folder: Path) -> None:
-        """An interrupted job is gone on with."""
+        """An interrupted job is resumed."""
 
     def heard(self, event: Event) -> None:
         """A worker said something."""

@@ -143,7 +143,7 @@ def _work(run: Run, *, operators: bool, beside: bool, bypassed: bool) -> dict[st
         say("Switches"): own(run) or plain(term(arm.switches) if arm.switches else say(_UNKNOWN)),
         **({say("Fused operators of torch_npu"): plain(_operators(run))} if operators else {}),
         say("Pictures made"): figure(say("an accepted baseline") if arm.baseline else made),
-        say("Draws that could not be controlled"): plain(
+        say("Uncontrolled random draws"): plain(
             many("in {count} picture", "in {count} pictures", hidden) if hidden else say(seen)
         ),
         **({say("Draws that pass over the given generator"): plain(_generators(run))} if bypassed else {}),
@@ -202,7 +202,7 @@ def _model(run: Run) -> dict[str, Cell]:
         say("Adapter"): code(asked.adapter),
         say("Type of weights"): own(run) or code(run.plan.arm.dtype or asked.dtype),
         say("Attention"): own(run) or _attention(run),
-        say("Code of the model folder may run"): plain(_yes_or_no(asked.trust_remote_code)),
+        say("Code of the model folder may run (trust_remote_code)"): plain(_yes_or_no(asked.trust_remote_code)),
         say("Code pinned by digest"): plain(_yes_or_no(bool(asked.code_sha256))),
         say("Digest of the harness's code"): digest(run.code_digest),
         **{say("Code {name}", name=name): Cell(value, kind="code") for name, value in sorted(found.code.items())},

@@ -114,7 +114,7 @@ def _carried(report: Report) -> set[str]:
 def _about_accuracy(report: Report) -> Iterator[str]:
     comparisons = of_scope(report, Scope.REFERENCE)
     if not comparisons:
-        yield say("Anything about accuracy: no arm was held against a reference. Equal repeats can be equally wrong.")
+        yield say("Anything about accuracy: no arm was compared with a reference. Equal repeats can be equally wrong.")
     for comparison in comparisons:
         yield from _about_comparison(comparison)
     alone = [run.plan.arm.name for run in report.runs if run.plan.arm.against == []]
@@ -138,8 +138,8 @@ def _about_outside(report: Report) -> Iterator[str]:
     outside = unverified_arms(report)
     if outside:
         yield say(
-            "That {arms} began with the same noise as what it is held against, or each repeat with the same: the noise "
-            "is unverified.",
+            "That {arms} began with the same noise as what it is compared with, or each repeat with the same: the "
+            "noise is unverified.",
             arms=listed(outside),
         )
     for run in report.runs:

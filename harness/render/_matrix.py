@@ -29,8 +29,8 @@ def matrix(release: Release, places: Places) -> Table:
     rows = [row for scenario in release.scenarios for row in _rows(release, scenario, arms, places)]
     rows += [_unusable(each, arms) for each in release.missing if each.arm is None]
     note = say(
-        "{none} stands for: the scenario has no such arm. A cell has the worst word of all that the arm was held "
-        "against in the job, its own repeats included.",
+        "{none} stands for: the scenario has no such arm. A cell has the worst word of all that the arm was "
+        "compared with in the job, its own repeats included.",
         none=words.NONE,
     )
     return table((say("Scenario"), *arms, say("Job")), rows, note=note)
@@ -109,7 +109,7 @@ def _elsewhere(release: Release, scenario: Scenario, job: ReleasedJob | None, ar
         and each.report.scenario.name == scenario.name
         and any(run.plan.arm.name == arm.name for run in each.report.runs)
     ]
-    return plain(say("see {jobs}", jobs=words.names(others)) if others else say("held against nothing itself"))
+    return plain(say("see {jobs}", jobs=words.names(others)) if others else say("compared with nothing itself"))
 
 
 def _lines(report: Report, mine: Sequence[Comparison], arm: Arm) -> list[str]:

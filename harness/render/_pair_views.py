@@ -63,7 +63,7 @@ class Sides(Protocol):
 
 @dataclass(frozen=True)
 class Two:
-    """Two samples with different pictures that were held against each other."""
+    """Two samples with different pictures that were compared with each other."""
 
     comparison: Comparison
     pair: Pair

@@ -215,7 +215,7 @@ def traces(comparison: Comparison) -> Table | None:
     shown = table(
         (say("Case"), say("Seed"), say("Tensor"), say("Relative difference"), say("Identical"), say("Pair")),
         rows,
-        title=say("{name}: on the way to the pictures, worst first", name=name_of(comparison)),
+        title=say("{name}: intermediate tensors, worst first", name=name_of(comparison)),
         note=running(notes),
         fold=True,
     )

@@ -268,7 +268,7 @@ _KINDS = (
     (
         "cpu",
         marked("Against a CPU reference"),
-        marked("No arm was held against a CPU, so nothing is said about the device's own arithmetic."),
+        marked("No arm was compared with a CPU, so nothing is said about the device's own arithmetic."),
     ),
     (
         "cuda",
@@ -278,7 +278,7 @@ _KINDS = (
     (
         "other",
         marked("Against other references"),
-        marked("No arm was held against any other device."),
+        marked("No arm was compared with any other device."),
     ),
 )
 """Kinds of references, each with its title and with what is said where there is none."""
@@ -416,7 +416,7 @@ def _capabilities(release: Release, *, details: bool) -> Iterator[Block]:
         groups.setdefault(arms, []).append(each)
     yield from (_capability(group) for group in groups.values())
     if not groups:
-        yield Paragraph(say("No capability was held against a reference."))
+        yield Paragraph(say("No capability was compared with a reference."))
 
 
 def _capability(group: Sequence[Aggregate]) -> Table:
@@ -526,7 +526,7 @@ def _harmless(release: Release) -> Iterator[Block]:
     if rows:
         yield table((say("Run"), say("Warning"), say("Why it is harmless")), rows)
     else:
-        yield Paragraph(say("None of them stands in the logs."))
+        yield Paragraph(say("None found in the logs."))
 
 
 def _not_measured(release: Release) -> Iterator[Block]:

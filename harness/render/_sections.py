@@ -128,7 +128,7 @@ def _repeats(report: Report) -> Iterator[Block]:
 def _reference(report: Report) -> Iterator[Block]:
     comparisons = tables.of_scope(report, Scope.REFERENCE)
     if not comparisons:
-        yield Paragraph(say("No arm was held against a reference, so this report says nothing about accuracy."))
+        yield Paragraph(say("No arm was compared with a reference, so this report says nothing about accuracy."))
         return
     if any(comparison.pairs for comparison in comparisons):
         yield tables.measures(report, comparisons)
@@ -165,10 +165,10 @@ def _judged(report: Report, comparison: Comparison) -> Iterator[Block]:
         yield Paragraph(_sentence(report, comparison.message))
     yield from models.differences(report, comparison)
     if comparison.missing:
-        yield Paragraph(say("Expected and not there:"))
+        yield Paragraph(say("Missing:"))
         yield Bullets(tuple(map(words.key, comparison.missing)))
     if comparison.unexpected:
-        yield Paragraph(say("There and not expected:"))
+        yield Paragraph(say("Unexpected:"))
         yield Bullets(tuple(map(words.key, comparison.unexpected)))
     if comparison.notices:
         yield Bullets(tuple(clean(own_words(report.scenario, each)) for each in comparison.notices))
@@ -252,7 +252,7 @@ def _figures(report: Report) -> Iterator[Figure]:
     yield from _worst_reference(tables.of_scope(report, Scope.REFERENCE))
     failing = sum(EXIT_CODES[comparison.outcome] != 0 for comparison in report.comparisons)
     of = len(report.comparisons)
-    yield Figure(say("{part} of {whole}", part=of - failing, whole=of), say("comparisons without a complaint"))
+    yield Figure(say("{part} of {whole}", part=of - failing, whole=of), say("comparisons passed"))
 
 
 def _worst_reference(comparisons: Sequence[Comparison]) -> Iterator[Figure]:

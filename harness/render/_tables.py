@@ -200,7 +200,7 @@ def summary(report: Report) -> Table:
         say("Runs"),
         say("Processes"),
         say("Distinct outcomes"),
-        say("Rate not excluded (95 %)"),
+        say("Failure rate, 95 % upper bound"),
     )
     note = say(
         "Runs and processes are counted for each case and seed. The last column is the largest rate of differing runs "
@@ -394,7 +394,7 @@ def _repeat_rows() -> list[_Row]:
         (say("Runs of each case and seed"), lambda _, each: words.span(found.runs for found in each.repetitions)),
         (say("Fresh processes"), lambda _, each: words.span(found.processes for found in each.repetitions)),
         (say("Distinct outcomes"), lambda _, each: _outcomes(each.repetitions)),
-        (say("What that excludes"), lambda _, each: _bound_in_words(each.repetitions)),
+        (say("Failure rate, 95 % upper bound"), lambda _, each: _bound_in_words(each.repetitions)),
         (say("First differing denoising step"), lambda _, each: _first_step(each.pairs)),
         (say("Pattern"), lambda _, each: _patterns(each.repetitions)),
     ]
@@ -520,7 +520,7 @@ def pair_tables(comparison: Comparison) -> list[Table]:
                 say("Seed"),
                 say("Pair"),
                 say("Everything identical"),
-                *([say("To the eye")] if subject == "image" else []),
+                *([say("Visual similarity")] if subject == "image" else []),
                 *(_heading(comparison, metric, subject) for metric in metrics),
             )
             rows = [_pair_row(pairs, metrics, subject) for pairs in groups]
@@ -670,7 +670,7 @@ def _reason(report: Report, limit: Limit) -> str:
 def verdicts(comparison: Comparison) -> Table:
     """Each limit of a comparison: what was allowed, the worst that was measured, and the word."""
     return table(
-        (say("Limit"), say("Verdict"), say("Worst measured"), say("Where"), say("Kept by")),
+        (say("Limit"), say("Verdict"), say("Worst measured"), say("Where"), say("Pairs passing")),
         [_verdict_row(comparison, limit) for limit in comparison.limits],
         title=say("{comparison}: limits", comparison=name_of(comparison)),
     )

@@ -29,7 +29,7 @@ NPU_OPS: dict[NpuOps, str] = {
 
 SENTENCES: dict[Status, str] = {
     Status.IDENTICAL: marked("Everything that was compared is equal byte for byte."),
-    Status.WITHIN_LIMITS: marked("Not everything is equal byte for byte; every difference keeps its limits."),
+    Status.WITHIN_LIMITS: marked("Not everything is equal byte for byte; all differences are within limits."),
     Status.DRIFT: marked("At least one measurement breaks its limit."),
     Status.UNSTABLE: marked("The same work did not give the same result every time."),
     Status.NOT_COMPARABLE: marked("The two sides did not start from the same point, so their difference says nothing."),

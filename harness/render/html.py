@@ -40,6 +40,12 @@ def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
     return _page(found, shown)
 
 
+def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
+    """The page of two folders of picture files, which are read in ``folders``; without pictures where that is None."""
+    shown = _folders.viewer(found, pairs, folders)
+    return _page(_folders.document(found, pairs, shown), shown)
+
+
 def render_pair(shown: ShownPair) -> str:
     """Two pictures, their difference and all metrics as a piece of a page, whose styles stand in its elements."""
     (view,) = _loose_pairs.views([shown])
@@ -50,12 +56,6 @@ def render_pairs(title: str, sentence: str, shown: Sequence[ShownPair]) -> str:
     """A page of pairs of pictures that no job folder holds."""
     found = _loose_pairs.views(shown)
     return fill("loose_pairs.html.j2", title=title, sentence=sentence, count=_loose_pairs.count(shown), views=found)
-
-
-def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
-    """The page of two folders of picture files, which are read in ``folders``; without pictures where that is None."""
-    shown = _folders.viewer(found, pairs, folders)
-    return _page(_folders.document(found, pairs, shown), shown)
 
 
 def _page(shown: Document, pictures: Viewer) -> str:

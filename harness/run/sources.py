@@ -106,8 +106,8 @@ def locate(source: str) -> tuple[Path, str | None]:
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise ModelError(
-            f"the model folder {source} does not exist; give a folder, builtin:tiny-deepgen, hf:REPO@REV or "
-            "modelscope:REPO@REV as the model's source."
+            f"the model folder {folder.absolute()} does not exist; give a folder, builtin:tiny-deepgen, hf:REPO@REV "
+            "or modelscope:REPO@REV as the model's source. A folder in a scenario is relative to the scenario's file."
         )
     return folder.resolve(), None
 

@@ -1,4 +1,4 @@
-"""Job folders, their records, and which of them can be gone on with.
+"""Job folders, their records, and which of them can be resumed.
 
 runs/<utc>_<scenario>/
     job.json                          the question and the command
@@ -62,7 +62,7 @@ class Job(Record):
 
 
 class Fingerprint(Record):
-    """What must agree before an interrupted run is gone on with."""
+    """What must agree before an interrupted run is resumed."""
 
     plan: str
     """Digest of the plan."""
@@ -119,7 +119,7 @@ def _readable_run(path: Path) -> Run | None:
     try:
         return load_any_run(path.parent)
     except RecordError:
-        return None  # an interrupted run of another version, or one that was tampered with, is not gone on with
+        return None  # an interrupted run of another version, or one that was tampered with, is not resumed
 
 
 @contextmanager

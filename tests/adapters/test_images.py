@@ -289,7 +289,7 @@ def test_an_interrupted_run_takes_the_pictures_it_lacks_and_no_other(
         record.write_text(record.read_text("utf-8").replace('"finished"', '"unfinished"'), "utf-8")
     ended = run_harness("run", path)
     assert ended.code == 0, ended.err
-    assert "going on with the interrupted job" in ended.err
+    assert "resuming the interrupted job" in ended.err
     run = from_json(Run, (folder / "run.json").read_text(encoding="utf-8"), place=folder)
     assert [sample.label for sample in run.samples] == ["p0r0", "p0r1", "p1r0", "p1r1"]
     assert run.failures == []

@@ -1,4 +1,4 @@
-"""A run held against a baseline: comparable or not in words, the nearest accepted outcome, and what is worth a note."""
+"""A run compared with a baseline: comparable or not in words, the nearest accepted outcome, and what is noteworthy."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_noise_of_a_device_is_comparable_where_it_was_carried_over(tmp_path: Pat
 def test_a_run_with_the_noise_of_another_baseline_is_another_plan(tmp_path: Path) -> None:
     plans = [twice(tmp_path / name, planned={"noise_from": given}).run.plan for name, given in NOISES.items()]
     own, one, other = (plan.model_copy(update={"arm": plans[0].arm}).digest for plan in plans)
-    assert len({own, one, other}) == 3, "so an interrupted run is not gone on with"
+    assert len({own, one, other}) == 3, "so an interrupted run is not resumed"
 
 
 NOISES = {"own": None, "one": DIGEST, "other": sha("another manifest")}

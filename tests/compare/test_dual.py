@@ -95,7 +95,7 @@ def test_an_arm_that_was_not_run_is_an_error(tmp_path: Path) -> None:
     made = compare_runs(arm(tmp_path, "npu", "B"), arm(tmp_path, "cpu", "A"), limits=[], base=tmp_path)
     judged = judge(made, [cap(20), ratio(9)])
     assert judged.outcome is Status.ERROR
-    assert "gpu was not held against cpu; run that arm in the same job" in judged.message
+    assert "gpu was not compared with cpu; run that arm in the same job" in judged.message
 
 
 def test_an_arm_that_failed_is_an_error_and_so_is_one_that_lacks_a_case(tmp_path: Path) -> None:

@@ -106,12 +106,12 @@ def test_every_sample_is_held_against_the_first_and_none_against_itself(tmp_path
 
 def test_pairs_of_other_noise_say_nothing_and_are_refused(tmp_path: Path) -> None:
     actual, expected = single(tmp_path / "moved", Made(noise="another")), single(tmp_path / "cpu")
-    with pytest.raises(RunError, match=r"cannot be held against job/cpu: .*the noise differs"):
+    with pytest.raises(RunError, match=r"cannot be compared with job/cpu: .*the noise differs"):
         compare_samples(actual, expected)
 
 
 def test_pairs_of_another_model_say_nothing_of_rounding_even_where_it_is_meant(tmp_path: Path) -> None:
     meant = {"differs_in": {"model": "Another revision on purpose."}}
     actual = single(tmp_path / "moved", model=model_identity("other"), planned=meant)
-    with pytest.raises(RunError, match=r"cannot be held against job/cpu: the model differs"):
+    with pytest.raises(RunError, match=r"cannot be compared with job/cpu: the model differs"):
         compare_samples(actual, single(tmp_path / "cpu", planned=meant))

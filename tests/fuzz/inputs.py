@@ -291,7 +291,7 @@ def read_run(_: Place, path: Path) -> object:
 
 
 def read_job(_: Place, path: Path) -> object:
-    """``harness report`` of a job, and the search for one that can be gone on with."""
+    """``harness report`` of a job, and the search for one that can be resumed."""
     store.resumable_job_folder(path.parents[1], {})
     return reporting.report(
         sorted(path.parent.glob("comparison-*.json")), ["json", "junit", "md"], path.parent / "report"

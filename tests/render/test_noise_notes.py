@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("name", ["html", "markdown"])
 GIVEN, GLOBAL, OTHER = DrawnFrom.GIVEN, DrawnFrom.GLOBAL, DrawnFrom.OTHER
 ROW = "Draws that pass over the given generator"
 SENTENCE = "some draws came from the global generator of the device instead"
-HIDDEN_ROW = "Draws that could not be controlled"
+HIDDEN_ROW = "Uncontrolled random draws"
 HIDDEN_SENTENCE = "some random draws could not be controlled"
 
 

@@ -236,7 +236,7 @@ def test_traces_are_shown_worst_first(name: str, tmp_path: Path) -> None:
 @BOTH
 def test_nothing_is_said_about_tensors_that_were_not_traced(name: str, tmp_path: Path) -> None:
     report = with_pairs(sample_reports.npu(tmp_path), traced)
-    assert "on the way to the pictures" not in text(name, report, tmp_path)
+    assert "intermediate tensors" not in text(name, report, tmp_path)
     assert "Padding:" not in text(name, report, tmp_path)
 
 

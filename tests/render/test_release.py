@@ -265,7 +265,7 @@ def test_a_warning_that_is_known_to_be_harmless_is_named_with_its_run(release: R
     report = job.report.model_copy(update={"runs": [run, *job.report.runs[1:]]})
     warned = release.model_copy(update={"jobs": [job.model_copy(update={"report": report})]})
     assert f"| `{run.id}` | `owner does not match` |" in section(rendered_release("markdown", warned), title)
-    assert section(rendered_release("markdown", release), title).strip() == "None of them stands in the logs."
+    assert section(rendered_release("markdown", release), title).strip() == "None found in the logs."
 
 
 def rendered_release(form: str, release: Release) -> str:

@@ -1,4 +1,4 @@
-"""What is kept can be found, moved and gone on with; what is unfinished, held or of another kind is left alone."""
+"""What is kept can be found, moved and resumed; what is unfinished, held or of another kind is left alone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Two pictures as the hints look at them: what several tests need is made once, and every sum is over all pixels.
 
-``sampled`` is the one exception. It only discards: what a test says of two pictures has been held against all of them.
+``sampled`` is the one exception. It only discards: what a test says of two pictures has been compared with all of them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Pictures:
     def uneven(self) -> float:
         """What is left of the squared error without a constant offset of each channel.
 
-        A test that moves levels or pixels is held against that: on flat and smooth pictures an offset explains as much.
+        A test that moves levels or pixels is compared with that: on smooth pictures an offset explains as much.
         """
         return float(self.error - self.pixels * np.sum(self.means**2))
 
@@ -96,7 +96,7 @@ class Pictures:
     def varied(self) -> float:
         """As ``uneven``, and no more than the actual picture varies itself.
 
-        What makes the actual picture out of the expected one is held against that: where hardly anything is left to
+        What makes the actual picture out of the expected one is compared with that: where hardly anything is left to
         see, one colour for all would explain as much.
         """
         varied: float = np.sum(self.spreads[0] ** 2) * self.pixels

@@ -233,7 +233,7 @@ def _nearest(seen: Seen, look: tuple[str, str], place: tuple[float, float]) -> f
 
 
 def _listed(looks: Iterable[tuple[str, str]]) -> str:
-    """Things in words, sorted so that two lists can be held against each other."""
+    """Things in words, sorted so that two lists can be compared with each other."""
     return ", ".join(" ".join(look) for look in sorted(looks)) or "nothing"
 
 
