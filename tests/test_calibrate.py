@@ -172,7 +172,9 @@ def judged(written: Written, folder: Path, adapter: str) -> Ended:
     return run_command(folder, "check", path, "--json")
 
 
-@pytest.mark.parametrize("adapter", ["planted-truncation", "planted-corrupt-tile"])
+@pytest.mark.parametrize(
+    "adapter", [pytest.param("planted-truncation", marks=pytest.mark.nightly), "planted-corrupt-tile"]
+)
 def test_the_limits_fall_for_a_fault(adapter: str, written: Written, tmp_path: Path) -> None:
     ended = judged(written, tmp_path, adapter)
     assert ended.code == 1, ended.out + ended.err

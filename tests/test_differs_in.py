@@ -278,6 +278,7 @@ def test_the_key_allows_nothing_but_the_model(toy: Path, tmp_path: Path, run_har
     assert checked(tmp_path).pairs == []
 
 
+@pytest.mark.nightly
 def test_a_readme_that_is_edited_lets_an_interrupted_job_go_on(tmp_path: Path, run_harness: RunHarness) -> None:
     pytest.importorskip("diffusers")
     from tests.adapters.tiny_pipelines import saved

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import pytest
 from harness import store
 from harness.records import Run
 from tests.command_line import job_folder
+from tests.compare.stored_runs import scenario
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,15 +82,14 @@ def test_runs_are_listed_with_their_verdicts(
     assert f"{path.name} cannot be read" in damaged.out
 
 
-def test_old_jobs_are_listed_first_and_deleted_only_when_asked(
-    tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
-) -> None:
-    path = asked(write_scenario)
-    for _ in range(3):
-        assert run_harness("check", path, "--device", "cpu").code == 0
+def test_old_jobs_are_listed_first_and_deleted_only_when_asked(tmp_path: Path, run_harness: RunHarness) -> None:
+    question = scenario(name="small")
+    for number, state in enumerate(("unfinished", "finished", "finished")):
+        job = store.Job(state=state, scenario=question, command=["harness", "check", "small.yaml"])
+        folder = tmp_path / "runs" / f"2026010{number + 1}T000000Z_small"
+        folder.mkdir(parents=True)
+        store.save(job, folder / store.JOB_FILE)
     unfinished = jobs(tmp_path)[0]
-    record = json.loads((unfinished / "job.json").read_text(encoding="utf-8"))
-    (unfinished / "job.json").write_text(json.dumps({**record, "state": "unfinished"}), encoding="utf-8")
     (tmp_path / "runs" / "not_a_job").mkdir()
     told = run_harness("runs", "prune", "--keep", "1")
     assert told.code == 0, told.err

@@ -251,7 +251,8 @@ def test_a_source_outside_the_project_is_absolute_and_said(tmp_path: Path, run_h
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of a scheduler of diffusers
-@pytest.mark.parametrize("name", ["sd15", pytest.param("edit", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["sd15", "edit"])
 def test_a_small_pipeline_is_checked_by_the_scenario_that_is_written(
     name: str, tmp_path: Path, made_once: MadeOnce, init: Callable[..., Any], run_harness: RunHarness
 ) -> None:

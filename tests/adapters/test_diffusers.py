@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 STEPS = 2
-NIGHTLY = {"sd15", "flux", "qwen"}
-"""In each landing one pipeline of either kind of denoiser goes through workers; the laws below hold all of them."""
+NIGHTLY = {"sd15", "sdxl", "flux", "qwen"}
+"""In each landing one pipeline goes through workers; the laws below hold all of them."""
 MEASURED = [pytest.param(name, marks=pytest.mark.nightly if name in NIGHTLY else ()) for name in PIPELINES]
 DENOISERS = {"sd15": "unet", "sdxl": "unet", "sd3": "transformer", "flux": "transformer", "qwen": "transformer"}
 ENCODERS = {"sd15": 1, "sdxl": 2, "sd3": 3, "flux": 2, "qwen": 1}
