@@ -101,7 +101,7 @@ def threads(rounds: int, calls: int) -> list[str]:
     ]
     for neighbours, wanted in (
         (IDLE, f"the second over the first at most {IDLE_AT_MOST}"),
-        (COMPUTING, "the first over the second; shares of two cores among four threads allow no more than about 2.5"),
+        (COMPUTING, f"the first over the second at least {BUSY_AT_LEAST:g}"),
         (SAME, f"the first over the second at least {BUSY_AT_LEAST:g}"),
     ):
         default, ours = (statistics.median(measured[neighbours, way]) for way in WAYS)
