@@ -240,6 +240,9 @@ def diff(
             help="Pair names by the path alone, or also without regard to ending or case; may be given again.",
         ),
     ] = None,
+    pair_list: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Pair the two names of each line, whatever they are called.")
+    ] = None,
     alpha: Annotated[
         str | None,
         typer.Option(metavar="drop|white|black", help="Leave out transparency, or put it onto a colour."),
@@ -259,7 +262,7 @@ def diff(
     from harness.terminal import say_json, table_of_folders, table_of_pictures
 
     bounds = pictures.Bounds(at_least=at_least or [], at_most=at_most or [])
-    reading = pictures.Reading(ignore=ignore or [], pair=pair or [], alpha=alpha, jobs=jobs)
+    reading = pictures.Reading(ignore=ignore or [], pair=pair or [], pair_list=pair_list, alpha=alpha, jobs=jobs)
     output = pictures.Output(lines=out, report=report, language=language)
     found = pictures.diff(actual, expected, bounds=bounds, reading=reading, output=output)
     if as_json:

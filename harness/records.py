@@ -1860,8 +1860,8 @@ class NameMatch(Record):
     """Path below the actual folder, with ``/``."""
     expected: str
     """Path below the expected folder, with ``/``."""
-    differs: list[Literal["ending", "case", "Unicode form"]]
-    """In what they differ."""
+    differs: list[Literal["ending", "case", "Unicode form", "list"]]
+    """In what they differ; ``list`` where a list pairs them, whatever they are called."""
 
 
 class PicturePair(Record):

@@ -136,8 +136,8 @@ def test_json_of_two_files_is_strict(tmp_path: Path, run_harness: RunHarness) ->
         ([".", ".", "--jobs", "0"], ["--jobs"]),
         ([".", ".", "--pair", "casfold"], ["Did you mean 'casefold'"]),
         ([".", ".", "--alpha", "wite"], ["Did you mean 'white'"]),
-        (["a.png", "a.png", "--ignore", "*.gif"], ["--ignore and --pair are for two folders"]),
-        (["a.png", "a.png", "--pair", "stem"], ["--ignore and --pair are for two folders"]),
+        (["a.png", "a.png", "--ignore", "*.gif"], ["--ignore, --pair and --pair-list are for two folders"]),
+        (["a.png", "a.png", "--pair", "stem"], ["--ignore, --pair and --pair-list are for two folders"]),
     ],
 )
 def test_wrong_use_is_told(words: list[str], says: list[str], tmp_path: Path, run_harness: RunHarness) -> None:

@@ -170,3 +170,38 @@ def test_a_picture_that_changed_meanwhile_is_said_to_be_not_shown(folders: Path,
     )
     assert "no such file" not in (folders / "report" / "index.html").read_text(encoding="utf-8").lower()
     assert run_harness("diff", "mine", "goldens", "--report", "mine/part.png/report").code == 3
+
+
+# --- pairs by a list --------------------------------------------------------------------------------------------------
+
+
+def test_a_list_pairs_names_that_have_nothing_in_common(folders: Path, run_harness: RunHarness) -> None:
+    (folders / "pairs.csv").write_text("actual,expected\nsurplus.png,missing.png\n\n", encoding="utf-8")
+    without = run_harness("diff", "mine", "goldens", "--ignore", "broken.png")
+    assert "missing: missing.png" in without.out
+    ended = run_harness(
+        "diff", "mine", "goldens", "--ignore", "broken.png", "--pair-list", "pairs.csv", "--out", "o.jsonl"
+    )
+    assert ended.code == 0, ended.err
+    assert "surplus.png and missing.png (list)" in ended.out
+    assert "missing: " not in ended.out
+    lines = [json.loads(line) for line in (folders / "o.jsonl").read_text(encoding="utf-8").splitlines()]
+    (listed,) = [line for line in lines if line["name"] == "surplus.png"]
+    assert listed["expected_name"] == "missing.png"
+    assert listed["measurements"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("surplus.png,mising.png", "Did you mean 'missing.png'"),
+        ("surplus.png", "line 1: found 'surplus.png'; allowed are two names"),
+        ("surplus.png,missing.png\nlevel.png,missing.png", "names 'missing.png' of the expected folder twice"),
+    ],
+)
+def test_a_list_that_cannot_hold_is_refused(text: str, words: str, folders: Path, run_harness: RunHarness) -> None:
+    (folders / "pairs.csv").write_text(text, encoding="utf-8")
+    ended = run_harness("diff", "mine", "goldens", "--pair-list", "pairs.csv", "--out", "o.jsonl")
+    assert ended.code == 2, ended.out
+    assert words in ended.err
+    assert not (folders / "o.jsonl").exists()

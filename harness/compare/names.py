@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -34,6 +34,8 @@ class Asked:
     """Patterns with ``*``, ``?`` and ``[...]``; what fits one by its relative path or its name is left out."""
     pair: tuple[str, ...] = ()
     """Of ``PAIR_RULES``; several hold one after another and together."""
+    listed: tuple[tuple[str, str], ...] = ()
+    """Names of the actual and the expected side that belong together whatever the rules say, with ``/``."""
 
     def __post_init__(self) -> None:
         for rule in self.pair:
@@ -93,18 +95,26 @@ def names_of(actual: Path, expected: Path, asked: Asked) -> Names:
     """Look through two folders and pair what they hold.
 
     Raises:
-        UsageError: a link below a folder leads back above itself.
+        UsageError: a link below a folder leads back above itself, or a listed name is none of a picture there.
         OSError: a folder cannot be read.
     """
     mine, theirs = held(actual, asked), held(expected, asked)
-    pairs, alone = _paired(mine.pictures, theirs.pictures, _rules(asked.pair))
+    listed = _listed(mine.pictures, theirs.pictures, asked)
+    pairs, alone = _paired(
+        mine.pictures - {one for one, _ in listed},
+        theirs.pictures - {other for _, other in listed},
+        _rules(asked.pair),
+    )
+    by_rule = [_match(*pair) for pair in _sorted(pairs) if pair[0] != pair[1]]
+    by_list = [NameMatch(actual=text_of(one), expected=text_of(other), differs=["list"]) for one, other in listed]
+    pairs += listed
     rows = [*pairs, *((path, None) for path in alone[0]), *((None, path) for path in alone[1])]
     return Names(
         actual=actual,
         expected=expected,
         asked=asked,
         rows=sorted(rows, key=lambda row: os.fsencode(row[0] or row[1] or "")),
-        paired=[_match(*pair) for pair in _sorted(pairs) if pair[0] != pair[1]],
+        paired=[*by_rule, *by_list],
         nearly=[_match(*pair) for pair in _sorted(_near(*alone))],
         ignored=_texts(mine.ignored | theirs.ignored),
         others=_texts(mine.others | theirs.others),
@@ -144,6 +154,25 @@ def text_of(path: str) -> str:
 
 
 # --- pairs -----------------------------------------------------------------------------------------------------------
+
+
+def _listed(mine: set[str], theirs: set[str], asked: Asked) -> list[tuple[str, str]]:
+    """The listed pairs, by the names that the folders have.
+
+    Raises:
+        UsageError: a name is listed twice on one side, or no picture is called so; the nearest one is told.
+    """
+    found = []
+    for one, other in asked.listed:
+        for side, name, names in (("actual", one, mine), ("expected", other, theirs)):
+            if name not in names:
+                raise UsageError(f"the list of pairs: {UnknownName(f'picture of the {side} folder', name, names)}")
+        found.append((one, other))
+    for index, side in enumerate(("actual", "expected")):
+        counted = Counter(pair[index] for pair in found)
+        if twice := [name for name, count in counted.items() if count > 1]:
+            raise UsageError(f"the list of pairs names {twice[0]!r} of the {side} folder twice; name it once.")
+    return found
 
 
 def _rules(pair: Sequence[str]) -> list[Callable[[str], str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -55,10 +56,37 @@ class Reading:
     """Patterns of names that are left out."""
     pair: list[str] = field(default_factory=list)
     """Rules by which names are paired beyond exact paths: ``harness.compare.names.PAIR_RULES``."""
+    pair_list: Path | None = None
+    """CSV file with the names of an actual and an expected picture in each line, which belong together."""
     alpha: str | None = None
     """What is done with real transparency; None refuses it."""
     jobs: int | None = None
     """Processes for folders; None for one a core."""
+
+    def listed(self) -> tuple[tuple[str, str], ...]:
+        """The names in the list of pairs.
+
+        Raises:
+            UsageError: the file cannot be read, or a line has not two names.
+        """
+        if self.pair_list is None:
+            return ()
+        try:
+            text = self.pair_list.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--pair-list {self.pair_list} cannot be read: {error}. Give a CSV file.") from error
+        pairs = []
+        for number, row in enumerate(csv.reader(text.splitlines()), 1):
+            names = [name.strip() for name in row]
+            if names in ([], [""], ["actual", "expected"]):
+                continue
+            if len(names) != 2 or not all(names):  # noqa: PLR2004 - one for each side
+                raise UsageError(
+                    f"--pair-list {self.pair_list}, line {number}: found {','.join(row)!r}; allowed are two names, "
+                    "that of the actual picture and that of the expected one: cup.png,golden/cup_v2.png"
+                )
+            pairs.append((names[0], names[1]))
+        return tuple(pairs)
 
     def known_alpha(self) -> Alpha | None:
         """The word for transparency as one of those that there are.
@@ -104,12 +132,14 @@ def diff(actual: Path, expected: Path, *, bounds: Bounds, reading: Reading, outp
     if actual.is_dir() != expected.is_dir():
         raise UsageError(f"of {actual} and {expected} one is a folder and one a file; give two files or two folders.")
     if actual.is_dir():
-        asked = Asked(ignore=tuple(reading.ignore), pair=tuple(reading.pair))
+        asked = Asked(ignore=tuple(reading.ignore), pair=tuple(reading.pair), listed=reading.listed())
         names = names_of(actual, expected, asked)
         pairs = compare_folders(names, limits, reading.jobs or len(os.sched_getaffinity(0)), alpha)
         return _of_folders(names, pairs, limits, alpha, output)
-    if reading.ignore or reading.pair:
-        raise UsageError("--ignore and --pair are for two folders; two files are compared as they were named.")
+    if reading.ignore or reading.pair or reading.pair_list:
+        raise UsageError(
+            "--ignore, --pair and --pair-list are for two folders; two files are compared as they were named."
+        )
     return _of_files(actual, expected, limits, alpha, output)
 
 
