@@ -128,6 +128,23 @@ def test_quick_is_one_case_with_one_seed_twice_and_the_report_says_what_was_left
     assert keys(jobs(tmp_path)[-1] / "candidate") == {("cat", 7)}
 
 
+@pytest.mark.parametrize(
+    ("repeats", "made"),
+    [({"in_process": 1, "processes": 3}, (2, 2)), ({"in_process": 1, "processes": 1}, (1, 1))],
+    ids=["fresh processes alone", "no repeats"],
+)
+def test_quick_repeats_no_more_than_the_scenario_does(
+    repeats: dict[str, int],
+    made: tuple[int, int],
+    tmp_path: Path,
+    run_harness: RunHarness,
+    write_scenario: WriteScenario,
+) -> None:
+    run_harness("check", asked(write_scenario, repeats=repeats), "--device", "cpu", "--quick")
+    samples = store.load(Run, job_folder(tmp_path / "runs") / "candidate" / "run.json").samples
+    assert (len(samples), len({sample.process for sample in samples})) == made
+
+
 def test_only_what_failed_is_run_again(tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario) -> None:
     path = asked(
         write_scenario,

@@ -51,7 +51,7 @@ class Selection:
     baselines_folder: Path = Path("baselines")
     """Where baselines are read."""
     quick: bool = False
-    """Whether one case with one seed, twice in one process, is enough."""
+    """Whether one case with one seed is enough, twice where the scenario repeats it: in one process, if it may."""
     last_failed: bool = False
     """Whether only cases and seeds are run that did not pass in the scenario's newest finished job."""
 
@@ -70,12 +70,15 @@ class Selection:
             seeds = seeds or list(dict.fromkeys(key.seed for key in failed))
         if not self.quick:
             return replace(self, cases=cases, seeds=seeds)
+        written = question.scenario.repeats
+        in_process = min(written.in_process, 2)
         return replace(
             self,
             cases=(cases or [question.scenario.cases[0].id])[:1],
             seeds=(seeds or list(question.scenario.seeds))[:1],
-            repeats=self.repeats or 2,
-            processes=self.processes or 1,
+            repeats=self.repeats or in_process,
+            # What the scenario repeats in fresh processes alone may have no other way to be repeated.
+            processes=self.processes or (1 if in_process > 1 else min(written.processes, 2)),
         )
 
 
