@@ -1,4 +1,4 @@
-"""Pictures of a pipeline held against accepted ones, by pytest.
+"""Pictures of a pipeline compared with accepted ones, by pytest.
 
 The first time:  pytest examples --harness-accept --harness-reason "The first pictures; all were looked at."
 From then on:    pytest examples

@@ -327,7 +327,10 @@ def check(
     allowed_commands: AllowedCommands = None,
     baselines_dir: BaselinesDir = BASELINES_DIR,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Only one case with one seed, twice in one process; the report says so.")
+        bool,
+        typer.Option(
+            "--quick", help="Only one case with one seed, at most twice and in one process; the report says so."
+        ),
     ] = False,
     last_failed: Annotated[
         bool, typer.Option("--last-failed", help="Only cases and seeds that failed in the scenario's newest job.")
@@ -579,7 +582,7 @@ def prune(
         say(f"{job.folder}: {job.size_bytes / 1e6:.1f} MB")
     if yes:
         pruning.delete(old)
-    total = f"{len(old)} jobs, {sum(job.size_bytes for job in old) / 1e6:.1f} MB"
+    total = f"jobs: {len(old)}, {sum(job.size_bytes for job in old) / 1e6:.1f} MB"
     say(f"deleted: {total}" if yes else f"would be deleted with --yes: {total}")
 
 

@@ -116,7 +116,7 @@ def read_picture(path: Path, alpha: Alpha | None = None) -> NDArray[np.uint8]:
     """Decode a picture file as ``uint8[H, W, 3]``, RGB, where that loses nothing.
 
     8-bit RGB is taken as it is; alpha that is 255 everywhere is left out; palettes and greyscale become the colours
-    that they stand for. Real transparency is taken only where ``alpha``, says how. The array cannot
+    that they stand for. Real transparency is taken only where ``alpha`` says how. The array cannot
     be written to.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pictures of tests held against accepted ones: the fixture ``image_baseline`` of pytest.
+"""Pictures of tests compared with accepted ones: the fixture ``image_baseline`` of pytest.
 
 Nothing of the harness is imported before a test asks for the fixture.
 """
@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def image_baseline(request: pytest.FixtureRequest) -> ImageBaseline:
-    """Hold pictures against the accepted ones of this test: ``image_baseline.check(image, psnr_db=40)``."""
+    """Compare pictures with the accepted ones of this test: ``image_baseline.check(image, psnr_db=40)``."""
     return ImageBaseline(request)
 
 

@@ -364,7 +364,7 @@ def test_the_message_says_how_far_where_and_what_it_looks_like() -> None:
     assert "allowed: psnr_db at least 40" in message
     assert "worst place: " in message
     assert "hint: " in message
-    assert "to the eye: different" in message
+    assert "visual similarity: different" in message
     assert isinstance(failed.value, harness.NotClose)
     assert failed.value.compared.metrics["max_abs_diff"].value == 255
 

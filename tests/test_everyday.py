@@ -94,14 +94,14 @@ def test_old_jobs_are_listed_first_and_deleted_only_when_asked(tmp_path: Path, r
     told = run_harness("runs", "prune", "--keep", "1")
     assert told.code == 0, told.err
     assert len(jobs(tmp_path)) == 4
-    assert "would be deleted with --yes: 1 jobs" in told.out
+    assert "would be deleted with --yes: jobs: 1," in told.out
     done = run_harness("runs", "prune", "--keep", "1", "--yes")
     assert done.code == 0, done.err
     left = jobs(tmp_path)
     assert len(left) == 3
     assert unfinished in left, "an unfinished job stays"
     assert tmp_path / "runs" / "not_a_job" in left
-    assert run_harness("runs", "prune", "--keep", "1").out.startswith("would be deleted with --yes: 0 jobs")
+    assert run_harness("runs", "prune", "--keep", "1").out.startswith("would be deleted with --yes: jobs: 0,")
     assert run_harness("runs", "prune", "--runs-dir", "nowhere").code == 5
     assert run_harness("runs", "prune", "--keep", "0").code == 2
 

@@ -1,4 +1,4 @@
-"""Two pictures that a program holds, held against each other: arrays, tensors, images of Pillow, paths."""
+"""Two pictures that a program holds, compared: arrays, tensors, images of Pillow, paths."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Compared:
             return f"The pictures are identical ({size})."
         if are_identical(self.pair.measurements):
             return f"The pictures are equal in 8 bits ({size}); their floats differ by up to {self.float_diff:.6g}."
-        return f"The pictures differ ({size}); to the eye: {self._look}."
+        return f"The pictures differ ({size}); visual similarity: {self._look}."
 
     @property
     def remarks(self) -> list[str]:

@@ -100,7 +100,7 @@ def switches(machine: Machine) -> Iterator[Finding]:
     """Judge the variables of the user's environment."""
     found = [*_of_table(machine), *_of_form(machine)]
     yield from found
-    yield from _known(machine, {each.observed.partition("=")[0] for each in found})
+    yield from _known(machine)
     if machine.transfers_to_npu and not any("TORCH_TRANSFER_TO_NPU" in each.observed for each in found):
         yield Finding(
             name="switch",
@@ -134,10 +134,10 @@ def _of_table(machine: Machine) -> Iterator[Finding]:
             )
 
 
-def _known(machine: Machine, told: set[str]) -> Iterator[Finding]:
+def _known(machine: Machine) -> Iterator[Finding]:
     """Variables that change numbers by any value, and so must be the same wherever pictures are compared."""
     for name, value in variables.set_in(machine.environment).items():
-        if name in told or name in {switch.variable for switch in SWITCHES} | _OURS:
+        if name in {switch.variable for switch in SWITCHES} | _OURS:
             continue
         entry = variables.known(name)
         if entry is not None and value.strip():

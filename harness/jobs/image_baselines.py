@@ -1,4 +1,4 @@
-"""Hold the pictures of tests against stored ones, accept them on purpose, and show those that fail on one page.
+"""Compare the pictures of tests with stored ones, accept them on purpose, and show those that fail on one page.
 
 FOLDER/NAME.png            the accepted picture
 FOLDER/NAME.json           AcceptedImage: who accepted it, when and why, and the digest of its pixels
@@ -116,7 +116,7 @@ class Judged:
     actual: NDArray[np.uint8] | None = None
     """The picture; None where none was made."""
     expected: NDArray[np.uint8] | None = None
-    """The one it was held against, accepted or made a second time; None where there is none of this size."""
+    """The one it was compared with, accepted or made a second time; None where there is none of this size."""
     found: Compared | None = None
     """What was measured; None where nothing was."""
 
@@ -142,7 +142,7 @@ def file_name(test: str, label: str) -> str:
 def judged_image(
     picture: Any, place: Place, bounds: Mapping[str, Any], acceptance: Acceptance | None, **reading: Unpack[Reading]
 ) -> Judged:
-    """A picture, or what makes one when it is called, held against the accepted one, or accepted.
+    """A picture, or what makes one when it is called, compared with the accepted one, or accepted.
 
     What makes pictures is called twice, and both have to be equal. Without bounds the picture has to be identical.
 

@@ -14,6 +14,9 @@ from harness.records import Hint
 if TYPE_CHECKING:
     from harness.compare.hints.pictures import Pictures
 
+ONLY_NOISE = "only-noise"
+"""Name of the hint that an image is nothing but noise, and the expected one is not."""
+
 _PLAIN = 8.0
 """Levels, standard deviation that one channel of a picture which shows something has at least."""
 
@@ -24,9 +27,6 @@ _WHITE = 0.9
 """Mean squared step to the next pixel, of twice the variance: 1 for noise, near 0 for pictures."""
 
 _SMOOTH = 0.6
-ONLY_NOISE = "only-noise"
-"""Name of the hint that an image is nothing but noise, and the expected one is not."""
-
 _NOISY = 16.0
 """Levels, standard deviation from which on it is called noise and not one colour."""
 

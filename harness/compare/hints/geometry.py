@@ -116,7 +116,7 @@ def way(found: Shift) -> str:
 def found_shift(actual: Picture, expected: Picture) -> Shift | None:
     """The shift of ``uint8[H, W, C]`` that explains what differs, None where none does.
 
-    Pixels that differ tell shifts apart; the best is compared with all pixels that both pictures have.
+    Pixels that differ tell shifts apart; the best is checked on all pixels that both pictures have.
     """
     height, width, channels = actual.shape
     far = min(_FARTHEST, min(height, width) // 4 - 1)

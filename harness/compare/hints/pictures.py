@@ -1,6 +1,6 @@
 """Two pictures as the hints look at them: what several tests need is made once, and every sum is over all pixels.
 
-``sampled`` is the one exception. It only discards: what a test says of two pictures has been compared with all of them.
+``sampled`` is the one exception. It only discards: what a test says of two pictures has been checked on all of them.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _WAYS = [
 _FORMS = {"arm": "[a-z0-9][a-z0-9._-]*", "case": "[a-z0-9][a-z0-9._-]*", "seed": "[0-9]+"}
 _FORMS |= {"process": "[0-9]+", "repeat": "[0-9]+"}
 _REFERENCE = re.compile(r"ref|gold|expect|baseline|fp32|float32|gpu|cuda|cpu")
-"""In the name of a folder of pictures that others are held against."""
+"""In the name of a folder of pictures that others are compared with."""
 
 
 def images(asked: Asked) -> Draft:
