@@ -47,17 +47,20 @@ def compare(actual: Path, expected: Path, out: Path | None, ratio_to: Sequence[P
     ``ratio_to`` divide by.
     """
     base = out.parent if out else actual.parent
-    mine = _stored(actual)
-    if actual.resolve() == expected.resolve():
+    # Each path is followed once: a link that changes meanwhile would make one run out of two.
+    place = actual.resolve()
+    other = place if expected == actual else expected.resolve()
+    mine = _stored(place)
+    if place == other:
         comparison = compare_repeats(mine, limits=mine.run.plan.limits, base=base.resolve())
     else:
-        others = [_stored(each) for each in ratio_to]
-        limits, theirs = mine.run.plan.limits, _stored(expected)
+        others = [_stored(folder.resolve()) for folder in ratio_to]
+        limits, theirs = mine.run.plan.limits, _stored(other)
         compared = compare_runs(mine, theirs, limits=limits, base=base.resolve(), others=others)
         comparison = with_parities(compared, kept_scores([mine, theirs]))
     judged = judge(comparison, today=today())
     # What lies elsewhere may have an arm of the same name as one of this job, whose comparison is kept.
-    elsewhere = "" if expected.resolve().parent == actual.resolve().parent else expected.resolve().parent.name
+    elsewhere = "" if other.parent == place.parent else other.parent.name
     path = store.save(judged, out or base / comparison_file(judged, elsewhere))
     remove_leftovers(path.parent)
     return path, judged
@@ -72,13 +75,12 @@ def gate(paths: list[Path], scenario_path: Path | None) -> list[Comparison]:
 
 def _stored(folder: Path) -> StoredRun:
     """A run folder, a baseline's folder or a job's copy of one."""
-    place = folder.resolve()
-    if (place / MANIFEST_FILE).exists():
-        kept = baselines.read(place.parents[1], f"{place.parent.name}/{place.name}")
+    if (folder / MANIFEST_FILE).exists():
+        kept = baselines.read(folder.parents[1], f"{folder.parent.name}/{folder.name}")
         return StoredRun(run=kept.run, folder=kept.folder, manifest=kept.manifest)
-    copied = place / baselines.TAKEN_FILE
+    copied = folder / baselines.TAKEN_FILE
     manifest = store.load(Manifest, copied) if copied.exists() else None
-    return StoredRun(run=store.load_run(folder), folder=place, manifest=manifest)
+    return StoredRun(run=store.load_run(folder), folder=folder, manifest=manifest)
 
 
 def kept_scores(stored: list[StoredRun]) -> dict[str, ArmScores]:
