@@ -1,10 +1,10 @@
 """What neighbours on the machine cost: threads that wait for each other, many commands at once, the first command.
 
 Threads: the embedded model in bfloat16 with two OpenMP threads, as the libraries wait by default and as the CPU
-backend lets them wait, in turns; idle, beside two processes that do nothing but compute, and beside two others that
-run the same model and wait in the same way. Commands: many ``harness diff`` started at once, their wall time over
-their processor time divided by the cores. First command: the scenarios of ``nox -s determinism``, as this machine is,
-and with its instruction sets for bfloat16 turned off.
+backend lets them wait, which each process chooses when it starts, in turns; idle, beside two processes that do nothing
+but compute, and beside two others that run the same model and wait in the same way. Commands: many ``harness diff``
+started at once, their wall time over their processor time divided by the cores. First command: the scenarios of
+``nox -s determinism``, as this machine is, and with its instruction sets for bfloat16 turned off.
 """
 
 from __future__ import annotations
@@ -27,18 +27,20 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from harness import scenario
-from harness.backends.cpu import WAITING
+from harness.backends.cpu import waiting
 from harness.host import processor_name
 from harness.images import write_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "benchmarks-crowded.md"
 QUICK = [f"scenarios/tiny-quick-{task}.yaml" for task in ("t2i", "edit")]
 WITHOUT_BFLOAT16 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-WAYS: dict[str, dict[str, str]] = {"by default": {}, "as the harness sets it": WAITING}
+DEFAULT, OURS = "by default", "as the harness sets it"
+WAYS = (DEFAULT, OURS)
+SETS_HOW_TO_WAIT = {"GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY"}
 PARTS = ("threads", "commands", "first")
 IDLE, COMPUTING, SAME = "idle", "two processes that only compute", "two others with this model"
 IDLE_AT_MOST, BUSY_AT_LEAST, CROWD_AT_MOST, FIRST_AT_MOST_SECONDS = 1.05, 5.0, 1.5, 120
@@ -52,13 +54,15 @@ def main() -> int:
     words.add_argument("--commands", type=int, default=200, help="commands at once")
     words.add_argument("--quick", action="store_true", help="one turn, few commands, nothing is written")
     words.add_argument("--only", choices=PARTS, help="only this part; nothing is written")
-    words.add_argument("--child", type=int, help=argparse.SUPPRESS)
-    words.add_argument("--neighbour", action="store_true", help=argparse.SUPPRESS)
+    words.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
+    words.add_argument("--neighbour", choices=WAYS, help=argparse.SUPPRESS)
     options = words.parse_args()
     if options.neighbour:
+        choose_to_wait(options.neighbour)
         keep_making_images()
     if options.child:
-        sys.stdout.write(json.dumps(seconds_per_image(options.child)) + "\n")
+        choose_to_wait(options.child)
+        sys.stdout.write(json.dumps(seconds_per_image(options.calls)) + "\n")
         return 0
     rounds, calls, commands = (1, 1, 4) if options.quick else (options.rounds, options.calls, options.commands)
     parts: dict[str, Callable[[], list[str]]] = {
@@ -90,9 +94,9 @@ def threads(rounds: int, calls: int) -> list[str]:
     measured: dict[tuple[str, str], list[float]] = {}
     for _ in range(rounds):
         for neighbours in (IDLE, COMPUTING, SAME):
-            for way, variables in WAYS.items():
-                with busy(neighbours, variables):
-                    measured.setdefault((neighbours, way), []).append(child_seconds(variables, calls))
+            for way in WAYS:
+                with busy(neighbours, way):
+                    measured.setdefault((neighbours, way), []).append(child_seconds(way, calls))
     lines = [
         f"## Threads: seconds for an image with two threads, medians of {rounds} turns of {calls} images",
         "",
@@ -111,13 +115,13 @@ def threads(rounds: int, calls: int) -> list[str]:
 
 
 @contextmanager
-def busy(neighbours: str, variables: Mapping[str, str]) -> Iterator[None]:
+def busy(neighbours: str, way: str) -> Iterator[None]:
     """Two neighbours of a kind, at work before anything is measured; none for ``IDLE``."""
-    words = {COMPUTING: ["-c", "print(flush=True)\nwhile True: pass"], SAME: [str(Path(__file__)), "--neighbour"]}
+    words = {COMPUTING: ["-c", "print(flush=True)\nwhile True: pass"], SAME: [str(Path(__file__)), "--neighbour", way]}
     running = [
         subprocess.Popen(
             [sys.executable, *words[neighbours]],
-            env=environment(variables),
+            env=environment(),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -135,16 +139,22 @@ def busy(neighbours: str, variables: Mapping[str, str]) -> Iterator[None]:
             neighbour.communicate()
 
 
-def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Variables of a process with two threads, which reads how to wait when it starts."""
-    cleared = {name: value for name, value in os.environ.items() if name not in {*WAITING, "OMP_WAIT_POLICY"}}
-    return {**cleared, "OMP_NUM_THREADS": "2", "TORCH_DEVICE_BACKEND_AUTOLOAD": "0", **variables}
+def environment() -> dict[str, str]:
+    """Variables of a process with two threads, which says nothing of how they wait."""
+    cleared = {name: value for name, value in os.environ.items() if name not in SETS_HOW_TO_WAIT}
+    return {**cleared, "OMP_NUM_THREADS": "2", "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
 
 
-def child_seconds(variables: Mapping[str, str], calls: int) -> float:
+def choose_to_wait(way: str) -> None:
+    """Set how threads wait, before torch is imported and reads it: our way depends on what the cores do now."""
+    if way == OURS:
+        os.environ.update(waiting())
+
+
+def child_seconds(way: str, calls: int) -> float:
     """Seconds for an image in a fresh process."""
-    words = [sys.executable, str(Path(__file__)), "--child", str(calls)]
-    done = subprocess.run(words, env=environment(variables), cwd=ROOT, check=True, capture_output=True)
+    words = [sys.executable, str(Path(__file__)), "--child", way, "--calls", str(calls)]
+    done = subprocess.run(words, env=environment(), cwd=ROOT, check=True, capture_output=True)
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 

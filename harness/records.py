@@ -931,9 +931,15 @@ class Environment(Record):
     """Git commit of the working folder, with ``-dirty`` when it has changes."""
 
     @property
+    def comparable(self) -> dict[str, Any]:
+        """All that can move a number: not the commit, and not what a backend sets in either switch mode."""
+        told = self.model_dump(mode="json", exclude={"commit"})
+        return told | {"switches": [switch for switch in told["switches"] if switch["source"] != "backend"]}
+
+    @property
     def digest(self) -> str:
-        """SHA-256 of everything but the commit: to commit a report changes no number."""
-        return json_digest(self.model_dump(mode="json", exclude={"commit"}))
+        """SHA-256 of all that can move a number."""
+        return json_digest(self.comparable)
 
 
 class LoadedModel(Record):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.backends import cpu
 from harness.records import ModelRef, Plan, Repeats
 from harness.run import supervisor
 from tests.command_line import environment, job_folder, patience_seconds, run_command
@@ -108,7 +109,8 @@ def test_how_threads_wait_for_each_other_changes_no_bit(
         {switch["name"]: switch["effective"] for switch in run["environment"]["switches"]}["GOMP_SPINCOUNT"]
         for run in (calm, spinning)
     ]
-    assert waiting == ["5000", "100000"], "what the user sets is kept"
+    assert waiting[0] in {cpu.FREE_TURNS, cpu.CROWDED_TURNS}
+    assert waiting[1] == "100000", "what the user sets is kept"
 
 
 def test_a_fault_that_depends_on_the_order_of_processes_is_still_found(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,17 +51,54 @@ def probe() -> Availability:
     return Availability(available=True, reason=processor_name(), device_count=1)
 
 
-WAITING = {"GOMP_SPINCOUNT": "5000", "KMP_BLOCKTIME": "1"}
-"""How long threads of OpenMP turn a loop while they wait for each other, before they sleep.
+FREE_TURNS, CROWDED_TURNS = "5000", "1000"
+_WAITING_MILLISECONDS = "1"
+_FREE_FROM = 0.85
+_PROBE_SECONDS, _PROBES = 0.03, 3
 
-The first is for GCC's runtime, which torch's own wheels bring, in turns of the loop; the second for Intel's and LLVM's,
-in milliseconds.
 
-As shipped they turn it hundreds of thousands of times, and where other processes keep the cores busy the thread that
-they wait for does not run meanwhile. To sleep at once costs two fifths of a picture's time on an idle machine; five
-thousand turns cost nothing there (docs/benchmarks-crowded.md). Which thread computes what stays the same, and so does
-every bit. What the user has set is kept.
-"""
+def waiting() -> dict[str, str]:
+    """How long threads of OpenMP turn a loop while they wait for each other, before they sleep.
+
+    ``GOMP_SPINCOUNT`` is for GCC's runtime, which torch's own wheels bring, in turns of the loop; ``KMP_BLOCKTIME`` for
+    Intel's and LLVM's, in milliseconds. As shipped they turn it hundreds of thousands of times, and where other
+    processes keep the cores busy the thread that they wait for does not run meanwhile. Five thousand turns cost nothing
+    on an idle machine; one thousand are quicker where others compute, and cost two fifths of an image's time where
+    nobody does (docs/benchmarks-crowded.md). So the first call of a process measures how much of its cores it gets, and
+    what it chose is kept for the process. Which thread computes what stays the same, and so does every bit. What the
+    user has set is kept.
+    """
+    chosen = {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT") or _turns_here()}
+    return chosen | {"KMP_BLOCKTIME": os.environ.get("KMP_BLOCKTIME") or _WAITING_MILLISECONDS}
+
+
+def turns(share: float) -> str:
+    """Turns of the loop for a process that gets this share of its cores, 0 to 1."""
+    return FREE_TURNS if share >= _FREE_FROM else CROWDED_TURNS
+
+
+def share_of_cores() -> float:
+    """Share of the cores this process may use that it gets now, 0 to 1: the largest of three short measurements."""
+    return max(_measured_share(len(os.sched_getaffinity(0))) for _ in range(_PROBES))
+
+
+@cache
+def _turns_here() -> str:
+    return turns(share_of_cores())
+
+
+def _measured_share(cores: int) -> float:
+    block = bytes(1 << 20)
+
+    def compute(_: int) -> float:
+        """Processor seconds for each second that goes by: the interpreter is free while a block is hashed."""
+        begin, used = time.perf_counter(), time.thread_time()
+        while (passed := time.perf_counter() - begin) < _PROBE_SECONDS:
+            sha256(block)
+        return (time.thread_time() - used) / passed
+
+    with ThreadPoolExecutor(cores) as pool:
+        return sum(pool.map(compute, range(cores))) / cores
 
 
 def start_environment(switches: SwitchMode) -> dict[str, str]:
@@ -67,7 +108,7 @@ def start_environment(switches: SwitchMode) -> dict[str, str]:
     fails otherwise. Threads do not wait busily for long in either mode: what that changes is time on a busy machine.
     """
     start = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
-    start |= {name: os.environ.get(name, value) for name, value in WAITING.items()}
+    start |= waiting()
     if switches is SwitchMode.DETERMINISTIC:
         threads = os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0)))
         start |= {

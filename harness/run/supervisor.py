@@ -321,7 +321,7 @@ class _Notes:
 
 
 def _changes(before: Environment, now: Environment) -> list[str]:
-    old, new = before.model_dump(mode="json", exclude={"commit"}), now.model_dump(mode="json", exclude={"commit"})
+    old, new = before.comparable, now.comparable
     unlike = [name for name in old if old[name] != new[name]]
     return [recorded("{name} was {before}, is {now}", name=name, before=old[name], now=new[name]) for name in unlike]
 
