@@ -212,15 +212,15 @@ PLANTED = {
         DOWN_ONLY,
     ),
     "an arrow for a type only": (
-        "records.py",
+        "records/base.py",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from harness.store import Job\n",
-        "harness.records (floor 0) may not import harness.store (floor 2)",
+        "harness.records.base (floor 0) may not import harness.store (floor 2)",
         DOWN_ONLY,
     ),
     "an arrow inside a function": (
-        "records.py",
+        "records/base.py",
         "def late():\n    from harness import jobs\n",
-        "harness.records (floor 0) may not import harness.jobs (floor 3)",
+        "harness.records.base (floor 0) may not import harness.jobs (floor 3)",
         DOWN_ONLY,
     ),
     "a relative arrow": (
@@ -236,9 +236,9 @@ PLANTED = {
         NO_PARTS,
     ),
     "an arrow through import_module": (
-        "records.py",
+        "records/base.py",
         "from importlib import import_module\nimport_module('harness.jobs')\n",
-        "harness.records (floor 0) may not import harness.jobs (floor 3)",
+        "harness.records.base (floor 0) may not import harness.jobs (floor 3)",
         DOWN_ONLY,
     ),
     "comparing runs": (
@@ -351,7 +351,7 @@ PLANTED = {
     ),
 }
 
-NEIGHBOURS = ["cli", "terminal", "store", "noise", "records", "images", "contracts", "plugins", "__init__"]
+NEIGHBOURS = ["cli", "terminal", "store", "noise", "records/base", "images", "contracts", "plugins", "__init__"]
 NEIGHBOURS += ["jobs/__init__", "jobs/checking", "jobs/making", "jobs/reporting"]
 NEIGHBOURS += ["run/__init__", "run/child", "run/worker/__main__", "compare/__init__", "compare/gates"]
 NEIGHBOURS += ["metrics/__init__", "metrics/ssim", "metrics/psnr_db", "metrics/_windows", "render/html"]

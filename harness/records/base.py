@@ -1,0 +1,181 @@
+"""What all records share: version, base and basic types, and how they become strict JSON and are read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints, ValidationError
+
+from harness.errors import RecordError
+from harness.yaml_tree import quoted, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+"""Version written into every file; a reader refuses any other."""
+
+
+def _from_json(value: Any) -> Any:
+    return {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}.get(value, value) if isinstance(value, str) else value
+
+
+def _to_json(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+
+
+Number = Annotated[float, BeforeValidator(_from_json), PlainSerializer(_to_json, when_used="json")]
+"""A float that survives strict JSON even when it is not finite."""
+
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""An identifier that is safe as a folder name on every system."""
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 in hexadecimal."""
+
+Reason = Annotated[str, StringConstraints(min_length=10)]
+"""Why something may be as it is, in a few words."""
+
+Day = date
+"""A day of the calendar; in files ``YYYY-MM-DD``."""
+
+
+class Record(BaseModel):
+    """Base of every record: frozen, no unknown fields, sentences under the fields as descriptions."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, strict=False, defer_build=True
+    )
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def to_json(record: Record) -> str:
+    """Text of a record as it is stored: strict JSON, two spaces, a newline at the end."""
+    return json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_record(kind: type[AnyRecord], path: Path) -> AnyRecord:
+    """Read a record's file.
+
+    Raises:
+        RecordError: there is no such file, or it is not such a record.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecordError(
+            f"{path} cannot be read: it is not UTF-8 text (byte 0x{error.object[error.start]:02x} at offset "
+            f"{error.start}). Give a file that the harness wrote."
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no system allows
+        raise RecordError(f"{path} cannot be read: {error}. Give a file that the harness wrote.") from error
+    return from_json(kind, text, place=path)
+
+
+def from_json(kind: type[AnyRecord], text: str, *, place: Path | str) -> AnyRecord:
+    """Read a record back; nothing is converted, so a number that is written as a text is refused.
+
+    Raises:
+        RecordError: the text is not such a record, or of another version; the message names ``place`` and the field.
+    """
+    data = parse_json(text, place=place)
+    version = data.get("schema_version", SCHEMA_VERSION) if isinstance(data, dict) else SCHEMA_VERSION
+    try:
+        if version == SCHEMA_VERSION and type(version) is not int:  # true and 1.0 are equal to 1 for Python
+            raise RecordError(
+                f"{place} is not a {kind.__name__} of format {SCHEMA_VERSION}: schema_version: found {version!r}; "
+                f"allowed is {SCHEMA_VERSION}. It is damaged or was edited; make it again."
+            )
+        return kind.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(_step(each) for each in first["loc"]) or "the whole file"
+        observed = "" if first["type"] in {"missing", "json_invalid"} else f"; found {shown(first['input'])}"
+        raise RecordError(
+            f"{place} is not a {kind.__name__} of format {SCHEMA_VERSION}: {field}: {first['msg']}{observed}. "
+            "It may be from another version of the harness, or damaged; make it again."
+        ) from error
+
+
+def parse_json(text: str, *, place: Path | str) -> Any:
+    """Lists, dictionaries and scalars of a JSON text from outside.
+
+    Raises:
+        RecordError: the text is no strict JSON, is nested too deeply, has a key twice, or a number that no record
+            holds; the message names ``place``.
+    """
+    try:
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_each_key_once,
+        )
+    except RecursionError as error:
+        raise RecordError(
+            f"{place} is not valid JSON: it is nested too deeply; allowed are some hundred levels, and a record needs "
+            "about ten. It is damaged, or no file of the harness; make it again."
+        ) from error
+    except ValueError as error:
+        raise RecordError(f"{place} is not valid JSON: {error}. The file may be truncated; make it again.") from error
+
+
+def json_digest(data: Any) -> str:
+    """SHA-256 of canonical JSON: sorted keys, no spaces, UTF-8.
+
+    >>> json_digest({"b": 1, "a": 2}) == json_digest({"a": 2, "b": 1})
+    True
+    """
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_PLAIN_KEY = re.compile("[A-Za-z0-9_-]{1,80}")
+
+_LARGEST_WHOLE = 2**63 - 1
+
+_LONGEST_WHOLE = 20
+"""Characters of the largest whole number, its sign included."""
+
+
+def _step(step: str | int) -> str:
+    """One step of the way to a field; a key that the harness does not write is shown with care."""
+    return str(step) if isinstance(step, int) or _PLAIN_KEY.fullmatch(step) else quoted(step)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not strict JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"found the number {quoted(digits, 40)}; allowed are numbers up to 1.8e308")
+    return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _LONGEST_WHOLE or abs(value := int(digits)) > _LARGEST_WHOLE:
+        raise ValueError(f"found the whole number {quoted(digits, 40)}; allowed are those up to {_LARGEST_WHOLE}")
+    return value
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        seen: set[str] = set()
+        again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {quoted(again)} stands twice in one mapping; allowed is once")
+    return mapping

@@ -1,0 +1,367 @@
+"""What a user writes: a scenario, with its cases, arms, limits and waivers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from harness.language import recordable, recorded
+from harness.records.base import Day, Digest, Id, Number, Reason, Record, json_digest
+from harness.records.enums import NoiseMode, NpuOps, Role, Scope, SwitchMode, Task
+
+
+class CommandRef(Record):
+    """A command that makes one picture; it runs with the user's rights, and only where the user allowed it."""
+
+    words: list[str] = Field(min_length=1)
+    """Program and arguments; no shell reads them. In braces: ``{python}``, ``{prompt}``, ``{negative_prompt}``,
+    ``{input_image}``, ``{seed}``, ``{width}``, ``{height}``, ``{steps}``, ``{guidance_scale}``, ``{device}``,
+    ``{dtype}`` and ``{output}``."""
+    output: str | None = None
+    """Picture that the command writes by itself, relative to the source, where no word has ``{output}``."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables beside those that are set already."""
+    time_limit_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Longest time for one picture; the command is ended after that, with all it started."""
+
+
+class ModelRef(Record):
+    """Which model, and how it is loaded."""
+
+    adapter: str = "deepgen"
+    """Name of the adapter that loads and calls it."""
+    source: str
+    """``builtin:NAME``, a folder relative to the scenario file, ``hf:REPO@REV`` or ``modelscope:REPO@REV``;
+    ``${VARIABLES}`` are expanded."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "bfloat16"
+    """Type of weights and activations."""
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    """Attention implementation of the language model; on NPU and CPU sdpa takes the place of flash_attention_2."""
+    trust_remote_code: bool = False
+    """Whether Python files of the model folder may run; without it a folder that has any is refused."""
+    code_sha256: dict[str, Digest] | None = None
+    """SHA-256 of each Python file of the model folder; when given, any other file or content is refused."""
+    pictures: str | None = None
+    """For ``adapter: images``: file of a picture below the source, with ``{arm}``, ``{case}``, ``{seed}``,
+    ``{process}`` and ``{repeat}``; ``{case}/{seed}.png`` when left out."""
+    command: CommandRef | None = None
+    """For ``adapter: command``: what is run in the source folder for each picture."""
+
+
+class Unfitness(StrEnum):
+    """Why an image is not fit to be compared; a case may expect it, with a reason."""
+
+    FLAT = "flat"
+    """It shows one colour, or nothing but faint noise on one."""
+    SAME_IMAGE = "same_image"
+    """It is byte for byte the image of another prompt, input image or seed."""
+    NOISE = "noise"
+    """It is nothing but noise, and the reference's image of the same case and seed is not."""
+
+
+class Case(Record):
+    """One prompt of a scenario."""
+
+    id: Id
+    """Name of the case; pairs are matched by it, never by position."""
+    prompt: str = Field(min_length=1)
+    """What to draw, or how to edit."""
+    negative_prompt: str | None = None
+    """What to avoid; left out, the pipeline's own default stands."""
+    input_image: str | None = None
+    """Picture to edit, relative to the scenario file; ``${VARIABLES}`` are expanded."""
+    expect: dict[Unfitness, Reason] | None = None
+    """What would be an error elsewhere and is expected of this case, each with its reason: ``flat``, an image of one
+    colour; ``same_image``, the image of another prompt or seed; ``noise``, noise where the reference shows
+    something."""
+
+
+class Repeats(Record):
+    """How often each case and seed is made."""
+
+    in_process: int = Field(default=3, ge=1, le=10_000)
+    """Times in one process."""
+    processes: int = Field(default=2, ge=1, le=1_000)
+    """Fresh processes."""
+
+
+class Arm(Record):
+    """One way of running the scenario."""
+
+    name: Id
+    """Name of the arm; it becomes a folder."""
+    role: Role = Role.CANDIDATE
+    """Whether it is validated or is what others are compared with."""
+    device: str = "auto"
+    """``auto``, a backend such as ``npu``, or a backend and an index such as ``npu:1``."""
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    """Overrides the model's dtype."""
+    noise: NoiseMode | None = None
+    """Overrides the scenario's noise."""
+    switches: SwitchMode | None = None
+    """Overrides the scenario's switches."""
+    npu_ops: Literal[NpuOps.REFERENCE, NpuOps.HIDDEN] | None = None
+    """For ``device: cpu`` on a machine with torch_npu: answer its fused operators by the harness's reference kernels,
+    or hide torch_npu so that libraries take their plain branches; hidden when nothing is said."""
+    repeats: Repeats | None = None
+    """Overrides the scenario's repeats, for instance for a reference that takes hours."""
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """Overrides the scenario's threads."""
+    against: list[Id] | None = None
+    """For a candidate: the reference arms it is compared with; all of them when nothing is said. An empty list is for
+    an arm that no reference can be compared with, as with a device's own noise: only its repeats are judged."""
+    baseline: bool = False
+    """For a reference: read from the baseline store instead of being run here; ``harness run SCENARIO --arm NAME``
+    makes it, on the machine it belongs to, and ``harness baseline accept`` puts it there."""
+
+    def is_compared_with(self, reference: str) -> bool:
+        """Whether a reference arm of that name is one that this candidate is compared with."""
+        return self.role is Role.CANDIDATE and (self.against is None or reference in self.against)
+
+    @model_validator(mode="after")
+    def _baselines_are_references(self) -> Arm:
+        if self.baseline and self.role is not Role.REFERENCE:
+            raise ValueError("baseline is for references; this arm is a candidate: add 'role: reference'")
+        return self
+
+    @model_validator(mode="after")
+    def _npu_ops_on_the_cpu(self) -> Arm:
+        if self.npu_ops is not None and self.device.partition(":")[0] != "cpu":
+            raise ValueError(f"npu_ops is for arms with device: cpu; this one has device: {self.device}")
+        return self
+
+
+class Evidence(Record):
+    """The measurement that a limit was taken from."""
+
+    date: Day
+    """Day of the measurement, ``YYYY-MM-DD``."""
+    device: str
+    """Device that was measured, such as ``npu:Ascend910B2``."""
+    samples: int = Field(ge=1)
+    """Number of values that were measured."""
+    seeds: list[int]
+    """Seeds they were measured with."""
+    cases: list[Id]
+    """Cases they were measured on."""
+    worst: Number
+    """The worst of the values, in the metric's unit."""
+    rule: str = Field(min_length=1)
+    """How the limit follows from the values."""
+    margin: Number
+    """Distance between the worst value and the limit, in the metric's unit."""
+
+
+_RULES = {
+    ("image", "at_least"): recordable("{metric:s} at least {value:g}"),
+    ("image", "at_most"): recordable("{metric:s} at most {value:g}"),
+    ("image", "equals"): recordable("{metric:s} equals {value:g}"),
+    ("float_image", "at_least"): recordable("{metric:s} of the float output at least {value:g}"),
+    ("float_image", "at_most"): recordable("{metric:s} of the float output at most {value:g}"),
+    ("float_image", "equals"): recordable("{metric:s} of the float output equals {value:g}"),
+    ("latents", "at_least"): recordable("{metric:s} of the latents at least {value:g}"),
+    ("latents", "at_most"): recordable("{metric:s} of the latents at most {value:g}"),
+    ("latents", "equals"): recordable("{metric:s} of the latents equals {value:g}"),
+    ("conversion", "at_least"): recordable("{metric:s} of the conversion to 8 bits at least {value:g}"),
+    ("conversion", "at_most"): recordable("{metric:s} of the conversion to 8 bits at most {value:g}"),
+    ("conversion", "equals"): recordable("{metric:s} of the conversion to 8 bits equals {value:g}"),
+}
+"""A limit in words, by subject and bound."""
+
+
+class Limit(Record):
+    """A number that a measurement must keep, and why it is that number.
+
+    Of the limits with one metric, subject and scope, the best match judges a comparison and the others do not: one
+    with ``arm`` before one without; then one with ``device`` that names a product, the longer name first; then one with
+    ``device`` that names a backend; then one without. Equally good matches judge together. A limit with ``ratio_to``
+    judges another number, and so beside those without, never in their place.
+    """
+
+    metric: str
+    """Name of the metric."""
+    scope: Scope
+    """Which pairs it judges."""
+    arm: Id | None = None
+    """Reference arm it holds for, or with ``scope: repeat`` the arm that is repeated; any when nothing is said."""
+    device: str | None = None
+    """Device of the actual side it holds for: a backend such as ``npu``, or a backend and the beginning of a product's
+    name such as ``npu:Ascend910B``, in capitals or not; any when nothing is said."""
+    ratio_to: Id | None = None
+    """Another reference arm, for a dual benchmark: what is judged is the metric's value against ``arm``, divided by
+    that of this arm against ``arm``."""
+    subject: Literal["image", "float_image", "latents", "conversion"] = "image"
+    """The 8-bit picture, the decoder's float output, the latents after the last step, or what the conversion of the
+    float output to 8 bits added."""
+    at_least: Number | None = None
+    """Smallest value allowed."""
+    at_most: Number | None = None
+    """Largest value allowed."""
+    equals: Number | None = None
+    """Only value allowed."""
+    reason: str = Field(min_length=10)
+    """Where the number comes from; a limit without one is refused."""
+    evidence: Evidence | None = None
+    """The measurement it was taken from."""
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Limit:
+        if sum(bound is not None for bound in (self.at_least, self.at_most, self.equals)) != 1:
+            raise ValueError("a limit has exactly one of at_least, at_most and equals")
+        return self
+
+    @model_validator(mode="after")
+    def _dual_benchmark(self) -> Limit:
+        if self.ratio_to is not None and (self.scope is not Scope.REFERENCE or self.arm is None):
+            raise ValueError("a limit with ratio_to has scope: reference, and an arm that both are compared with")
+        if self.ratio_to is not None and (self.ratio_to == self.arm or self.at_most is None):
+            raise ValueError("a limit with ratio_to names another arm than arm, and has at_most")
+        return self
+
+    @property
+    def rule(self) -> str:
+        """The limit in words, such as ``psnr_db at least 40``."""
+        bounds = {"at_least": self.at_least, "at_most": self.at_most, "equals": self.equals}
+        bound, value = next((bound, value) for bound, value in bounds.items() if value is not None)
+        rule = _RULES[self.subject, bound].format(metric=self.metric, value=value)
+        return recorded("dual_ratio to {arm:s} of {rule}", arm=self.ratio_to, rule=rule) if self.ratio_to else rule
+
+    @property
+    def holds_for(self) -> str:
+        """Where the limit holds in words, such as ``device npu, arm cpu``; empty when it holds everywhere."""
+        if self.device and self.arm:
+            return recorded("device {device:s}, arm {arm:s}", device=self.device, arm=self.arm)
+        if self.device:
+            return recorded("device {device:s}", device=self.device)
+        return recorded("arm {arm:s}", arm=self.arm) if self.arm else ""
+
+
+class Waiver(Record):
+    """Limits that may be broken for a while, why, and who answers for it.
+
+    It covers broken limits only: never an error, never sides that cannot be compared, never a missing baseline.
+    """
+
+    metric: str | None = None
+    """Metric whose limits it covers; every one when nothing is said."""
+    scope: Scope
+    """Which pairs it covers."""
+    arm: Id | None = None
+    """Arm on either side of the pairs it covers; any when nothing is said."""
+    case: Id | None = None
+    """Case it covers; any when nothing is said."""
+    reason: str = Field(min_length=10)
+    """Why the limits may be broken."""
+    owner: str = Field(min_length=1)
+    """Who answers for it."""
+    expires: Day
+    """Last day on which it holds, ``YYYY-MM-DD``."""
+
+    @property
+    def rule(self) -> str:
+        """What it covers in words, such as ``psnr_db, reference, arm npu, case cup``."""
+        metric = self.metric or "every metric"
+        rule = {
+            Scope.REPEAT: recorded("{metric}, repeat", metric=metric),
+            Scope.REFERENCE: recorded("{metric}, reference", metric=metric),
+        }[self.scope]
+        if self.arm:
+            rule = recorded("{rule}, arm {arm:s}", rule=rule, arm=self.arm)
+        return recorded("{rule}, case {case:s}", rule=rule, case=self.case) if self.case else rule
+
+
+class CalibrationSet(Record):
+    """What limits are measured on; nothing of it is judged by them."""
+
+    seeds: list[Annotated[int, Field(ge=0, le=2**63 - 1)]] = Field(min_length=2)
+    """At least two seeds, none of them among the scenario's."""
+    cases: list[Id] = Field(default_factory=list)
+    """Cases of the scenario; all of them when nothing is said."""
+
+
+class OnPurpose(StrEnum):
+    """In what the two sides of a comparison may differ where the scenario says that they do so on purpose."""
+
+    MODEL = "model"
+    """What the model's loader reads: another revision, quantised weights, a LoRA."""
+
+
+_LATER_KEYS = frozenset({"threads", "against", "expect", "differs_in"})
+"""Keys that scenarios, arms and cases did not have at first; left out, they make no other question of an old file."""
+
+
+class Scenario(Record):
+    """One question, as a user writes it."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    name: Id
+    """Name of the scenario; it is the file's name without ``.yaml``."""
+    summary: str = Field(min_length=1)
+    """One sentence for listings and the report."""
+    task: Task
+    """Which capability is exercised."""
+    model: ModelRef
+    """Which model, and how it is loaded."""
+    cases: list[Case] = Field(min_length=1)
+    """The prompts, each with an id."""
+    seeds: list[Annotated[int, Field(ge=0, le=2**63 - 1)]] = Field(min_length=1)
+    """Seeds; every case is made with each."""
+    width: int = Field(default=512, ge=32, le=4096, multiple_of=32)
+    """Width of the picture in pixels, a multiple of 32."""
+    height: int = Field(default=512, ge=32, le=4096, multiple_of=32)
+    """Height of the picture in pixels, a multiple of 32."""
+    steps: int = Field(default=50, ge=1, le=1000)
+    """Denoising steps."""
+    guidance_scale: float = Field(default=4.0, ge=0, le=100, allow_inf_nan=False)
+    """Strength of classifier-free guidance; 1 or less turns it off."""
+    noise: NoiseMode = NoiseMode.PORTABLE
+    """Where random draws come from."""
+    switches: SwitchMode = SwitchMode.DETERMINISTIC
+    """Which determinism switches are set."""
+    arms: list[Arm] = Field(default_factory=lambda: [Arm(name="candidate")], min_length=1)
+    """Ways of running the scenario: at least one candidate, and references where there are any."""
+    repeats: Repeats = Repeats()
+    """How often each case and seed is made."""
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """CPU threads of each worker process (OMP_NUM_THREADS, MKL_NUM_THREADS); when nothing is said, a deterministic arm
+    on a CPU takes all cores and every other arm what the user has set. Where it is given, the processes of an arm on a
+    CPU run side by side as far as cores and memory allow."""
+    time_limit_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Longest time a worker process may take in all; it is ended after that, and the run fails."""
+    limits: list[Limit] = Field(default_factory=list)
+    """What the measurements must keep."""
+    waivers: list[Waiver] = Field(default_factory=list)
+    """Limits that may be broken for a while."""
+    differs_in: dict[OnPurpose, Reason] | None = None
+    """In what a candidate differs on purpose from what it is compared with, each with its reason; such a difference is
+    told beside every number and bars no comparison."""
+    calibration: CalibrationSet | None = None
+    """What ``harness calibrate`` measures limits on."""
+    scores: list[str] = Field(default_factory=list)
+    """What each picture is scored by, without a reference."""
+    parity_margin: float = Field(default=0.01, gt=0, lt=1, allow_inf_nan=False)
+    """Largest difference of two arms' scores that counts as equivalent; 0.01 is one percentage point."""
+    tags: list[Id] = Field(default_factory=list)
+    """Free labels."""
+    translations: dict[str, dict[str, Annotated[str, StringConstraints(min_length=1)]]] = Field(default_factory=dict)
+    """The summary and the reasons in other languages: by language, then by the text as written. Pictures do not depend
+    on them, so they are no part of the digest."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of everything but the translations and later keys that are left out."""
+        written = self.model_dump(mode="json", exclude={"translations"})
+        for part in (written, *written["arms"], *written["cases"]):
+            for key in _LATER_KEYS & part.keys():
+                if part[key] is None:
+                    del part[key]
+        return json_digest(written)
+
+    @property
+    def prose(self) -> list[str]:
+        """What can be translated: the summary, and the reasons of limits, waivers and differences on purpose."""
+        reasons = [*(limit.reason for limit in self.limits), *(waiver.reason for waiver in self.waivers)]
+        return [self.summary, *reasons, *(self.differs_in or {}).values()]
