@@ -1,39 +1,63 @@
 """The languages that reports speak: sentences stand in the code in English, and catalogues translate them.
 
-``say`` and ``many`` give a sentence in the spoken language. What goes into a record is ``recorded`` in English,
-whatever is spoken, so that records are the same everywhere; ``translated`` knows such a sentence again and says it in
-the spoken language. ``marked`` only shows that a text is in the catalogues, for words that stand in a module's table,
-and ``recordable`` does the same for tables of sentences that go into records.
+``say`` and ``many`` give a sentence in the spoken language. What goes into a record is ``recorded``: a message that
+reads as English whatever is spoken, so that records are the same everywhere, and that keeps its template and values;
+``translated`` says it in the spoken language. ``marked`` only shows that a text is in the catalogues, for words that
+stand in a module's table, and ``recordable`` does the same for tables of templates that go into records.
 
-Catalogues are ``catalogues/LANGUAGE/*.po``; which file a sentence stands in is of no matter, and those of ``recorded``
-stand in ``recorded.po``. Numbers, names and digests are values in braces, the same in every language.
+A language is a module of the folder ``catalogues``, or one that another package offers through an entry point in the
+group ``harness.catalogues``: its ``NAME`` as its readers call it, its ``TAG`` for pages (BCP 47), and beside it
+catalogues in the format of gettext (``*.po``). Numbers, names and digests are values in braces, the same in every
+language. What no catalogue has is said in English and counted: ``untranslated`` lists it.
 """
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from gettext import GNUTranslations, NullTranslations
 from importlib import resources
+from io import BytesIO
 from string import Formatter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from harness import registry
 from harness.errors import UnknownName
+from harness.message import Message, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from types import ModuleType
 
-LANGUAGES = {"en": "English", "zh": "中文"}
-"""Languages by code, each called as its readers call it."""
-TAGS = {"en": "en", "zh": "zh-Hans"}
-"""What a page says of itself in its ``lang`` attribute (BCP 47)."""
+_FOLDER = "catalogues"
+ENGLISH = "en"
 
-_RECORDED = "recorded.po"
-_BETWEEN = "; "
-"""What records put between sentences."""
+_language: ContextVar[str] = ContextVar("language", default=ENGLISH)
+_missing: ContextVar[dict[str, None] | None] = ContextVar("missing", default=None)
 
-_language: ContextVar[str] = ContextVar("language", default="en")
+
+def languages() -> list[str]:
+    """Codes of all languages, English first."""
+    return [ENGLISH, *(name for name in registry.names(_FOLDER) if name != ENGLISH)]
+
+
+def name_of(code: str) -> str:
+    """A language as its readers call it.
+
+    >>> name_of("zh")
+    '中文'
+    """
+    return str(_module(code).NAME)
+
+
+def tag_of(code: str) -> str:
+    """What a page in a language says of itself in its ``lang`` attribute (BCP 47).
+
+    >>> tag_of("zh")
+    'zh-Hans'
+    """
+    return str(_module(code).TAG)
 
 
 @contextmanager
@@ -47,7 +71,7 @@ def spoken(language: str) -> Iterator[None]:
     'en'
 
     Raises:
-        UnknownName: it is not one of ``LANGUAGES``.
+        UnknownName: it is not one of ``languages()``.
     """
     require_known(language)
     before = _language.set(language)
@@ -61,10 +85,21 @@ def require_known(language: str) -> None:
     """Nothing, where a language can be spoken; so that what takes long can refuse before it begins.
 
     Raises:
-        UnknownName: it is not one of ``LANGUAGES``.
+        UnknownName: it is not one of ``languages()``.
     """
-    if language not in LANGUAGES:
-        raise UnknownName("language", language, LANGUAGES)
+    if language not in languages():
+        raise UnknownName("language", language, languages())
+
+
+@contextmanager
+def untranslated() -> Iterator[dict[str, None]]:
+    """Sentences that were said in English in the block because the spoken language has no translation, each once."""
+    noted: dict[str, None] = {}
+    before = _missing.set(noted)
+    try:
+        yield noted
+    finally:
+        _missing.reset(before)
 
 
 def language() -> str:
@@ -78,18 +113,16 @@ def say(sentence: str, /, **values: object) -> str:
     >>> say("{made} of {planned} planned", made=3, planned=4)
     '3 of 4 planned'
     """
-    return _catalogue(language()).get(sentence, sentence).format(**values)
+    return _catalogue(language()).gettext(sentence).format(**values)
 
 
 def many(one: str, several: str, /, count: int, **values: object) -> str:
-    """One of two English sentences by a count, which both may name; a catalogue may need only the second.
+    """One of two English sentences by a count, which both may name; a language has as many forms as it needs.
 
     >>> many("{count} run", "{count} runs", 1), many("{count} run", "{count} runs", 3)
     ('1 run', '3 runs')
     """
-    sentence = one if count == 1 else several
-    catalogue = _catalogue(language())
-    return catalogue.get(sentence, catalogue.get(several, sentence)).format(count=count, **values)
+    return _catalogue(language()).ngettext(one, several, count).format(count=count, **values)
 
 
 def marked(text: str, /) -> str:
@@ -98,168 +131,111 @@ def marked(text: str, /) -> str:
 
 
 def recorded(sentence: str, /, **values: object) -> str:
-    """A sentence for a record, in English whatever is spoken.
+    """A sentence for a record: it reads as English whatever is spoken.
 
     >>> with spoken("zh"):
     ...     recorded("the prompt of case {case} differs", case="sky")
     'the prompt of case sky differs'
     """
-    return sentence.format(**values)
+    return Message(sentence, values)
+
+
+def recorded_many(one: str, several: str, /, count: int, **values: object) -> str:
+    """One of two English sentences for a record, by a count.
+
+    >>> recorded_many("1 pair", "{count:d} pairs", 1), recorded_many("1 pair", "{count:d} pairs", 2)
+    ('1 pair', '2 pairs')
+    """
+    return Message(one, {"count": count, **values}, several)
 
 
 def recordable(sentence: str, /) -> str:
-    """A sentence for records as it is, for tables of sentences; ``format`` gives it its values where it is recorded."""
+    """A template for records as it is, for tables of templates; ``recorded`` gives it its values."""
     return sentence
 
 
-def translated(text: str, /) -> str:
-    """A text of a record in the spoken language; what no catalogue knows, such as a library's error, stays as it is.
+def translated(text: str, own: Mapping[str, str] | None = None, /) -> str:
+    """A text of a record in the spoken language; what no catalogue has, such as a library's error, stays as it is.
 
-    Sentences that records join by a semicolon are known one by one, and values that are sentences themselves too;
-    likewise what stands behind a name and a colon, words in a list, and the unit behind a number.
+    Values of a message that are words or messages themselves are translated too. ``own`` are translations of texts that
+    a user wrote, such as reasons.
     """
-    return text if language() == "en" else _recognised(language(), text)
+    if language() == ENGLISH or not text:
+        return str(text)
+    if own and text in own:
+        return own[text]
+    if not isinstance(text, Message):
+        return _words(language()).gettext(text)
+    catalogue = _catalogue(language())
+    count = text.values.get("count")
+    sentence = (
+        catalogue.ngettext(text.template, text.several, count)
+        if text.several and isinstance(count, int)
+        else catalogue.gettext(text.template)
+    )
+    separator = catalogue.gettext(_LIST).removeprefix("{first}").removesuffix("{second}")
+    marks = separator, catalogue.gettext(_STOP), catalogue.gettext(_BETWEEN)
+    return filled(sentence, text.values, lambda value: translated(value, own), marks)
+
+
+_LIST, _STOP, _BETWEEN = marked("{first}, {second}"), marked("."), marked("; ")
+"""Punctuation of messages: between two values of a list, at the end of a sentence, and between sentences."""
+
+
+class _English(NullTranslations):
+    """Says what a catalogue does not have in English, and notes it."""
+
+    def gettext(self, message: str) -> str:
+        _note(message)
+        return message
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        _note(msgid2)
+        return msgid1 if n == 1 else msgid2
+
+
+def _note(sentence: str) -> None:
+    if (noted := _missing.get()) is not None and has_words(sentence):
+        noted[sentence] = None
+
+
+def has_words(sentence: str) -> bool:
+    """Whether a template has letters of its own; one without needs no translation.
+
+    >>> has_words("{before}; {after}"), has_words("{count} runs")
+    (False, True)
+    """
+    return any(character.isalpha() for own, *_ in Formatter().parse(sentence) for character in own)
 
 
 @cache
-def _catalogue(code: str) -> dict[str, str]:
-    """Every translated sentence of a language."""
-    found: dict[str, str] = {}
-    for name in _files(code):
-        found |= _read(code, name)
-    return found
+def _catalogue(code: str) -> NullTranslations:
+    """Every sentence of a language; what it does not have is noted."""
+    catalogue = _words(code)
+    if code == ENGLISH:
+        return catalogue
+    noting = _read(code)
+    noting.add_fallback(_English())
+    return noting
 
 
-def _files(code: str) -> list[str]:
-    folder = resources.files("harness") / "catalogues" / code
-    return sorted(each.name for each in folder.iterdir() if each.name.endswith(".po")) if folder.is_dir() else []
+@cache
+def _words(code: str) -> NullTranslations:
+    return NullTranslations() if code == ENGLISH else _read(code)
 
 
-def _read(code: str, name: str) -> dict[str, str]:
+def _read(code: str) -> GNUTranslations:
+    """All catalogues of a language as one."""
     import polib  # only where another language than English is spoken
 
-    text = (resources.files("harness") / "catalogues" / code / name).read_text(encoding="utf-8")
-    return {entry.msgid: entry.msgstr for entry in polib.pofile(text) if entry.msgstr and not entry.obsolete}
+    whole = polib.POFile(check_for_duplicates=False)
+    for path in sorted(resources.files(_module(code)).iterdir(), key=lambda path: path.name):
+        if path.name.endswith(".po"):
+            part = polib.pofile(path.read_text(encoding="utf-8"))
+            whole.metadata |= part.metadata
+            whole.extend(entry for entry in part if entry.translated())
+    return GNUTranslations(BytesIO(whole.to_binary()))
 
 
-class _Sentence(NamedTuple):
-    """A sentence of records, how it is known again, and what it is in another language."""
-
-    own: tuple[str, ...]
-    """Its own words, between the values."""
-    pattern: re.Pattern[str]
-    names: frozenset[str]
-    """Values that are names, such as those of arms, and stay as they are even where a catalogue has the word."""
-    translation: str
-
-    def values(self, text: str) -> dict[str, str] | None:
-        """The values of a text that is this sentence."""
-        found = self.pattern.fullmatch(text) if all(own in text for own in self.own) else None
-        return found.groupdict() if found else None
-
-
-@cache
-def _sentences(code: str) -> list[_Sentence]:
-    """How sentences of records are known again: what stands behind another sentence first, then by their own words."""
-    translations = _read(code, _RECORDED) if _RECORDED in _files(code) else {}
-    ordered = sorted(translations, key=lambda each: (not _is_behind(each), -len("".join(_own_words(each))), each))
-    return [
-        _Sentence(_own_words(each.removesuffix(".")), _pattern(each), _names(each), translations[each])
-        for each in ordered
-    ]
-
-
-def _names(sentence: str) -> frozenset[str]:
-    fields = Formatter().parse(sentence)
-    return frozenset(name for _, name, form, conversion in fields if name and form == "s" and not conversion)
-
-
-def _own_words(sentence: str) -> tuple[str, ...]:
-    return tuple(text for text, *_ in Formatter().parse(sentence))
-
-
-def _is_behind(sentence: str) -> bool:
-    """Whether a sentence begins with another one, and the stop of that one ends it.
-
-    >>> _is_behind("{message!s} Waived by {owner}"), _is_behind("{found!s}; allowed: {limit}.")
-    (True, False)
-    """
-    own, _, _, conversion = next(iter(Formatter().parse(sentence)), ("", None, None, None))
-    return not own and conversion is not None and _BETWEEN not in "".join(_own_words(sentence))
-
-
-_NUMBER = r"[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|inf|nan)%?"
-_QUANTITY = f"{_NUMBER}(?: [^\\W\\d]\\S*){{0,2}}"
-_ONE_SENTENCE = f"(?:(?!{_BETWEEN}).)+?"
-
-
-def _pattern(sentence: str) -> re.Pattern[str]:
-    r"""What a sentence looks like with any values, none of which has a semicolon, unless it is marked ``!s``.
-
-    A value with ``:s`` is a name, with ``!s:s`` another word, with ``:g`` a number that may have a unit, with another
-    format a number. The full stop at the end is left out where records join sentences by a semicolon.
-
-    >>> _pattern("{key}: {count:d} runs").fullmatch("sky/7: 2 runs").groupdict()
-    {'key': 'sky/7', 'count': '2'}
-    >>> _pattern("{key}: {count:d} runs").fullmatch("sky/7: 1 run; sky/8: 2 runs")
-    >>> _pattern("{key}: {count:d} runs").fullmatch("sky/7: many runs")
-    >>> _pattern("broken: {worst!s}").fullmatch("broken: a; b").groupdict()
-    {'worst': 'a; b'}
-    """
-    text, named = "", set()
-    for own, name, form, conversion in Formatter().parse(sentence):
-        text += re.escape(own)
-        if name:
-            value = {"": ".+?" if conversion else _ONE_SENTENCE, "s": r"\S+", "g": _QUANTITY}.get(form or "", _NUMBER)
-            text += f"(?P={name})" if name in named else f"(?P<{name}>{value})"
-            named.add(name)
-    if sentence.endswith("."):
-        text += "?"
-    return re.compile(text, re.DOTALL)
-
-
-@cache
-def _recognised(code: str, text: str) -> str:
-    return _as_sentence(code, text) or _in_parts(code, text) or _catalogue(code).get(text, text)
-
-
-def _as_sentence(code: str, text: str) -> str:
-    """A text that is one sentence of records, nothing where it is not."""
-    for sentence in _sentences(code):
-        values = sentence.values(text)
-        if values is not None:
-            said = {
-                name: value if name in sentence.names else _recognised(code, value) for name, value in values.items()
-            }
-            return _without_formats(sentence.translation).format(**said).replace("。；", "；")
-    return ""
-
-
-def _in_parts(code: str, text: str) -> str:
-    """A text in which sentences or words stand one after another, nothing where they do not."""
-    if _BETWEEN in text:
-        parts = _first_sentence(code, text)
-        first, rest = (_recognised(code, part) for part in parts)
-        return f"{first.removesuffix('。')}；{rest}" if (first, rest) != parts else ""
-    if quantity := re.fullmatch(f"({_NUMBER}) (.+)", text):
-        return f"{quantity[1]} {_recognised(code, quantity[2])}"
-    words = text.split(", ")
-    said_words = [_recognised(code, word) for word in words] if len(words) > 1 else []
-    if said_words and all(said != word for said, word in zip(said_words, words, strict=True)):
-        return "、".join(said_words)
-    name, _, rest = text.partition(": ")
-    said = _recognised(code, rest) if rest else ""
-    return f"{name}：{said}" if said != rest else ""
-
-
-def _first_sentence(code: str, text: str) -> tuple[str, str]:
-    """As much of the beginning as is one sentence, up to the first semicolon at least, and the rest."""
-    parts = text.split(_BETWEEN)
-    heads = [_BETWEEN.join(parts[:count]) for count in range(len(parts) - 1, 1, -1)]
-    first = next((head for head in heads if _as_sentence(code, head)), parts[0])
-    return first, text[len(first) + len(_BETWEEN) :]
-
-
-def _without_formats(sentence: str) -> str:
-    """A translation whose values are texts already."""
-    return re.sub(r"\{(\w+)[^{}]*\}", r"{\1}", sentence)
+def _module(code: str) -> ModuleType:
+    return registry.module(_FOLDER, "language", code)

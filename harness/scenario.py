@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from harness import plugins
 from harness.contracts import is_outside
 from harness.errors import ImageError, ModelError, NothingSelected, ScenarioError, UnknownName, UsageError
-from harness.language import LANGUAGES, language, translated
+from harness.language import language, languages, translated
 from harness.records import (
     AnyRecord,
     Arm,
@@ -278,17 +278,7 @@ def own_words(scenario: Scenario, text: str) -> str:
     That is its summary, a reason, or a sentence of a record with the reason of a waiver or of a difference on purpose
     in it; what the scenario does not translate is ``translated``, and stays as it is where no catalogue knows it.
     """
-    words = scenario.translations.get(language(), {})
-    if text in words:
-        return words[text]
-    written = [*(waiver.reason for waiver in scenario.waivers), *(scenario.differs_in or {}).values()]
-    reasons = {chr(_FIRST_STAND_IN + index): reason for index, reason in enumerate(written)}
-    for stand_in, reason in reasons.items():
-        text = text.replace(reason, stand_in)
-    said = translated(text)
-    for stand_in, reason in reasons.items():
-        said = said.replace(stand_in, words.get(reason, reason))
-    return said
+    return translated(text, scenario.translations.get(language(), {}))
 
 
 def schema() -> dict[str, Any]:
@@ -299,7 +289,7 @@ def schema() -> dict[str, Any]:
     """
     described = Scenario.model_json_schema()
     described["properties"]["seeds"]["uniqueItems"] = True
-    described["properties"]["translations"]["propertyNames"] = {"enum": list(LANGUAGES)}
+    described["properties"]["translations"]["propertyNames"] = {"enum": languages()}
     described["$defs"]["Limit"]["oneOf"] = [
         {"required": [bound], "properties": {bound: {"type": "number"}}} for bound in _BOUNDS
     ]
@@ -312,9 +302,6 @@ def schema() -> dict[str, Any]:
 
 _SCHEMES = ("builtin", "hf", "modelscope")
 """What stands before the colon of a source that is no folder."""
-
-_FIRST_STAND_IN = 0xE000
-"""A character for private use: a reason in the midst of a sentence is no sentence to be known again."""
 
 
 def write_schema(path: Path) -> None:
@@ -940,8 +927,8 @@ def _translation_problems(root: Node) -> Iterator[Problem]:
     prose = [text for text in (root.text("summary"), *reasons) if text]
     translations = root.child("translations")
     for code, by_text in _items(translations):
-        if code not in LANGUAGES:
-            unknown = UnknownName("language", code, LANGUAGES)
+        if code not in languages():
+            unknown = UnknownName("language", code, languages())
             yield Problem(by_text.key_place or by_text.place, f"translations.{_key(code)}: {unknown}")
         for text, node in _items(by_text):
             place, label = node.key_place or node.place, f"translations.{_key(code)}"

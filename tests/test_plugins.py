@@ -158,7 +158,7 @@ WRONG: dict[Kind, tuple[str, str]] = {
 def test_an_unknown_name_brings_the_nearest(kind: Kind) -> None:
     name, expected = WRONG[kind]
     with pytest.raises(UnknownName) as caught:
-        plugins._module(kind, name)
+        plugins.load(kind, name)
     assert str(caught.value).startswith(expected)
     assert all(each in str(caught.value) for each in plugins.names(kind))
 

@@ -16,7 +16,7 @@ from harness.backends._torch import host_rng_state, module_memory, seed_host, se
 from harness.contracts import Availability
 from harness.errors import DeviceUnavailable
 from harness.host import processor_name
-from harness.language import recorded
+from harness.language import recordable
 from harness.records import MemoryUse, Switch, SwitchMode
 from harness.suggestions import install
 
@@ -202,4 +202,4 @@ class CpuDevice:
 
     def facts(self) -> dict[str, str]:
         """Architecture of the processor."""
-        return {recorded("architecture"): platform.machine()}
+        return {recordable("architecture"): platform.machine()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.backends._torch import host_rng_state, module_memory, seed_host, setting, variable
 from harness.contracts import Availability
 from harness.errors import DeviceUnavailable
-from harness.language import recorded
+from harness.language import recordable
 from harness.records import MemoryUse, Switch, SwitchMode
 
 if TYPE_CHECKING:
@@ -175,6 +175,6 @@ class CudaDevice:
         return {
             "cuda": str(torch.version.cuda),
             "cudnn": str(torch.backends.cudnn.version()),
-            recorded("compute capability"): f"{properties.major}.{properties.minor}",
-            recorded("memory bytes"): str(properties.total_memory),
+            recordable("compute capability"): f"{properties.major}.{properties.minor}",
+            recordable("memory bytes"): str(properties.total_memory),
         }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.backends._torch import host_rng_state, module_memory, seed_host, setting, variable
 from harness.contracts import Availability
 from harness.errors import DeviceUnavailable
-from harness.language import recorded
+from harness.language import recordable
 from harness.records import MemoryUse, Switch, SwitchMode
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ _RECORDED = (
 )
 _CANN_MODULES = {
     "CANN": "CANN",
-    recorded("CANN runtime"): "RUNTIME",
-    recorded("CANN compiler"): "COMPILER",
+    recordable("CANN runtime"): "RUNTIME",
+    recordable("CANN compiler"): "COMPILER",
     "CANN HCCL": "HCCL",
-    recorded("CANN toolkit"): "TOOLKIT",
-    recorded("CANN operators"): "OPP",
-    recorded("CANN operator kernels"): "OPP_KERNEL",
-    recorded("driver"): "DRIVER",
+    recordable("CANN toolkit"): "TOOLKIT",
+    recordable("CANN operators"): "OPP",
+    recordable("CANN operator kernels"): "OPP_KERNEL",
+    recordable("driver"): "DRIVER",
 }
 """What the modules are called here, and what torch_npu calls them."""
 
@@ -144,10 +144,10 @@ def _versions() -> dict[str, str]:
     import torch_npu
 
     asked = {
-        recorded("commit of torch_npu"): lambda: torch_npu.version.git_version,
+        recordable("commit of torch_npu"): lambda: torch_npu.version.git_version,
         **{name: _cann_version(module) for name, module in _CANN_MODULES.items()},
-        recorded("driver package"): lambda: installed_version("driver"),
-        recorded("firmware"): lambda: installed_version("firmware"),
+        recordable("driver package"): lambda: installed_version("driver"),
+        recordable("firmware"): lambda: installed_version("firmware"),
         "npu-smi": npu_smi_version,
     }
     answers = {name: _answer(ask) for name, ask in asked.items()}
@@ -300,10 +300,10 @@ class NpuDevice:
         """Versions of CANN, driver and firmware as far as they can be told, and what the chip has."""
         properties = self._npu.get_device_properties(self._index)
         chip = {
-            recorded("HBM bytes"): getattr(properties, "total_memory", None),
-            recorded("cube cores"): getattr(properties, "cube_core_num", None),
-            recorded("vector cores"): getattr(properties, "vector_core_num", None),
-            recorded("L2 cache bytes"): getattr(properties, "L2_cache_size", None),
+            recordable("HBM bytes"): getattr(properties, "total_memory", None),
+            recordable("cube cores"): getattr(properties, "cube_core_num", None),
+            recordable("vector cores"): getattr(properties, "vector_core_num", None),
+            recordable("L2 cache bytes"): getattr(properties, "L2_cache_size", None),
         }
         return _versions() | {name: str(value) for name, value in chip.items() if value}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.compare import models
 from harness.language import recordable, recorded
+from harness.message import joined
 from harness.records import NoiseMode, OnPurpose
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def differences_within(run: Run) -> list[str]:
 
 
 def _perturbed(sentence: str, run: Run) -> list[str]:
-    return [] if run.plan.perturbation is None else [sentence.format(kind=run.plan.perturbation.kind)]
+    return [] if run.plan.perturbation is None else [recorded(sentence, kind=run.plan.perturbation.kind)]
 
 
 def _device_noise(actual: Plan, expected: Plan) -> list[str]:
@@ -161,9 +162,9 @@ def noise_differences(key: CaseKey, actual: Sample, expected: Sample) -> list[st
                 expected=_short(expected),
             )
         )
-    if draws := "; ".join(actual.hidden_draws):
+    if draws := joined(actual.hidden_draws):
         found.append(recorded("{key}: the actual side drew noise that is not known ({draws!s})", key=key, draws=draws))
-    if draws := "; ".join(expected.hidden_draws):
+    if draws := joined(expected.hidden_draws):
         found.append(
             recorded("{key}: the expected side drew noise that is not known ({draws!s})", key=key, draws=draws)
         )
@@ -282,7 +283,7 @@ def baseline_notes(
             recorded(
                 "the baseline {name:s} was made in another environment: {changes!s}",
                 name=manifest.name,
-                changes="; ".join(changed),
+                changes=joined(changed),
             )
         )
     return found

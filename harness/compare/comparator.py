@@ -198,7 +198,7 @@ def _measured(name: str, metric: Metric, subject: Subject, actual: NDArray[Any],
     try:
         found = metric.measure(actual, expected, data_range=DATA_RANGE.get(subject, math.nan))
     except UndefinedMetric as error:
-        return blank.model_copy(update={"value": None, "problem": str(error)})
+        return blank.model_copy(update={"value": None, "problem": error.message})
     return blank.model_copy(update={"value": found.value, "parts": dict(found.parts), "where": found.where})
 
 

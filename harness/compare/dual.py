@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from harness import plugins
 from harness.language import recorded
+from harness.message import joined
 from harness.records import DualRatio, PairRatio, Status, listed
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _yardstick(comparison: Comparison, limit: Limit) -> Comparison:
                 "{arm:s} cannot be compared with {expected:s}: {differences!s}",
                 arm=limit.ratio_to,
                 expected=found.expected.arm,
-                differences="; ".join(found.differences),
+                differences=joined(found.differences),
             ),
         )
     return found

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from harness import plugins
 from harness.compare.dual import NoRatio, dual_ratio
 from harness.compare.parity import parity_verdict
-from harness.language import marked, recorded
+from harness.language import marked, recorded, recorded_many
+from harness.message import joined, of_error
 from harness.records import EXIT_CODES, Comparison, Limit, OnPurpose, Pair, Scope, Status, Verdict, listed, worst
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ def judge(
         }
     )
     outcome, message = _outcome(judged)
-    *rest, last = message, *judged.notes
-    message = "; ".join([*(each.removesuffix(".") for each in rest), last])
+    message = joined([message, *judged.notes])
     return judged.model_copy(update={"outcome": outcome, "message": message, "notices": _notices(judged)})
 
 
@@ -141,7 +141,7 @@ def _notices(judged: Comparison) -> list[str]:
             )
             for each in expired
         ),
-        *(f"{each.actual.arm}: {note}" for each in divided_by for note in each.notes),
+        *(recorded("{name:s}: {text}", name=each.actual.arm, text=note) for each in divided_by for note in each.notes),
         *_without_effect(judged),
     ]
 
@@ -237,7 +237,7 @@ def _dual_verdict(comparison: Comparison, limit: Limit) -> Verdict:
     try:
         dual = dual_ratio(comparison, limit)
     except NoRatio as error:
-        words = recorded("{found!s}; allowed: {limit}.", found=error, limit=_allowed(limit))
+        words = recorded("{found!s}; allowed: {limit}.", found=of_error(error), limit=_allowed(limit))
         return Verdict(limit=limit, measured=None, status=error.status, message=words)
     passed = Status.IDENTICAL if all(pair.identical for pair in comparison.pairs) else Status.WITHIN_LIMITS
     return Verdict(
@@ -253,7 +253,6 @@ def _dual_words(limit: Limit, comparison: Comparison, dual: DualRatio) -> str:
     other = f"{dual.other:.6g}"
     if dual.other < dual.floor:
         other = recorded("{other}, taken as the floor {floor:.3g}", other=other, floor=dual.floor)
-    one = len(dual.pairs) == 1
     return recorded(
         "{actual:s} {error:.6g} over {arm:s} {other}, both against {expected:s}: dual_ratio {ratio:.6g}, root mean "
         "square over {pairs}, worst {key} with {worst:.6g}; allowed: {limit}.",
@@ -263,7 +262,7 @@ def _dual_words(limit: Limit, comparison: Comparison, dual: DualRatio) -> str:
         other=other,
         expected=comparison.expected.arm,
         ratio=dual.ratio,
-        pairs=recorded("1 pair") if one else recorded("{count:d} pairs", count=len(dual.pairs)),
+        pairs=recorded_many("1 pair", "{count:d} pairs", len(dual.pairs)),
         key=dual.pairs[0].key,
         worst=dual.pairs[0].ratio,
         limit=_allowed(limit),
@@ -272,9 +271,8 @@ def _dual_words(limit: Limit, comparison: Comparison, dual: DualRatio) -> str:
 
 def _allowed(limit: Limit, unit: str = "") -> str:
     """The limit in words, and where it holds if it does not hold everywhere."""
-    if not limit.holds_for:
-        return f"{limit.rule}{unit}"
-    return recorded("{limit} (the limit for {place})", limit=f"{limit.rule}{unit}", place=limit.holds_for)
+    rule = recorded("{amount} {unit}", amount=limit.rule, unit=unit) if unit else limit.rule
+    return recorded("{limit} (the limit for {place})", limit=rule, place=limit.holds_for) if limit.holds_for else rule
 
 
 def keeps(measurement: Measurement, limit: Limit) -> bool:
@@ -305,8 +303,10 @@ def holds(limit: Limit, value: float) -> bool:
 
 
 def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
-    unit = f" {measurement.unit}" if measurement.unit else ""
-    value = f"{math.nan if measurement.value is None else measurement.value:.6g}{unit}"
+    unit = measurement.unit
+    value = f"{math.nan if measurement.value is None else measurement.value:.6g}"
+    if unit:
+        value = recorded("{amount} {unit}", amount=value, unit=unit)
     expected = pair.expected
     if pair.accepted_outcome is not None:
         expected = recorded(
@@ -355,7 +355,7 @@ def _outcome(comparison: Comparison) -> tuple[Status, str]:
     if comparison.missing_baseline or comparison.missing or comparison.unexpected:
         return _absent_outcome(comparison)
     if comparison.differences:
-        return Status.NOT_COMPARABLE, "; ".join(comparison.differences)
+        return Status.NOT_COMPARABLE, joined(comparison.differences)
     if comparison.unfit:
         return Status.ERROR, _unfit(comparison.unfit)
     return _repeat_outcome(comparison) if comparison.scope is Scope.REPEAT else _pair_outcome(comparison)
@@ -424,7 +424,7 @@ def _repeat_outcome(comparison: Comparison) -> tuple[Status, str]:
     ]
     if unjudged and not broken and comparison.limits:
         words.append(recorded("no limit judges what differs"))
-    return worst([Status.UNSTABLE, *(verdict.status for verdict in broken)]), "; ".join(words)
+    return worst([Status.UNSTABLE, *(verdict.status for verdict in broken)]), joined(words)
 
 
 def _is_judged(pair: Pair) -> bool:
@@ -449,15 +449,15 @@ def _runs(numbers: set[int]) -> str:
     """Numbers of runs in words, such as ``1 run`` or ``2 or 3 runs``."""
     *others, most = sorted(numbers)
     if others:
-        return recorded("{others} or {most:d} runs", others=" or ".join(map(str, others)), most=most)
-    return recorded("1 run") if most == 1 else recorded("{count:d} runs", count=most)
+        return recorded("{others} or {most:d} runs", others=others, most=most)
+    return recorded_many("1 run", "{count:d} runs", most)
 
 
 def _processes(numbers: set[int]) -> str:
     *others, most = sorted(numbers)
     if others:
-        return recorded("{others} or {most:d} processes", others=" or ".join(map(str, others)), most=most)
-    return recorded("1 process") if most == 1 else recorded("{count:d} processes", count=most)
+        return recorded("{others} or {most:d} processes", others=others, most=most)
+    return recorded_many("1 process", "{count:d} processes", most)
 
 
 def _verdict_outcome(comparison: Comparison) -> tuple[Status, str]:

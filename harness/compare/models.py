@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.language import recorded
+from harness.language import recorded, recorded_many
+from harness.message import joined
 from harness.records import FileDifference, ModelDifference
 
 if TYPE_CHECKING:
@@ -100,10 +101,8 @@ def _what(found: ModelDifference) -> str:
         )
     words = [_of_file(each) for each in found.files[:_MOST_FILES]]
     if (more := len(found.files) - _MOST_FILES) > 0:
-        words.append(
-            recorded("1 more file differs") if more == 1 else recorded("{count:d} more files differ", count=more)
-        )
-    return "; ".join(words)
+        words.append(recorded_many("1 more file differs", "{count:d} more files differ", more))
+    return joined(words)
 
 
 def _of_file(found: FileDifference) -> str:
@@ -117,6 +116,7 @@ def _of_file(found: FileDifference) -> str:
 
 
 def _listed(keys: Sequence[str]) -> str:
-    words = ", ".join(keys[:_MOST_KEYS])
     more = len(keys) - _MOST_KEYS
-    return recorded("{keys} and {count:d} more keys", keys=words, count=more) if more > 0 else words
+    if more <= 0:
+        return recorded("{keys}", keys=keys)
+    return recorded("{keys} and {count:d} more keys", keys=keys[:_MOST_KEYS], count=more)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from harness.compare.intervals import paired_interval, pairs_needed
 from harness.compare.scores import firsts, is_strict, total
 from harness.language import recorded
+from harness.message import joined
 from harness.records import NoiseMode, Parity, Scope, Standing, Status, Verdict
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _statement(found: Parity, comparison: Comparison) -> str:
         return recorded(
             "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: equivalence not shown ({notes!s})",
             **values,
-            notes="; ".join([why, *notes]),
+            notes=joined([why, *notes]),
         )
     points = 100 * found.margin
     margin = recorded("1 point") if found.margin == _POINT else recorded("{points:g} points", points=points)
@@ -150,7 +151,7 @@ def _statement(found: Parity, comparison: Comparison) -> str:
                 "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: equivalent within {margin} ({notes!s})",
                 **values,
                 margin=margin,
-                notes="; ".join([interval, *notes]),
+                notes=joined([interval, *notes]),
             )
         case Standing.BEYOND:
             return recorded(
@@ -158,13 +159,13 @@ def _statement(found: Parity, comparison: Comparison) -> str:
                 "difference is larger ({notes!s})",
                 **values,
                 margin=margin,
-                notes="; ".join([interval, *notes]),
+                notes=joined([interval, *notes]),
             )
     return recorded(
         "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: equivalence within {margin} not shown ({notes!s})",
         **values,
         margin=margin,
-        notes="; ".join([interval, _wanted(found), *notes]),
+        notes=joined([interval, _wanted(found), *notes]),
     )
 
 

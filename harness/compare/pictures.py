@@ -32,6 +32,7 @@ from harness.compare.names import text_of
 from harness.errors import ImageError, RunError
 from harness.fitness import shows_nothing
 from harness.images import read_picture_as
+from harness.message import joined, mapped, of_error
 from harness.records import (
     FolderDiff,
     Limit,
@@ -192,7 +193,7 @@ class Tally:
             self._problems[pair.name] = pair.problem
             return
         if pair.blank:
-            self._blank[pair.name] = "; ".join(pair.blank)
+            self._blank[pair.name] = joined(pair.blank)
         self._read_as.update([pair.actual_read_as, pair.expected_read_as])
         if any(each.status not in {Status.IDENTICAL, Status.WITHIN_LIMITS} for each in pair.verdicts):
             self._broken.append(pair.name)
@@ -449,7 +450,7 @@ def _measured_or_not(
     try:
         return compare_files(name, actual, expected, limits, alpha)
     except ImageError as error:
-        return _unmeasured(name, text_of(str(error)))
+        return _unmeasured(name, mapped(of_error(error), text_of))
     except Exception as error:  # noqa: BLE001 - a pair whose reading or measuring fails must not stop the others
         return _unmeasured(name, text_of(f"{type(error).__name__}: {error}"))
 

@@ -110,7 +110,7 @@ def _scored(name: str, picture: NDArray[Any], prompt: str, input_image: NDArray[
     try:
         found = plugins.load("scores", name).score(picture, prompt=prompt, input_image=input_image)
     except UndefinedScore as error:
-        return {"value": None, "problem": str(error)}
+        return {"value": None, "problem": error.message}
     strange = [value for value in (found.value, *found.parts.values()) if not 0 <= value <= 1]
     if strange:
         return {"value": None, "problem": f"{name} gave {strange[0]}; allowed is a number from 0 to 1."}

@@ -9,6 +9,7 @@ from harness import store
 from harness.compare.comparability import input_differences
 from harness.errors import RecordError
 from harness.language import recorded
+from harness.message import joined
 from harness.records import Calibration, Role, Run
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _misfit(run: Run, calibration: Calibration, plain: Run) -> str:
         for mine, theirs in sides
         if mine != theirs
     ]
-    return "; ".join(found + input_differences(run.plan, run.model, plain))
+    return joined(found + input_differences(run.plan, run.model, plain))
 
 
 def _circumstances(run: Run) -> str:

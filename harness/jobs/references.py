@@ -94,14 +94,14 @@ def read_references(baselines_folder: Path, question: LoadedScenario, arms: list
                 arm=arm.name,
             )
             continue
-        lacking = [str(key) for key in plans[0].keys if not baseline.run.samples_of(key)]
+        lacking = [key for key in plans[0].keys if not baseline.run.samples_of(key)]
         if lacking:
             missing[arm.name] = recorded(
                 "the baseline {baseline} does not hold {lacking}. Make it again on the machine it belongs to: "
                 "harness run {scenario} --arm {arm}; then harness baseline accept runs/JOB/{arm} --reason TEXT; "
                 "and harness baseline pack and unpack carry it here",
                 baseline=name,
-                lacking=", ".join(lacking),
+                lacking=lacking,
                 scenario=from_here(question.path),
                 arm=arm.name,
             )

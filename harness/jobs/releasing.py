@@ -10,10 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness import plugins, scenario, store
 from harness.compare.aggregates import aggregates
-from harness.errors import RecordError, ScenarioError, UnknownName, UsageError
+from harness.errors import RecordError, ScenarioError, UsageError
 from harness.files import write_text
 from harness.jobs.reporting import stored_report
-from harness.language import LANGUAGES, recorded, spoken
+from harness.language import recorded, require_known, spoken
 from harness.progress import counted
 from harness.records import MANIFEST_FILE, Id, MissingCell, Release, ReleasedJob, Scope, Status, worst
 from harness.store import releases
@@ -165,8 +165,7 @@ def _check(asked: Asked) -> None:
             "dots, hyphens and underscores, such as deepgen-1.0."
         ) from error
     for language in asked.languages:
-        if language not in LANGUAGES:
-            raise UnknownName("language", language, LANGUAGES)
+        require_known(language)
 
 
 def _questions(asked: Asked) -> tuple[list[Question], list[MissingCell]]:

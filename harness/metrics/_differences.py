@@ -216,9 +216,9 @@ def _odd_values(side: str, of: str, picture: NDArray[Any]) -> str:
         recorded("infinite"): int(np.count_nonzero(np.isinf(wide))),
         recorded("larger than float32 holds"): int(np.count_nonzero(np.isfinite(wide) & (np.abs(wide) > _LARGEST))),
     }
-    words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    if not words:
+    odd = [recorded("{count:d} {what}", count=count, what=what) for what, count in counts.items() if count]
+    if not odd:
         return ""
     return recorded(
-        "{odd} among the {count:d} values of the {side!s:s} {of!s:s}", odd=words, count=picture.size, side=side, of=of
+        "{odd} among the {count:d} values of the {side!s:s} {of!s:s}", odd=odd, count=picture.size, side=side, of=of
     )

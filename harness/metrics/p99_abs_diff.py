@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Scale, Subject
-from harness.language import recorded
+from harness.language import recordable
 from harness.metrics._differences import differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNIT = recorded("pixel units")
+UNIT = recordable("pixel units")
 BETTER: Literal["higher", "lower"] = "lower"
 SCALE: Scale = "distance"
 IDENTICAL = 0.0

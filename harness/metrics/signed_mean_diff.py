@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Scale, Subject
-from harness.language import recorded
+from harness.language import recordable
 from harness.metrics._differences import CHANNELS, differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNIT = recorded("pixel units")
+UNIT = recordable("pixel units")
 BETTER: Literal["higher", "lower"] = "lower"
 SCALE: Scale = "distance"
 """Of the magnitude: nearer to zero is better, and limits judge the distance from zero."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from harness.contracts import Measured, Scale, Subject
-from harness.language import recorded
+from harness.language import recordable, recorded
 from harness.metrics._differences import BLOCK, CHANNELS, differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNIT = recorded("pixel units")
+UNIT = recordable("pixel units")
 BETTER: Literal["higher", "lower"] = "lower"
 SCALE: Scale = "distance"
 IDENTICAL = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contracts import Measured, Scale, Subject
-from harness.language import recorded
+from harness.language import recordable, recorded
 from harness.metrics._differences import differences
 from harness.metrics._pairs import in_bands
 
@@ -18,7 +18,7 @@ WINDOW = 32
 TOLERANCE = 8
 """Levels a channel may differ before its pixel counts: more than rounding and what follows from it moves one."""
 
-UNIT = recorded("pixels")
+UNIT = recordable("pixels")
 BETTER: Literal["higher", "lower"] = "lower"
 SCALE: Scale = "distance"
 IDENTICAL = 0.0

@@ -59,6 +59,8 @@ from harness.records.enums import (
 from harness.records.image_diff import FolderDiff, NameMatch, PairStatistics, PicturePair, ReadAs, WorstPair
 from harness.records.report import Aggregate, MissingCell, Release, ReleasedJob, ReleasedRun, ReleaseManifest, Report
 from harness.records.run import (
+    PADDED_ROWS,
+    REAL_ROWS,
     RUN_FILE,
     ArrayRef,
     CaseKey,
@@ -100,6 +102,8 @@ from harness.records.scores import ArmScores, Parity, Score, ScoreTotal, Standin
 __all__ = [
     "EXIT_CODES",
     "MANIFEST_FILE",
+    "PADDED_ROWS",
+    "REAL_ROWS",
     "RUN_FILE",
     "SCHEMA_VERSION",
     "Acceptance",

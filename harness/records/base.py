@@ -7,18 +7,30 @@ import json
 import math
 import re
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializationInfo,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    WrapValidator,
+)
 
 from harness.errors import RecordError
+from harness.message import Message, from_data, to_data
 from harness.yaml_tree import quoted, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-SCHEMA_VERSION = 1
-"""Version written into every file; a reader refuses any other."""
+SCHEMA_VERSION = 2
+"""Newest version of any kind of record. Files of version 1 hold sentences as plain texts, and are still read."""
 
 
 def _from_json(value: Any) -> Any:
@@ -33,6 +45,49 @@ def _to_json(value: float) -> float | str:
 
 Number = Annotated[float, BeforeValidator(_from_json), PlainSerializer(_to_json, when_used="json")]
 """A float that survives strict JSON even when it is not finite."""
+
+TEXT_ALONE = object()
+"""Context of a dump that holds messages as their English text, as digests of what may come from version 1 do."""
+
+
+def _text_from_json(value: Any, read: Callable[[Any], str]) -> str:
+    if isinstance(value, Message):
+        return value
+    return from_data(value) if isinstance(value, dict) else read(value)
+
+
+def _text_to_json(value: str, info: SerializationInfo) -> str | dict[str, Any]:
+    return to_data(value) if isinstance(value, Message) and info.context is not TEXT_ALONE else str(value)
+
+
+Version = Literal[1, 2]
+"""Versions of the kinds of records that hold sentences."""
+
+Text = Annotated[
+    str,
+    WrapValidator(_text_from_json),
+    PlainSerializer(_text_to_json, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "text": {"type": "string"},
+                        "template": {"type": "string"},
+                        "several": {"type": "string"},
+                        "values": {"type": "object"},
+                    },
+                    "required": ["text", "template", "values"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+"""A sentence: in files a message with its English text, template and values, or a plain text where nothing more is
+known, as of a library's error or in files of version 1."""
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """An identifier that is safe as a folder name on every system."""
@@ -90,12 +145,13 @@ def from_json(kind: type[AnyRecord], text: str, *, place: Path | str) -> AnyReco
         RecordError: the text is not such a record, or of another version; the message names ``place`` and the field.
     """
     data = parse_json(text, place=place)
-    version = data.get("schema_version", SCHEMA_VERSION) if isinstance(data, dict) else SCHEMA_VERSION
+    newest = _newest(kind)
+    version = data.get("schema_version", newest) if isinstance(data, dict) else newest
     try:
-        if version == SCHEMA_VERSION and type(version) is not int:  # true and 1.0 are equal to 1 for Python
+        if version in range(1, newest + 1) and type(version) is not int:  # true and 1.0 are equal to 1 for Python
             raise RecordError(
-                f"{place} is not a {kind.__name__} of format {SCHEMA_VERSION}: schema_version: found {version!r}; "
-                f"allowed is {SCHEMA_VERSION}. It is damaged or was edited; make it again."
+                f"{place} is not a {kind.__name__} of format {newest}: schema_version: found {version!r}; "
+                f"allowed is {newest}. It is damaged or was edited; make it again."
             )
         return kind.model_validate_json(text, strict=True)
     except ValidationError as error:
@@ -103,9 +159,15 @@ def from_json(kind: type[AnyRecord], text: str, *, place: Path | str) -> AnyReco
         field = ".".join(_step(each) for each in first["loc"]) or "the whole file"
         observed = "" if first["type"] in {"missing", "json_invalid"} else f"; found {shown(first['input'])}"
         raise RecordError(
-            f"{place} is not a {kind.__name__} of format {SCHEMA_VERSION}: {field}: {first['msg']}{observed}. "
+            f"{place} is not a {kind.__name__} of format {newest}: {field}: {first['msg']}{observed}. "
             "It may be from another version of the harness, or damaged; make it again."
         ) from error
+
+
+def _newest(kind: type[Record]) -> int:
+    """The version of a kind that is written today."""
+    field = kind.model_fields.get("schema_version")
+    return int(field.default) if field else SCHEMA_VERSION
 
 
 def parse_json(text: str, *, place: Path | str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from harness.records.base import Day, Digest, Id, Number, Record
+from harness.records.base import Day, Digest, Id, Number, Record, Version
 from harness.records.run import CaseKey
 from harness.records.scenario import Limit
 
@@ -77,7 +77,7 @@ class Detection(Record):
 class Calibration(Record):
     """What a reference's own noise floor is, and the limits that follow from it."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Version = 2
     """Version of this format."""
     scenario: Id
     """Name of the scenario."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from harness.records.base import Day, Digest, Id, Number, Record
+from harness.records.base import Day, Digest, Id, Number, Record, Text, Version
 from harness.records.baseline import Acceptance
 from harness.records.enums import NoiseMode, NpuOps, Scope, Status, SwitchMode
-from harness.records.run import CaseKey, Failure
+from harness.records.run import CaseKey, Failure, TraceName
 from harness.records.scenario import Limit, OnPurpose, Unfitness, Waiver
 from harness.records.scores import Parity
 
@@ -66,9 +66,9 @@ class Measurement(Record):
     """Identifier of the exact definition."""
     parts: dict[str, Number] = Field(default_factory=dict)
     """Named numbers behind the value, such as one per channel."""
-    where: str = ""
+    where: Text = ""
     """Place in the picture the value comes from."""
-    problem: str = ""
+    problem: Text = ""
     """Why there is no value."""
 
 
@@ -109,7 +109,7 @@ class Verdict(Record):
     """What was measured."""
     status: Status
     """The word."""
-    message: str
+    message: Text
     """Observed, allowed, where."""
     dual: DualRatio | None = None
     """Numerator and denominator, for a limit with ``ratio_to``."""
@@ -120,8 +120,8 @@ class Verdict(Record):
 class TraceDifference(Record):
     """One kind of tensor on the way to the pictures of a pair."""
 
-    name: str
-    """What was traced, such as ``text_encoding, padded rows``."""
+    name: TraceName
+    """What was traced, such as ``text_encoding/padded_rows``."""
     identical: bool
     """Whether all calls gave the same bytes on both sides."""
     relative_difference: Number | None
@@ -134,9 +134,9 @@ class Hint(Record):
 
     name: str
     """Kind, such as ``shift`` or ``channels``."""
-    message: str
+    message: Text
     """What it looks like, actual relative to expected, with the figures that say so."""
-    where: str = ""
+    where: Text = ""
     """Place in the picture; empty where it is the whole picture."""
 
 
@@ -221,7 +221,7 @@ class Repetition(Record):
     """Largest rate of differing runs that so many identical ones do not exclude at 95 %: ``1 - 0.05 ** (1 / runs)``."""
     status: Status
     """Identical, unstable, or skipped when there was nothing to repeat."""
-    pattern: str
+    pattern: Text
     """In words: how the differing samples lie among the processes and repeats."""
 
 
@@ -236,7 +236,7 @@ class Unfit(Record):
     """Process and repeat of the first sample with it."""
     kind: Unfitness
     """What is wrong with it."""
-    message: str
+    message: Text
     """The same in a sentence."""
 
 
@@ -265,7 +265,7 @@ class ModelDifference(Record):
 class Comparison(Record):
     """Two runs, or one run against itself, measured and judged."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Version = 2
     """Version of this format."""
     scope: Scope
     """Repeats of one arm, or a candidate against a reference."""
@@ -285,15 +285,15 @@ class Comparison(Record):
     """Expected cases and seeds that the actual side does not have."""
     unexpected: list[CaseKey] = Field(default_factory=list)
     """Cases and seeds that the expected side does not have."""
-    missing_baseline: str = ""
+    missing_baseline: Text = ""
     """Why there is no baseline to compare with, and what makes it; empty where there is one or none is asked for."""
-    differences: list[str] = Field(default_factory=list)
+    differences: list[Text] = Field(default_factory=list)
     """Why the two sides cannot be compared, such as another noise; empty when they can."""
     model: ModelDifference | None = None
     """In what the two sides' models differ; None where they are the same, or not known."""
     differs_in: dict[OnPurpose, str] = Field(default_factory=dict)
     """In what the actual side's scenario says that they differ on purpose, each with its reason."""
-    notes: list[str] = Field(default_factory=list)
+    notes: list[Text] = Field(default_factory=list)
     """What a reader must know beside every number, such as a noise that is unverified; part of the message."""
     failures: list[Failure] = Field(default_factory=list)
     """Failures of either side."""
@@ -309,11 +309,11 @@ class Comparison(Record):
     """Waivers for these arms and cases, expired ones too."""
     judged_on: Day | None = None
     """Day that decided which waivers hold; None where there are none."""
-    notices: list[str] = Field(default_factory=list)
+    notices: list[Text] = Field(default_factory=list)
     """What the judgement noticed and did not judge, such as values far better than their limit."""
     outcome: Status = Status.SKIPPED
     """The word for the whole comparison."""
-    message: str = ""
+    message: Text = ""
     """The outcome in one sentence."""
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.records.base import Record
+from harness.records.base import Record, Text, Version
 from harness.records.comparison import Appearance, Hint, Measurement, Verdict
 from harness.records.enums import Status
 from harness.records.scenario import Limit
@@ -48,7 +48,7 @@ class NameMatch(Record):
 class PicturePair(Record):
     """Two picture files compared with each other; nobody recorded how they were made."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Version = 2
     """Version of this format."""
     name: str
     """Path below both folders, with ``/``; for two files the name of the actual one."""
@@ -74,11 +74,11 @@ class PicturePair(Record):
     """How alike the pictures look; None where a metric that decides it has no value, or nothing was measured."""
     verdicts: list[Verdict] = Field(default_factory=list)
     """All limits that were given."""
-    blank: list[str] = Field(default_factory=list)
+    blank: list[Text] = Field(default_factory=list)
     """Which side shows nothing, in words: an error where a limit was given, else a notice."""
     presence: Literal["both", "missing", "unexpected"] = "both"
     """Missing: there is no actual picture of that name; unexpected: there is no expected one."""
-    problem: str = ""
+    problem: Text = ""
     """Why nothing was measured."""
     outcome: Status
     """Identical, or the worst verdict; skipped where the pictures differ and no limit judges it."""
@@ -121,7 +121,7 @@ class PairStatistics(Record):
 class FolderDiff(Record):
     """Two folders of picture files, compared with each other name by name."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Version = 2
     """Version of this format."""
     actual: str
     """Folder that is looked at, as it was given."""
@@ -145,9 +145,9 @@ class FolderDiff(Record):
     """Number of differing pairs for which a metric has no value, by metric; left out where all have one."""
     broken: list[str]
     """Names of pairs that break a limit or that a limit could not judge."""
-    blank: dict[str, str] = Field(default_factory=dict)
+    blank: dict[str, Text] = Field(default_factory=dict)
     """Pairs of which a side shows nothing, by name: an error where a limit was given, else a notice."""
-    problems: dict[str, str]
+    problems: dict[str, Text]
     """Why a pair was not measured, by name."""
     missing: list[str]
     """Expected names that the actual folder does not hold."""
@@ -171,5 +171,5 @@ class FolderDiff(Record):
     """What was to be done with real transparency; None where it is refused."""
     outcome: Status
     """The word for the whole: a missing, unexpected or unmeasured picture is an error."""
-    message: str
+    message: Text
     """The outcome in one sentence."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.records.base import Digest, Id, Number, Record
+from harness.records.base import Digest, Id, Number, Record, Text, Version
 from harness.records.baseline import StoredFile
 from harness.records.calibration import Calibration
 from harness.records.comparison import Comparison
@@ -19,9 +19,9 @@ from harness.records.scores import ArmScores
 class Report(Record):
     """What a report is made from; renderers turn it into text and look up nothing else."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Version = 2
     """Version of this format."""
-    title: str
+    title: Text
     """Heading."""
     scenario: Scenario
     """The question, as it was written."""
@@ -37,7 +37,7 @@ class Report(Record):
     """Scores of the arms, where the scenario asks for any."""
     calibrations: list[Calibration] = Field(default_factory=list)
     """What was measured of the noise floors of reference arms, in the conditions of this report."""
-    uncalibrated: dict[Id, str] = Field(default_factory=dict)
+    uncalibrated: dict[Id, Text] = Field(default_factory=dict)
     """Why the noise floor of a reference arm is not known, by arm."""
 
 
@@ -55,7 +55,7 @@ class MissingCell(Record):
     """Name of the job folder that has it, but not whole; empty where no job has it."""
     status: Status
     """Error, which a report without it would hide, or ``missing_baseline``."""
-    reason: str
+    reason: Text
     """Why it is missing, in one sentence."""
 
 
@@ -123,7 +123,7 @@ class Aggregate(Record):
 class Release(Record):
     """What the accuracy report of a release is made from, and all that it is made from."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Version = 2
     """Version of this format."""
     name: Id
     """Name of the release; it becomes a folder."""

@@ -6,10 +6,11 @@ import hashlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from harness import message
 from harness.language import recorded
-from harness.records.base import Digest, Id, Number, Record, json_digest
+from harness.records.base import TEXT_ALONE, Digest, Id, Number, Record, Text, Version, json_digest
 from harness.records.enums import NoiseMode, NpuOps, SwitchMode, Task
 from harness.records.scenario import Arm, Case, Limit, ModelRef, OnPurpose, Repeats, Waiver
 
@@ -90,13 +91,7 @@ class CaseKey(Record):
 
 def listed(keys: Sequence[CaseKey]) -> str:
     """Cases and seeds in words, one after another; empty where there are none."""
-    words = ""
-    for key in reversed(keys):
-        if words:
-            words = recorded("{case:s}, seed {seed:d}, {others}", case=key.case, seed=key.seed, others=words)
-        else:
-            words = str(key)
-    return words
+    return message.listed(keys) if keys else ""
 
 
 class Plan(Record):
@@ -144,7 +139,7 @@ class Plan(Record):
     @property
     def digest(self) -> str:
         """SHA-256 of the plan's canonical JSON."""
-        return json_digest(self.model_dump(mode="json"))
+        return json_digest(self.model_dump(mode="json", context=TEXT_ALONE))
 
     @property
     def noise(self) -> NoiseMode:
@@ -244,6 +239,19 @@ class MemoryUse(Record):
     """Where the component's weights are."""
 
 
+REAL_ROWS, PADDED_ROWS = "/real_rows", "/padded_rows"
+"""Ends of the names of intermediate tensors whose real and padded rows are traced apart."""
+
+
+def _trace_name(name: str) -> str:
+    """Names of version 1 were phrases."""
+    return name.replace(", real rows", REAL_ROWS).replace(", padded rows", PADDED_ROWS)
+
+
+TraceName = Annotated[str, AfterValidator(_trace_name)]
+"""Name of an intermediate tensor."""
+
+
 class Sample(Record):
     """One picture that was made."""
 
@@ -266,7 +274,7 @@ class Sample(Record):
     unverified."""
     draws: list[Draw]
     """All logged draws."""
-    hidden_draws: list[str]
+    hidden_draws: list[Text]
     """Signs of draws that could not be logged or controlled; empty when the noise is fully known."""
     without_effect: list[str] = Field(default_factory=list)
     """Settings that were asked for and changed nothing, in words; empty in records from before this was looked for."""
@@ -274,8 +282,8 @@ class Sample(Record):
     """The scheduler's table; None where the adapter tells of none."""
     per_step: list[Step]
     """Latents after each denoising step."""
-    traces: dict[str, list[Step]] = Field(default_factory=dict)
-    """Other tensors on the way, by name and in the order of the calls, such as ``text_encoding, padded rows``."""
+    traces: dict[TraceName, list[Step]] = Field(default_factory=dict)
+    """Intermediate tensors, by name and in the order of the calls, such as ``text_encoding/padded_rows``."""
     npu_calls: dict[str, int] = Field(default_factory=dict)
     """How often the harness's reference kernels answered for each fused operator of torch_npu."""
     seconds: dict[str, float]
@@ -323,7 +331,7 @@ class Failure(Record):
     """Type of the error, or how the process ended."""
     ended_by: EndedBy | None = None
     """What ended the worker process; None where it went on, and in records from before this was kept."""
-    message: str
+    message: Text
     """The error in words."""
     traceback: str = ""
     """Where it came from, or the last lines the process wrote; home folders and tokens are taken out."""
@@ -389,7 +397,7 @@ class Environment(Record):
 class LoadedModel(Record):
     """What the worker found after loading."""
 
-    notes: list[str]
+    notes: list[Text]
     """Facts about the loaded pipeline."""
     memory: dict[str, MemoryUse]
     """Memory by component after loading."""
@@ -397,14 +405,14 @@ class LoadedModel(Record):
     """Time to load."""
     components: dict[str, str] = Field(default_factory=dict)
     """Component that works in a stage, by stage."""
-    substitutions: list[str] = Field(default_factory=list)
+    substitutions: list[Text] = Field(default_factory=list)
     """What was asked for and replaced, such as an attention implementation, and what that means for the numbers."""
 
 
 class Run(Record):
     """One arm of one scenario: all samples and failures of its plan."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Version = 2
     """Version of this format."""
     id: str
     """Folder of the job and of the arm."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from harness.language import recordable, recorded
-from harness.records.base import Day, Digest, Id, Number, Reason, Record, json_digest
+from harness.records.base import TEXT_ALONE, Day, Digest, Id, Number, Reason, Record, Text, json_digest
 from harness.records.enums import NoiseMode, NpuOps, Role, Scope, SwitchMode, Task
 
 
@@ -148,7 +148,7 @@ class Evidence(Record):
     """Cases they were measured on."""
     worst: Number
     """The worst of the values, in the metric's unit."""
-    rule: str = Field(min_length=1)
+    rule: Text
     """How the limit follows from the values."""
     margin: Number
     """Distance between the worst value and the limit, in the metric's unit."""
@@ -225,7 +225,7 @@ class Limit(Record):
         """The limit in words, such as ``psnr_db at least 40``."""
         bounds = {"at_least": self.at_least, "at_most": self.at_most, "equals": self.equals}
         bound, value = next((bound, value) for bound, value in bounds.items() if value is not None)
-        rule = _RULES[self.subject, bound].format(metric=self.metric, value=value)
+        rule = recorded(_RULES[self.subject, bound], metric=self.metric, value=value)
         return recorded("dual_ratio to {arm:s} of {rule}", arm=self.ratio_to, rule=rule) if self.ratio_to else rule
 
     @property
@@ -353,7 +353,7 @@ class Scenario(Record):
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of everything but the translations and later keys that are left out."""
-        written = self.model_dump(mode="json", exclude={"translations"})
+        written = self.model_dump(mode="json", exclude={"translations"}, context=TEXT_ALONE)
         for part in (written, *written["arms"], *written["cases"]):
             for key in _LATER_KEYS & part.keys():
                 if part[key] is None:

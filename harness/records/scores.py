@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
 
 from pydantic import Field
 
-from harness.records.base import Digest, Id, Number, Record
+from harness.records.base import Digest, Id, Number, Record, Text, Version
 from harness.records.enums import Task
 from harness.records.run import CaseKey
 
@@ -29,7 +28,7 @@ class Score(Record):
     """Numbers from 0 to 1 behind the value, such as one per rule."""
     words: str = ""
     """Why the value is not 1."""
-    problem: str = ""
+    problem: Text = ""
     """Why there is no value."""
 
 
@@ -65,7 +64,7 @@ class ScoreTotal(Record):
 class ArmScores(Record):
     """All scores of one arm."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Version = 2
     """Version of this format."""
     scenario: Id
     """Name of the scenario."""
@@ -129,5 +128,5 @@ class Parity(Record):
     """Cases and seeds that were left out because neither side has a value."""
     one_sided: list[CaseKey] = Field(default_factory=list)
     """Cases and seeds that were left out because only one side has a value."""
-    message: str
+    message: Text
     """All this in one sentence."""

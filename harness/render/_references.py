@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.language import many, marked, say
-from harness.records import NoiseMode, NpuOps
+from harness.records import PADDED_ROWS, REAL_ROWS, NoiseMode, NpuOps
 from harness.render import _words as words
 from harness.render._document import code, figure, plain, quote, table
 from harness.render._phrases import running, term
@@ -61,7 +61,6 @@ _TOGETHER_WITH_TYPES = marked(
 
 _MOST_TRACES = 10
 _MUCH_CLOSER = 100
-_REAL, _PADDED = ", real rows", ", padded rows"
 
 # --- what a reference is ---------------------------------------------------------------------------------------------
 
@@ -190,7 +189,7 @@ def traces(comparison: Comparison) -> Table | None:
         [
             code(pair.key.case),
             figure(pair.key.seed),
-            plain(term(trace.name)),
+            plain(_traced(trace.name)),
             figure(_relative(trace)),
             plain(say("yes") if trace.identical else say("no")),
             plain(_sides(pair, len(alike) - 1)),
@@ -230,6 +229,15 @@ def _sides(pair: Pair, alike: int) -> str:
     return say("{actual} against {expected}, and {alike} alike", alike=alike, **sides)
 
 
+def _traced(name: str) -> str:
+    """Name of an intermediate tensor, as reports say it."""
+    if name.endswith(REAL_ROWS):
+        return say("{tensor}, real rows", tensor=term(name.removesuffix(REAL_ROWS)))
+    if name.endswith(PADDED_ROWS):
+        return say("{tensor}, padded rows", tensor=term(name.removesuffix(PADDED_ROWS)))
+    return term(name)
+
+
 def _trace_order(pair: Pair, trace: TraceDifference) -> tuple[bool, float, str, int, str, str]:
     # Another shape is worse than any distance.
     badness = math.inf if trace.relative_difference is None else trace.relative_difference
@@ -247,8 +255,8 @@ def padding(comparison: Comparison) -> str:
     hazards: dict[str, int] = {}
     for pair in comparison.pairs:
         found = {trace.name: _distance(trace) for trace in pair.traces}
-        for name in (each.removesuffix(_REAL) for each in found if each.endswith(_REAL)):
-            real, padded = found[name + _REAL], found.get(name + _PADDED)
+        for name in (name.removesuffix(REAL_ROWS) for name in found if name.endswith(REAL_ROWS)):
+            real, padded = found[name + REAL_ROWS], found.get(name + PADDED_ROWS)
             if real is not None and padded and real * _MUCH_CLOSER <= padded:
                 hazards[name] = hazards.get(name, 0) + 1
     return running(

@@ -6,7 +6,8 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.language import LANGUAGES, language, many, marked, say, translated
+from harness.language import language, languages, many, marked, say, translated
+from harness.language import name_of as language_name
 from harness.records import EXIT_CODES, Scope, Task
 from harness.render import _circumstances as circumstances
 from harness.render import _judgements as judgements
@@ -71,9 +72,9 @@ def document(
         figures=tuple(_figures(release)),
         sections=tuple(_sections(release, places, details=details)),
         languages=tuple(
-            Link(name, release.file_name(plain_name, each))
-            for each, name in LANGUAGES.items()
-            if each in release.languages and each != language()
+            Link(language_name(code), release.file_name(plain_name, code))
+            for code in languages()
+            if code in release.languages and code != language()
         ),
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from rich.cells import cell_len
 
-from harness.language import TAGS, language, many, say
+from harness.language import language, many, say, tag_of
 from harness.records import EXIT_CODES
 from harness.render._words import SIGNS, status_word
 from harness.text import markdown_cell
@@ -49,7 +49,7 @@ def _environment() -> Environment:
         "width": cell_len,
     }
     environment.filters.update(filters)
-    environment.globals.update(say=say, many=many, language=lambda: TAGS[language()])
+    environment.globals.update(say=say, many=many, language=lambda: tag_of(language()))
     return environment
 
 

@@ -23,6 +23,7 @@ from harness.errors import DeviceUnavailable, RunError
 from harness.files import write_text
 from harness.host import available_memory_bytes, describe_host, thread_variables
 from harness.language import recorded
+from harness.message import joined
 from harness.progress import task
 from harness.records import RUN_FILE, EndedBy, Failure, NoiseMode, Run, Sample, from_json, read_record, to_json
 from harness.run.child import End, Stopped, run_child
@@ -315,7 +316,7 @@ class _Notes:
                     process=process,
                     repeat=None,
                     error="EnvironmentChanged",
-                    message="; ".join(_changes(self.environment, environment)),
+                    message=joined(_changes(self.environment, environment)),
                 )
             )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.language import LANGUAGES
+from harness.language import languages
 from tests.browser.complaints import CUT, UNDECODED, WIDTHS, WITHOUT_GLYPH, complaints
 from tests.render.test_golden import made
 
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=LANGUAGES)
+@pytest.fixture(params=languages())
 def page(folder: Path, request: pytest.FixtureRequest) -> Path:
     """The page in each language."""
     return folder / {"en": "index.html", "zh": "index.zh.html"}[request.param]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.language import LANGUAGES, spoken
+from harness.language import languages, spoken
 from tests.browser.complaints import CUT, UNDECODED, WIDTHS, complaints
 from tests.render import many_cases, sample_reports
 from tests.render.readers import rendered
@@ -49,7 +49,7 @@ def written(builder: str, folder: Path, language: str = "en") -> Path:
     return page
 
 
-@pytest.fixture(params=LANGUAGES)
+@pytest.fixture(params=languages())
 def language(request: pytest.FixtureRequest) -> str:
     """Each language that reports speak."""
     code: str = request.param

@@ -208,9 +208,9 @@ def test_every_stage_has_a_component_that_works_in_it(loaded: Loaded) -> None:
 
 def test_padded_rows_of_the_text_are_traced_apart_from_the_real_ones(loaded: Loaded) -> None:
     _, recorder, _ = loaded.make(loaded.request(prompt="a blue circle beside a red square on a green table"))
-    assert set(recorder.traces()) == {"text_encoding, real rows", "text_encoding, padded rows"}
+    assert set(recorder.traces()) == {"text_encoding/real_rows", "text_encoding/padded_rows"}
     _, unguided, _ = loaded.make(loaded.request(guidance_scale=1.0))
-    assert set(unguided.traces()) == {"text_encoding, real rows"}, "one text alone is not padded"
+    assert set(unguided.traces()) == {"text_encoding/real_rows"}, "one text alone is not padded"
 
 
 @pytest.mark.parametrize(

@@ -168,8 +168,8 @@ def test_padded_rows_are_told_apart_and_only_texts_of_unequal_length_have_them(
         for pair in stored("comparison-reference-npu-against-cpu-plain.json")["pairs"]
     }
     assert traces == {
-        "padded": ["text_encoding, real rows", "text_encoding, padded rows"],
-        "even": ["text_encoding, real rows"],
+        "padded": ["text_encoding/real_rows", "text_encoding/padded_rows"],
+        "even": ["text_encoding/real_rows"],
     }
 
 

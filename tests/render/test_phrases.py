@@ -10,7 +10,7 @@ import pytest
 
 from harness.adapters.deepgen import attention_on
 from harness.adapters.images import Pictures
-from harness.language import spoken, translated
+from harness.language import recorded, spoken, translated
 from harness.records import NoiseMode, Role, Run, Switch, SwitchMode, Task
 from harness.render import _circumstances as circumstances
 from harness.render import _phrases, _references
@@ -116,7 +116,8 @@ def test_what_workers_and_adapters_write_into_records_is_said_in_chinese(tmp_pat
         End(done=done, exit_code=code, timed_out=timed_out).words
         for done, code, timed_out in ((True, -9, False), (False, -9, False), (True, 1, False), (False, 1, True))
     ]
-    messages = [f"worker process 0 {end}; the last lines it wrote are below." for end in ends]
+    sentence = "worker process {process} {end}; the last lines it wrote are below."
+    messages = [recorded(sentence, process=0, end=end) for end in ends]
     pictures = Pictures(tmp_path, "{case}/{seed}.png")
     written = [*messages, *pictures.notes, *attention_on("npu:0", "flash_attention_2")[1], UnopenedDevice.name]
     assert english(written) == written

@@ -145,7 +145,7 @@ def rows(*, spoil: slice = slice(0), dtype: Any = torch.float32) -> dict[str, li
 
 def test_real_and_padded_rows_are_traced_apart_as_they_were_at_the_call() -> None:
     traces = rows()
-    assert sorted(traces) == ["text_encoding, padded rows", "text_encoding, real rows"]
+    assert sorted(traces) == ["text_encoding/padded_rows", "text_encoding/real_rows"]
     (padded,), (real,) = (traces[name] for name in sorted(traces))
     assert (padded.shape, real.shape) == ([2, 3], [8, 3])
     assert padded.sketch[:4] == pytest.approx([np.sqrt(55), 2.5, 0, 5])
@@ -153,7 +153,7 @@ def test_real_and_padded_rows_are_traced_apart_as_they_were_at_the_call() -> Non
 
 
 @pytest.mark.parametrize(
-    ("spoil", "changed"), [(slice(0, 2), "text_encoding, padded rows"), (slice(2, 5), "text_encoding, real rows")]
+    ("spoil", "changed"), [(slice(0, 2), "text_encoding/padded_rows"), (slice(2, 5), "text_encoding/real_rows")]
 )
 def test_a_change_in_one_kind_of_rows_shows_in_that_kind_only(spoil: slice, changed: str) -> None:
     before, after = rows(dtype=torch.bfloat16), rows(spoil=spoil, dtype=torch.bfloat16)
@@ -164,7 +164,7 @@ def test_a_text_without_padding_has_no_padded_rows() -> None:
     listening = recorder()
     for _ in range(2):
         listening.rows("text_encoding", torch.ones(1, 4, 2), torch.ones(1, 4, dtype=torch.bool))
-    assert {name: len(steps) for name, steps in listening.traces().items()} == {"text_encoding, real rows": 2}
+    assert {name: len(steps) for name, steps in listening.traces().items()} == {"text_encoding/real_rows": 2}
 
 
 def test_steps_are_told_by_number_from_one() -> None:

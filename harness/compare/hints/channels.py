@@ -71,11 +71,11 @@ def _placed(pair: Pictures, order: Sequence[int], allowed: float) -> Hint | None
     left = error_of(pair.actual, pair.expected[..., list(order)])
     if left > allowed:
         return None
-    held = ", ".join(
+    held = [
         recorded("{channel!s:s} holds {other!s:s}", channel=NAMES[own], other=NAMES[other])
         for own, other in enumerate(order)
         if own != other
-    )
+    ]
     words = recorded(
         "looks like swapped channels: {held}; put back the RMS error falls from {before:.2f} to {left:.2f}",
         held=held,
@@ -98,8 +98,8 @@ def _others(pair: Pictures, changed: Sequence[int]) -> float:
     return pair.error - float(pair.channel_errors[list(changed)].sum())
 
 
-def _listed(channels: Sequence[int]) -> str:
-    return ", ".join(NAMES[channel] for channel in channels)
+def _listed(channels: Sequence[int]) -> list[str]:
+    return [NAMES[channel] for channel in channels]
 
 
 def missing(pair: Pictures) -> Hint | None:

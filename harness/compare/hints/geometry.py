@@ -110,7 +110,7 @@ _WAYS = {
 def way(found: Shift) -> str:
     """A shift in words."""
     words = _WAYS[int(np.sign(found.right)), int(np.sign(found.down))]
-    return words.format(across=abs(found.right), along=abs(found.down))
+    return recorded(words, across=abs(found.right), along=abs(found.down))
 
 
 def found_shift(actual: Picture, expected: Picture) -> Shift | None:

@@ -10,6 +10,7 @@ import numpy as np
 from harness.compare.hints.pictures import COLLAPSED
 from harness.fitness import spread
 from harness.language import recorded
+from harness.message import listed
 from harness.records import Hint
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def border(pair: Pictures) -> Hint | None:
             recorded("left"): squares[:, :depth].any(axis=(1, 2)),
             recorded("right"): squares[:, -depth:].any(axis=(1, 2)),
         }
-        sides = ", ".join(name for name, differs in strips.items() if 2 * np.count_nonzero(differs) > differs.size)
+        sides = [name for name, differs in strips.items() if 2 * np.count_nonzero(differs) > differs.size]
         words = recorded(
             "looks like a broken border: {share:.1%} of the squared error lies within {depth:d} px of the edge "
             "({sides})",
@@ -54,7 +55,7 @@ def border(pair: Pictures) -> Hint | None:
             depth=depth,
             sides=sides,
         )
-        return Hint(name="border", message=words, where=sides) if sides else None
+        return Hint(name="border", message=words, where=listed(sides)) if sides else None
     return None
 
 

@@ -19,6 +19,7 @@ from harness.errors import RunError
 from harness.files import write_text
 from harness.images import array_digest, read_array, write_arrays, write_picture
 from harness.language import recorded
+from harness.message import joined, mapped, of_error
 from harness.noise import noise_digest
 from harness.records import (
     ArrayRef,
@@ -281,7 +282,7 @@ class Worker:
             process=self._assignment.process,
             repeat=repeat,
             error=type(error).__name__,
-            message=redact(printable(str(error))) or type(error).__name__,
+            message=mapped(of_error(error), lambda text: redact(printable(text))) or type(error).__name__,
             traceback=redact(printable(trace)),
         )
         self._pipe.tell(Failed(failure=failure))
@@ -369,7 +370,7 @@ def require_noise(draws: DrawLog) -> None:
         BadOutput: says what was looked for.
     """
     if not draws.draws:
-        signs = "; ".join(draws.hidden) or recorded("no generator moved either")
+        signs = joined(draws.hidden) or recorded("no generator moved either")
         raise BadOutput(
             recorded(
                 "the pipeline made a picture without a draw through torch.randn, torch.randn_like or Tensor.normal_ "

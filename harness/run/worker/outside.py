@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import plugins
 from harness.errors import RunError
-from harness.language import recorded
+from harness.language import recordable, recorded
 from harness.records import MemoryUse, Plan, Switch, json_digest
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class UnopenedDevice:
     """A device by its name alone; what it did with which noise only those who used it know."""
 
     simulated = False
-    name = recorded("not opened: the pictures are made outside the worker")
+    name = recordable("not opened: the pictures are made outside the worker")
 
     def __init__(self, backend: str, plan: Plan) -> None:
         self.torch_device = plan.arm.device

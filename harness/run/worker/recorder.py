@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from harness.language import recorded
-from harness.records import MemoryUse, Schedule, Step
+from harness.records import PADDED_ROWS, REAL_ROWS, MemoryUse, Schedule, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,10 +96,9 @@ class Recorder:
         traced: dict[str, list[Step]] = {}
         for name, values, real in self._rows:
             values, real = values.to("cpu"), real.to("cpu").bool()  # noqa: PLW2901 - the same, on the host
-            names = recorded("{tensor}, real rows", tensor=name), recorded("{tensor}, padded rows", tensor=name)
-            for which, chosen in zip(names, (real, ~real), strict=True):
+            for rows, chosen in ((REAL_ROWS, real), (PADDED_ROWS, ~real)):
                 if chosen.any():
-                    traced.setdefault(which, []).append(_step(values[chosen]))
+                    traced.setdefault(f"{name}{rows}", []).append(_step(values[chosen]))
         return traced
 
     def without_effect(self, words: str) -> None:

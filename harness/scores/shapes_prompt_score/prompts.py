@@ -54,7 +54,7 @@ def asked_by(prompt: str, source: Seen | None = None) -> Asked:
     else:
         found = next((make(match, source) for grammar, make in _EDITS if (match := grammar.fullmatch(words))), None)
     if found is None:
-        raise UndefinedScore(_OUTSIDE[source is not None].format(prompt=prompt))
+        raise UndefinedScore(recorded(_OUTSIDE[source is not None], prompt=prompt))
     return found
 
 

@@ -1,0 +1,4 @@
+"""English, which the code is written in and which needs no catalogue."""
+
+NAME = "English"
+TAG = "en"

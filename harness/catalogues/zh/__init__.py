@@ -1,0 +1,4 @@
+"""Simplified Chinese."""
+
+NAME = "中文"
+TAG = "zh-Hans"

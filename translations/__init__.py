@@ -1,0 +1,1 @@
+"""What keeps catalogues and code together."""
