@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.images import Alpha
-    from harness.jobs.checking import Checked
+    from harness.jobs.check import Checked
     from harness.picture_objects import Layout
 
 __all__ = [
@@ -92,9 +92,9 @@ def check(  # noqa: PLR0913 - the options of the verb
     Raises:
         HarnessError: the scenario is wrong, or its check could not be carried out.
     """
-    from harness.jobs import checking
-    from harness.jobs.making import Selection
-    from harness.jobs.telling import Teller
+    from harness.jobs import check as checking
+    from harness.jobs.arm_runs import Selection
+    from harness.jobs.progress import Teller
     from harness.run.sources import Permission
 
     selection = Selection(

@@ -25,7 +25,7 @@ from harness.terminal_progress import shown_work
 if TYPE_CHECKING:
     from types import FrameType
 
-    from harness.jobs.making import Selection
+    from harness.jobs.arm_runs import Selection
     from harness.records import Comparison, Status
     from harness.run.sources import Permission
     from harness.store.baselines import Baseline
@@ -100,7 +100,7 @@ def init(
     ] = None,
 ) -> None:
     """Write a scenario for a source, files for GitHub, GitLab and GitCode, and a .gitignore; never overwrites."""
-    from harness.jobs import starting
+    from harness.jobs import init as starting
     from harness.suggestions import from_here
     from harness.terminal import say
 
@@ -120,7 +120,7 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning.")] = False,
 ) -> None:
     """Check scenario files: schema, names, paths, evidence of limits. Loads no model, writes nothing."""
-    from harness.jobs import validating
+    from harness.jobs import validate as validating
     from harness.terminal import say
     from harness.text import redact
 
@@ -173,7 +173,7 @@ def run(
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
     """Run scenarios and keep the samples; nothing is compared."""
-    from harness.jobs import checking
+    from harness.jobs import check as checking
     from harness.terminal import say
     from harness.terminal_progress import PlainTeller
 
@@ -201,7 +201,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two stored runs, the repeats of one, or pictures that something else made, by name."""
-    from harness.jobs import comparing
+    from harness.jobs import compare as comparing
     from harness.terminal import say, say_json, table_of
 
     if comparing.are_pictures(actual, expected):
@@ -257,7 +257,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Compare two picture files, or two folders of them by name; without a limit nothing is judged."""
-    from harness.jobs import pictures
+    from harness.jobs import diff as pictures
     from harness.records import FolderDiff, Status
     from harness.terminal import say_json, table_of_folders, table_of_pictures
 
@@ -282,7 +282,7 @@ def gate(
     as_json: AsJson = False,
 ) -> None:
     """Judge stored comparisons again; nothing is run or measured."""
-    from harness.jobs import comparing
+    from harness.jobs import compare as comparing
 
     _tell(comparing.gate(comparisons, scenario), as_json=as_json)
 
@@ -298,11 +298,11 @@ def report(
     language: Language = "en",
 ) -> None:
     """Render stored comparisons; nothing is run or measured."""
-    from harness.jobs import reporting
+    from harness.jobs import report as reporting
     from harness.terminal import say
 
     if [path.suffix for path in comparisons] == [".jsonl"]:
-        from harness.jobs import pictures
+        from harness.jobs import diff as pictures
 
         pictures.report_of_lines(comparisons[0], pictures.Output(report=out, language=language))
         say(str(out / "index.html"))
@@ -339,7 +339,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Run, compare, judge and report: the verb for CI."""
-    from harness.jobs import checking
+    from harness.jobs import check as checking
     from harness.records import exit_code, worst_code
     from harness.terminal import say_json, summarise
     from harness.terminal_progress import PlainTeller
@@ -379,7 +379,7 @@ def release(
     as_json: AsJson = False,
 ) -> None:
     """Make the accuracy report of a release from stored records; nothing is run, measured or judged."""
-    from harness.jobs import releasing
+    from harness.jobs import release as releasing
     from harness.records import exit_code
     from harness.terminal import say, say_json
 
@@ -419,7 +419,7 @@ def calibrate(
 ) -> None:
     """Measure the noise floor of a reference, and propose limits: exit 1 when a planted fault would pass."""
     from harness import store
-    from harness.jobs import calibrating
+    from harness.jobs import calibrate as calibrating
     from harness.terminal import say, say_json, table_of_calibration
     from harness.terminal_progress import PlainTeller
 
@@ -475,7 +475,7 @@ def generate(
     ] = ("deepgen"),
 ) -> None:
     """Make one picture, with the options of the porting note's inference script."""
-    from harness.jobs import generating
+    from harness.jobs import generate as generating
     from harness.terminal import say
     from harness.terminal_progress import LogTeller
 
@@ -518,7 +518,7 @@ def doctor(
 
     With --baseline also 3 for a damaged baseline, 7 for one that is not comparable and 4 for a missing one.
     """
-    from harness.jobs import examining
+    from harness.jobs import doctor as examining
     from harness.records import Status, exit_code
     from harness.terminal import say_json, table_of_findings
 
@@ -538,7 +538,7 @@ def doctor(
 @app.command()
 def selftest(as_json: AsJson = False) -> None:
     """Hold the comparator to known answers on this machine: exit 3 when one is wrong."""
-    from harness.jobs import examining
+    from harness.jobs import doctor as examining
     from harness.terminal import say_json, table_of_checks
 
     found = examining.selftest()
@@ -574,7 +574,7 @@ def prune(
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Delete finished jobs that newer ones of their scenario have outlived; unfinished jobs stay."""
-    from harness.jobs import pruning
+    from harness.jobs import prune as pruning
     from harness.terminal import say
 
     old = pruning.old_jobs(runs_dir, keep)
@@ -595,7 +595,7 @@ def open_page(
     """Open a job's page in the browser, and print where it is."""
     import webbrowser
 
-    from harness.jobs import opening
+    from harness.jobs import open as opening
     from harness.terminal import say
 
     page = opening.page_of(job, runs_dir)
@@ -724,7 +724,7 @@ def pull(
 
 
 def _list(what: str, runs_dir: Path, scenarios_dir: Path, baselines_dir: Path, *, as_json: bool) -> None:
-    from harness.jobs import listing
+    from harness.jobs import list as listing
     from harness.terminal import say, say_json
 
     rows = listing.listed(what, runs_folder=runs_dir, scenarios_folder=scenarios_dir, baselines_folder=baselines_dir)
@@ -817,7 +817,7 @@ def _selection(
     baselines_dir: Path,
     permission: Permission,
 ) -> Selection:
-    from harness.jobs.making import Selection
+    from harness.jobs.arm_runs import Selection
 
     return Selection(
         arms=arm or [],

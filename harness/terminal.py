@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from harness.compare.selftest import Check
     from harness.jobs.baselines import Updated
-    from harness.jobs.checking import Checked, Unfinished
+    from harness.jobs.check import Checked, Unfinished
     from harness.records import (
         Calibration,
         Comparison,

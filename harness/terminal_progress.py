@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from harness.jobs.telling import Teller
+from harness.jobs.progress import Teller
 from harness.progress import Task, observed_by
 from harness.text import one_line
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness import scenario, store
 from harness.images import read_kept
-from harness.jobs.calibrating import guessed_limits
+from harness.jobs.calibrate import guessed_limits
 from harness.records import Calibration, FloorSource, PerturbationKind, Run
 from harness.terminal import table_of_calibration
 from tests.command_line import Ended, job_folder, run_command

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.jobs.starting import required
+from harness.jobs.init import required
 from tests.command_line import ROOT, environment, patience_seconds, run_command
 from tests.test_paths import put_pictures
 from tests.workflows import (

@@ -63,7 +63,7 @@ NOT_OF_DIFF = [
     "harness.adapters",
     "harness.backends",
     "harness.scenario",
-    "harness.jobs.making",
+    "harness.jobs.arm_runs",
     "ruamel",
     "jinja2",
     "pandas",

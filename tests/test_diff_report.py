@@ -159,7 +159,7 @@ def test_two_files_have_a_page_too(folders: Path, run_harness: RunHarness) -> No
 
 
 def test_a_picture_that_changed_meanwhile_is_said_to_be_not_shown(folders: Path, run_harness: RunHarness) -> None:
-    from harness.jobs.pictures import Bounds, Output, Reading, diff
+    from harness.jobs.diff import Bounds, Output, Reading, diff
 
     diff(
         folders / "mine",

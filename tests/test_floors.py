@@ -152,10 +152,10 @@ def test_every_import_goes_down() -> None:
 def test_the_reader_sees_the_house() -> None:
     seen = {(each.source, each.target) for each in imports(ROOT)}
     assert {
-        ("harness.cli", "harness.jobs.checking"),  # inside a function
-        ("harness.jobs.checking", "harness.store"),  # from harness import store
-        ("harness.jobs.checking", "harness.compare.comparator"),
-        ("harness.jobs.checking", "harness.jobs.making"),
+        ("harness.cli", "harness.jobs.check"),  # inside a function
+        ("harness.jobs.check", "harness.store"),  # from harness import store
+        ("harness.jobs.check", "harness.compare.comparator"),
+        ("harness.jobs.check", "harness.jobs.arm_runs"),
         ("harness.contracts", "harness.records"),  # under TYPE_CHECKING
         ("harness.metrics.ssim", "harness.metrics._windows"),
         ("harness.adapters._pipelines", "torch"),
@@ -195,20 +195,20 @@ PLANTED = {
     ),
     "a part imports a job": (
         "metrics/ssim.py",
-        "from harness.jobs.checking import check\n",
-        "harness.metrics.ssim (floor 1) may not import harness.jobs.checking (floor 3)",
+        "from harness.jobs.check import check\n",
+        "harness.metrics.ssim (floor 1) may not import harness.jobs.check (floor 3)",
         DOWN_ONLY,
     ),
     "an act imports a job": (
         "run/child.py",
-        "import harness.jobs.checking as work\n",
-        "harness.run.child (floor 2) may not import harness.jobs.checking (floor 3)",
+        "import harness.jobs.check as work\n",
+        "harness.run.child (floor 2) may not import harness.jobs.check (floor 3)",
         DOWN_ONLY,
     ),
     "a job imports the door": (
-        "jobs/checking.py",
+        "jobs/check.py",
         "from harness.terminal import say\n",
-        "harness.jobs.checking (floor 3) may not import harness.terminal (floor 4)",
+        "harness.jobs.check (floor 3) may not import harness.terminal (floor 4)",
         DOWN_ONLY,
     ),
     "an arrow for a type only": (
@@ -225,8 +225,8 @@ PLANTED = {
     ),
     "a relative arrow": (
         "compare/gates.py",
-        "from ..jobs.checking import check\n",
-        "harness.compare.gates (floor 2) may not import harness.jobs.checking (floor 3)",
+        "from ..jobs.check import check\n",
+        "harness.compare.gates (floor 2) may not import harness.jobs.check (floor 3)",
         DOWN_ONLY,
     ),
     "a relative arrow to a sibling": (
@@ -296,9 +296,9 @@ PLANTED = {
         NO_LOOKING,
     ),
     "a job imports a part": (
-        "jobs/reporting.py",
+        "jobs/report.py",
         "from harness.render.html import render\n",
-        "harness.jobs.reporting (floor 3) may not import harness.render.html (floor 1)",
+        "harness.jobs.report (floor 3) may not import harness.render.html (floor 1)",
         BY_NAME,
     ),
     "an act imports a part": (
@@ -352,7 +352,7 @@ PLANTED = {
 }
 
 NEIGHBOURS = ["cli", "terminal", "store", "noise", "records/base", "images", "contracts", "plugins", "__init__"]
-NEIGHBOURS += ["jobs/__init__", "jobs/checking", "jobs/making", "jobs/reporting"]
+NEIGHBOURS += ["jobs/__init__", "jobs/check", "jobs/arm_runs", "jobs/report"]
 NEIGHBOURS += ["run/__init__", "run/child", "run/worker/__main__", "compare/__init__", "compare/gates"]
 NEIGHBOURS += ["metrics/__init__", "metrics/ssim", "metrics/psnr_db", "metrics/_windows", "render/html"]
 NEIGHBOURS += ["adapters/deepgen", "backends/cpu", "models/small/__init__", "models/other/layout"]
@@ -376,13 +376,13 @@ def test_a_planted_arrow_is_found_with_its_line(fault: str, tmp_path: Path) -> N
 
 
 ALLOWED = {
-    "the door asks a job": ("cli.py", "from harness.jobs import checking\nfrom harness.terminal import say\n"),
+    "the door asks a job": ("cli.py", "from harness.jobs import check\nfrom harness.terminal import say\n"),
     "the package lends what the door has": ("__init__.py", "from harness.api import check\n"),
     "the door uses a word": ("terminal.py", "from harness.records import Status\nfrom harness.run import child\n"),
-    "a job calls acts": ("jobs/checking.py", "from harness import store\nfrom harness.compare.gates import judge\n"),
+    "a job calls acts": ("jobs/check.py", "from harness import store\nfrom harness.compare.gates import judge\n"),
     "jobs share their steps": (
-        "jobs/checking.py",
-        "from harness.jobs.making import Selection\nimport harness.plugins\n",
+        "jobs/check.py",
+        "from harness.jobs.arm_runs import Selection\nimport harness.plugins\n",
     ),
     "an act uses its own rooms": ("run/child.py", "from harness.run.worker import __main__\nimport harness\n"),
     "a part shares with its kind": ("metrics/ssim.py", "from harness.metrics import _windows\nimport numpy\n"),

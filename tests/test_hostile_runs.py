@@ -16,7 +16,7 @@ import pytest
 from harness import store
 from harness.errors import BaselineDamaged, HarnessError, RecordError
 from harness.images import array_digest, read_kept, write_picture
-from harness.jobs import comparing
+from harness.jobs import compare
 from harness.records import RUN_FILE, ArrayRef, Run, Status
 from harness.store import baselines
 from tests.compare.stored_runs import CAT, CUP, IDENTICAL_PICTURES, processes, stored_run
@@ -108,12 +108,12 @@ def test_a_record_that_lies_beside_good_samples_is_refused_and_nothing_is_lost(l
         data = json.loads(each.read_text(encoding="utf-8"))
         each.write_text(json.dumps({**data, "hidden_draws": ["torch.rand"]}), encoding="utf-8")
     changed(run, lambda whole: sample(whole, "cup", 4).update(hidden_draws=["torch.rand"]))
-    _, comparison = comparing.compare(run, run, tmp_path / "honest.json", [])
+    _, comparison = compare.compare(run, run, tmp_path / "honest.json", [])
     assert comparison.outcome in {Status.UNSTABLE, Status.NOT_COMPARABLE}, "the honest record tells of the odd one"
     changed(run, change)
     before = digests(tmp_path)
     with pytest.raises(RecordError, match=rf"{run}/run\.json is not the record of the samples beside it: .*{says}"):
-        comparing.compare(run, run, None, [])
+        compare.compare(run, run, None, [])
     assert digests(tmp_path) == before
 
 
@@ -207,7 +207,7 @@ def test_a_run_behind_a_link_that_changes_gets_no_verdict_of_two_runs(tmp_path: 
     with flipping(tmp_path / "cpu", (one, other)):
         for _ in range(400):
             try:
-                _, comparison = comparing.compare(tmp_path / "cpu", tmp_path / "cpu", tmp_path / "out.json", [])
+                _, comparison = compare.compare(tmp_path / "cpu", tmp_path / "cpu", tmp_path / "out.json", [])
                 cup = comparison.repetitions[1 if comparison.repetitions[0].key == CAT else 0]
                 ends.add((comparison.outcome.value, cup.status.value))
             except RecordError:

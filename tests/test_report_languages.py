@@ -9,8 +9,8 @@ import pytest
 from harness import language, plugins
 from harness.errors import UnknownName
 from harness.images import write_picture
-from harness.jobs.comparing import compare
-from harness.jobs.reporting import FORMATS, write_report
+from harness.jobs.compare import compare
+from harness.jobs.report import FORMATS, write_report
 from tests.compare.stored_runs import job_folder
 from tests.render import sample_reports
 

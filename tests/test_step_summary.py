@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import plugins, store
-from harness.jobs import checking, reporting
+from harness.jobs import check
+from harness.jobs.report import write_report
 from tests.render import sample_reports
 
 if TYPE_CHECKING:
@@ -36,26 +37,26 @@ def test_a_failed_check_has_written_all_reports_and_the_page_of_the_step(
 
 def made_summary(folder: Path) -> str:
     report = sample_reports.unstable(folder)
-    (path,) = reporting.write_report(report, folder, folder / store.REPORT_FOLDER, ["summary"])
+    (path,) = write_report(report, folder, folder / store.REPORT_FOLDER, ["summary"])
     return path.read_text(encoding="utf-8")
 
 
 def test_a_page_without_room_gets_a_line_and_a_full_one_nothing(tmp_path: Path) -> None:
     report, whole = sample_reports.unstable(tmp_path), made_summary(tmp_path)
     page = tmp_path / "page.md"
-    checking._add_to_step_summary(page, tmp_path, report)
+    check._add_to_step_summary(page, tmp_path, report)
     assert page.read_text(encoding="utf-8") == f"{whole}\n"
 
     page.write_text("x" * (MEBIBYTE - 10_000), encoding="utf-8")
-    checking._add_to_step_summary(page, tmp_path, report)
+    check._add_to_step_summary(page, tmp_path, report)
     added = page.read_text(encoding="utf-8").lstrip("x")
     assert added == f"**UNSTABLE: deepgen-t2i**, see the report in {tmp_path.name}\n\n"
 
     page.write_text("x" * (MEBIBYTE - 10), encoding="utf-8")
-    checking._add_to_step_summary(page, tmp_path, report)
+    check._add_to_step_summary(page, tmp_path, report)
     assert page.stat().st_size == MEBIBYTE - 10
 
 
 def test_the_largest_summary_fits_on_an_empty_page() -> None:
     most = plugins.load("render", "summary").MOST_BYTES  # type: ignore[attr-defined]
-    assert most < checking._STEP_SUMMARY_BYTES - checking._LINES_BYTES
+    assert most < check._STEP_SUMMARY_BYTES - check._LINES_BYTES

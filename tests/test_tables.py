@@ -16,7 +16,7 @@ import harness
 from harness import store
 from harness.errors import RecordError, UsageError
 from harness.images import write_picture
-from harness.jobs import comparing, pictures, reporting
+from harness.jobs import compare, diff, report
 from harness.jobs.tables import COLUMNS
 from tests.command_line import ROOT, environment, patience_seconds
 from tests.compare.stored_runs import job_folder
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 def job(tmp_path: Path) -> Path:
     """A job folder with the comparisons of two arms and a report."""
     folder = job_folder(tmp_path / "job", ("steady", "AAA AAA"), ("drifting", "AAB AAB"))
-    files = [comparing.compare(folder / arm, folder / arm, None)[0] for arm in ("steady", "drifting")]
-    reporting.report(files, ["json", "csv"], folder / "report")
+    files = [compare.compare(folder / arm, folder / arm, None)[0] for arm in ("steady", "drifting")]
+    report.report(files, ["json", "csv"], folder / "report")
     return folder
 
 
@@ -45,11 +45,9 @@ def lines(tmp_path: Path) -> Path:
     (tmp_path / "mine" / "cat.png").write_bytes(b"damaged")
     write_picture(tmp_path / "theirs" / "sky.png", rng.integers(0, 255, (32, 32, 3), dtype=np.uint8))
     out = tmp_path / "results.jsonl"
-    reading = pictures.Reading(jobs=1)
-    bounds = pictures.Bounds(at_least=["psnr_db=30"])
-    pictures.diff(
-        tmp_path / "mine", tmp_path / "theirs", bounds=bounds, reading=reading, output=pictures.Output(lines=out)
-    )
+    reading = diff.Reading(jobs=1)
+    bounds = diff.Bounds(at_least=["psnr_db=30"])
+    diff.diff(tmp_path / "mine", tmp_path / "theirs", bounds=bounds, reading=reading, output=diff.Output(lines=out))
     return out
 
 

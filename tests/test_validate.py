@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.jobs.validating import warnings
+from harness.jobs.validate import warnings
 from harness.records import Limit
 from tests.compare.stored_runs import scenario
 

@@ -2,14 +2,14 @@
 
 | module | verbs |
 | --- | --- |
-| ``checking`` | check, run |
-| ``comparing`` | compare, gate |
-| ``pictures`` | diff, and compare for pictures |
-| ``reporting`` | report |
-| ``calibrating`` | calibrate, and what validate doubts |
+| ``check`` | check, run |
+| ``compare`` | compare, gate |
+| ``diff`` | diff, and compare for pictures |
+| ``report`` | report |
+| ``calibrate`` | calibrate, and what validate doubts |
 | ``baselines`` | all of baseline |
-| ``examining`` | doctor, selftest |
-| ``generating``, ``listing``, ``starting`` | generate, list, init |
+| ``doctor`` | doctor, selftest |
+| ``generate``, ``list``, ``init`` | generate, list, init |
 
-What verbs that run arms share is in ``making`` and ``references``; ``telling`` is what a job says while it works.
+What verbs that run arms share is in ``arm_runs`` and ``references``; ``progress`` is what a job says while it works.
 """

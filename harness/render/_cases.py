@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from harness.language import say, translated
-from harness.records import EXIT_CODES, Status
-from harness.render import _tables as tables
-from harness.render import _words as words
-from harness.render._phrases import term
+from harness.language import many, say, translated
+from harness.records import EXIT_CODES, Status, worst
+from harness.render import _format as formats
+from harness.render import _labels as labels
+from harness.render import _lookup as lookup
+from harness.render._document import clean
+from harness.render._labels import term
+from harness.render._limits_table import relative_room
 
 if TYPE_CHECKING:
-    from harness.records import CaseKey, Comparison, Report
+    from harness.records import CaseKey, Comparison, Failure, Repetition, Report
 
 Verdict = Literal["passed", "failure", "error", "skipped"]
 """How CI systems sort outcomes."""
@@ -54,7 +57,7 @@ def judged_cases(comparison: Comparison) -> list[JudgedCase]:
 
     Where these do not tell the outcome of the comparison, the comparison as a whole stands at the end and does.
     """
-    found = [_judged(part, key) for key, part in tables.by_key(comparison).items()]
+    found = [_judged(part, key) for key, part in lookup.by_key(comparison).items()]
     found += [
         JudgedCase(name=translated(each.limit.rule), status=each.status, reason=translated(each.message))
         for each in comparison.verdicts
@@ -75,7 +78,7 @@ def judged_cases(comparison: Comparison) -> list[JudgedCase]:
         if failure.key is None
     ]
     if verdict(comparison.outcome) not in {verdict(each.status) for each in found}:
-        reason = translated(comparison.message) or say(words.SENTENCES[comparison.outcome])
+        reason = translated(comparison.message) or say(labels.SENTENCES[comparison.outcome])
         found.append(JudgedCase(name=say("whole comparison"), status=comparison.outcome, reason=reason))
     return found
 
@@ -84,9 +87,9 @@ def _judged(part: Comparison, key: CaseKey) -> JudgedCase:
     tracebacks = [failure.traceback for failure in part.failures]
     messages = [translated(each.message) for pair in part.pairs for each in pair.verdicts]
     return JudgedCase(
-        name=words.key(key),
-        status=tables.key_status(part, key),
-        reason=tables.key_reason(part, key),
+        name=labels.key(key),
+        status=key_status(part, key),
+        reason=key_reason(part, key),
         details="\n".join([*dict.fromkeys(messages), *tracebacks]),
         key=key,
         part=part,
@@ -98,4 +101,73 @@ def whole_report(report: Report) -> JudgedCase | None:
     passed = all(EXIT_CODES[comparison.outcome] == 0 for comparison in report.comparisons)
     if report.comparisons and passed == (EXIT_CODES[report.outcome] == 0):
         return None
-    return JudgedCase(name=say("whole report"), status=report.outcome, reason=say(words.SENTENCES[report.outcome]))
+    return JudgedCase(name=say("whole report"), status=report.outcome, reason=say(labels.SENTENCES[report.outcome]))
+
+
+# --- one word for each case and seed ----------------------------------------------------------------------------------
+
+
+def key_status(part: Comparison, key: CaseKey) -> Status:
+    """The word for one case and seed, from the part of a comparison that is about it."""
+    if part.failures or part.unfit:
+        return Status.ERROR
+    if part.differences:
+        return Status.NOT_COMPARABLE
+    if key in part.missing:
+        return Status.MISSING_BASELINE if part.outcome is Status.MISSING_BASELINE else Status.ERROR
+    # Repeats that differ where limits allow it, or a waiver, are no complaint when the whole is none.
+    excused = part.outcome if EXIT_CODES[part.outcome] == 0 else Status.UNSTABLE
+    found = [excused if each.status is Status.UNSTABLE else each.status for each in part.repetitions]
+    for pair in part.pairs:
+        found += [verdict.status for verdict in pair.verdicts]
+        found += [] if pair.verdicts else [Status.IDENTICAL if pair.identical else Status.SKIPPED]
+    return worst(found) if found else Status.SKIPPED
+
+
+def key_reason(part: Comparison, key: CaseKey) -> str:
+    """Why one case and seed has its word, on one line, from the part of a comparison that is about it."""
+    failures = [_failure(each) for each in part.failures]
+    verdicts = [verdict for pair in part.pairs for verdict in pair.verdicts]
+    broken = [translated(verdict.message) for verdict in verdicts if EXIT_CODES[verdict.status] != 0]
+    missing = [say("the picture was expected and was not made")] if key in part.missing else []
+    unstable = [_unlike(found) for found in part.repetitions if found.status is Status.UNSTABLE]
+    unfit = [translated(found.message) for found in part.unfit]
+    reasons = [*failures, *unfit, *map(translated, part.differences), *missing, *unstable, *broken]
+    return clean(formats.clauses(reasons) or _nothing_against(part, key_status(part, key)))
+
+
+def _nothing_against(part: Comparison, status: Status) -> str:
+    """What was seen where nothing is broken: of this case and seed, never of the whole comparison."""
+    repeated = [found for found in part.repetitions if len(found.outcomes) == 1]
+    if repeated and repeated[0].runs > 1:
+        return many("{count} run gave the same bytes", "{count} runs gave the same bytes", repeated[0].runs)
+    verdicts = [verdict for pair in part.pairs for verdict in pair.verdicts]
+    waived = [translated(verdict.message) for verdict in verdicts if verdict.waiver]
+    if waived:
+        return formats.clauses(waived)
+    if verdicts:
+        return translated(min(verdicts, key=relative_room).message)
+    if repeated:
+        return say("one run only: nothing was repeated")
+    if part.pairs and not all(pair.identical for pair in part.pairs):
+        return say("measured, but no limit judges it")
+    return say(labels.SENTENCES[status])
+
+
+def _failure(failure: Failure) -> str:
+    return say(
+        "{stage}: {error}: {message}",
+        stage=term(failure.stage),
+        error=failure.error,
+        message=translated(failure.message),
+    )
+
+
+def _unlike(found: Repetition) -> str:
+    return many(
+        "{outcomes} distinct outcomes in {count} run: {pattern}",
+        "{outcomes} distinct outcomes in {count} runs: {pattern}",
+        found.runs,
+        outcomes=formats.outcome_counts(found),
+        pattern=translated(found.pattern),
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.language import many, say
-from harness.render import _words as words
+from harness.render import _format as formats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ def histogram(counts: Sequence[int]) -> Chart:
     bars = []
     for index, amount in enumerate(sums):
         if amount:
-            levels = words.span((index * step, min((index + 1) * step, len(counts)) - 1))
+            levels = formats.span((index * step, min((index + 1) * step, len(counts)) - 1))
             top = _up(math.log10(amount) + 0.3, -0.0, decades + 0.3)
             text = many("{levels} levels: {count} value", "{levels} levels: {count} values", amount, levels=levels)
             bars.append(Bar(_tenth(_LEFT + index * each), top, _tenth(max(each - 1, 1)), _tenth(_BOTTOM - top), text))
@@ -122,7 +122,7 @@ def curve(values: Sequence[float | None], floor: Sequence[float] = (), note: str
     lines: list[list[Point]] = [[]]
     for step, value in enumerate(values, 1):
         if value:
-            text = say("step {step}: {value}", step=step, value=words.scientific(value))
+            text = say("step {step}: {value}", step=step, value=formats.scientific(value))
             lines[-1].append(Point(_across(step, len(values)), _up(math.log10(value), low, high), text))
         elif lines[-1]:
             lines.append([])
@@ -145,7 +145,7 @@ def _banded(step: int, steps: int, value: float, top: float) -> Bar:
     """The band of one step, which reaches half of the way to its neighbours."""
     half = (_RIGHT - _LEFT - 16) / max(steps - 1, 1) / 2
     left, right = max(_across(step, steps) - half, _LEFT), min(_across(step, steps) + half, _RIGHT)
-    text = say("step {step}: noise floor {value}", step=step, value=words.scientific(value))
+    text = say("step {step}: noise floor {value}", step=step, value=formats.scientific(value))
     return Bar(_tenth(left), top, _tenth(right - left), _tenth(_BOTTOM - top), text)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from harness.render._words import NONE, SIGNS, status_word
+from harness.render._labels import NONE, SIGNS, status_word
 from harness.text import printable, redact
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from harness.errors import ImageError
 from harness.language import many, say, translated
 from harness.records import EXIT_CODES, Status
+from harness.render import _format as formats
+from harness.render import _labels as labels
 from harness.render import _maps as maps
-from harness.render import _words as words
 from harness.render._document import (
     Bullets,
     Cell,
@@ -27,8 +28,8 @@ from harness.render._document import (
     table,
     word,
 )
+from harness.render._format import running
 from harness.render._pair_views import PairView, numbers, whole_view, with_thumbnail
-from harness.render._phrases import running
 from harness.render._pictures import BUDGET, THUMBNAIL_SIDE, Album, Picture
 from harness.render._viewer import CaseView, Viewer
 
@@ -59,7 +60,7 @@ _SHOWN = ("psnr_db", "ssim", "max_abs_diff", "mean_abs_diff")
 
 def ordered(pairs: Sequence[PicturePair]) -> list[PicturePair]:
     """The worst word first, then the lowest PSNR, then the name; equal pairs come last."""
-    return sorted(pairs, key=lambda pair: (words.RANKS[pair.outcome], _psnr(pair), pair.name))
+    return sorted(pairs, key=lambda pair: (labels.RANKS[pair.outcome], _psnr(pair), pair.name))
 
 
 def _psnr(pair: PicturePair) -> float:
@@ -152,7 +153,7 @@ def _pairs(pairs: Sequence[PicturePair], places: Mapping[str, str]) -> Iterator[
     columns = [
         say("Name"),
         say("Outcome"),
-        *(words.metric_name(metric) for metric in _SHOWN),
+        *(labels.metric_name(metric) for metric in _SHOWN),
         say("Differing pixels"),
         say("Visual similarity"),
         say("Looks like"),
@@ -172,33 +173,33 @@ def _row(pair: PicturePair, places: Mapping[str, str]) -> list[Cell]:
         Cell(clean(pair.name), kind="code", link=places.get(pair.name, "")),
         word(pair.outcome),
         *(
-            figure(words.measured(values[metric], unit=True)) if metric in values else plain(words.NONE)
+            figure(formats.measured(values[metric], unit=True)) if metric in values else plain(labels.NONE)
             for metric in _SHOWN
         ),
         figure(_share(pair)),
-        plain(translated(pair.appearance.words) if pair.appearance else say(words.NOT_MEASURED)),
-        plain(running([*hints, *told, *pair.blank]) or words.NONE),
+        plain(translated(pair.appearance.words) if pair.appearance else say(labels.NOT_MEASURED)),
+        plain(running([*hints, *told, *pair.blank]) or labels.NONE),
     ]
 
 
 def _share(pair: PicturePair) -> str:
     if pair.differing_pixels is None or not (pair.width and pair.height):
-        return say(words.NOT_MEASURED)
-    return words.percent(pair.differing_pixels / (pair.width * pair.height))
+        return say(labels.NOT_MEASURED)
+    return formats.percent(pair.differing_pixels / (pair.width * pair.height))
 
 
 def _statistics(found: FolderDiff) -> Iterator[Block]:
     by_metric = {worst.measurement.metric: worst for worst in found.worst}
     rows = [
         [
-            plain(words.metric_name(each.metric)),
-            plain(translated(each.unit) if each.unit else words.NONE),
+            plain(labels.metric_name(each.metric)),
+            plain(translated(each.unit) if each.unit else labels.NONE),
             figure(each.pairs),
-            *map(figure, map(words.number, (each.mean, each.median, each.percentile_5, each.percentile_95))),
-            figure(words.number(each.lowest if each.better == "higher" else each.highest)),
+            *map(figure, map(formats.number, (each.mean, each.median, each.percentile_5, each.percentile_95))),
+            figure(formats.number(each.lowest if each.better == "higher" else each.highest)),
             code(by_metric[each.metric].name),
         ]
-        for each in sorted(found.statistics, key=lambda each: words.metric_rank(each.metric))
+        for each in sorted(found.statistics, key=lambda each: labels.metric_rank(each.metric))
     ]
     if rows:
         columns = (

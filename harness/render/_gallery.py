@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.language import say
-from harness.render import _words as words
+from harness.render import _labels as labels
 from harness.render._pictures import BUDGET
 from harness.render._viewer import FIRST, CaseView, Viewer, viewer
 
@@ -30,7 +30,7 @@ def gallery(release: Release, folders: Mapping[str, Path], budget: int = BUDGET)
         made = viewer(job.report, folders[job.job], share, max(1, FIRST // len(release.jobs)))
         found += [_of_job(each, number, job.name) for each in made.cases]
         notes += [say("{job}: not every picture is whole here.", job=job.name)] if made.left_out else []
-    return Viewer(tuple(sorted(found, key=lambda each: words.RANKS[each.status])), " ".join(notes))
+    return Viewer(tuple(sorted(found, key=lambda each: labels.RANKS[each.status])), " ".join(notes))
 
 
 def places(release: Release, shown: Viewer) -> dict[tuple[str, CaseKey], str]:
@@ -41,7 +41,7 @@ def places(release: Release, shown: Viewer) -> dict[tuple[str, CaseKey], str]:
         for job in release.jobs
         for run in job.report.runs
         for sample in run.samples
-        if (title := _title(job.name, words.key(sample.key))) in ids
+        if (title := _title(job.name, labels.key(sample.key))) in ids
     }
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.language import many, say, translated
+from harness.render import _format as formats
+from harness.render import _labels as labels
 from harness.render import _maps as maps
-from harness.render import _words as words
 from harness.render._pictures import Album, Picture
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _view(shown: ShownPair, album: Album) -> LoosePair:
 
 
 def _rank(measurement: Measurement) -> tuple[int, str]:
-    return words.metric_rank(measurement.metric)
+    return labels.metric_rank(measurement.metric)
 
 
 def _sentence(pair: PicturePair) -> str:
@@ -107,7 +108,7 @@ def _picture(title: str, array: NDArray[np.uint8], album: Album) -> Picture:
 
 def _row(found: Measurement) -> tuple[str, str, str, str]:
     if found.value is None:
-        value = words.undefined(found.problem)
+        value = formats.undefined(found.problem)
     else:
-        value = f"{words.number(found.value)} {translated(found.unit)}".strip()
-    return words.metric_name(found.metric), value, say(found.better), translated(found.where)
+        value = f"{formats.number(found.value)} {translated(found.unit)}".strip()
+    return labels.metric_name(found.metric), value, say(found.better), translated(found.where)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from harness.language import marked, say, translated
 from harness.records import EXIT_CODES, Scope, worst
-from harness.render import _tables as tables
-from harness.render import _words as words
+from harness.render import _format as formats
+from harness.render import _labels as labels
+from harness.render import _lookup as lookup
+from harness.render._cases import key_status
+from harness.render._caveats import cpu_candidates
 from harness.render._document import Cell, Table, clean, code, plain, table
-from harness.render._limits_of_evidence import cpu_candidates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +33,7 @@ def matrix(release: Release, places: Places) -> Table:
     note = say(
         "{none} stands for: the scenario has no such arm. A cell has the worst word of all that the arm was "
         "compared with in the job, its own repeats included.",
-        none=words.NONE,
+        none=labels.NONE,
     )
     return table((say("Scenario"), *arms, say("Job")), rows, note=note)
 
@@ -65,7 +67,7 @@ def _rows(release: Release, scenario: Scenario, arms: Sequence[str], places: Pla
 
 def _unusable(each: MissingCell, arms: Sequence[str]) -> list[Cell]:
     state = Cell(say(MISSING), kind="status", status=each.status, lines=(clean(translated(each.reason)),))
-    return [code(each.scenario), *(plain(words.NONE) for _ in arms), state]
+    return [code(each.scenario), *(plain(labels.NONE) for _ in arms), state]
 
 
 def _none(release: Release, scenario: Scenario) -> Status:
@@ -80,7 +82,7 @@ def _cell(
     places: Places,
 ) -> Cell:
     if arm is None:
-        return plain(words.NONE)
+        return plain(labels.NONE)
     lacking = [each for each in release.missing if (each.scenario, each.arm) == (scenario.name, arm.name)]
     here = [each for each in lacking if not each.job or job is None or each.job == job.job]
     mine = [each for each in job.report.comparisons if each.actual.arm == arm.name] if job else []
@@ -90,7 +92,7 @@ def _cell(
     if job is None or not mine:
         return _elsewhere(release, scenario, job, arm)
     return Cell(
-        words.status_word(status := worst([each.outcome for each in mine])),
+        labels.status_word(status := worst([each.outcome for each in mine])),
         kind="status",
         status=status,
         lines=tuple(map(clean, _lines(job.report, mine, arm))),
@@ -109,7 +111,7 @@ def _elsewhere(release: Release, scenario: Scenario, job: ReleasedJob | None, ar
         and each.report.scenario.name == scenario.name
         and any(run.plan.arm.name == arm.name for run in each.report.runs)
     ]
-    return plain(say("see {jobs}", jobs=words.names(others)) if others else say("compared with nothing itself"))
+    return plain(say("see {jobs}", jobs=formats.names(others)) if others else say("compared with nothing itself"))
 
 
 def _lines(report: Report, mine: Sequence[Comparison], arm: Arm) -> list[str]:
@@ -121,7 +123,7 @@ def _lines(report: Report, mine: Sequence[Comparison], arm: Arm) -> list[str]:
         lines += [*(_broken(each) or _psnr(each)), _floor(report, each)]
     if not references:
         found = [len(each.outcomes) for comparison in mine for each in comparison.repetitions]
-        lines.append(say("distinct outcomes: {count}", count=words.span(found)) if found else words.NOT_MEASURED)
+        lines.append(say("distinct outcomes: {count}", count=formats.span(found)) if found else labels.NOT_MEASURED)
         return lines
     return lines
 
@@ -137,7 +139,7 @@ def _floor(report: Report, comparison: Comparison) -> str:
     ]
     if not values:
         return say("noise floor: not measured")
-    return say("noise floor of {arm}: {value} dB", arm=comparison.expected.arm, value=words.number(min(values)))
+    return say("noise floor of {arm}: {value} dB", arm=comparison.expected.arm, value=formats.number(min(values)))
 
 
 def _broken(comparison: Comparison) -> list[str]:
@@ -151,29 +153,29 @@ def _broken(comparison: Comparison) -> list[str]:
     if not found:
         return []
     verdict = found[0]
-    bad = tables.worst_pair(comparison.pairs, verdict.limit.metric, verdict.limit.subject)
-    shown = words.measured(bad[1], unit=True) if bad else words.number(verdict.measured or 0.0)
-    name = words.metric_name(verdict.limit.metric, verdict.limit.subject)
+    bad = lookup.worst_pair(comparison.pairs, verdict.limit.metric, verdict.limit.subject)
+    shown = formats.measured(bad[1], unit=True) if bad else formats.number(verdict.measured or 0.0)
+    name = labels.metric_name(verdict.limit.metric, verdict.limit.subject)
     return [
-        say("{metric} against {arm}, worst: {value}", metric=name, arm=tables.arm_of(comparison.expected), value=shown)
+        say("{metric} against {arm}, worst: {value}", metric=name, arm=lookup.arm_of(comparison.expected), value=shown)
     ]
 
 
 def _psnr(comparison: Comparison) -> list[str]:
-    bad = tables.worst_pair(comparison.pairs, "psnr_db", "image")
+    bad = lookup.worst_pair(comparison.pairs, "psnr_db", "image")
     if bad is None:
-        return [say("against {arm}: no pair was measured", arm=tables.arm_of(comparison.expected))]
-    value = words.measured(bad[1], unit=True)
-    arm = tables.arm_of(comparison.expected)
-    return [say("{metric} against {arm}, worst: {value}", metric=words.metric_name("psnr_db"), arm=arm, value=value)]
+        return [say("against {arm}: no pair was measured", arm=lookup.arm_of(comparison.expected))]
+    value = formats.measured(bad[1], unit=True)
+    arm = lookup.arm_of(comparison.expected)
+    return [say("{metric} against {arm}, worst: {value}", metric=labels.metric_name("psnr_db"), arm=arm, value=value)]
 
 
 def _place(job: ReleasedJob, mine: Sequence[Comparison], places: Places) -> str:
     """Where the arm's worst case is shown: the one with the worst word, then that with the lowest PSNR."""
     ranks: dict[CaseKey, int] = {}
     for comparison in mine:
-        for key, part in tables.by_key(comparison).items():
-            ranks[key] = min(words.RANKS[tables.key_status(part, key)], ranks.get(key, len(words.RANKS)))
+        for key, part in lookup.by_key(comparison).items():
+            ranks[key] = min(labels.RANKS[key_status(part, key)], ranks.get(key, len(labels.RANKS)))
     shown = [key for key in ranks if (job.job, key) in places]
     if not shown:
         return ""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from harness.language import say
 from harness.records import OnPurpose
-from harness.render import _words as words
+from harness.render import _labels as labels
 from harness.render._document import Paragraph, clean, code, plain, table
-from harness.render._tables import name_of
+from harness.render._lookup import name_of
 from harness.scenario import own_words
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def differences(report: Report, comparison: Comparison) -> Iterator[Block]:
         yield Paragraph(clean(say("The models of the two sides differ on purpose: {reason}", reason=said)))
     if comparison.model.files:
         rows = [
-            [code(each.name), plain(_what(each)), plain(", ".join(each.keys) or words.NONE)]
+            [code(each.name), plain(_what(each)), plain(", ".join(each.keys) or labels.NONE)]
             for each in comparison.model.files
         ]
         columns = (say("File of the model"), say("Difference"), say("Keys with other values"))

@@ -10,9 +10,10 @@ import numpy as np
 from harness.language import many, marked, say
 from harness.records import FloorSource, Scope, Status, worst
 from harness.render import _charts as charts
+from harness.render import _format as formats
+from harness.render import _labels as labels
+from harness.render import _lookup as lookup
 from harness.render import _maps as maps
-from harness.render import _tables as tables
-from harness.render import _words as words
 from harness.render._pictures import THUMBNAIL_SIDE, Album, Picture, link_to
 from harness.sketches import relative_difference
 
@@ -105,7 +106,7 @@ class Two:
 
     @property
     def _names(self) -> tuple[str, str]:
-        actual, expected = tables.arm_of(self.comparison.actual), tables.arm_of(self.comparison.expected)
+        actual, expected = lookup.arm_of(self.comparison.actual), lookup.arm_of(self.comparison.expected)
         return f"{actual} {self.pair.actual}", f"{expected} {self.pair.expected}"
 
 
@@ -222,7 +223,7 @@ def whole_view(
 def numbers(two: Sides, delta: NDArray[np.int16]) -> dict[str, Any]:
     """What is said and drawn without a picture."""
     counts = maps.counts(delta)
-    largest, share = len(counts) - 1, words.percent(counts[0] / sum(counts))
+    largest, share = len(counts) - 1, formats.percent(counts[0] / sum(counts))
     course, curve = two.course()
     return {
         "sentence": say(
@@ -293,7 +294,7 @@ def _signed_scale(top: float, side: int) -> Scale:
     if side > 1:
         note = say("actual minus expected; each point is the mean of {side} × {side} pixels", side=side)  # noqa: RUF001
     low, one = f"−{top:g}", 1 if top == 1 else 2  # noqa: RUF001
-    high = many("+{top} level", "+{top} levels", one, top=words.number(top))
+    high = many("+{top} level", "+{top} levels", one, top=formats.number(top))
     return Scale(colours=tuple(maps.signed_stops()), low=low, high=high, note=note)
 
 
@@ -301,7 +302,7 @@ def _place(metric: str, box: maps.Box) -> str:
     return say(
         "{place}, by {metric}; shown with {margin} pixels around it",
         place=f"x={box.left}..{box.right} y={box.top}..{box.bottom}",
-        metric=words.metric_name(metric),
+        metric=labels.metric_name(metric),
         margin=_MARGIN,
     )
 

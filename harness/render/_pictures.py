@@ -14,8 +14,8 @@ from urllib.parse import quote as quote_url
 
 from harness.errors import ImageError
 from harness.language import many, say
-from harness.render import _circumstances as circumstances
 from harness.render import _maps as maps
+from harness.render import _provenance as provenance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -142,7 +142,7 @@ def distinct(samples: Iterable[tuple[Run, list[Sample]]]) -> dict[str, Made]:
     for run, made_by_run in samples:
         for sample in made_by_run:
             made = found.setdefault(sample.image.digest, Made(run, sample, {}))
-            made.makers.setdefault(circumstances.name_of(run), ([], len(made_by_run)))[0].append(sample)
+            made.makers.setdefault(provenance.name_of(run), ([], len(made_by_run)))[0].append(sample)
     return found
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from harness.language import many, marked, say
 from harness.records import PADDED_ROWS, REAL_ROWS, NoiseMode, NpuOps
-from harness.render import _words as words
+from harness.render import _format as formats
 from harness.render._document import code, figure, plain, quote, table
-from harness.render._phrases import running, term
-from harness.render._tables import name_of, run_of
+from harness.render._format import running
+from harness.render._labels import term
+from harness.render._lookup import name_of, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,7 +105,7 @@ def _calls(run: Run) -> str:
     if not operators:
         return say("No fused operator was called in any of its pictures.") if run.samples else ""
     calls = [
-        f"{operator} {words.span(sample.npu_calls.get(operator, 0) for sample in run.samples)}"
+        f"{operator} {formats.span(sample.npu_calls.get(operator, 0) for sample in run.samples)}"
         for operator in operators
     ]
     return say("Calls answered for each picture: {calls}.", calls=", ".join(calls))
@@ -247,7 +248,7 @@ def _trace_order(pair: Pair, trace: TraceDifference) -> tuple[bool, float, str, 
 def _relative(trace: TraceDifference) -> str:
     if trace.identical:
         return "0"
-    return say("undefined") if trace.relative_difference is None else words.scientific(trace.relative_difference)
+    return say("undefined") if trace.relative_difference is None else formats.scientific(trace.relative_difference)
 
 
 def padding(comparison: Comparison) -> str:

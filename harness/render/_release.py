@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 from harness.language import language, languages, many, marked, say, translated
 from harness.language import name_of as language_name
 from harness.records import EXIT_CODES, Scope, Task
-from harness.render import _circumstances as circumstances
-from harness.render import _judgements as judgements
+from harness.render import _format as formats
+from harness.render import _labels as labels
+from harness.render import _limits_table as limits_table
+from harness.render import _lookup as lookup
 from harness.render import _models as models
+from harness.render import _pairs_table as pairs_table
+from harness.render import _performance as performance
+from harness.render import _provenance as provenance
 from harness.render import _references as references
+from harness.render import _results_table as results_table
 from harness.render import _scores as scores
-from harness.render import _tables as tables
-from harness.render import _words as words
+from harness.render._caveats import marks, not_shown
 from harness.render._document import (
     Bullets,
     Document,
@@ -34,7 +39,6 @@ from harness.render._document import (
     plain,
     table,
 )
-from harness.render._limits_of_evidence import marks, not_shown
 from harness.render._matrix import matrix, missing
 from harness.scenario import own_words
 
@@ -109,12 +113,12 @@ def _sentence(release: Release) -> str:
             "{count} things that were asked for are MISSING, so the release is not proven.",
             len(release.missing),
         )
-    return say(words.SENTENCES[release.outcome])
+    return say(labels.SENTENCES[release.outcome])
 
 
 def _reasons(release: Release) -> Iterator[str]:
     for each in release.missing:
-        names = words.names(filter(None, (each.scenario, each.arm)))
+        names = formats.names(filter(None, (each.scenario, each.arm)))
         yield say("MISSING: {names}: {reason}", names=names, reason=clean(translated(each.reason)))
     for job in release.jobs:
         for found in job.report.comparisons:
@@ -132,13 +136,13 @@ def _marks(release: Release) -> Iterator[Mark]:
     for mark, names in found.items():
         kinds.setdefault(mark.kind, []).append((mark, names))
     for same in kinds.values():
-        texts = [_titled(words.names(dict.fromkeys(names)), mark.text) for mark, names in same]
+        texts = [_titled(formats.names(dict.fromkeys(names)), mark.text) for mark, names in same]
         yield replace(same[0][0], text=" ".join(texts))
 
 
 def _of_comparison(job: ReleasedJob, found: Comparison) -> str:
     """What a comparison says of itself, with its name."""
-    name = words.names([job.report.scenario.name, tables.name_of(found)])
+    name = formats.names([job.report.scenario.name, lookup.name_of(found)])
     return clean(_titled(name, own_words(job.report.scenario, found.message)))
 
 
@@ -153,7 +157,7 @@ def _figures(release: Release) -> Iterator[Figure]:
     found = [
         repetition
         for job in release.jobs
-        for each in tables.of_scope(job.report, Scope.REPEAT)
+        for each in lookup.of_scope(job.report, Scope.REPEAT)
         for repetition in each.repetitions
     ]
     if found:
@@ -185,7 +189,7 @@ def _questions(release: Release) -> Table:
             plain(say(_TASKS[each.task])),
             plain(own_words(each, each.summary)),
             figure(len(each.cases)),
-            figure(words.names(map(str, each.seeds))),
+            figure(formats.names(map(str, each.seeds))),
         ]
         for each in release.scenarios
     ]
@@ -212,24 +216,24 @@ def _groups(
 
 
 def _names(jobs: Sequence[ReleasedJob]) -> str:
-    return words.names(dict.fromkeys(job.report.scenario.name for job in jobs))
+    return formats.names(dict.fromkeys(job.report.scenario.name for job in jobs))
 
 
 def _source(jobs: Sequence[ReleasedJob]) -> Paragraph:
-    return Paragraph(say("From the records of {jobs}.", jobs=words.names(job.job for job in jobs)))
+    return Paragraph(say("From the records of {jobs}.", jobs=formats.names(job.job for job in jobs)))
 
 
 def _model(report: Report) -> list[Block]:
-    blocks: list[Block] = [circumstances.model(report)]
-    if found := [*circumstances.notes(report), *circumstances.substitutions(report)]:
+    blocks: list[Block] = [provenance.model(report)]
+    if found := [*provenance.notes(report), *provenance.substitutions(report)]:
         blocks.append(Bullets(tuple(map(clean, map(translated, found)))))
     return blocks
 
 
 def _environment(report: Report) -> list[Block]:
-    switches = circumstances.switches(report)
+    switches = provenance.switches(report)
     folded = replace(switches, open=False)
-    return [circumstances.environment(report), *([folded] if switches.rows else [])]
+    return [provenance.environment(report), *([folded] if switches.rows else [])]
 
 
 def _reproduce(release: Release) -> Iterator[Block]:
@@ -243,9 +247,9 @@ def _reproduce(release: Release) -> Iterator[Block]:
         )
     )
     for job in release.jobs:
-        settings = circumstances.settings(job.report)
+        settings = provenance.settings(job.report)
         yield replace(settings, title=_titled(job.name, settings.title), fold=True, open=False)
-        prompts = circumstances.prompts(job.report)
+        prompts = provenance.prompts(job.report)
         yield replace(prompts, title=_titled(job.name, prompts.title), fold=True, open=False)
 
 
@@ -287,34 +291,34 @@ _KINDS = (
 
 def _repeats(release: Release, *, details: bool) -> Iterator[Block]:
     for job in release.jobs:
-        found = tables.of_scope(job.report, Scope.REPEAT)
+        found = lookup.of_scope(job.report, Scope.REPEAT)
         if not found:
             yield Paragraph(say("{job}: no repeats were compared.", job=job.name))
             continue
-        measures = replace(tables.measures(job.report, found, of_pictures=not details), title=job.name)
+        measures = replace(results_table.measures(job.report, found, of_pictures=not details), title=job.name)
         yield measures if details else replace(measures, note="")
         yield _runs(found)
         if details:
-            yield from (replace(tables.repeat_cases(job.report, each), fold=True, open=False) for each in found)
+            yield from (replace(results_table.repeat_cases(job.report, each), fold=True, open=False) for each in found)
 
 
 def _against(release: Release, kind: str, nothing: str, *, details: bool) -> Iterator[Block]:
     said = False
     for job in release.jobs:
-        found = [each for each in tables.of_scope(job.report, Scope.REFERENCE) if _kind(each) == kind]
+        found = [each for each in lookup.of_scope(job.report, Scope.REFERENCE) if _kind(each) == kind]
         if found:
             said = True
             yield from _compared(job, found, details=details)
     asked = [each for each in release.missing if each.arm and _asks(release, each.scenario, each.arm, kind)]
     if asked:
-        yield Bullets(tuple(_titled(say("MISSING"), words.names([each.scenario, each.arm or ""])) for each in asked))
+        yield Bullets(tuple(_titled(say("MISSING"), formats.names([each.scenario, each.arm or ""])) for each in asked))
     elif not said:
         yield Paragraph(nothing)
 
 
 def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -> Iterator[Block]:
     if any(each.pairs for each in found):
-        yield replace(tables.measures(job.report, found, of_pictures=not details), title=job.name)
+        yield replace(results_table.measures(job.report, found, of_pictures=not details), title=job.name)
         yield _runs(found)
     for owners in references.accepted(found):
         yield replace(owners, title=_titled(job.report.scenario.name, owners.title))
@@ -329,22 +333,22 @@ def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -
             if text:
                 yield Paragraph(clean(text))
         if each.limits and each.pairs:
-            limits = tables.verdicts(each)
+            limits = limits_table.verdicts(each)
             yield replace(limits, title=_titled(job.report.scenario.name, limits.title))
-        yield from judgements.waived(job.report, each)
-        yield from judgements.ratios(each)
+        yield from limits_table.waived(job.report, each)
+        yield from limits_table.ratios(each)
         yield from _pairs(job, each) if details else _worst_pairs(job, each)
 
 
 def _pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
-    hints = tables.hints(comparison)
-    for each in ([hints] if hints else []) + tables.pair_tables(comparison):
+    hints = pairs_table.hints(comparison)
+    for each in ([hints] if hints else []) + pairs_table.pair_tables(comparison):
         yield replace(each, title=_titled(job.report.scenario.name, each.title), fold=True, open=False)
 
 
 def _worst_pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
     """The worst pairs by the first subject alone, where the values of all would take too much room."""
-    for each in tables.pair_tables(comparison)[:1]:
+    for each in pairs_table.pair_tables(comparison)[:1]:
         left_out = len(each.rows) - _MOST_ROWS
         note = (
             many(
@@ -360,7 +364,7 @@ def _worst_pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
 
 def _runs(found: Sequence[Comparison]) -> Paragraph:
     sides = [side.id for each in found for side in (each.actual, each.expected) if side.path]
-    return Paragraph(say("Runs: {ids}.", ids=words.names(dict.fromkeys(sides))))
+    return Paragraph(say("Runs: {ids}.", ids=formats.names(dict.fromkeys(sides))))
 
 
 def _kind(comparison: Comparison) -> str:
@@ -432,15 +436,15 @@ def _capability(group: Sequence[Aggregate]) -> Table:
     title = say(
         "{task}: {arm} against {against}",
         task=say(_TASKS[first.task]),
-        arm=words.with_mark(about, simulated=first.simulated),
+        arm=formats.with_mark(about, simulated=first.simulated),
         against=against,
     )
-    ordered = sorted(group, key=lambda each: (each.subject != "image", words.metric_rank(each.metric), each.subject))
+    ordered = sorted(group, key=lambda each: (each.subject != "image", labels.metric_rank(each.metric), each.subject))
     note = say(
         "Mean ± half the width of its 95 % interval (Student) over cases and seeds; a case and seed counts once, and "
         "they are taken as independent, although seeds of one prompt are not quite. Cases and seeds without a finite "
         "value, such as the PSNR of equal pictures, are left out of the mean and counted. From {comparisons}.",
-        comparisons=words.names(first.comparisons),
+        comparisons=formats.names(first.comparisons),
     )
     columns = (say("Measure"), say("Cases and seeds"), say("Mean"), say("Worst"), say("Where"))
     return table(columns, map(_aggregate, ordered), title=title, note=note)
@@ -449,25 +453,25 @@ def _capability(group: Sequence[Aggregate]) -> Table:
 def _aggregate(each: Aggregate) -> list[Cell]:
     left_out = say("{count} and {left_out} left out", count=each.keys, left_out=each.left_out)
     return [
-        plain(words.metric_name(each.metric, each.subject)),
+        plain(labels.metric_name(each.metric, each.subject)),
         figure(left_out if each.left_out else each.keys),
         figure(_mean(each)),
         figure(_value(each.worst, each.unit)),
-        plain(words.names([each.worst_scenario, words.key(each.worst_key)])),
+        plain(formats.names([each.worst_scenario, labels.key(each.worst_key)])),
     ]
 
 
 def _mean(each: Aggregate) -> str:
     if each.mean is None:
         return say("no finite value")
-    mean = words.number(each.mean)
-    return say("{mean}, one value", mean=mean) if each.reach is None else f"{mean} ± {words.number(each.reach)}"
+    mean = formats.number(each.mean)
+    return say("{mean}, one value", mean=mean) if each.reach is None else f"{mean} ± {formats.number(each.reach)}"
 
 
 def _value(value: float | None, unit: str) -> str:
     if value is None:
         return say("undefined")
-    return f"{words.number(value)} {unit}".strip()
+    return f"{formats.number(value)} {unit}".strip()
 
 
 # --- evidence --------------------------------------------------------------------------------------------------------
@@ -475,8 +479,8 @@ def _value(value: float | None, unit: str) -> str:
 
 def _evidence(release: Release, *, details: bool) -> Iterator[Block]:
     for title, build in (
-        (say("Device allocation"), circumstances.allocation),
-        (say("Performance"), circumstances.performance),
+        (say("Device allocation"), performance.allocation),
+        (say("Performance"), performance.performance),
     ):
         yield Heading(title)
         for job in release.jobs:
@@ -499,14 +503,14 @@ def _evidence(release: Release, *, details: bool) -> Iterator[Block]:
 
 def _limits(release: Release) -> Iterator[Block]:
     yield Heading(say("Limits and their reasons"))
-    for (found,), jobs in _groups(release, lambda report: [tables.limits(report)]):
+    for (found,), jobs in _groups(release, lambda report: [limits_table.limits(report)]):
         if isinstance(found, Table) and found.rows:
             yield replace(found, title=_names(jobs))
         else:
             yield Paragraph(say("{scenarios}: no limits are set.", scenarios=_names(jobs)))
         yield _source(jobs)
     yield Heading(say("Waivers"))
-    waivers = [(job, judgements.waivers(job.report)) for job in release.jobs]
+    waivers = [(job, limits_table.waivers(job.report)) for job in release.jobs]
     yield from (replace(each, title=job.name) for job, each in waivers if each.rows)
     if not any(each.rows for _, each in waivers):
         yield Paragraph(say("No limit is waived."))
@@ -539,7 +543,7 @@ def _not_measured(release: Release) -> Iterator[Block]:
             found.setdefault(clean(sentence), []).append(job.report.scenario.name)
     yield Bullets(
         tuple(
-            say("{sentence} ({scenarios})", sentence=sentence, scenarios=words.names(dict.fromkeys(names)))
+            say("{sentence} ({scenarios})", sentence=sentence, scenarios=formats.names(dict.fromkeys(names)))
             for sentence, names in found.items()
         )
     )
@@ -562,5 +566,5 @@ _RECORDS = ("report.json", "junit.xml", "metrics.csv", "manifest.json")
 def _run_rows(release: Release) -> Iterator[list[Cell]]:
     for job in release.jobs:
         for run in job.report.runs:
-            name = circumstances.name_of(run)
+            name = provenance.name_of(run)
             yield [code(job.job), code(job.report.scenario.name), code(name), code(run.id)]

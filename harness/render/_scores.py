@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.language import many, say, translated
-from harness.render import _words as words
+from harness.render import _format as formats
+from harness.render import _labels as labels
 from harness.render._document import Bullets, Paragraph, clean, code, figure, plain, table
-from harness.render._phrases import term
+from harness.render._labels import term
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def totals(report: Report) -> Table | None:
     note = say(
         "Each case and seed counts once, by its first sample. The interval is Wilson's and takes pictures as "
         "independent; {none} where a value lies between 0 and 1.",
-        none=words.NONE,
+        none=labels.NONE,
     )
     return table(columns, rows, note=note)
 
@@ -68,18 +69,18 @@ def statements(report: Report) -> Bullets | None:
 
 
 def _row(arm: ArmScores, total: ScoreTotal) -> list[Cell]:
-    interval = words.NONE
+    interval = labels.NONE
     if total.low is not None and total.high is not None:
         interval = say("{first} to {last}", first=f"{100 * total.low:.1f}", last=_percent(total.high))
     return [
         code(arm.arm),
         code(total.score),
         plain(term(arm.task)),
-        figure(words.NONE if total.mean is None else _percent(total.mean)),
+        figure(labels.NONE if total.mean is None else _percent(total.mean)),
         figure(interval),
         figure(total.pictures),
         figure(total.without_value),
-        plain(words.names(f"{part} {_percent(share)}" for part, share in total.parts.items())),
+        plain(formats.names(f"{part} {_percent(share)}" for part, share in total.parts.items())),
     ]
 
 

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from harness.language import language, many, say, tag_of
 from harness.records import EXIT_CODES
-from harness.render._words import SIGNS, status_word
+from harness.render._labels import SIGNS, status_word
 from harness.text import markdown_cell
 
 if TYPE_CHECKING:

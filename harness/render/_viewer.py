@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from harness.language import many, marked, say, translated
 from harness.records import EXIT_CODES, Scope, Status, worst
+from harness.render import _labels as labels
+from harness.render import _lookup as lookup
 from harness.render import _pictures as pictures
-from harness.render import _tables as tables
-from harness.render import _words as words
+from harness.render._cases import key_status
 from harness.render._pair_views import PairView, Two, pair_view
 from harness.render._pictures import Album, Picture
 from harness.text import printable
@@ -79,7 +80,7 @@ class Viewer:
 def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: int = FIRST) -> Viewer:
     """All cases and seeds of a report, the worst first, so that the budget goes where it is needed."""
     prompts = {case.id: printable(case.prompt) for run in report.runs for case in run.plan.cases}
-    samples = [(run, tables.samples_by_key(run)) for run in report.runs]
+    samples = [(run, lookup.samples_by_key(run)) for run in report.runs]
     keys = dict.fromkeys(key for _, by_key in samples for key in by_key)
     album, twos, parts = Album(folder, budget), _twos(report), _parts(report)
     cases: list[CaseView] = []
@@ -156,7 +157,7 @@ _Parts = dict["CaseKey", list[tuple["Comparison", "Comparison"]]]
 def _parts(report: Report) -> _Parts:
     found: _Parts = {}
     for comparison in report.comparisons:
-        for key, part in tables.by_key(comparison).items():
+        for key, part in lookup.by_key(comparison).items():
             found.setdefault(key, []).append((comparison, part))
     return found
 
@@ -170,9 +171,9 @@ def _ordered(report: Report, keys: Iterable[CaseKey], parts: _Parts) -> list[tup
         own = parts.get(key, [])
         about = [part for _, part in own]
         about += [each for each in everywhere if all(each is not whole for whole, _ in own)]
-        status = worst([tables.key_status(part, key) for part in about]) if about else Status.SKIPPED
+        status = worst([key_status(part, key) for part in about]) if about else Status.SKIPPED
         psnr = min((_psnr(pair) for part in about for pair in part.pairs), default=math.inf)
-        found.append((words.RANKS[status], psnr, key.case, key.seed, status, key))
+        found.append((labels.RANKS[status], psnr, key.case, key.seed, status, key))
     return [(status, key) for *_, status, key in sorted(found, key=lambda each: each[:4])]
 
 
@@ -186,8 +187,8 @@ def _twos(report: Report) -> dict[CaseKey, list[Two]]:
     found: dict[CaseKey, dict[frozenset[str], Two]] = {}
     floors = {each.arm: each for each in report.calibrations}
     for comparison in report.comparisons:
-        runs = tables.run_of(report, comparison.actual), tables.run_of(report, comparison.expected)
-        for pair, left, right in tables.sides_of(report, comparison):
+        runs = lookup.run_of(report, comparison.actual), lookup.run_of(report, comparison.expected)
+        for pair, left, right in lookup.sides_of(report, comparison):
             both = frozenset((left.image.digest, right.image.digest))
             if len(both) > 1 and runs[0] and runs[1]:
                 # An arm of another job has a path through that job's folder, and may have been run otherwise.
@@ -195,7 +196,7 @@ def _twos(report: Report) -> dict[CaseKey, list[Two]]:
                 two = Two(comparison, pair, (runs[0], left), (runs[1], right), floor)
                 found.setdefault(pair.key, {}).setdefault(both, two)
     return {
-        key: sorted(twos.values(), key=lambda two: (words.RANKS[two.status], _psnr(two.pair)))
+        key: sorted(twos.values(), key=lambda two: (labels.RANKS[two.status], _psnr(two.pair)))
         for key, twos in found.items()
     }
 
@@ -209,4 +210,4 @@ def _strips(parts: Iterable[Comparison], order: Mapping[str, tuple[int, int]]) -
                     label: index for index, outcome in enumerate(repetition.outcomes, 1) for label in outcome.samples
                 }
                 cells = sorted(number.items(), key=lambda cell: order.get(cell[0], (0, 0)))
-                yield Strip(tables.arm_of(part.actual), len(repetition.outcomes), tuple(cells))
+                yield Strip(lookup.arm_of(part.actual), len(repetition.outcomes), tuple(cells))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.render import _folders, _loose_pairs, _release
 from harness.render._gallery import gallery, places
-from harness.render._sections import document
+from harness.render._report import document
 from harness.render._templates import fill
 from harness.render._viewer import viewer
 

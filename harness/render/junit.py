@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from harness.records import NoiseMode
-from harness.render import _tables as tables
-from harness.render import _words as words
+from harness.render import _format as formats
+from harness.render import _labels as labels
+from harness.render import _lookup as lookup
 from harness.render._cases import JudgedCase, judged_cases, verdict, whole_report
 from harness.render._document import clean
 from harness.text import one_line, xml_text
@@ -85,7 +86,7 @@ def _suite(report: Report, comparison: Comparison) -> ET.Element:
     name = _class_name(comparison)
     suite = ET.Element("testsuite", {"name": _attribute(name)})
     _properties(suite, _circumstances(report, comparison))
-    samples = tables.samples_by_key(tables.run_of(report, comparison.actual))
+    samples = lookup.samples_by_key(lookup.run_of(report, comparison.actual))
     for judged in judged_cases(comparison):
         case = _add_case(suite, name, judged)
         if judged.key is not None:
@@ -112,7 +113,7 @@ def _judge(case: ET.Element, judged: JudgedCase) -> None:
     name = verdict(judged.status)
     if name == "passed":
         return
-    message = one_line(clean(f"{words.status_word(judged.status)}: {judged.reason}"), limit=_LONGEST_MESSAGE)
+    message = one_line(clean(f"{labels.status_word(judged.status)}: {judged.reason}"), limit=_LONGEST_MESSAGE)
     attributes = {"message": _attribute(message)}
     if name != "skipped":
         attributes["type"] = judged.status.value
@@ -125,12 +126,12 @@ def _circumstances(report: Report, comparison: Comparison) -> Iterator[tuple[str
     yield "outcome", comparison.outcome.value
     for side, run in (("actual", comparison.actual), ("expected", comparison.expected)):
         yield f"{side}.run", run.id
-        yield f"{side}.device", tables.device_of(report, run)
+        yield f"{side}.device", lookup.device_of(report, run)
         yield f"{side}.simulated", "yes" if run.simulated else "no"
         yield f"{side}.noise", run.noise.value
         if run.noise is not NoiseMode.UNVERIFIED:  # else they are not known
             yield f"{side}.switches", run.switches.value
-        if (made := tables.run_of(report, run)) is not None and made.retried:
+        if (made := lookup.run_of(report, run)) is not None and made.retried:
             reasons = dict.fromkeys(failure.message for failure in made.retried)
             yield f"{side}.retried", one_line(f"{len(made.retried)}: {'; '.join(reasons)}", limit=_LONGEST_MESSAGE)
         if run.npu_ops is not None:
@@ -151,15 +152,15 @@ def _numbers(judged: JudgedCase) -> Iterator[tuple[str, str]]:
         yield "runs", str(repetition.runs)
         yield "processes", str(repetition.processes)
         yield "distinct_outcomes", str(len(repetition.outcomes))
-        yield "bound_95", words.bound(repetition)
+        yield "bound_95", formats.bound(repetition)
     waived = [each.message for pair in judged.part.pairs for each in pair.verdicts if each.waiver]
     for message in dict.fromkeys(waived):
         yield "waived", message
     found = {(each.subject, each.metric) for pair in judged.part.pairs for each in pair.measurements}
     for subject, metric in sorted(found):
-        worst = tables.worst_pair(judged.part.pairs, metric, subject)
+        worst = lookup.worst_pair(judged.part.pairs, metric, subject)
         if worst is not None:
-            yield f"worst.{subject}.{metric}", words.measured(worst[1], unit=True)
+            yield f"worst.{subject}.{metric}", formats.measured(worst[1], unit=True)
 
 
 def _properties(element: ET.Element, values: Iterator[tuple[str, str]]) -> None:

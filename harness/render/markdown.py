@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.render import _folders, _release
-from harness.render._sections import document
-from harness.render._shortened import shortened
+from harness.render._report import document
+from harness.render._size_limit import shortened
 from harness.render._templates import fill
 from harness.render._viewer import Viewer
 

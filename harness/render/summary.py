@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from harness.language import many, say, translated
 from harness.records import EXIT_CODES, Status
-from harness.render import _tables as tables
-from harness.render import _words as words
+from harness.render import _format as formats
+from harness.render import _labels as labels
+from harness.render import _lookup as lookup
 from harness.render._cases import judged_cases, whole_report
-from harness.render._circumstances import retried
 from harness.render._document import clean
-from harness.render._sections import document
+from harness.render._failures import retried
+from harness.render._report import document
 from harness.render._templates import fill
 from harness.scenario import own_words
 from harness.text import markdown_cell, one_line
@@ -42,7 +43,7 @@ _RESERVE_BYTES = 1_000
 
 def render(report: Report, *, folder: Path) -> str:
     """Text of the summary; ``folder`` is the job folder, and only its name is used."""
-    found = sorted(_rows(report), key=lambda row: words.RANKS[row[1].status])
+    found = sorted(_rows(report), key=lambda row: labels.RANKS[row[1].status])
     failed, unjudged, passed = (
         [_line(report, *row) for row in found if group(row[1].status) == wanted] for wanted in _GROUPS
     )
@@ -82,8 +83,8 @@ def _retried(arm: str, failure: Failure) -> str:
 def _rows(report: Report) -> Iterator[tuple[str, JudgedCase]]:
     """Each test case with the name of its comparison."""
     for comparison in report.comparisons:
-        name = tables.name_of(comparison)
-        scope = words.scope(comparison.scope)
+        name = lookup.name_of(comparison)
+        scope = labels.scope(comparison.scope)
         yield from (
             (say("{comparison}, {scope}", comparison=name, scope=scope), case) for case in judged_cases(comparison)
         )
@@ -96,8 +97,8 @@ def _totals(statuses: Iterable[Status]) -> str:
     counts = Counter(statuses)
     passed = sum(count for status, count in counts.items() if EXIT_CODES[status] == 0)
     parts = [
-        say("{count} {status}", count=counts[each], status=words.status_word(each))
-        for each in words.RANKS
+        say("{count} {status}", count=counts[each], status=labels.status_word(each))
+        for each in labels.RANKS
         if counts[each]
     ]
     return many(
@@ -105,12 +106,12 @@ def _totals(statuses: Iterable[Status]) -> str:
         "{passed} of {count} checks passed: {statuses}.",
         counts.total(),
         passed=passed,
-        statuses=words.names(parts) or say("nothing was compared"),
+        statuses=formats.names(parts) or say("nothing was compared"),
     )
 
 
 def _line(report: Report, name: str, case: JudgedCase) -> str:
-    word = words.status_word(case.status)
+    word = labels.status_word(case.status)
     word = f"**{word.upper()}**" if EXIT_CODES[case.status] != 0 else word
     cells = [name, case.name, one_line(clean(own_words(report.scenario, case.reason)), _LONGEST_REASON)]
     return f"| {word} | {' | '.join(markdown_cell(cell) for cell in cells)} |\n"

@@ -22,7 +22,8 @@ from harness import scenario, store
 from harness.errors import HarnessError, ScenarioError
 from harness.images import read_array, read_kept
 from harness.jobs import baselines as baseline_jobs
-from harness.jobs import comparing, listing, reporting, validating
+from harness.jobs import compare, report, validate
+from harness.jobs.list import listed
 from harness.records import (
     MANIFEST_FILE,
     RUN_FILE,
@@ -119,7 +120,7 @@ def read_scenario(_: Place, path: Path) -> object:
             if not placed and not any(words in line for words in _WITHOUT_PLACE):
                 raise NotKept(f"no line and column: {line}") from error
         raise
-    return [*validating.warnings(found.scenario), found.scenario.digest]
+    return [*validate.warnings(found.scenario), found.scenario.digest]
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
@@ -141,7 +142,7 @@ class Stored:
         from tests.store.test_acceptance import accept
 
         job = job_folder(folder / "runs" / "20260102T030405Z_stored", ("one", "AAB AAB"), ("other", "AC"))
-        comparing.compare(job / "one", job / "one", None, [])
+        compare.compare(job / "one", job / "one", None, [])
         run = stored_run(folder / "two" / "cpu", {CUP: processes("AA AA"), CAT: processes("BB BB")}).folder
         kept = accept(run, folder / "baselines")
         packs.pack(folder / "baselines", kept.manifest.name, folder / "whole.zip")
@@ -286,34 +287,32 @@ def _again(entry: Any, name: str, folder: Path) -> Any:
 
 def read_run(_: Place, path: Path) -> object:
     """``harness list runs``, and ``harness compare`` of a run with itself."""
-    rows = listing.listed("runs", runs_folder=path.parents[2], scenarios_folder=path, baselines_folder=path)
-    return rows, comparing.compare(path.parent, path.parent, None, [])
+    rows = listed("runs", runs_folder=path.parents[2], scenarios_folder=path, baselines_folder=path)
+    return rows, compare.compare(path.parent, path.parent, None, [])
 
 
 def read_job(_: Place, path: Path) -> object:
     """``harness report`` of a job, and the search for one that can be resumed."""
     store.resumable_job_folder(path.parents[1], {})
-    return reporting.report(
-        sorted(path.parent.glob("comparison-*.json")), ["json", "junit", "md"], path.parent / "report"
-    )
+    return report.report(sorted(path.parent.glob("comparison-*.json")), ["json", "junit", "md"], path.parent / "report")
 
 
 def read_comparison(_: Place, path: Path) -> object:
     """``harness gate`` and ``harness report``."""
-    judged = comparing.gate([path], None)
-    return judged, reporting.report([path], ["json", "junit", "csv", "md"], path.parent / "report")
+    judged = compare.gate([path], None)
+    return judged, report.report([path], ["json", "junit", "csv", "md"], path.parent / "report")
 
 
 def read_baseline(place: Place, _: Path) -> object:
     """``harness baseline verify``, which tells what is wrong, then ``list`` and ``compare``, which refuse it."""
     names = baselines.names(place.store)
     told = baseline_jobs.verify_baselines(place.store, [], place.folder / "scenarios")
-    listing.listed("baselines", runs_folder=place.folder, scenarios_folder=place.folder, baselines_folder=place.store)
+    listed("baselines", runs_folder=place.folder, scenarios_folder=place.folder, baselines_folder=place.store)
     kept = [baselines.read(place.store, name) for name in names]
     if any(each.problems for each in told):
         raise NotKept(f"told {told}, and read {len(kept)} baselines all the same")
     folder = kept[0].folder
-    return comparing.compare(folder, folder, place.folder / "comparison.json", [])
+    return compare.compare(folder, folder, place.folder / "comparison.json", [])
 
 
 # --- packs -----------------------------------------------------------------------------------------------------------

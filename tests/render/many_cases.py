@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness import store
-from harness.jobs.comparing import comparison_file
+from harness.jobs.compare import comparison_file
 from harness.records import RUN_FILE, Case, Limit, Repeats, Scope
 from tests.render import sample_reports
 

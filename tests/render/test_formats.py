@@ -13,7 +13,7 @@ import pytest
 
 from harness import plugins
 from harness.records import EXIT_CODES, Report, Status, from_json
-from harness.render import _words
+from harness.render import _labels as labels
 from tests.render import sample_reports
 from tests.render.readers import Page, markdown_tables, outside_fences, readable, rendered
 
@@ -115,14 +115,14 @@ def test_json_reads_back_as_the_report(sample: tuple[Report, Path]) -> None:
 def test_every_status_has_its_word_on_the_page(name: str, status: Status, tmp_path: Path) -> None:
     report = sample_reports.with_outcome(tmp_path, status)
     text = readable(name, rendered(name, report, tmp_path))
-    assert _words.status_word(status) in text.lower() or status.value in text
-    assert name == "junit" or _words.SENTENCES[status] in text
+    assert labels.status_word(status) in text.lower() or status.value in text
+    assert name == "junit" or labels.SENTENCES[status] in text
 
 
 def test_the_first_line_of_markdown_says_how_it_ended(sample: tuple[Report, Path]) -> None:
     report, folder = sample
     first = rendered("markdown", report, folder).splitlines()[0]
-    assert first.startswith(f"# {_words.status_word(report.outcome).upper()}: ")
+    assert first.startswith(f"# {labels.status_word(report.outcome).upper()}: ")
 
 
 # --- marks -----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import store
-from harness.jobs.releasing import write_release
+from harness.jobs.release import write_release
 from harness.records import Release
 from tests.render import sample_reports
 from tests.render.test_release import release_of

@@ -18,7 +18,7 @@ from harness.compare.scores import total
 from harness.language import languages, recorded, spoken, tag_of, translated, untranslated
 from harness.records import ArmScores, CaseKey, Scope, Score, Status, Task, Waiver
 from harness.text import printable
-from tests.render import sample_reports, test_hints, test_judgements, test_models
+from tests.render import sample_reports, test_hints, test_limits_table, test_models
 from tests.render.readers import Page, markdown_tables, outside_fences, rendered
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ def judged_and_scored(folder: Path) -> Report:
     """Hints, evidence, a ratio, waivers of each kind, scores and what they say about two arms."""
     drift = test_hints.hinted(sample_reports.drift(folder), Scope.REFERENCE, test_hints.SHIFT, test_hints.PLACE)
     expired, unused = (
-        test_judgements.KNOWN.model_copy(update=changes)
+        test_limits_table.KNOWN.model_copy(update=changes)
         for changes in ({"expires": date(2026, 1, 1)}, {"metric": "ssim_tile_min", "case": "glove"})
     )
-    limits = [*drift.scenario.limits[1:], test_judgements.WIDE, test_judgements.RATIO]
-    waivers = [test_judgements.KNOWN.model_copy(update={"metric": "ssim_tile_min"}), expired, unused]
-    report = test_judgements.judged(drift, limits, waivers, yardsticks=[test_judgements.yardstick(drift)])
+    limits = [*drift.scenario.limits[1:], test_limits_table.WIDE, test_limits_table.RATIO]
+    waivers = [test_limits_table.KNOWN.model_copy(update={"metric": "ssim_tile_min"}), expired, unused]
+    report = test_limits_table.judged(drift, limits, waivers, yardsticks=[test_limits_table.yardstick(drift)])
     actual, expected = report.runs
     scores = {
         actual.id: scored(actual.plan.arm.name, [1.0, 0.0, 0.0, None]),

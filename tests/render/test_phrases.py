@@ -12,11 +12,13 @@ from harness.adapters.deepgen import attention_on
 from harness.adapters.images import Pictures
 from harness.language import recorded, spoken, translated
 from harness.records import NoiseMode, Role, Run, Switch, SwitchMode, Task
-from harness.render import _circumstances as circumstances
-from harness.render import _phrases, _references
+from harness.render import _format, _labels, _references
+from harness.render import _performance as performance
+from harness.render import _provenance as provenance
+from harness.render._caveats import marks, not_shown
 from harness.render._document import plain, table
-from harness.render._limits_of_evidence import marks, not_shown
-from harness.render._phrases import TERMS, listed, running, term
+from harness.render._format import listed, running
+from harness.render._labels import TERMS, term
 from harness.run.child import End
 from harness.run.worker.outside import UnopenedDevice
 from tests.render import sample_reports
@@ -36,7 +38,8 @@ OTHERS = sorted(set(sample_reports.BUILDERS) - {"hostile"})
 
 def test_the_docstrings_have_examples() -> None:
     """They are run with those of all modules."""
-    assert sum(len(each.examples) for each in doctest.DocTestFinder().find(_phrases)) >= 3
+    finder = doctest.DocTestFinder()
+    assert sum(len(each.examples) for module in (_format, _labels) for each in finder.find(module)) >= 3
 
 
 def not_terms(words: Iterable[str]) -> list[str]:
@@ -73,14 +76,14 @@ def words_of(shown: Table) -> Iterator[str]:
 def said(report: Report) -> Iterator[str]:
     """Everything about circumstances, references and limits of evidence."""
     tables = [
-        circumstances.prompts(report),
-        circumstances.settings(report),
-        circumstances.work(report),
-        circumstances.model(report),
-        circumstances.environment(report),
-        circumstances.switches(report),
-        circumstances.allocation(report),
-        circumstances.performance(report),
+        provenance.prompts(report),
+        provenance.settings(report),
+        provenance.work(report),
+        provenance.model(report),
+        provenance.environment(report),
+        provenance.switches(report),
+        performance.allocation(report),
+        performance.performance(report),
         *filter(None, map(_references.traces, report.comparisons)),
     ]
     for each in tables:

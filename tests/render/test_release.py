@@ -18,7 +18,8 @@ from harness import plugins
 from harness.compare.aggregates import aggregates
 from harness.language import spoken
 from harness.records import EXIT_CODES, Acceptance, MissingCell, Release, ReleasedJob, Scope, Status, worst
-from harness.render._words import NONE, number
+from harness.render._format import number
+from harness.render._labels import NONE
 from tests.release_play import named
 from tests.render import sample_reports
 from tests.render.readers import Page, markdown_tables, outside_fences

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import html5lib
 import pytest
 
-from harness.jobs.releasing import Asked, release
+from harness.jobs.release import Asked, release
 from harness.language import languages, spoken
 from tests.release_play import release_folder
 from tests.render import sample_reports

@@ -12,7 +12,7 @@ from harness.images import array_digest, write_picture
 from harness.language import spoken
 from harness.records import CaseKey, Measurement, Report, Status, Step
 from harness.render import _charts, _maps, _pair_views, _pictures, _viewer
-from harness.render._sections import document
+from harness.render._report import document
 from harness.render._templates import fill
 from harness.sketches import relative_difference
 from tests.render import many_cases, sample_reports

@@ -8,7 +8,7 @@ import pytest
 
 from harness import scenario
 from harness.errors import ScenarioError
-from harness.jobs.calibrating import doubtful_limits
+from harness.jobs.calibrate import doubtful_limits
 
 if TYPE_CHECKING:
     from tests.command_line import RunHarness, WriteScenario

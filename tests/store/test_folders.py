@@ -14,7 +14,7 @@ import pytest
 
 from harness import store
 from harness.errors import NothingSelected, RecordError, RunError
-from harness.jobs import comparing, reporting
+from harness.jobs import compare, report
 from harness.records import RUN_FILE, Comparison, ModelIdentity, Run, Status
 from harness.store import folders
 from tests.compare.stored_runs import job_folder, model_identity, one_case, scenario, sha
@@ -247,9 +247,9 @@ def test_a_job_folder_stands_for_its_only_comparison(tmp_path: Path) -> None:
     job = job_folder(tmp_path / "job", ("one", "AA"), ("other", "AB"))
     with pytest.raises(RecordError, match="holds 0 comparisons; name one of them"):
         store.load_comparison(job)
-    path, comparison = comparing.compare(job / "one", job / "one", None)
+    path, comparison = compare.compare(job / "one", job / "one", None)
     assert store.load_comparison(job) == store.load_comparison(path) == comparison
-    comparing.compare(job / "other", job / "other", None)
+    compare.compare(job / "other", job / "other", None)
     with pytest.raises(RecordError, match="holds 2 comparisons; name one of them"):
         store.load_comparison(job)
 
@@ -268,21 +268,21 @@ def test_listings_are_sorted_and_an_empty_one_is_an_error(tmp_path: Path) -> Non
 
 def test_a_job_folder_can_be_moved_and_is_compared_and_reported_there(tmp_path: Path) -> None:
     job = job_folder(tmp_path / "here" / "job", ("one", "AAB"), ("other", "AA"))
-    path, comparison = comparing.compare(job / "one", job / "other", None)
+    path, comparison = compare.compare(job / "one", job / "other", None)
     assert (comparison.actual.path, comparison.expected.path) == ("one", "other")
     moved = tmp_path / "there" / "deeper" / "renamed"
     moved.parent.mkdir(parents=True)
     shutil.move(job, moved)
-    _, again = comparing.compare(moved / "one", moved / "other", None)
+    _, again = compare.compare(moved / "one", moved / "other", None)
     assert again == comparison
-    (page, text) = reporting.report([moved / path.name], ["html", "md"], moved / "out")
+    (page, text) = report.report([moved / path.name], ["html", "md"], moved / "out")
     assert "data:image/" in page.read_text(encoding="utf-8")
     assert "stored" in text.read_text(encoding="utf-8")
 
 
 def test_no_stored_file_knows_where_it_lies(tmp_path: Path) -> None:
     job = job_folder(tmp_path / "job", ("one", "AAB"))
-    _, comparison = comparing.compare(job / "one", job / "one", None)
+    _, comparison = compare.compare(job / "one", job / "one", None)
     assert comparison.outcome is Status.UNSTABLE
     files = [path for path in job.rglob("*") if path.is_file()]
     assert len(files) > 5
@@ -291,6 +291,6 @@ def test_no_stored_file_knows_where_it_lies(tmp_path: Path) -> None:
 
 def test_a_saved_record_is_the_record_that_is_loaded(tmp_path: Path) -> None:
     job = job_folder(tmp_path / "job", ("one", "AAB"))
-    _, comparison = comparing.compare(job / "one", job / "one", None)
+    _, comparison = compare.compare(job / "one", job / "one", None)
     path = store.save(comparison, tmp_path / "new" / "folder" / "comparison.json")
     assert store.load(Comparison, path) == comparison

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 
 from harness.language import many, say, translated
 from harness.records import EXIT_CODES, Scope
-from harness.render import _circumstances as circumstances
-from harness.render import _judgements as judgements
+from harness.render import _failures as failure_rows
+from harness.render import _format as formats
+from harness.render import _labels as labels
+from harness.render import _limits_table as limits_table
+from harness.render import _lookup as lookup
 from harness.render import _models as models
+from harness.render import _pairs_table as pairs_table
+from harness.render import _performance as performance
+from harness.render import _provenance as provenance
 from harness.render import _references as references
-from harness.render import _tables as tables
-from harness.render import _words as words
+from harness.render import _results_table as results_table
+from harness.render._caveats import marks, not_shown
 from harness.render._document import (
     Block,
     Bullets,
@@ -25,7 +31,6 @@ from harness.render._document import (
     Table,
     clean,
 )
-from harness.render._limits_of_evidence import marks, not_shown
 from harness.render._scores import scores
 from harness.scenario import own_words
 
@@ -45,7 +50,7 @@ def document(report: Report) -> Document:
         title=clean(translated(report.title)),
         summary=clean(own_words(report.scenario, report.scenario.summary)),
         status=report.outcome,
-        sentence=say(words.SENTENCES[report.outcome]),
+        sentence=say(labels.SENTENCES[report.outcome]),
         reasons=tuple(map(clean, dict.fromkeys(reasons))),
         marks=marks(report),
         figures=tuple(_figures(report)),
@@ -54,13 +59,13 @@ def document(report: Report) -> Document:
 
 
 def _scoped(comparison: Comparison) -> str:
-    name = tables.name_of(comparison)
+    name = lookup.name_of(comparison)
     return say("Repeats of {arm}", arm=name) if comparison.scope is Scope.REPEAT else name
 
 
 def _sections(report: Report) -> Iterator[Section]:
     failures = Section("failures", say("Failures"), tuple(_failures(report)))
-    failed = bool(circumstances.failures_of(report))
+    failed = bool(failure_rows.failures_of(report))
     yield Section("summary", say("Summary"), _summary(report))
     # Whoever opens a report of a failed run looks for the failure first.
     if failed:
@@ -69,7 +74,9 @@ def _sections(report: Report) -> Iterator[Section]:
     yield Section("reference", say("Against reference"), tuple(_reference(report)))
     yield Section("scores", say("Scores"), tuple(scores(report)))
     yield Section("limits", say("Limits and waivers"), tuple(_limits(report)))
-    yield Section("definitions", say("Definitions"), (_or(tables.definitions(report), say("Nothing was measured.")),))
+    yield Section(
+        "definitions", say("Definitions"), (_or(pairs_table.definitions(report), say("Nothing was measured.")),)
+    )
     if not failed:
         yield failures
     yield Section("not-shown", say("What this does not show"), (Bullets(tuple(map(clean, not_shown(report)))),))
@@ -77,9 +84,9 @@ def _sections(report: Report) -> Iterator[Section]:
     yield Section("model", say("Model"), tuple(_model(report)))
     yield Section("environment", say("Environment"), tuple(_environment(report)))
     yield Section(
-        "allocation", say("Device allocation"), (_or(circumstances.allocation(report), say("No model was loaded.")),)
+        "allocation", say("Device allocation"), (_or(performance.allocation(report), say("No model was loaded.")),)
     )
-    yield Section("performance", say("Performance"), (_or(circumstances.performance(report), say("Nothing was run.")),))
+    yield Section("performance", say("Performance"), (_or(performance.performance(report), say("Nothing was run.")),))
     yield Section("log", say("Log excerpt"), tuple(_log(report)))
     yield Section("reproduce", say("How to reproduce"), tuple(_reproduce(report)))
 
@@ -89,49 +96,49 @@ def _or(table: Table, otherwise: str) -> Block:
 
 
 def _summary(report: Report) -> tuple[Block, ...]:
-    return (_or(tables.summary(report), say("No comparison was made.")),)
+    return (_or(results_table.summary(report), say("No comparison was made.")),)
 
 
 def _failures(report: Report) -> Iterator[Block]:
-    found = circumstances.failures_of(report)
-    yield circumstances.failures(found) if found else Paragraph(say("No failure was recorded."))
+    found = failure_rows.failures_of(report)
+    yield failure_rows.failures(found) if found else Paragraph(say("No failure was recorded."))
     for arm, failure in found:
         if failure.traceback.strip():
             title = say(
                 "Traceback of {arm}, process {process}: {error}", arm=arm, process=failure.process, error=failure.error
             )
             yield Listing(clean(failure.traceback).strip("\n"), title)
-    if retried := circumstances.retried(report):
+    if retried := failure_rows.retried(report):
         yield Paragraph(
             say(
                 "After the following a new process took over, as --retries allowed. These are failures of the machine, "
                 "not of the work; what was made before them is judged with all the rest."
             )
         )
-        yield circumstances.failures(retried)
+        yield failure_rows.failures(retried)
 
 
 def _repeats(report: Report) -> Iterator[Block]:
-    comparisons = tables.of_scope(report, Scope.REPEAT)
+    comparisons = lookup.of_scope(report, Scope.REPEAT)
     if not comparisons:
         yield Paragraph(say("No repeats were compared."))
         return
-    yield tables.measures(report, comparisons)
+    yield results_table.measures(report, comparisons)
     for comparison in comparisons:
         yield Heading(_scoped(comparison), comparison.outcome)
         yield from _judged(report, comparison)
         if comparison.repetitions:
-            yield tables.repeat_cases(report, comparison)
+            yield results_table.repeat_cases(report, comparison)
         yield from _pairs(comparison)
 
 
 def _reference(report: Report) -> Iterator[Block]:
-    comparisons = tables.of_scope(report, Scope.REFERENCE)
+    comparisons = lookup.of_scope(report, Scope.REFERENCE)
     if not comparisons:
         yield Paragraph(say("No arm was compared with a reference, so this report says nothing about accuracy."))
         return
     if any(comparison.pairs for comparison in comparisons):
-        yield tables.measures(report, comparisons)
+        yield results_table.measures(report, comparisons)
     yield from references.accepted(comparisons)
     for sentence in references.read_together(comparisons):
         yield Paragraph(clean(sentence))
@@ -143,9 +150,9 @@ def _reference(report: Report) -> Iterator[Block]:
 
 
 def _pairs(comparison: Comparison) -> Iterator[Block]:
-    if (hints := tables.hints(comparison)) is not None:
+    if (hints := pairs_table.hints(comparison)) is not None:
         yield hints
-    yield from tables.pair_tables(comparison)
+    yield from pairs_table.pair_tables(comparison)
 
 
 def _understood(report: Report, comparison: Comparison) -> Iterator[Block]:
@@ -166,16 +173,16 @@ def _judged(report: Report, comparison: Comparison) -> Iterator[Block]:
     yield from models.differences(report, comparison)
     if comparison.missing:
         yield Paragraph(say("Missing:"))
-        yield Bullets(tuple(map(words.key, comparison.missing)))
+        yield Bullets(tuple(map(labels.key, comparison.missing)))
     if comparison.unexpected:
         yield Paragraph(say("Unexpected:"))
-        yield Bullets(tuple(map(words.key, comparison.unexpected)))
+        yield Bullets(tuple(map(labels.key, comparison.unexpected)))
     if comparison.notices:
         yield Bullets(tuple(clean(own_words(report.scenario, each)) for each in comparison.notices))
     if comparison.limits:
-        yield tables.verdicts(comparison)
-    yield from judgements.waived(report, comparison)
-    yield from judgements.ratios(comparison)
+        yield limits_table.verdicts(comparison)
+    yield from limits_table.waived(report, comparison)
+    yield from limits_table.ratios(comparison)
     if not comparison.pairs and not comparison.differences:
         yield Paragraph(say("No pair was measured."))
 
@@ -190,31 +197,33 @@ def _sentence(report: Report, message: str) -> str:
 
 
 def _limits(report: Report) -> Iterator[Block]:
-    yield _or(tables.limits(report), say("The scenario sets no limits, so differences are reported and not judged."))
-    yield _or(judgements.waivers(report), say("No limit is waived."))
+    yield _or(
+        limits_table.limits(report), say("The scenario sets no limits, so differences are reported and not judged.")
+    )
+    yield _or(limits_table.waivers(report), say("No limit is waived."))
 
 
 def _work(report: Report) -> Iterator[Block]:
-    yield circumstances.prompts(report)
-    yield circumstances.settings(report)
-    yield _or(circumstances.work(report), say("No arm has a run."))
+    yield provenance.prompts(report)
+    yield provenance.settings(report)
+    yield _or(provenance.work(report), say("No arm has a run."))
 
 
 def _model(report: Report) -> Iterator[Block]:
-    yield _or(circumstances.model(report), say("No model was loaded."))
-    notes = circumstances.notes(report)
+    yield _or(provenance.model(report), say("No model was loaded."))
+    notes = provenance.notes(report)
     if notes:
         yield Paragraph(say("What the adapter says about the loaded pipeline:"))
         yield Bullets(tuple(map(clean, notes)))
-    substitutions = circumstances.substitutions(report)
+    substitutions = provenance.substitutions(report)
     if substitutions:
         yield Paragraph(say("What was asked for and replaced:"))
         yield Bullets(tuple(map(clean, substitutions)))
 
 
 def _environment(report: Report) -> Iterator[Block]:
-    yield _or(circumstances.environment(report), say("No arm has a run."))
-    yield _or(circumstances.switches(report), say("No switch was recorded."))
+    yield _or(provenance.environment(report), say("No arm has a run."))
+    yield _or(provenance.switches(report), say("No switch was recorded."))
 
 
 def _log(report: Report) -> Iterator[Block]:
@@ -241,15 +250,15 @@ def _figures(report: Report) -> Iterator[Figure]:
     made = sum(len(run.samples) for run in report.runs)
     arms = many("{count} arm", "{count} arms", len(report.runs))
     yield Figure(str(made), many("picture made by {arms}", "pictures made by {arms}", made, arms=arms))
-    repeats = tables.of_scope(report, Scope.REPEAT)
+    repeats = lookup.of_scope(report, Scope.REPEAT)
     found = [repetition for comparison in repeats for repetition in comparison.repetitions]
     if found:
         most = max(len(repetition.outcomes) for repetition in found)
         yield Figure(str(most), many("distinct outcome per case and seed", "distinct outcomes at worst", most))
     steady = [repetition for repetition in found if len(repetition.outcomes) == 1 and repetition.runs > 1]
     if steady and len(steady) == len(found):
-        yield Figure(words.percent(max(each.bound_95 for each in steady)), say("failure rate not excluded at 95 %"))
-    yield from _worst_reference(tables.of_scope(report, Scope.REFERENCE))
+        yield Figure(formats.percent(max(each.bound_95 for each in steady)), say("failure rate not excluded at 95 %"))
+    yield from _worst_reference(lookup.of_scope(report, Scope.REFERENCE))
     failing = sum(EXIT_CODES[comparison.outcome] != 0 for comparison in report.comparisons)
     of = len(report.comparisons)
     yield Figure(say("{part} of {whole}", part=of - failing, whole=of), say("comparisons passed"))
@@ -257,6 +266,6 @@ def _figures(report: Report) -> Iterator[Figure]:
 
 def _worst_reference(comparisons: Sequence[Comparison]) -> Iterator[Figure]:
     pairs = [pair for comparison in comparisons for pair in comparison.pairs]
-    found = tables.worst_pair(pairs, "psnr_db", "image")
+    found = lookup.worst_pair(pairs, "psnr_db", "image")
     if found is not None and found[1].value is not None:
-        yield Figure(words.measured(found[1], unit=True), say("worst PSNR against a reference"))
+        yield Figure(formats.measured(found[1], unit=True), say("worst PSNR against a reference"))

@@ -9,8 +9,8 @@ from harness.language import spoken
 from harness.records import Failure, Status
 from harness.render import markdown
 from harness.render._document import Bullets, Document, Listing, Mark, Paragraph, Section, code, plain, table, word
-from harness.render._sections import document
-from harness.render._shortened import shortened
+from harness.render._report import document
+from harness.render._size_limit import shortened
 from tests.render import sample_reports
 from tests.render.readers import Page, markdown_tables, rendered
 

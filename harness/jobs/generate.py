@@ -16,7 +16,7 @@ from harness.run.sources import prepare
 from harness.run.supervisor import Order, choose_device, make_run
 
 if TYPE_CHECKING:
-    from harness.jobs.telling import Teller
+    from harness.jobs.progress import Teller
     from harness.scenario import LoadedScenario
 
 

@@ -8,7 +8,7 @@ from harness import plugins, store
 from harness.compare.comparator import StoredRun
 from harness.errors import UsageError
 from harness.files import remove_leftovers, write_text
-from harness.jobs.comparing import kept_scores
+from harness.jobs.compare import kept_scores
 from harness.jobs.noise_floors import NoiseFloors, kept_floors
 from harness.language import recorded, require_known, spoken
 from harness.progress import counted

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from harness.language import many, say, translated
 from harness.records import DrawnFrom, NoiseMode, Role, Scope, Status, SwitchMode
-from harness.render import _words as words
-from harness.render._circumstances import cases_of, drew_from, replaced, seeds_of
+from harness.render import _format as formats
 from harness.render._document import Mark
-from harness.render._phrases import listed, term
-from harness.render._tables import of_scope
+from harness.render._format import listed
+from harness.render._labels import term
+from harness.render._lookup import of_scope
+from harness.render._provenance import cases_of, drew_from, replaced, seeds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,7 @@ def _about_repeats(report: Report) -> Iterator[str]:
             "That repeats never differ: {runs} identical runs of a case and seed leave a failure rate of up to {rate} "
             "possible (95 % confidence).",
             runs=weakest.runs,
-            rate=words.percent(weakest.bound_95),
+            rate=formats.percent(weakest.bound_95),
         )
     if any(repetition.runs == 1 for repetition in found):
         yield say("Determinism where only one run was made: one run repeats nothing.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness import scenario
 from harness.compare.gates import closeness
-from harness.jobs.calibrating import doubtful_limits
+from harness.jobs.calibrate import doubtful_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from harness import plugins, scenario, store
 from harness.compare.aggregates import aggregates
 from harness.errors import RecordError, ScenarioError, UsageError
 from harness.files import write_text
-from harness.jobs.reporting import stored_report
+from harness.jobs.report import stored_report
 from harness.language import recorded, require_known, spoken
 from harness.progress import counted
 from harness.records import MANIFEST_FILE, Id, MissingCell, Release, ReleasedJob, Scope, Status, worst

@@ -12,19 +12,19 @@ from harness.compare.gates import judge
 from harness.compare.parity import with_parities
 from harness.compare.scores import score_run
 from harness.errors import HarnessError, Interrupted, worded
-from harness.jobs.comparing import comparison_file, today
+from harness.jobs.arm_runs import Prepared, Selection, made_runs, prepared
+from harness.jobs.compare import comparison_file, today
 from harness.jobs.concluding import conclusion
-from harness.jobs.making import Prepared, Selection, made_runs, prepared
 from harness.jobs.noise_floors import keep_floors, measured_floors
-from harness.jobs.reporting import FORMATS, report_of, write_report
+from harness.jobs.report import FORMATS, report_of, write_report
 from harness.language import require_known
 from harness.records import ArmScores, Comparison, Limit, Report, Role, Run, Status, exit_code
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.jobs.progress import Teller
     from harness.jobs.references import References
-    from harness.jobs.telling import Teller
     from harness.records import Unfit
     from harness.scenario import LoadedScenario
 

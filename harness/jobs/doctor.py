@@ -16,7 +16,7 @@ from harness.diagnose.checks import diagnose
 from harness.diagnose.machine import look
 from harness.errors import BaselineDamaged, NothingSelected, UnknownName
 from harness.host import describe_host
-from harness.jobs.making import Selection, chosen_arms, plans_of
+from harness.jobs.arm_runs import Selection, chosen_arms, plans_of
 from harness.jobs.references import read_references
 from harness.records import Finding, Severity, Status
 from harness.run.sources import prepare

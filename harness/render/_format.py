@@ -1,153 +1,23 @@
-"""How numbers, sizes and statuses are written in reports: one way for each, so that two places never differ."""
+"""How numbers, sizes, names and sentences are written in reports: one way for each, so that two places never differ."""
 
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import TYPE_CHECKING
 
-from harness.language import marked, say, translated
-from harness.records import NpuOps, Scope, Status
+from harness.language import many, say, translated
+from harness.render._labels import yes_or_no
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from harness.records import CaseKey, Measurement, Repetition
-
-NONE = "–"  # noqa: RUF001  # a dash of its own width stands for "does not apply"
-"""Shown where something does not apply; every report says so once."""
-
-NOT_MEASURED = marked("not measured")
-"""Said where a number could exist and does not."""
-
-NPU_OPS: dict[NpuOps, str] = {
-    NpuOps.NATIVE: marked("answered by the card"),
-    NpuOps.REFERENCE: marked("answered by the harness's CPU kernels"),
-    NpuOps.HIDDEN: marked("not called: torch_npu is hidden from the libraries"),
-    NpuOps.ABSENT: marked("not called: torch_npu is not installed"),
-}
-"""How the fused operators of torch_npu were answered; ``say`` it where it is shown."""
-
-SENTENCES: dict[Status, str] = {
-    Status.IDENTICAL: marked("Everything that was compared is equal byte for byte."),
-    Status.WITHIN_LIMITS: marked("Not everything is equal byte for byte; all differences are within limits."),
-    Status.DRIFT: marked("At least one measurement breaks its limit."),
-    Status.UNSTABLE: marked("The same work did not give the same result every time."),
-    Status.NOT_COMPARABLE: marked("The two sides did not start from the same point, so their difference says nothing."),
-    Status.MISSING_BASELINE: marked("What was to be compared with is not there."),
-    Status.ERROR: marked("Something failed, so nothing is proven."),
-    Status.WAIVED: marked("A limit is broken and the break was accepted beforehand."),
-    Status.SKIPPED: marked("Nothing was judged."),
-}
-"""What each outcome means, in one sentence; ``say`` it where it is shown."""
-
-SIGNS: dict[Status, str] = {
-    Status.IDENTICAL: "=",
-    Status.WITHIN_LIMITS: "✓",
-    Status.DRIFT: "✗",
-    Status.UNSTABLE: "≠",
-    Status.NOT_COMPARABLE: "?",
-    Status.MISSING_BASELINE: "○",
-    Status.ERROR: "!",
-    Status.WAIVED: "~",
-    Status.SKIPPED: "·",
-}
-"""A sign for each outcome, so that colour alone never carries it."""
-
-RANKS: dict[Status, int] = {
-    status: rank
-    for rank, status in enumerate(
-        (
-            Status.ERROR,
-            Status.NOT_COMPARABLE,
-            Status.MISSING_BASELINE,
-            Status.DRIFT,
-            Status.UNSTABLE,
-            Status.SKIPPED,
-            Status.WAIVED,
-            Status.WITHIN_LIMITS,
-            Status.IDENTICAL,
-        )
-    )
-}
-"""Order in which rows are shown, the worst first."""
-
-METRICS: dict[str, str] = {
-    "mse": marked("MSE"),
-    "max_abs_diff": marked("Max pixel difference"),
-    "mean_abs_diff": marked("Mean pixel difference"),
-    "psnr_db": marked("PSNR"),
-    "ssim": marked("SSIM"),
-    "ssim_tile_min": marked("Worst tile SSIM"),
-    "p99_abs_diff": marked("99th percentile of pixel differences"),
-    "signed_mean_diff": marked("Signed mean difference"),
-    "worst_window_count": marked("Bad pixels in the worst window"),
-    "worst_block_diff": marked("Mean difference of the worst block"),
-    "relative_l2": marked("Relative L2"),
-    "cosine_distance": marked("Cosine distance"),
-}
-"""Names of known metrics, in the order they are shown; any other metric follows under its own name."""
-
-_METRIC_NAMES = METRICS | {"identical": marked("Identical")}
-
-_OF_SUBJECT = {
-    "float_image": marked("{metric}, float output"),
-    "latents": marked("{metric}, final latents"),
-    "conversion": marked("{metric}, conversion to 8 bits"),
-}
-"""A metric's name with what it was measured on, where that is not the 8-bit picture."""
-
-_STATUSES: dict[Status, str] = {
-    Status.IDENTICAL: marked("identical"),
-    Status.WITHIN_LIMITS: marked("within limits"),
-    Status.DRIFT: marked("drift"),
-    Status.UNSTABLE: marked("unstable"),
-    Status.NOT_COMPARABLE: marked("not comparable"),
-    Status.MISSING_BASELINE: marked("missing baseline"),
-    Status.ERROR: marked("error"),
-    Status.WAIVED: marked("waived"),
-    Status.SKIPPED: marked("skipped"),
-}
+    from harness.records import Measurement, Repetition
 
 _DIGITS = 6
 _MOST_DIGITS = 17
 _KIB = 1024
 _CHANNELS = 4
-
-
-def status_word(status: Status) -> str:
-    """The word of a status as it is written for people."""
-    return say(_STATUSES[status])
-
-
-def scope(found: Scope) -> str:
-    """Which two sides were compared, in a word."""
-    return say("repeat") if found is Scope.REPEAT else say("reference")
-
-
-def judges(scope: Scope) -> str:
-    """What a limit or a comparison of a scope is about, in a word."""
-    return say("repeats") if scope is Scope.REPEAT else say("reference")
-
-
-def key(found: CaseKey) -> str:
-    """Case and seed in words."""
-    return say("{case}, seed {seed}", case=found.case, seed=found.seed)
-
-
-def metric_name(metric: str, subject: str = "image") -> str:
-    """What a metric is called in headings.
-
-    >>> metric_name("psnr_db"), metric_name("new_one", "float_image"), metric_name("relative_l2", "latents")
-    ('PSNR', 'new one, float output', 'Relative L2, final latents')
-    """
-    name = say(_METRIC_NAMES[metric]) if metric in _METRIC_NAMES else metric.replace("_", " ")
-    return say(_OF_SUBJECT[subject], metric=name) if subject in _OF_SUBJECT else name
-
-
-def metric_rank(metric: str) -> tuple[int, str]:
-    """Key that sorts metrics the way they are shown."""
-    order = list(METRICS)
-    return (order.index(metric) if metric in order else len(order), metric)
 
 
 def number(value: float) -> str:
@@ -183,11 +53,6 @@ def with_mark(name: str, *, simulated: bool) -> str:
     ('npu (SIMULATED)', 'npu')
     """
     return say("{name} (SIMULATED)", name=name) if simulated else name
-
-
-def yes_or_no(answer: object) -> str:
-    """Whether something holds."""
-    return say("yes") if answer else say("no")
 
 
 def undefined(reason: str) -> str:
@@ -259,6 +124,14 @@ def span(values: Iterable[int]) -> str:
     return str(found[0]) if len(found) == 1 else say("{first} to {last}", first=found[0], last=found[-1])
 
 
+def pixels(width: int, height: int) -> str:
+    return say("{width} x {height} pixels", width=width, height=height)
+
+
+def pair_count(count: int) -> str:
+    return many("{count} pair", "{count} pairs", count)
+
+
 def names(found: Iterable[str]) -> str:
     """Several names in a row."""
     return say(", ").join(found)
@@ -267,6 +140,31 @@ def names(found: Iterable[str]) -> str:
 def clauses(found: Iterable[str]) -> str:
     """Several statements in a row, each once."""
     return say("; ").join(dict.fromkeys(found))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names one after another.
+
+    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    if len(names) < 2:  # noqa: PLR2004  # one name needs no joining word
+        return "".join(names)
+    return say("{names} and {last}", names=", ".join(names[:-1]), last=names[-1])
+
+
+def running(sentences: Iterable[str]) -> str:
+    """Sentences one after another, the empty ones left out; not every language puts a space between two.
+
+    >>> running(["One.", "", "Two."])
+    'One. Two.'
+    """
+    found = [sentence for sentence in sentences if sentence]
+    return reduce(lambda before, after: say("{before} {after}", before=before, after=after), found) if found else ""
+
+
+def capital(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 def outcome_counts(repetition: Repetition) -> str:

@@ -13,7 +13,7 @@ from harness.compare.comparator import StoredRun, compare_samples, sample_steps
 from harness.compare.planted import detections
 from harness.errors import RunError, UnknownName, UsageError
 from harness.files import write_atomically
-from harness.jobs.making import Selection, made_runs, prepared
+from harness.jobs.arm_runs import Selection, made_runs, prepared
 from harness.jobs.noise_floors import CALIBRATION_FILE
 from harness.records import (
     Calibration,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.jobs.telling import Teller
+    from harness.jobs.progress import Teller
     from harness.records import Arm, Limit, Plan
     from harness.scenario import LoadedScenario
 

@@ -21,7 +21,7 @@ from harness.run.supervisor import ChosenDevice, Order, choose_device, code_dige
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from harness.jobs.telling import Teller
+    from harness.jobs.progress import Teller
     from harness.records import Arm, Plan
     from harness.scenario import LoadedScenario
 

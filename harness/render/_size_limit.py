@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.language import many, say
 from harness.records import EXIT_CODES
 from harness.render._document import Block, Bullets, Cell, Document, Links, Listing, Paragraph, Section, Table
-from harness.render._phrases import running
+from harness.render._format import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -1,0 +1,164 @@
+"""Looking things up in a report: runs, samples, arms and devices of its comparisons, and the worst pair."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from harness.language import say, translated
+from harness.records import NoiseMode, Role, Scope
+from harness.render import _format as formats
+from harness.render import _labels as labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from harness.records import (
+        CaseKey,
+        Comparison,
+        Failure,
+        Measurement,
+        Pair,
+        Repetition,
+        Report,
+        Run,
+        RunRef,
+        Sample,
+        Unfit,
+    )
+
+
+def of_scope(report: Report, scope: Scope) -> list[Comparison]:
+    """Comparisons of one scope, in the report's order."""
+    return [comparison for comparison in report.comparisons if comparison.scope is scope]
+
+
+def name_of(comparison: Comparison) -> str:
+    """What a comparison is called: the arm, or both arms."""
+    if comparison.scope is Scope.REPEAT:
+        return arm_of(comparison.actual)
+    return against(arm_of(comparison.actual), arm_of(comparison.expected))
+
+
+def arm_of(side: RunRef) -> str:
+    """Name of the arm, with a mark where its device is simulated."""
+    return formats.with_mark(side.arm, simulated=side.simulated)
+
+
+def against(actual: str, expected: str) -> str:
+    return say("{actual} against {expected}", actual=actual, expected=expected)
+
+
+def run_of(report: Report, reference: RunRef) -> Run | None:
+    """The run a side of a comparison points to, where the report holds it."""
+    return next((run for run in report.runs if run.id == reference.id), None)
+
+
+def samples_by_key(run: Run | None) -> dict[CaseKey, list[Sample]]:
+    """Samples of a run by case and seed, each in the order of processes and repeats."""
+    found: dict[CaseKey, list[Sample]] = {}
+    for sample in run.samples if run else []:
+        found.setdefault(sample.key, []).append(sample)
+    return found
+
+
+def sides_of(report: Report, comparison: Comparison) -> Iterator[tuple[Pair, Sample, Sample]]:
+    """Every pair whose two samples the report holds, with the samples."""
+    actual, expected = (
+        {
+            (key, sample.label): sample
+            for key, samples in samples_by_key(run_of(report, side)).items()
+            for sample in samples
+        }
+        for side in (comparison.actual, comparison.expected)
+    )
+    for pair in comparison.pairs:
+        left, right = actual.get((pair.key, pair.actual)), expected.get((pair.key, pair.expected))
+        if left and right:
+            yield pair, left, right
+
+
+def device_of(report: Report, side: RunRef) -> str:
+    """Device in words, with what no reader may miss about it."""
+    name = side.device if side.device_name in {"", side.device} else f"{side.device}, {side.device_name}"
+    run = run_of(report, side)
+    if side.simulated or (run and run.environment and run.environment.simulated):
+        return formats.with_mark(name, simulated=True)
+    if side.noise is NoiseMode.UNVERIFIED:
+        return name
+    stands_in = run and run.backend == "cpu" and run.plan.arm.role is Role.CANDIDATE
+    return say("{name} (CPU stand-in)", name=name) if stands_in else name
+
+
+def by_key(comparison: Comparison) -> dict[CaseKey, Comparison]:
+    """For every case and seed the comparison speaks of, sorted, the part of the comparison that is about it."""
+    repetitions: dict[CaseKey, list[Repetition]] = {}
+    pairs: dict[CaseKey, list[Pair]] = {}
+    failures: dict[CaseKey, list[Failure]] = {}
+    unfit: dict[CaseKey, list[Unfit]] = {}
+    for found in comparison.unfit:
+        unfit.setdefault(found.key, []).append(found)
+    for repetition in comparison.repetitions:
+        repetitions.setdefault(repetition.key, []).append(repetition)
+    for pair in comparison.pairs:
+        pairs.setdefault(pair.key, []).append(pair)
+    for failure in comparison.failures:
+        if failure.key is not None:
+            failures.setdefault(failure.key, []).append(failure)
+    keys = {*repetitions, *pairs, *failures, *unfit, *comparison.missing, *comparison.unexpected}
+    return {
+        key: comparison.model_copy(
+            update={
+                "repetitions": repetitions.get(key, []),
+                "pairs": pairs.get(key, []),
+                "failures": failures.get(key, []),
+                "unfit": unfit.get(key, []),
+            }
+        )
+        for key in sorted(keys, key=lambda key: (key.case, key.seed))
+    }
+
+
+def worst_pair(pairs: Iterable[Pair], metric: str, subject: str) -> tuple[Pair, Measurement] | None:
+    """The pair with the worst value of a metric; one that has no value is worse than any that has."""
+    found = [
+        (pair, measurement)
+        for pair in pairs
+        for measurement in pair.measurements
+        if measurement.metric == metric and measurement.subject == subject
+    ]
+    return max(found, key=lambda each: badness_of(each[1]), default=None)
+
+
+def worst_pairs(pairs: Iterable[Pair]) -> dict[tuple[str, str], tuple[Pair, Measurement]]:
+    """The same for every metric and subject, in one pass."""
+    found: dict[tuple[str, str], tuple[Pair, Measurement]] = {}
+    for pair in pairs:
+        for measurement in pair.measurements:
+            kind = (measurement.metric, str(measurement.subject))
+            if kind not in found or badness_of(measurement) > badness_of(found[kind][1]):
+                found[kind] = (pair, measurement)
+    return found
+
+
+def badness_of(measurement: Measurement) -> float:
+    if measurement.value is None or math.isnan(measurement.value):
+        return math.inf
+    # What is better lower is a distance, and a signed one is as bad as it is far from zero.
+    return -measurement.value if measurement.better == "higher" else abs(measurement.value)
+
+
+def metrics_of(comparisons: Iterable[Comparison]) -> list[tuple[str, str]]:
+    found = {
+        (measurement.metric, str(measurement.subject))
+        for comparison in comparisons
+        for pair in comparison.pairs
+        for measurement in pair.measurements
+        if measurement.metric != "identical"
+    }
+    return sorted(found, key=lambda each: (each[1] != "image", each[1], labels.metric_rank(each[0])))
+
+
+def place_of(pair: Pair, where: str = "") -> str:
+    place = say("{key}, {pair}", key=labels.key(pair.key), pair=against(pair.actual, pair.expected))
+    return say("{place}, {where}", place=place, where=translated(where)) if where else place

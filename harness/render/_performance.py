@@ -1,0 +1,154 @@
+"""Rows of the tables about memory and time."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from harness.language import say
+from harness.render import _format as formats
+from harness.render import _labels as labels
+from harness.render._document import Cell, Table, code, figure, plain, table
+from harness.render._format import capital, pixels, running
+from harness.render._labels import UNKNOWN, term
+from harness.render._provenance import by_arm, is_simulated, name_of
+
+if TYPE_CHECKING:
+    from harness.records import Report, Run
+
+_DENOISING = "denoising"
+_CPU = "cpu"
+_DEVICE = "device"
+"""Name under which records keep the memory of the whole device."""
+
+
+def allocation(report: Report) -> Table:
+    """Where each component lies and how much memory it takes, in the adapter's own order of components."""
+    rows = [row for run in report.runs for row in _allocation(run)]
+    columns = (say("Arm"), say("Component"), say("Device"), say("Allocated after loading"))
+    if not any(run.loaded and run.loaded.components for run in report.runs):
+        return table((*columns, say("Peak while generating")), rows)
+    notes = [
+        say(
+            "No device tells whose a peak is: the last column is the whole device's in the stages in which the "
+            "component works, and in its own row that of whole calls."
+        )
+    ]
+    if any(run.backend == _CPU for run in report.runs):
+        notes.append(say("On a CPU the whole device is the worker process."))
+    return table((*columns, say("Largest peak of the whole device while it works")), rows, note=running(notes))
+
+
+def _allocation(run: Run) -> list[list[Cell]]:
+    loaded = run.loaded.memory if run.loaded else {}
+    names = dict.fromkeys([*loaded, *(name for sample in run.samples for name in sample.memory)])
+    return [
+        [
+            code(name_of(run)),
+            plain(say("whole device") if name == _DEVICE else name),
+            _component_device(run, name),
+            figure(formats.size(loaded[name].allocated_bytes) if name in loaded else say(labels.NOT_MEASURED)),
+            figure(_peak(run, name)),
+        ]
+        for name in names
+    ]
+
+
+def _component_device(run: Run, name: str) -> Cell:
+    use = run.loaded.memory.get(name) if run.loaded else None
+    whole = run.environment.device if run.environment else None
+    found = use.device if use and use.device else whole if name == _DEVICE else None
+    if found is None:
+        return plain(say(UNKNOWN))
+    return plain(formats.with_mark(found, simulated=True)) if is_simulated(run) and found == whole else code(found)
+
+
+def _peak(run: Run, name: str) -> str:
+    """Largest peak of the whole device: of a whole call, or of the stages in which a component works."""
+    uses = [sample.memory[name] for sample in run.samples if name in sample.memory]
+    peaks = [use.peak_bytes for use in uses if use.peak_bytes is not None]
+    if name != _DEVICE:
+        stages = _stage_peaks(run)
+        worked = run.loaded.components.items() if run.loaded else ()
+        peaks += [max(stages[stage]) for stage, component in worked if component == name and stage in stages]
+    return formats.size(max(peaks)) if peaks else say(labels.NOT_MEASURED)
+
+
+def _stage_peaks(run: Run) -> dict[str, list[int]]:
+    """Peaks of the whole device by stage, of every sample that has one; none where a peak is not that of its stage.
+
+    Records from before fused operators were asked about have the peak since the call began.
+    """
+    peaks: dict[str, list[int]] = {}
+    if run.environment is None or run.environment.npu_ops is None:
+        return peaks
+    for sample in run.samples:
+        for stage, use in sample.stage_memory.items():
+            if use.peak_bytes is not None:
+                peaks.setdefault(stage, []).append(use.peak_bytes)
+    return peaks
+
+
+def performance(report: Report) -> Table:
+    """What was made, load time, time and memory of each stage, and denoising steps per second."""
+    return by_arm(report, [_performance(run) for run in report.runs], heading=say("Time"))
+
+
+def _performance(run: Run) -> dict[str, Cell]:
+    stages = list(dict.fromkeys(stage for sample in run.samples for stage in sample.seconds if stage != "total"))
+    medians = {stage: median_seconds(run, stage) for stage in [*stages, "total"]}
+    denoising = medians.get(_DENOISING)
+    peaks = _stage_peaks(run)
+    return {
+        say("Size of the pictures"): figure(_sizes(run)),
+        say("Denoising steps"): figure(run.plan.steps),
+        say("Loading the model"): figure(
+            formats.seconds(run.loaded.seconds) if run.loaded else say(labels.NOT_MEASURED)
+        ),
+        **{
+            _median_of(stage): figure(say(labels.NOT_MEASURED) if value is None else formats.seconds(value))
+            for stage, value in medians.items()
+        },
+        **{
+            say("Peak of the whole device in {stage}, largest", stage=term(stage)): figure(
+                formats.size(max(peaks[stage]))
+            )
+            for stage in stages
+            if stage in peaks
+        },
+        **{
+            say("Memory of the whole device after {stage}, largest", stage=term(stage)): figure(formats.size(max(uses)))
+            for stage, uses in _stage_uses(run, stages).items()
+        },
+        say("Denoising steps per second (denoising alone)"): figure(
+            f"{run.plan.steps / denoising:.3g}" if denoising else say(labels.NOT_MEASURED)
+        ),
+        say("Pictures the medians are over"): figure(len(run.samples)),
+    }
+
+
+def _median_of(stage: str) -> str:
+    if stage == "total":
+        return say("Whole picture, median")
+    return say("{stage}, median", stage=capital(term(stage)))
+
+
+def _sizes(run: Run) -> str:
+    """Width and height of what was made, as the pictures' own shapes say."""
+    sizes = sorted({(sample.image.shape[1], sample.image.shape[0]) for sample in run.samples})
+    return ", ".join(pixels(*size) for size in sizes) or say(labels.NOT_MEASURED)
+
+
+def _stage_uses(run: Run, stages: list[str]) -> dict[str, list[int]]:
+    """Bytes of the whole device at the end of each stage, of every sample that has it."""
+    uses: dict[str, list[int]] = {}
+    for sample in run.samples:
+        for stage in (each for each in stages if each in sample.stage_memory):
+            uses.setdefault(stage, []).append(sample.stage_memory[stage].allocated_bytes)
+    return uses
+
+
+def median_seconds(run: Run, stage: str) -> float | None:
+    """Median time of a stage over all samples that have it."""
+    found = [sample.seconds[stage] for sample in run.samples if stage in sample.seconds]
+    return median(found) if found else None
