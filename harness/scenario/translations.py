@@ -1,0 +1,33 @@
+"""Texts of a report in its language, by the translations that a scenario has for its own words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.language import language, translated
+
+if TYPE_CHECKING:
+    from harness.records import Scenario
+
+
+def own_words(scenario: Scenario, text: str) -> str:
+    """A text of a report in the spoken language, by the scenario's own translations where it holds its words.
+
+    That is its summary, a reason, or a sentence of a record with the reason of a waiver or of a difference on purpose
+    in it; what the scenario does not translate is ``translated``, and stays as it is where no catalogue knows it.
+    """
+    words = scenario.translations.get(language(), {})
+    if text in words:
+        return words[text]
+    written = [*(waiver.reason for waiver in scenario.waivers), *(scenario.differs_in or {}).values()]
+    reasons = {chr(_FIRST_STAND_IN + index): reason for index, reason in enumerate(written)}
+    for stand_in, reason in reasons.items():
+        text = text.replace(reason, stand_in)
+    said = translated(text)
+    for stand_in, reason in reasons.items():
+        said = said.replace(stand_in, words.get(reason, reason))
+    return said
+
+
+_FIRST_STAND_IN = 0xE000
+"""A character for private use: a reason in the midst of a sentence is no sentence to be known again."""
