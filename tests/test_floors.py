@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 DOOR, JOBS, ACTS, PARTS, WORDS = 4, 3, 2, 1, 0
 FLOORS = {
-    **dict.fromkeys(["cli", "__main__", "terminal", "terminal_progress", "api", "pytest_plugin"], DOOR),
+    **dict.fromkeys(["cli", "__main__", "terminal", "api", "pytest_plugin"], DOOR),
     **dict.fromkeys(["jobs"], JOBS),
     **dict.fromkeys(["run", "compare", "diagnose", "store", "calibrate"], ACTS),
     **dict.fromkeys(["backends", "adapters", "metrics", "scores", "render", "models", "kernels"], PARTS),
@@ -207,8 +207,8 @@ PLANTED = {
     ),
     "a job imports the door": (
         "jobs/checking.py",
-        "from harness.terminal import say\n",
-        "harness.jobs.checking (floor 3) may not import harness.terminal (floor 4)",
+        "from harness.terminal.console import say\n",
+        "harness.jobs.checking (floor 3) may not import harness.terminal.console (floor 4)",
         DOWN_ONLY,
     ),
     "an arrow for a type only": (
@@ -351,7 +351,7 @@ PLANTED = {
     ),
 }
 
-NEIGHBOURS = ["cli/__init__", "cli/app", "terminal"]
+NEIGHBOURS = ["cli/__init__", "cli/app", "terminal/__init__", "terminal/console", "terminal/tables"]
 NEIGHBOURS += ["store", "noise", "records", "images", "contracts", "plugins", "__init__"]
 NEIGHBOURS += ["jobs/__init__", "jobs/checking", "jobs/making", "jobs/reporting"]
 NEIGHBOURS += ["run/__init__", "run/child", "run/worker/__main__", "compare/__init__", "compare/gates"]
@@ -377,9 +377,15 @@ def test_a_planted_arrow_is_found_with_its_line(fault: str, tmp_path: Path) -> N
 
 
 ALLOWED = {
-    "the door asks a job": ("cli/app.py", "from harness.jobs import checking\nfrom harness.terminal import say\n"),
+    "the door asks a job": (
+        "cli/app.py",
+        "from harness.jobs import checking\nfrom harness.terminal.console import say\n",
+    ),
     "the package lends what the door has": ("__init__.py", "from harness.api import check\n"),
-    "the door uses a word": ("terminal.py", "from harness.records import Status\nfrom harness.run import child\n"),
+    "the door uses a word": (
+        "terminal/tables.py",
+        "from harness.records import Status\nfrom harness.run import child\n",
+    ),
     "a job calls acts": ("jobs/checking.py", "from harness import store\nfrom harness.compare.gates import judge\n"),
     "jobs share their steps": (
         "jobs/checking.py",

@@ -13,7 +13,7 @@ import typer
 
 from harness.cli import baseline_commands, compare_commands, listing_commands, machine_commands, run_commands
 from harness.errors import HarnessError, Interrupted, RunError, worded
-from harness.terminal_progress import shown_work
+from harness.terminal.progress import shown_work
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -32,7 +32,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
     if wanted:
         from importlib.metadata import version
 
-        from harness.terminal import say
+        from harness.terminal.console import say
 
         say(f"accuracy-harness {version('accuracy-harness')}")
         raise typer.Exit
@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _refused(error: Exception, code: int, *, debug: bool) -> int:
-    from harness.terminal import say
+    from harness.terminal.console import say
     from harness.text import redact
 
     if debug:

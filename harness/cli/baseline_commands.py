@@ -51,7 +51,7 @@ def update(
 ) -> None:
     """Replace a baseline after an intended change, and show what changes: old against new, who, when and why."""
     from harness.jobs import baselines
-    from harness.terminal import changes_of
+    from harness.terminal.tables import changes_of
 
     changes_of(baselines.update_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes))
 
@@ -75,7 +75,7 @@ def verify(
 ) -> None:
     """Hash every file again: exit 3 when one is damaged, missing or surplus."""
     from harness.jobs import baselines
-    from harness.terminal import say, say_json
+    from harness.terminal.console import say, say_json
 
     found = baselines.verify_baselines(baselines_dir, names or [], scenarios_dir)
     if as_json:
@@ -143,7 +143,7 @@ def pull(
 
 def _say_baselines(done: str, found: list[Baseline]) -> None:
     """What was done with each, and the digest that people hold against each other by another channel."""
-    from harness.terminal import say
+    from harness.terminal.console import say
 
     for each in found:
         say(f"{done} {each.manifest.name}: manifest digest {each.manifest.digest}")

@@ -26,7 +26,8 @@ def compare(
 ) -> None:
     """Compare two stored runs, the repeats of one, or pictures that something else made, by name."""
     from harness.jobs import comparing
-    from harness.terminal import say, say_json, table_of
+    from harness.terminal.console import say, say_json
+    from harness.terminal.tables import table_of
 
     if comparing.are_pictures(actual, expected):
         diff(actual, expected, out=out, as_json=as_json)
@@ -82,7 +83,8 @@ def diff(
     """Compare two picture files, or two folders of them by name; without a limit nothing is judged."""
     from harness.jobs import pictures
     from harness.records import FolderDiff, Status
-    from harness.terminal import say_json, table_of_folders, table_of_pictures
+    from harness.terminal.console import say_json
+    from harness.terminal.tables import table_of_folders, table_of_pictures
 
     bounds = pictures.Bounds(at_least=at_least or [], at_most=at_most or [])
     reading = pictures.Reading(ignore=ignore or [], pair=pair or [], pair_list=pair_list, alpha=alpha, jobs=jobs)
@@ -120,7 +122,7 @@ def report(
 ) -> None:
     """Render stored comparisons; nothing is run or measured."""
     from harness.jobs import reporting
-    from harness.terminal import say
+    from harness.terminal.console import say
 
     if [path.suffix for path in comparisons] == [".jsonl"]:
         from harness.jobs import pictures
@@ -154,7 +156,7 @@ def release(
     """Make the accuracy report of a release from stored records; nothing is run, measured or judged."""
     from harness.jobs import releasing
     from harness.records import exit_code
-    from harness.terminal import say, say_json
+    from harness.terminal.console import say, say_json
 
     if verify:
         found = releasing.verify_release(out / name)
@@ -182,7 +184,8 @@ def release(
 
 
 def _tell(comparisons: list[Comparison], *, as_json: bool) -> NoReturn:
-    from harness.terminal import say_json, table_of
+    from harness.terminal.console import say_json
+    from harness.terminal.tables import table_of
 
     if as_json:
         say_json(

@@ -41,7 +41,7 @@ def prune(
 ) -> None:
     """Delete finished jobs that newer ones of their scenario have outlived; unfinished jobs stay."""
     from harness.jobs import pruning
-    from harness.terminal import say
+    from harness.terminal.console import say
 
     old = pruning.old_jobs(runs_dir, keep)
     for job in old:
@@ -61,7 +61,7 @@ def open_page(
     import webbrowser
 
     from harness.jobs import opening
-    from harness.terminal import say
+    from harness.terminal.console import say
 
     page = opening.page_of(job, runs_dir)
     say(str(page))
@@ -72,7 +72,7 @@ def open_page(
 def show_list(what: str, runs_dir: Path, scenarios_dir: Path, baselines_dir: Path, *, as_json: bool) -> None:
     """Print what there is of a kind, a line each or as JSON."""
     from harness.jobs import listing
-    from harness.terminal import say, say_json
+    from harness.terminal.console import say, say_json
 
     rows = listing.listed(what, runs_folder=runs_dir, scenarios_folder=scenarios_dir, baselines_folder=baselines_dir)
     if as_json:

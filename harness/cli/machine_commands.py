@@ -27,7 +27,8 @@ def doctor(
     """
     from harness.jobs import examining
     from harness.records import Status, exit_code
-    from harness.terminal import say_json, table_of_findings
+    from harness.terminal.console import say_json
+    from harness.terminal.tables import table_of_findings
 
     states = examining.examine_baselines(baseline, baselines_dir) if baseline else []
     machine = examining.doctor(device)
@@ -45,7 +46,8 @@ def doctor(
 def selftest(as_json: AsJson = False) -> None:
     """Hold the comparator to known answers on this machine: exit 3 when one is wrong."""
     from harness.jobs import examining
-    from harness.terminal import say_json, table_of_checks
+    from harness.terminal.console import say_json
+    from harness.terminal.tables import table_of_checks
 
     found = examining.selftest()
     if as_json:

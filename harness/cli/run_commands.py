@@ -45,7 +45,7 @@ def init(
     """Write a scenario for a source, files for GitHub, GitLab and GitCode, and a .gitignore; never overwrites."""
     from harness.jobs import starting
     from harness.suggestions import from_here
-    from harness.terminal import say
+    from harness.terminal.console import say
 
     started = starting.init(folder, adapter, source)
     for path in started.written:
@@ -63,7 +63,7 @@ def validate(
 ) -> None:
     """Check scenario files: schema, names, paths, evidence of limits. Loads no model, writes nothing."""
     from harness.jobs import validating
-    from harness.terminal import say
+    from harness.terminal.console import say
     from harness.text import redact
 
     doubts, refused = 0, 0
@@ -100,8 +100,8 @@ def run(
 ) -> None:
     """Run scenarios and keep the samples; nothing is compared."""
     from harness.jobs import checking
-    from harness.terminal import say
-    from harness.terminal_progress import PlainTeller
+    from harness.terminal.console import say
+    from harness.terminal.progress import PlainTeller
 
     permission = permission_of(every=allow_command, listed=allowed_commands)
     selection = selection_of(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
@@ -142,8 +142,9 @@ def check(
     """Run, compare, judge and report: the verb for CI."""
     from harness.jobs import checking
     from harness.records import exit_code, worst_code
-    from harness.terminal import say_json, summarise
-    from harness.terminal_progress import PlainTeller
+    from harness.terminal.console import say_json
+    from harness.terminal.progress import PlainTeller
+    from harness.terminal.tables import summarise
 
     permission = permission_of(every=allow_command, listed=allowed_commands)
     selection = selection_of(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
@@ -171,8 +172,9 @@ def calibrate(
     """Measure the noise floor of a reference, and propose limits: exit 1 when a planted fault would pass."""
     from harness import store
     from harness.jobs import calibrating
-    from harness.terminal import say, say_json, table_of_calibration
-    from harness.terminal_progress import PlainTeller
+    from harness.terminal.console import say, say_json
+    from harness.terminal.progress import PlainTeller
+    from harness.terminal.tables import table_of_calibration
 
     found = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, teller=PlainTeller())
     if out is not None:
@@ -226,8 +228,8 @@ def generate(
 ) -> None:
     """Make one picture, with the options of the porting note's inference script."""
     from harness.jobs import generating
-    from harness.terminal import say
-    from harness.terminal_progress import LogTeller
+    from harness.terminal.console import say
+    from harness.terminal.progress import LogTeller
 
     wish = generating.Wish(
         model_path=model_path,
