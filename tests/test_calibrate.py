@@ -14,7 +14,7 @@ from harness import scenario, store
 from harness.images import read_kept
 from harness.jobs.calibrate import guessed_limits
 from harness.records import Calibration, FloorSource, PerturbationKind, Run
-from harness.terminal import table_of_calibration
+from harness.terminal.tables import table_of_calibration
 from tests.command_line import Ended, job_folder, run_command
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.progress import Task, counted, observed_by, task
-from harness.terminal_progress import Lines, duration, line_of
+from harness.terminal.progress import Lines, duration, line_of
 from tests.command_line import environment
 from tests.test_terminal import COLOUR, on_terminal
 
@@ -120,7 +120,7 @@ def test_a_command_in_a_log_is_never_silent_for_long(
 ) -> None:
     # The same command with a shorter silence, so that the test need not take minutes.
     (tmp_path / "sitecustomize.py").write_text(
-        "import harness.terminal_progress as shown; shown.LONGEST_SILENCE_SECONDS = 0.8", encoding="utf-8"
+        "import harness.terminal.progress as shown; shown.LONGEST_SILENCE_SECONDS = 0.8", encoding="utf-8"
     )
     path = write_scenario(model={"adapter": "planted-slow"}, repeats={"in_process": 3, "processes": 1})
     places = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])

@@ -19,6 +19,7 @@ from harness import images, plugins, scenario
 from harness.errors import NothingSelected, ScenarioError, UnknownName, UsageError
 from harness.language import languages, spoken
 from harness.records import Arm, NoiseMode, NpuOps, Repeats, Role, Scenario, SwitchMode, json_digest
+from harness.scenario import schema_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -837,17 +838,17 @@ def test_every_input_picture_has_its_source_named() -> None:
 
 
 def test_the_schema_file_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    assert scenario.main([str(ROOT / "docs" / "scenario.schema.json"), "--check"]) == 0
+    assert schema_file.main([str(ROOT / "docs" / "scenario.schema.json"), "--check"]) == 0
     assert capsys.readouterr().err == ""
 
 
 def test_the_check_of_the_schema_file_can_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "scenario.schema.json"
-    assert scenario.main([str(path), "--check"]) == 1
-    assert scenario.main([str(path)]) == 0
-    assert scenario.main([str(path), "--check"]) == 0
+    assert schema_file.main([str(path), "--check"]) == 1
+    assert schema_file.main([str(path)]) == 0
+    assert schema_file.main([str(path), "--check"]) == 0
     path.write_text(path.read_text(encoding="utf-8").replace("4096", "4097"), encoding="utf-8")
-    assert scenario.main([str(path), "--check"]) == 1
+    assert schema_file.main([str(path), "--check"]) == 1
     assert "python -m harness.scenario" in capsys.readouterr().err
 
 

@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from harness import suggestions
-from harness.cli import app
+from harness.cli.app import app
 from tests.command_line import ROOT
 
 if TYPE_CHECKING:

@@ -1,45 +1,28 @@
-"""What the door shows at the end of work: summaries, tables, errors in words."""
+"""What a command shows at the end of its work: summaries, tables, and the sentences below them."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.compare.pictures import are_identical
 from harness.jobs.concluding import conclusion, worst_pair
 from harness.records import EXIT_CODES, Appearance, ReadAs, Scope, Severity, Status, unused_waivers
-from harness.text import ascii_only, one_line, printable
+from harness.terminal.console import columns, new_table, print_rich, say, say_sentence, shown
+from harness.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TextIO
 
-    from rich.console import Console, RenderableType
-    from rich.table import Table
     from rich.text import Text
 
     from harness.compare.selftest import Check
     from harness.jobs.baselines import Updated
     from harness.jobs.check import Checked, Unfinished
-    from harness.records import (
-        Calibration,
-        Comparison,
-        Diagnosis,
-        FolderDiff,
-        Measurement,
-        NameMatch,
-        PicturePair,
-    )
+    from harness.records import Calibration, Comparison, Diagnosis, FolderDiff, Measurement, NameMatch, PicturePair
 
-WIDTH = 80
-"""Columns of text that no terminal shows."""
 _NARROW = 60
 """Columns below which the cells of a row stand below each other."""
-_LEAST = 20
-"""Columns that are taken for granted."""
 _WIDEST_NAME = 28
 """Characters up to which the name of an arm is not broken."""
 _LONGEST_CELL = 120
@@ -60,51 +43,17 @@ _SEVERITY_COLOURS = {
 }
 
 
-def say(text: str = "", *, error: bool = False) -> None:
-    """Print text that may come from anywhere: no escape codes, and ASCII where the terminal lacks a sign."""
-    stream = sys.stderr if error else sys.stdout
-    _write(shown(text, stream) + "\n", stream)
-
-
-def _write(text: str, stream: TextIO) -> None:
-    """Write at once; when whoever read the stream has left, as ``head`` does, go on in silence to the exit code."""
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def shown(text: str, stream: TextIO) -> str:
-    """Text as the stream can show it: a sign that its encoding lacks is written in ASCII, the others stay."""
-    encoding = stream.encoding or "ascii"
-    return "".join(sign if _has(encoding, sign) else ascii_only(sign) for sign in printable(text))
-
-
-def _has(encoding: str, sign: str) -> bool:
-    try:
-        sign.encode(encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def say_json(data: Any) -> None:
-    """Print data as JSON that any terminal can show."""
-    _write(json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False) + "\n", sys.stdout)
-
-
 def summarise(checked: Sequence[Checked], unfinished: Sequence[Unfinished] = ()) -> None:
     """A table of all comparisons, failures first, then the whole in one sentence with the pages to open."""
     table_of([(each.report.scenario.name, comparison) for each in checked for comparison in each.report.comparisons])
     for each in checked:
         for scores in each.report.scores:
             for total in scores.totals:
-                _sentence(f"{each.report.scenario.name}/{scores.arm}: {total.score} {total.words}")
+                say_sentence(f"{each.report.scenario.name}/{scores.arm}: {total.score} {total.words}")
     pages = [path for each in checked for path in each.pages]
     words = conclusion([each.report for each in checked], pages)  # in one piece, so that paths can be copied
     for stopped in unfinished:
-        _sentence(f"{stopped.scenario}: {stopped.error}")
+        say_sentence(f"{stopped.scenario}: {stopped.error}")
     if unfinished:
         names = ", ".join(stopped.scenario for stopped in unfinished)
         words = (
@@ -122,10 +71,10 @@ def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
     _print_rows([each.outcome for _, each in ranked], cells)
     for name, comparison in ranked:
         for sentence in _sentences(comparison):
-            _sentence(f"{_arms(name, comparison)}: {one_line(sentence, 400)}")
+            say_sentence(f"{_arms(name, comparison)}: {one_line(sentence, 400)}")
     for name in dict.fromkeys(name for name, _ in rows):
         for waiver in unused_waivers(comparison for of, comparison in rows if of == name):
-            _sentence(f"{name}: note: the waiver of {waiver.rule} by {waiver.owner} is unused; remove it")
+            say_sentence(f"{name}: note: the waiver of {waiver.rule} by {waiver.owner} is unused; remove it")
 
 
 def _print_rows(outcomes: Sequence[Status], rows: Sequence[Sequence[str]]) -> None:
@@ -133,17 +82,17 @@ def _print_rows(outcomes: Sequence[Status], rows: Sequence[Sequence[str]]) -> No
     from rich.padding import Padding
     from rich.text import Text
 
-    if _columns() < _NARROW:
+    if columns() < _NARROW:
         for outcome, row in zip(outcomes, rows, strict=True):
-            _print(_word(outcome))
-            _print(Padding(Text(shown("\n".join(filter(None, row)), sys.stdout)), (0, 0, 0, 2)))
+            print_rich(_word(outcome))
+            print_rich(Padding(Text(shown("\n".join(filter(None, row)), sys.stdout)), (0, 0, 0, 2)))
         return
-    table = _table("verdict", "arms", "found", "where")
+    table = new_table("verdict", "arms", "found", "where")
     table.columns[0].no_wrap = True
     table.columns[1].min_width = min(_WIDEST_NAME, max(len(word) for row in rows for word in row[0].split()))
     for outcome, row in zip(outcomes, rows, strict=True):
         table.add_row(_word(outcome), *(Text(shown(cell, sys.stdout)) for cell in row))
-    _print(table)
+    print_rich(table)
 
 
 def _word(outcome: Status) -> Text:
@@ -218,7 +167,7 @@ def table_of_findings(diagnosis: Diagnosis) -> None:
     """A table of findings, worst first, with what is expected and the next step under each, and the whole in a line."""
     from rich.text import Text
 
-    table = _table("state", "about", "found")
+    table = new_table("state", "about", "found")
     for each in diagnosis.findings:
         lines = [each.observed]
         if each.expected:
@@ -229,7 +178,7 @@ def table_of_findings(diagnosis: Diagnosis) -> None:
             lines.append("This can change numbers.")
         state = Text(each.severity.value, style=_SEVERITY_COLOURS[each.severity])
         table.add_row(state, Text(each.name), Text(shown("\n".join(lines), sys.stdout)), end_section=True)
-    _print(table)
+    print_rich(table)
     say(diagnosis.summary)
 
 
@@ -237,13 +186,13 @@ def changes_of(updated: Updated) -> None:
     """What replacing a baseline changed: each pair by its main metrics, then who accepted the old and the new one."""
     from rich.text import Text
 
-    table = _table("case", "psnr_db", "ssim", "max_abs_diff", "looks like")
+    table = new_table("case", "psnr_db", "ssim", "max_abs_diff", "looks like")
     for pair in updated.comparison.pairs:
         values = {each.metric: each.value for each in pair.measurements if each.subject == "image"}
         numbers = [f"{value:.6g}" if (value := values.get(name)) is not None else "no value" for name in _MAIN]
         hints = "; ".join(hint.message for hint in pair.hints) or ("equal" if pair.identical else "")
         table.add_row(*(Text(shown(cell, sys.stdout)) for cell in (str(pair.key), *numbers, one_line(hints, 120))))
-    _print(table)
+    print_rich(table)
     if not updated.comparison.pairs:
         say(f"no pair was measured: {updated.comparison.message}")
     for which, manifest in (("old", updated.before), ("new", updated.after)):
@@ -332,24 +281,24 @@ def _match(near: NameMatch) -> str:
 def _table_of_measurements(rows: Sequence[tuple[Measurement, str]], place: str) -> None:
     from rich.text import Text
 
-    table = _table("metric", "value", "better", place)
+    table = new_table("metric", "value", "better", place)
     for each, where in rows:
         value = "no value" if each.value is None else f"{each.value:.6g} {each.unit}".strip()
         cells = (each.metric, value, each.better, where or one_line(each.problem))
         table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells))
-    _print(table)
+    print_rich(table)
 
 
 def table_of_checks(checks: Sequence[Check]) -> None:
     """A table of known answers and what was found, and in a line how many hold and which do not."""
     from rich.text import Text
 
-    table = _table("state", "check", "expected", "found")
+    table = new_table("state", "check", "expected", "found")
     for each in checks:
         state = Text("ok", style="green") if each.ok else Text("WRONG", style="bold red")
         cells = (each.name, each.expected, one_line(each.found, 120))
         table.add_row(state, *(Text(shown(cell, sys.stdout)) for cell in cells))
-    _print(table)
+    print_rich(table)
     wrong = [each.name for each in checks if not each.ok]
     names = f"; wrong: {'; '.join(wrong)}" if wrong else ""
     say(f"{len(checks) - len(wrong)} of {len(checks)} answers are right{names}")
@@ -359,14 +308,14 @@ def table_of_calibration(found: Calibration) -> None:
     """What correct results were apart, the limits that follow, and what those say about planted faults."""
     from rich.text import Text
 
-    table = _table("source", "metric", "of", "rms", "worst")
+    table = new_table("source", "metric", "of", "rms", "worst")
     wanted = {(limit.metric, limit.subject) for limit in found.limits}
     for floor in found.floors:
         if (floor.metric, floor.subject) in wanted:
             numbers = [f"{value:.4g}{' dB' * (floor.unit == 'dB')}" for value in (floor.rms, floor.worst)]
             cells = (floor.source.value, floor.metric, floor.subject, *numbers)
             table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells))
-    _print(table)
+    print_rich(table)
     for limit in found.limits:
         say(f"{limit.rule}: {limit.reason.removeprefix('Measured by harness calibrate: ')}")
     for each in found.detections:
@@ -384,58 +333,9 @@ def table_of_calibration(found: Calibration) -> None:
         say("SIMULATED DEVICE, no evidence about real hardware")
 
 
-def _table(*headings: str) -> Table:
-    """A table with rules where somebody looks on, in ASCII where the encoding has no others, and without in a log."""
-    from rich import box
-    from rich.table import Table
-
-    utf = "utf" in (sys.stdout.encoding or "").lower()
-    rules = (box.SIMPLE_HEAD if utf else box.ASCII2) if sys.stdout.isatty() else None
-    table = Table(box=rules, pad_edge=False, padding=(0, 1) if rules else (0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _sentence(text: str) -> None:
-    """A sentence, broken between words where a terminal shows it, in one line in a log."""
-    if not sys.stdout.isatty():
-        say(text)
-        return
-    from rich.text import Text
-
-    _print(Text(shown(text, sys.stdout)))
-
-
-def _print(what: RenderableType) -> None:
-    page = console(sys.stdout)
-    with page.capture() as captured:
-        page.print(what)
-    _write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")), sys.stdout)
-
-
 def _span(numbers: list[int]) -> str:
     """One number when all are equal, else the smallest and the largest."""
     if not numbers:
         return "0"
     low, high = min(numbers), max(numbers)
     return str(low) if low == high else f"{low}-{high}"
-
-
-def _columns() -> int:
-    """Columns of the terminal, or as many as ``COLUMNS`` says."""
-    return max(shutil.get_terminal_size((WIDTH, 24)).columns, _LEAST)
-
-
-def console(stream: TextIO) -> Console:
-    """A console of rich that changes no text: no markup, no emoji, no colours where NO_COLOR is set."""
-    from rich.console import Console
-
-    return Console(
-        file=stream,
-        width=_columns() if stream is sys.stdout else None,
-        color_system=None if os.environ.get("NO_COLOR") else "auto",  # rich alone would keep bold
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )

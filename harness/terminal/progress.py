@@ -34,7 +34,7 @@ class PlainTeller(Teller):
 
     def planned(self, plan: Plan, device: ChosenDevice) -> None:
         """Say what is about to run, and on what."""
-        from harness.terminal import say
+        from harness.terminal.console import say
 
         repeats, count = plan.repeats, len(plan.keys)
         say(
@@ -45,26 +45,26 @@ class PlainTeller(Teller):
 
     def noticed(self, words: str) -> None:
         """Say it before the work begins."""
-        from harness.terminal import say
+        from harness.terminal.console import say
 
         say(f"note: {words}", error=True)
 
     def resumed(self, folder: Path) -> None:
         """Say which interrupted job is resumed."""
-        from harness.terminal import say
+        from harness.terminal.console import say
 
         say(f"resuming the interrupted job in {folder}", error=True)
 
     def concluded(self, words: str) -> None:
         """Say how one of several scenarios ended."""
-        from harness.terminal import say
+        from harness.terminal.console import say
         from harness.text import one_line
 
         say(one_line(words, 1000), error=True)
 
     def ran(self, run: Run) -> None:
         """Say what came of an arm."""
-        from harness.terminal import say
+        from harness.terminal.console import say
 
         failed = f", {len(run.failures)} failed" if run.failures else ""
         name = f"{run.plan.scenario}/{run.plan.arm.name}"
@@ -106,7 +106,7 @@ class Lines:
     def _speak(self) -> None:
         while not self._over.wait(self._longest_silence_seconds / 4):
             if time.monotonic() - self._spoken >= self._longest_silence_seconds * 3 / 4:
-                from harness.terminal import say
+                from harness.terminal.console import say
 
                 self._spoken = time.monotonic()
                 say(line_of(self._tasks[-1]), error=True)
@@ -185,7 +185,7 @@ class Bars:
 def _made_bars() -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from harness.terminal import console
+    from harness.terminal.console import console
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -196,7 +196,7 @@ def _made_bars() -> Progress:
 
 
 def _words(task: Task) -> str:
-    from harness.terminal import shown
+    from harness.terminal.console import shown
 
     words = f"{task.what}: {task.detail}" if task.detail else task.what
     return shown(one_line(words, 44), sys.stderr)
@@ -229,7 +229,7 @@ class LogTeller(Teller):
 
     def planned(self, plan: Plan, device: ChosenDevice) -> None:
         """Say where and what."""
-        from harness.terminal import say
+        from harness.terminal.console import say
 
         self._steps = plan.steps
         whose = "the harness's portable generator" if plan.noise == "portable" else "the device's own generator"
@@ -241,7 +241,7 @@ class LogTeller(Teller):
     def heard(self, event: Event) -> None:
         """Say what the worker does."""
         from harness.run.events import Generating, Loaded, Sampled, Stepped
-        from harness.terminal import say
+        from harness.terminal.console import say
 
         match event:
             case Loaded():

@@ -1,0 +1,256 @@
+"""Commands about a scenario, from writing one to its runs and limits."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import (
+    BASELINES_DIR,
+    RUNS_DIR,
+    AllowCommand,
+    AllowedCommands,
+    Arms,
+    AsJson,
+    BaselinesDir,
+    Cases,
+    Device,
+    Language,
+    Processes,
+    Repeats,
+    Retries,
+    RunsDir,
+    Scenarios,
+    Seeds,
+    permission_of,
+    selection_of,
+)
+from harness.errors import ScenarioError
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the project that is to be checked.")] = Path(),
+    adapter: Annotated[
+        str | None, typer.Option(help="deepgen, diffusers, command or images; the source decides when left out.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Folder of a pipeline or of pictures, a script, hf:REPO@REV, modelscope:REPO@REV."),
+    ] = None,
+) -> None:
+    """Write a scenario for a source, files for GitHub, GitLab and GitCode, and a .gitignore; never overwrites."""
+    from harness.jobs import init as starting
+    from harness.suggestions import from_here
+    from harness.terminal.console import say
+
+    started = starting.init(folder, adapter, source)
+    for path in started.written:
+        say(str(path))
+    for path in started.left:
+        say(f"left as it is: {path}, which is there already", error=True)
+    for words in started.notes:
+        say(f"note: {words}", error=True)
+    say(f"next: harness check {from_here(started.scenario)} {started.options}".rstrip(), error=True)
+
+
+def validate(
+    scenarios: Scenarios,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning.")] = False,
+) -> None:
+    """Check scenario files: schema, names, paths, evidence of limits. Loads no model, writes nothing."""
+    from harness.jobs import validate as validating
+    from harness.terminal.console import say
+    from harness.text import redact
+
+    doubts, refused = 0, 0
+    for path in scenarios:
+        try:
+            found, warnings = validating.validate(path)
+        except ScenarioError as error:
+            refused += 1
+            say(f"error: {redact(str(error))}", error=True)
+            continue
+        say(f"{path}: ok, {len(found.cases)} cases, {len(found.seeds)} seeds, {len(found.arms)} arms")
+        for words in warnings:
+            doubts += 1
+            say(f"{path}: warning: {words}")
+    if refused:
+        raise typer.Exit(ScenarioError.exit_code)
+    if strict and doubts:
+        raise typer.Exit(1)
+
+
+def run(
+    scenarios: Scenarios,
+    arm: Arms = None,
+    case: Cases = None,
+    seed: Seeds = None,
+    device: Device = None,
+    repeats: Repeats = None,
+    processes: Processes = None,
+    retries: Retries = 0,
+    runs_dir: RunsDir = RUNS_DIR,
+    allow_command: AllowCommand = False,
+    allowed_commands: AllowedCommands = None,
+    baselines_dir: BaselinesDir = BASELINES_DIR,
+) -> None:
+    """Run scenarios and keep the samples; nothing is compared."""
+    from harness.jobs import check as checking
+    from harness.terminal.console import say
+    from harness.terminal.progress import PlainTeller
+
+    permission = permission_of(every=allow_command, listed=allowed_commands)
+    selection = selection_of(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
+    made = checking.run(scenarios, selection, PlainTeller())
+    for of_arm in made:
+        say(str(of_arm.folder))
+        for unfit in of_arm.unfit:
+            say(f"error: {unfit.message}", error=True)
+    if not all(of_arm.is_whole for of_arm in made):
+        raise typer.Exit(3)
+
+
+def check(
+    scenarios: Scenarios,
+    arm: Arms = None,
+    case: Cases = None,
+    seed: Seeds = None,
+    device: Device = None,
+    repeats: Repeats = None,
+    processes: Processes = None,
+    retries: Retries = 0,
+    runs_dir: RunsDir = RUNS_DIR,
+    allow_command: AllowCommand = False,
+    allowed_commands: AllowedCommands = None,
+    baselines_dir: BaselinesDir = BASELINES_DIR,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Only one case with one seed, at most twice and in one process; the report says so."
+        ),
+    ] = False,
+    last_failed: Annotated[
+        bool, typer.Option("--last-failed", help="Only cases and seeds that failed in the scenario's newest job.")
+    ] = False,
+    language: Language = "en",
+    as_json: AsJson = False,
+) -> None:
+    """Run, compare, judge and report: the verb for CI."""
+    from harness.jobs import check as checking
+    from harness.records import exit_code, worst_code
+    from harness.terminal.console import say_json
+    from harness.terminal.progress import PlainTeller
+    from harness.terminal.tables import summarise
+
+    permission = permission_of(every=allow_command, listed=allowed_commands)
+    selection = selection_of(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
+    selection = replace(selection, quick=quick, last_failed=last_failed)
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    checked, unfinished = checking.check(
+        scenarios, selection, PlainTeller(), step_summary=Path(page) if page else None, language=language
+    )
+    if as_json:
+        say_json([*(each.summary for each in checked), *(stopped.summary for stopped in unfinished)])
+    else:
+        summarise(checked, unfinished)
+    outcomes = [comparison.outcome for each in checked for comparison in each.report.comparisons]
+    raise typer.Exit(worst_code([exit_code(outcomes), *(each.error.exit_code for each in unfinished)]))
+
+
+def calibrate(
+    scenario: Annotated[Path, typer.Argument(help="Scenario file with a key calibration.")],
+    arm: Annotated[str | None, typer.Option(help="Reference arm, where there are several.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put the limits into the scenario file.")] = False,
+    out: Annotated[Path | None, typer.Option(help="File for what was found, as JSON; also in the job folder.")] = None,
+    runs_dir: RunsDir = RUNS_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the noise floor of a reference, and propose limits: exit 1 when a planted fault would pass."""
+    from harness import store
+    from harness.jobs import calibrate as calibrating
+    from harness.terminal.console import say, say_json
+    from harness.terminal.progress import PlainTeller
+    from harness.terminal.tables import table_of_calibration
+
+    found = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, teller=PlainTeller())
+    if out is not None:
+        store.save(found.calibration, out)
+    if as_json:
+        say_json(found.calibration.model_dump(mode="json"))
+    else:
+        table_of_calibration(found.calibration)
+        say(str(found.folder))
+        if found.written:
+            say(f"{scenario}: the limits are written")
+            for rule in found.guessed:
+                say(f"{scenario}: {rule} still judges and was not measured; remove it, or give it a reason to stay")
+    if found.calibration.missed:
+        raise typer.Exit(1)
+
+
+def generate(
+    model_path: Annotated[
+        str, typer.Option("--model_path", "--model-path", help="Folder, builtin:, hf: or modelscope: source.")
+    ] = "builtin:tiny-deepgen",
+    prompt: Annotated[str, typer.Option(help="What to draw, or how to edit.")] = (
+        "a photo of a blue pizza and a yellow baseball glove"
+    ),
+    input_image: Annotated[
+        Path | None, typer.Option("--input_image", "--input-image", help="Picture to edit; none draws from text.")
+    ] = None,
+    output_image: Annotated[
+        Path, typer.Option("--output_image", "--output-image", help="Where the picture goes, as PNG.")
+    ] = Path("output_deepgen.png"),
+    height: Annotated[int, typer.Option(help="Height in pixels, a multiple of 32.")] = 512,
+    width: Annotated[int, typer.Option(help="Width in pixels, a multiple of 32.")] = 512,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 42,
+    num_inference_steps: Annotated[
+        int, typer.Option("--num_inference_steps", "--num-inference-steps", help="Denoising steps.")
+    ] = 50,
+    guidance_scale: Annotated[
+        float, typer.Option("--guidance_scale", "--guidance-scale", help="Strength of guidance.")
+    ] = 4.0,
+    device: Annotated[str, typer.Option(help="npu, cuda, cpu or auto.")] = "npu",
+    noise: Annotated[str, typer.Option(help="portable: the same on every device; device: its own generator.")] = (
+        "portable"
+    ),
+    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16.")] = "bfloat16",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust_remote_code", "--trust-remote-code", help="Let the model folder's Python run.")
+    ] = False,
+    adapter: Annotated[
+        str, typer.Option(help="How the pipeline is called: deepgen, diffusers or an installed one.")
+    ] = ("deepgen"),
+) -> None:
+    """Make one picture, with the options of the porting note's inference script."""
+    from harness.jobs import generate as generating
+    from harness.terminal.console import say
+    from harness.terminal.progress import LogTeller
+
+    wish = generating.Wish(
+        model_path=model_path,
+        prompt=prompt,
+        input_image=input_image,
+        output_image=output_image,
+        height=height,
+        width=width,
+        seed=seed,
+        steps=num_inference_steps,
+        guidance_scale=guidance_scale,
+        device=device,
+        noise=noise,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        adapter=adapter,
+    )
+    made = generating.generate(wish, LogTeller(output_image, model_path))
+    for failure in made.failures:
+        say(f"error: {failure.stage}: {failure.error}: {failure.message}\n{failure.traceback}", error=True)
+    if not made.samples:
+        raise typer.Exit(3)
+    say(f"Noise digest: {made.samples[0].noise_digest}")
+    say(f"Image saved at: {output_image}")

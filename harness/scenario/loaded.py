@@ -1,0 +1,29 @@
+"""A scenario that passed every check, as the jobs take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.records import Scenario
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedScenario:
+    """A scenario that passed every check, and what its variables and paths mean on this machine."""
+
+    scenario: Scenario
+    """As written: variables unexpanded, paths relative."""
+    path: Path
+    """The file, absolute."""
+    digest: str
+    """SHA-256 of the scenario as written, without translations; the same on every machine."""
+    model_source: str
+    """``model.source`` with variables expanded; a folder by its absolute path."""
+    input_images: dict[str, Path]
+    """Absolute path of the input picture, by case; empty for tasks that edit nothing."""
+    notes: tuple[str, ...] = ()
+    """What ought to be known before the scenario is run."""

@@ -1,0 +1,207 @@
+"""The tree of a scenario file against the records: each finding of the validation as a sentence with its place."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.records import Scenario
+from harness.yaml_tree import Node, Problem, is_number, json_of, nearest, quoted, shown
+
+_PATTERNS = {
+    "^[a-z0-9][a-z0-9._-]{0,63}$": (
+        "1 to 64 characters out of a-z, 0-9, '.', '_' and '-', a letter or digit first, because it becomes a folder"
+    ),
+    "^[0-9a-f]{64}$": "a SHA-256 as 64 hexadecimal digits in lower case",
+}
+
+
+def record_problems(root: Node) -> list[Problem]:
+    """What the records refuse in the tree."""
+    problems = []
+    try:
+        Scenario.model_validate_json(json_of(root), strict=True)
+    except ValidationError as error:
+        problems = [
+            _worded(root, found["loc"], found["type"], found["input"])
+            for found in error.errors()
+            if found["type"] != "value_error"  # what _bound_problems, _dual_problems and _npu_ops_problems word better
+        ]
+    version = root.child("schema_version")
+    if version and type(version.value) in {bool, float} and version.value == 1:  # equal to 1 for Python
+        problems.append(_worded(root, ("schema_version",), "literal_error", version.value))
+    return problems
+
+
+def _worded(root: Node, location: tuple[str | int, ...], kind: str, observed: Any) -> Problem:
+    """One finding of the validation in the words of this file."""
+    where = label_of(location)
+    *parents, last = location
+    node = _find(root, location)
+    if last == "[key]":  # a name that stands for nothing in a mapping whose names are fixed
+        key = _find(root, tuple(parents))
+        known = _names(tuple(parents[:-1]))
+        return Problem(
+            (key.key_place or key.place) if key else root.place,
+            _unknown_key(str(parents[-1]), known, tuple(parents[:-1])),
+        )
+    if kind == "extra_forbidden":
+        place = node.key_place or node.place if node else root.place
+        return Problem(place, _unknown_key(str(last), _keys(tuple(parents)), tuple(parents)))
+    definition = definition_of(location)
+    if kind == "missing":
+        parent = _find(root, tuple(parents)) or root
+        what = "a limit without a reason is refused" if _is_reason(location) else "the key is missing"
+        return Problem(parent.place, f"{where}: {what}; allowed is {allowed_by(definition)}. Add a line '{last}: ...'.")
+    place = node.place if node else root.place
+    if _is_reason(location):
+        return Problem(
+            place,
+            f"{where}: found {shown(observed)}; a limit without a reason is refused. "
+            f"Say where the number comes from, in {allowed_by(definition)}.",
+        )
+    return Problem(
+        place,
+        f"{where}: found {shown(observed)}; allowed is {allowed_by(definition)}.{_advice(observed, definition)}",
+    )
+
+
+def _is_reason(location: tuple[str | int, ...]) -> bool:
+    return location[:1] == ("limits",) and location[-1] == "reason"
+
+
+def _unknown_key(key: str, known: list[str], parents: tuple[str | int, ...]) -> str:
+    inside = f" in {label_of(parents)}" if parents else ""
+    near = nearest(key, known)
+    step = f"Did you mean {near!r}?" if near else "Remove it."
+    return f"the key {quoted(key)}{inside} is unknown; allowed are {', '.join(known)}. {step}"
+
+
+def _find(root: Node, location: tuple[str | int, ...]) -> Node | None:
+    node: Node | None = root
+    for step in location:
+        node = node.child(step) if node else None
+    return node
+
+
+def label_of(location: tuple[str | int, ...]) -> str:
+    """Where in words: ``cases[0].prompt``."""
+    words = "".join(f"[{step}]" if isinstance(step, int) else f".{shown_key(step)}" for step in location)
+    return words.removeprefix(".") or "the file"
+
+
+def shown_key(key: str) -> str:
+    """A key as the place of a problem names it: quoted where it is no plain word."""
+    return key if re.fullmatch("[A-Za-z0-9_]+", key) else quoted(key)
+
+
+@cache
+def _scenario_schema() -> dict[str, Any]:
+    return Scenario.model_json_schema()
+
+
+def _resolved(definition: dict[str, Any]) -> dict[str, Any]:
+    """A definition with its reference followed and ``null`` left out of its alternatives."""
+    for choice in definition.get("anyOf", []):
+        if choice.get("type") != "null":
+            return _resolved(choice)
+    reference = definition.get("$ref", "")
+    if reference:
+        return dict(_scenario_schema()["$defs"][reference.rpartition("/")[2]])
+    return definition
+
+
+def definition_of(location: tuple[str | int, ...]) -> dict[str, Any]:
+    """What the JSON Schema says about a place; empty where it says nothing."""
+    definition = _scenario_schema()
+    for step in location:
+        if isinstance(step, int):
+            inner = definition.get("items", {})
+        else:
+            inner = definition.get("properties", {}).get(step) or definition.get("additionalProperties") or {}
+        definition = _resolved(inner)
+    return definition
+
+
+def _names(location: tuple[str | int, ...]) -> list[str]:
+    """The names that a mapping may have as keys, where they are fixed."""
+    names = _resolved(definition_of(location).get("propertyNames", {}))
+    return [str(name) for name in names.get("enum", [names["const"]] if "const" in names else [])]
+
+
+def _keys(location: tuple[str | int, ...]) -> list[str]:
+    return list(definition_of(location).get("properties", {}))
+
+
+def allowed_by(definition: dict[str, Any]) -> str:
+    """What a definition allows, in words."""
+    if "enum" in definition:
+        return "one of " + ", ".join(map(str, definition["enum"]))
+    if "const" in definition:
+        return f"{definition['const']}, the only format this version of the harness reads"
+    kind = definition.get("type")
+    if kind in {"integer", "number"}:
+        return _allowed_number(definition)
+    if kind == "array":
+        shortest = definition.get("minItems", 0)
+        words = "one entry" if shortest == 1 else f"{shortest} entries"
+        return f"a list with at least {words}" if shortest else "a list"
+    if kind == "object":
+        keys = list(definition.get("properties", {}))
+        return f"a mapping with the keys {', '.join(keys)}" if keys else "a mapping"
+    return {"boolean": "true or false", "string": _allowed_text(definition)}.get(str(kind), "another value")
+
+
+def _allowed_number(definition: dict[str, Any]) -> str:
+    words = "a whole number" if definition["type"] == "integer" else "a number"
+    lowest, highest = definition.get("minimum"), definition.get("maximum")
+    if lowest is not None and highest is not None:
+        words += f" from {lowest} to {highest}"
+    if "exclusiveMinimum" in definition:
+        words += f" above {definition['exclusiveMinimum']:g}"
+    if "exclusiveMaximum" in definition:
+        words += f" and below {definition['exclusiveMaximum']:g}"
+    if "multipleOf" in definition:
+        words += f" that is a multiple of {definition['multipleOf']}"
+    return words
+
+
+def _allowed_text(definition: dict[str, Any]) -> str:
+    if "pattern" in definition:
+        return _PATTERNS.get(definition["pattern"], f"a text that matches {definition['pattern']}")
+    if definition.get("format") == "date":
+        return "a day written as YYYY-MM-DD"
+    shortest = definition.get("minLength", 0)
+    return f"a text of at least {shortest} characters" if shortest > 1 else "a text" + " that is not empty" * shortest
+
+
+def _advice(observed: Any, definition: dict[str, Any]) -> str:
+    """The next step, where there is one beyond writing what is allowed."""
+    kind = definition.get("type")
+    if isinstance(observed, str):
+        return _advice_on_text(observed, definition)
+    if isinstance(observed, float) and kind == "integer":
+        return " Write it without point and exponent."
+    if kind == "string" and isinstance(observed, bool | int | float) and "enum" not in definition:
+        return " Put it in quotes to make it a text."
+    if "multipleOf" in definition and isinstance(observed, int) and observed > definition["minimum"]:
+        step = definition["multipleOf"]
+        below = observed // step * step
+        if below < definition["maximum"]:
+            return f" The nearest are {below} and {below + step}."
+    return " Change the value."
+
+
+def _advice_on_text(observed: str, definition: dict[str, Any]) -> str:
+    kind = definition.get("type")
+    near = nearest(observed, map(str, definition.get("enum", [])))
+    if near:
+        return f" Did you mean {near!r}?"
+    if kind in {"integer", "number"}:
+        return " Write it without quotes." if is_number(observed) else " Write a number."
+    if kind == "boolean":
+        return " YAML 1.2 knows no yes, no, on and off: write true or false, without quotes."
+    return " Change the value."
