@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from numbers import Integral, Real
 from string import Formatter
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
 Value: TypeAlias = "str | int | float | list[Value]"
 """What a template is filled with: a number, a name, another message, or several of them."""
 
+LONGEST = 1_000_000
+"""Characters of a message; values within values could make it longer than any memory."""
+
+_FORM = re.compile(r"[-+]?(\.\d{1,2})?[defgs%]?")
+
 SEPARATOR, STOP, BETWEEN = ", ", ".", "; "
 """English punctuation between the values of a list, at the end of a sentence, and between sentences."""
-
-_JOINED = "{before}; {after}"
 
 
 class Message(str):
@@ -67,7 +71,7 @@ def joined(sentences: Iterable[str]) -> str:
         return ""
     *before, text = kept
     for sentence in reversed(before):
-        text = Message(_JOINED, {"before": sentence, "after": text})
+        text = Message("{before}; {after}", {"before": sentence, "after": text})
     return text
 
 
@@ -125,6 +129,8 @@ def filled(
         before = bool(name)
         if name:
             text += _shown(values[name], form or "", word, separator, named=form == "s" and not conversion)
+        if len(text) > LONGEST:
+            raise ValueError(f"a message is longer than {LONGEST} characters")
     return text
 
 
@@ -201,10 +207,17 @@ def _of_inner(data: Mapping[str, Any]) -> Message:
         raise ValueError("a message has a text as its template and a mapping of values")  # noqa: TRY004 - as pydantic
     if unknown := sorted({*data} - {*_KEYS, "several"}):
         raise ValueError(f"a message has no field {unknown[0]!r}")
+    for _, name, form, _ in (field for text in (template, several) for field in _fields(text)):
+        if name is not None and not (name.isidentifier() and _FORM.fullmatch(form or "")):
+            raise ValueError(f"the template {template!r} has a value {name!r} with the format {form!r}")
     try:
         return Message(template, {str(name): _from_json(value) for name, value in values.items()}, several)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"the template {template!r} cannot be filled with its values: {error}") from error
+
+
+def _fields(template: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    return list(Formatter().parse(template))
 
 
 def _from_json(value: Any) -> Value:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.images import array_digest, write_picture
+from harness.language import recorded
 from harness.records import (
     Arm,
     Calibration,
@@ -62,6 +63,7 @@ SIZE = 96
 STEPS = 20
 FIRST_DIFFERING_STEP = 7
 REPEATS = Repeats(in_process=3, processes=2)
+TILE = recorded("tile x={x:s} y={y:s}", x="32..63", y="32..63")
 PIZZA = CaseKey(case="pizza", seed=42)
 GLOVE = CaseKey(case="glove", seed=42)
 CASES = [
@@ -142,7 +144,7 @@ def measurements(actual: NDArray[np.uint8], expected: NDArray[np.uint8], subject
                 "better": better,
                 "spec": f"{metric}:sample",
                 "parts": channels if metric == "signed_mean_diff" else {},
-                "where": "tile x=32..63 y=32..63" if metric == "ssim_tile_min" and not same else "",
+                "where": TILE if metric == "ssim_tile_min" and not same else "",
             }
         )
         for metric, (value, unit, better) in values.items()

@@ -16,6 +16,7 @@ from harness import language
 from harness.compare.parity import with_parities
 from harness.compare.scores import total
 from harness.language import languages, recorded, spoken, tag_of, translated, untranslated
+from harness.message import Message
 from harness.records import ArmScores, CaseKey, Scope, Score, Status, Task, Waiver
 from harness.text import printable
 from tests.render import sample_reports, test_hints, test_limits_table, test_models
@@ -331,14 +332,16 @@ def is_part(text: str, allowed: Iterable[str]) -> bool:
 
 def foreign(report: Report, code: str) -> list[str]:
     """Letters of the texts of a record that no catalogue knows: prompts, names, what a library said."""
-    texts = {text for whole in strings(report.model_dump(mode="json")) for text in (whole, *whole.split("; "))}
+    texts = {text for whole in strings(report.model_dump()) for text in (whole, *whole.split("; "))}
     with spoken(code):
         return [_letters(printable(text)) for text in sorted(texts) if translated(text) == text]
 
 
 def strings(value: object) -> Iterator[str]:
     """Every text in a record."""
-    if isinstance(value, str):
+    if isinstance(value, Message):
+        yield from strings(value.values)
+    elif isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         yield from (text for each in value.values() for text in strings(each))

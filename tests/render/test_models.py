@@ -9,6 +9,7 @@ import pytest
 from harness.compare import models
 from harness.jobs.concluding import conclusion
 from harness.language import spoken
+from harness.message import joined
 from harness.records import FileDifference, FileIdentity, ModelDifference, OnPurpose, Scope, Status
 from tests.render import sample_reports
 from tests.render.readers import rendered
@@ -56,7 +57,7 @@ def _meant(each: Comparison) -> Comparison:
         return each
     note = models.on_purpose(DIFFERENCE, REASON)
     changes = {"model": DIFFERENCE, "differs_in": {OnPurpose.MODEL: REASON}, "notes": [note]}
-    return each.model_copy(update={**changes, "message": f"{each.message}; {note}"})
+    return each.model_copy(update={**changes, "message": joined([each.message, note])})
 
 
 def refused(folder: Path) -> Report:

@@ -1,0 +1,143 @@
+"""A language of another package, with three plural forms: nothing Chinese and nothing English is left in its reports.
+
+Its catalogue is made from the sentences of the code: every letter of theirs becomes a Greek one, and a sentence with a
+count says which of its forms was chosen.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from string import Formatter
+from typing import TYPE_CHECKING
+
+import polib
+import pytest
+
+from harness.errors import UnknownName
+from harness.language import (
+    languages,
+    many,
+    name_of,
+    recorded,
+    recorded_many,
+    say,
+    spoken,
+    tag_of,
+    translated,
+    untranslated,
+)
+from harness.message import joined
+from tests.render.readers import rendered
+from tests.render.test_languages import BUILDERS, FOR_PEOPLE, foreign, left_in_english
+from translations.extract import sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+CODE = "qgr"
+GREEK = str.maketrans(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "αβγδεζηθικλμνξοπρστυφχψωϊϋΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩΪΫ",
+)
+SLAVIC = "nplurals=3; plural=(n%10==1 && n%100!=11 ? 0 : n%10>=2 && n%10<=4 && (n%100<10 || n%100>=20) ? 1 : 2);"
+CHINESE = re.compile("[，。；：、（）《》“”]|[\u4e00-\u9fff]")
+
+
+def greek(sentence: str) -> str:
+    """A sentence with other letters and the same values."""
+    text = ""
+    for own, name, form, conversion in Formatter().parse(sentence):
+        text += own.translate(GREEK).replace("{", "{{").replace("}", "}}")
+        if name is not None:
+            text += "{" + name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "") + "}"
+    return text
+
+
+@pytest.fixture
+def third_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An installed package that offers a language."""
+    package, info = tmp_path / "site" / "planted_greek", tmp_path / "site" / "planted_greek-1.dist-info"
+    package.mkdir(parents=True)
+    info.mkdir()
+    (package / "__init__.py").write_text('NAME = "Γρεεκ"\nTAG = "x-greek"\n', encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted_greek\nVersion: 1\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[harness.catalogues]\n{CODE} = planted_greek\n", encoding="utf-8")
+    catalogue = polib.POFile()
+    catalogue.metadata = {"Content-Type": "text/plain; charset=UTF-8", "Plural-Forms": SLAVIC}
+    for one, several, _ in sentences():
+        if several:
+            forms = {0: greek(one), **{number: greek(several) for number in (1, 2)}}
+            marked = {number: f"{text}⟨{number}⟩" for number, text in forms.items()}
+            catalogue.append(polib.POEntry(msgid=one, msgid_plural=several, msgstr_plural=marked))
+        else:
+            catalogue.append(polib.POEntry(msgid=one, msgstr=greek(one)))
+    catalogue.save(str(package / "messages.po"))
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    yield package
+    sys.modules.pop("planted_greek", None)
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    from harness import language
+
+    yield
+    language._catalogue.cache_clear()
+    language._words.cache_clear()
+
+
+@pytest.mark.usefixtures("third_language")
+def test_it_is_a_language_like_the_others() -> None:
+    assert languages()[0] == "en"
+    assert {CODE, "zh"} <= set(languages())
+    assert (name_of(CODE), tag_of(CODE)) == ("Γρεεκ", "x-greek")
+
+
+def test_without_its_package_it_is_unknown() -> None:
+    with pytest.raises(UnknownName, match="There are: en, zh"), spoken(CODE):
+        pass
+
+
+@pytest.mark.usefixtures("third_language")
+@pytest.mark.parametrize(("count", "form"), [(1, 0), (2, 1), (4, 1), (5, 2), (11, 2), (21, 0), (22, 1)])
+def test_a_count_chooses_among_three_forms(count: int, form: int) -> None:
+    with spoken(CODE):
+        assert many("{count} pair", "{count} pairs", count).endswith(f"⟨{form}⟩")
+        assert translated(recorded_many("1 pair", "{count:d} pairs", count)).endswith(f"⟨{form}⟩")
+
+
+@pytest.mark.usefixtures("third_language")
+@pytest.mark.parametrize("form", FOR_PEOPLE)
+@pytest.mark.parametrize("builder", sorted(set(BUILDERS) - {"hostile"}))
+def test_no_english_and_nothing_chinese_is_left(builder: str, form: str, tmp_path: Path) -> None:
+    report = BUILDERS[builder](tmp_path / "job")
+    with spoken(CODE), untranslated() as missed:
+        text = rendered(form, report, tmp_path / "job")
+    assert list(missed) == []
+    assert left_in_english(text, form, allowed=foreign(report, CODE)) == []
+    assert CHINESE.findall(text) == []
+    assert sum(character in GREEK.values() for character in map(ord, text)) > 100, "it is Greek"
+
+
+@pytest.mark.usefixtures("third_language")
+def test_punctuation_of_messages_is_the_language_s_own() -> None:
+    with spoken("zh"):
+        text = joined([recorded("no case and seed has a value"), recorded("noise unverified")])
+        assert "；" in translated(text)
+        assert say("{before} {after}", before="一。", after="二。") == "一。二。"
+    with spoken(CODE):
+        assert translated(text) == f"{greek('no case and seed has a value')}; {greek('noise unverified')}"
+
+
+@pytest.mark.usefixtures("third_language")
+def test_a_sentence_without_translation_is_english_and_counted(third_language: Path) -> None:
+    path = third_language / "messages.po"
+    text = path.read_text(encoding="utf-8").replace('msgid "not measured"', 'msgid "never measured"')
+    path.write_text(text, encoding="utf-8")
+    with spoken(CODE), untranslated() as missed:
+        assert say("not measured") == "not measured"
+        assert say("none") == greek("none")
+    assert list(missed) == ["not measured"]
