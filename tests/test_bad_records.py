@@ -84,8 +84,8 @@ def test_a_version_that_is_only_equal_to_ours_is_refused(version: str, tmp_path:
     path = tmp_path / "cpu" / "run.json"
     text = path.read_text(encoding="utf-8")
     assert read_record(Run, path).state == "finished"
-    path.write_text(text.replace('"schema_version": 1', f'"schema_version": {version}', 1), encoding="utf-8")
-    with pytest.raises(RecordError, match=r"run\.json is not a Run of format 1: schema_version: "):
+    path.write_text(text.replace('"schema_version": 2', f'"schema_version": {version}', 1), encoding="utf-8")
+    with pytest.raises(RecordError, match=r"run\.json is not a Run of format 2: schema_version: "):
         read_record(Run, path)
 
 

@@ -9,6 +9,7 @@ from datetime import date
 from enum import Enum
 from functools import cache
 from itertools import chain, combinations
+from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
@@ -25,24 +26,36 @@ from harness.records import (
     EXIT_CODES,
     SCHEMA_VERSION,
     Arm,
+    ArmScores,
+    Calibration,
     CaseKey,
+    Comparison,
+    FolderDiff,
     Limit,
     Measurement,
+    PicturePair,
     Record,
+    Release,
     Repetition,
+    Report,
     Role,
+    Run,
+    Scenario,
     Scope,
     Status,
     Verdict,
     Waiver,
     from_json,
     json_digest,
+    read_record,
     to_json,
     worst,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+ROOT = Path(__file__).parents[1]
 
 
 def family(kind: type[Record]) -> Iterator[type[Record]]:
@@ -285,16 +298,40 @@ def test_a_missing_field_is_refused_by_name(kind: type[Record]) -> None:
 
 
 @versioned
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", None])
 def test_another_version_is_refused_by_name(kind: type[Record], version: object) -> None:
     message = refusal(kind, {**smallest(kind), "schema_version": version})
-    assert f"of format {SCHEMA_VERSION}: schema_version: Input should be 1" in message
+    assert f"of format {newest(kind)}: schema_version: Input should be 1" in message
     assert "another version" in message
 
 
 @versioned
 def test_every_file_bears_its_version(kind: type[Record]) -> None:
-    assert smallest(kind)["schema_version"] == SCHEMA_VERSION
+    assert kind.model_fields["schema_version"].default == newest(kind) <= SCHEMA_VERSION
+    assert "schema_version" in smallest(kind)
+
+
+def newest(kind: type[Record]) -> int:
+    """Version 2 are the kinds that hold messages, and what holds them."""
+    return 2 if kind in {ArmScores, Calibration, Comparison, FolderDiff, PicturePair, Release, Report, Run} else 1
+
+
+def test_a_kind_that_holds_messages_is_of_version_2() -> None:
+    with_messages = [kind for kind in VERSIONED if "'template'" in str(kind.model_json_schema())]
+    assert {kind for kind in with_messages if newest(kind) != 2} == {Scenario, harness.store.Job}, (
+        "optional in scenarios"
+    )
+    assert len(with_messages) > 5
+
+
+def test_files_of_version_1_are_still_read() -> None:
+    runs = [read_record(Run, path) for path in (ROOT / "baselines").rglob("run.json")]
+    assert {run.schema_version for run in runs} == {1}
+    names = {name for run in runs for sample in run.samples for name in sample.traces}
+    assert {name.partition("/")[2] for name in names} <= {"real_rows", "padded_rows"}
+    release = read_record(Release, ROOT / "tests" / "golden" / "version_1" / "report.json")
+    assert release.schema_version == 1
+    assert release.outcome is read_record(Release, ROOT / "tests" / "golden" / "report" / "report.json").outcome
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])

@@ -16,9 +16,21 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness import images, plugins, scenario
+from harness.compare import models
 from harness.errors import NothingSelected, ScenarioError, UnknownName, UsageError
-from harness.language import languages, spoken
-from harness.records import Arm, NoiseMode, NpuOps, Repeats, Role, Scenario, SwitchMode, json_digest
+from harness.language import languages, recorded, spoken
+from harness.records import (
+    Arm,
+    FileDifference,
+    ModelDifference,
+    NoiseMode,
+    NpuOps,
+    Repeats,
+    Role,
+    Scenario,
+    SwitchMode,
+    json_digest,
+)
 from harness.scenario import schema_file
 
 if TYPE_CHECKING:
@@ -718,14 +730,15 @@ translations:
 
 def test_a_scenario_says_its_own_words_in_the_spoken_language(folder: Path) -> None:
     asked = scenario.load(write(folder, GOOD + TRANSLATED)).scenario
-    messages = [*asked.prose, "sky, seed 7: Waived by Ann: Known; being mended.", "nothing of its own"]
+    waived = recorded("{key}: Waived by {owner}: {reason!s}", key="sky", owner="Ann", reason="Known; being mended.")
+    messages = [*asked.prose, waived, "nothing of its own"]
     assert [scenario.own_words(asked, each) for each in messages] == messages
     with spoken("zh"):
         said = [scenario.own_words(asked, each) for each in messages]
         untranslated = asked.model_copy(update={"translations": {}})
         assert [scenario.own_words(untranslated, each) for each in messages] == messages
     assert said[:3] == ["是否如此", "同一设备，相同字节。", "已知；正在修复。"]
-    assert said[3:] == ["sky, seed 7: Waived by Ann: 已知；正在修复。", "nothing of its own"]
+    assert said[3:] == ["sky: Waived by Ann: 已知；正在修复。", "nothing of its own"]
 
 
 def test_the_reason_of_a_difference_on_purpose_is_translated_in_the_midst_of_a_sentence(folder: Path) -> None:
@@ -734,7 +747,10 @@ def test_the_reason_of_a_difference_on_purpose_is_translated_in_the_midst_of_a_s
         "translations: {zh: {Another revision on purpose.: 有意使用另一修订版。}}\n"
     )
     asked = scenario.load(write(folder, GOOD + text)).scenario
-    message = "the models differ on purpose (Another revision on purpose.): vae/config.json has other bytes"
+    message = models.on_purpose(
+        ModelDifference(actual="0" * 64, expected="1" * 64, files=[FileDifference(name="vae/config.json", keys=[])]),
+        "Another revision on purpose.",
+    )
     with spoken("zh"):
         assert (
             scenario.own_words(asked, message) == "两侧模型有意不同（有意使用另一修订版。）：vae/config.json 的字节不同"

@@ -142,6 +142,16 @@ def _both_sides(floors: Sequence[Floor], measured: Measured) -> Iterator[Limit]:
 
 def _limit(floors: Sequence[Floor], bound: Mapping[str, float], worst: float, words: str, measured: Measured) -> Limit:
     (value,) = bound.values()
+    evidence = Evidence(
+        date=measured.date,
+        device=measured.device,
+        samples=sum(floor.values for floor in floors),
+        seeds=measured.seeds,
+        cases=measured.cases,
+        worst=float(f"{worst:.6g}"),
+        rule=words,
+        margin=float(f"{abs(value - worst):.4g}"),
+    )
     return Limit.model_validate(
         {
             "metric": floors[0].metric,
@@ -149,17 +159,8 @@ def _limit(floors: Sequence[Floor], bound: Mapping[str, float], worst: float, wo
             "arm": measured.arm,
             "subject": floors[0].subject,
             **bound,
-            "reason": recorded("Measured by harness calibrate: {rule}.", rule=words),
-            "evidence": Evidence(
-                date=measured.date,
-                device=measured.device,
-                samples=sum(floor.values for floor in floors),
-                seeds=measured.seeds,
-                cases=measured.cases,
-                worst=float(f"{worst:.6g}"),
-                rule=words,
-                margin=float(f"{abs(value - worst):.4g}"),
-            ),
+            "reason": evidence.reason,
+            "evidence": evidence,
         }
     )
 
@@ -169,14 +170,13 @@ def _bases(floors: Sequence[Floor], scale: Scale, measured: Measured) -> Iterato
     first = floors[0]
     rounding = [each for each in floors if each.source is not FloorSource.PRECISION]
     precision = [each for each in floors if each.source is FloorSource.PRECISION]
-    unit = f" {first.unit}" if first.unit else ""
     if measured.reference_dtype == "float32":
         floor = max(rounding, key=lambda each: error_of(scale, each.rms))
         words = recorded(
             "{factor} times the error of last bits in float32 ({source}, rms {rms})",
             factor=RMS_FACTOR,
             source=floor.source,
-            rms=f"{floor.rms:.4g}{unit}",
+            rms=_amount(floor.rms, first.unit),
         )
         yield _Base(RMS_FACTOR * error_of(scale, floor.rms), words)
     else:
@@ -185,7 +185,7 @@ def _bases(floors: Sequence[Floor], scale: Scale, measured: Measured) -> Iterato
             "{factor} times the worst error of last bits in {dtype} ({worst})",
             factor=WORST_FACTOR,
             dtype=measured.reference_dtype,
-            worst=f"{floor.worst:.4g}{unit}",
+            worst=_amount(floor.worst, first.unit),
         )
         yield _Base(WORST_FACTOR * error_of(scale, floor.worst), words)
     for floor in precision:
@@ -194,12 +194,17 @@ def _bases(floors: Sequence[Floor], scale: Scale, measured: Measured) -> Iterato
             factor=WORST_FACTOR,
             dtype=measured.candidate_dtype,
             other=measured.reference_dtype,
-            worst=f"{floor.worst:.4g}{unit}",
+            worst=_amount(floor.worst, first.unit),
         )
         yield _Base(WORST_FACTOR * error_of(scale, floor.worst), words)
     if first.subject == "image":
         words = recorded("one 8-bit value in ten off by one level, which is more than was seen")
         yield _Base(_FLIPS[first.metric], words)
+
+
+def _amount(value: float, unit: str) -> str:
+    amount = f"{value:.4g}"
+    return recorded("{amount} {unit}", amount=amount, unit=unit) if unit else amount
 
 
 def _scale(metric: str) -> Scale:

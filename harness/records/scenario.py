@@ -153,6 +153,11 @@ class Evidence(Record):
     margin: Number
     """Distance between the worst value and the limit, in the metric's unit."""
 
+    @property
+    def reason(self) -> str:
+        """Why a limit with this evidence is what it is, as ``harness calibrate`` writes it."""
+        return recorded("Measured by harness calibrate: {rule}.", rule=self.rule)
+
 
 _RULES = {
     ("image", "at_least"): recordable("{metric:s} at least {value:g}"),
@@ -227,6 +232,11 @@ class Limit(Record):
         bound, value = next((bound, value) for bound, value in bounds.items() if value is not None)
         rule = recorded(_RULES[self.subject, bound], metric=self.metric, value=value)
         return recorded("dual_ratio to {arm:s} of {rule}", arm=self.ratio_to, rule=rule) if self.ratio_to else rule
+
+    @property
+    def why(self) -> str:
+        """The reason, as a message where ``harness calibrate`` wrote it."""
+        return self.evidence.reason if self.evidence and self.evidence.reason == self.reason else self.reason
 
     @property
     def holds_for(self) -> str:
@@ -363,5 +373,5 @@ class Scenario(Record):
     @property
     def prose(self) -> list[str]:
         """What can be translated: the summary, and the reasons of limits, waivers and differences on purpose."""
-        reasons = [*(limit.reason for limit in self.limits), *(waiver.reason for waiver in self.waivers)]
+        reasons = [*(limit.why for limit in self.limits), *(waiver.reason for waiver in self.waivers)]
         return [self.summary, *reasons, *(self.differs_in or {}).values()]

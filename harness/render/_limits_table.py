@@ -41,10 +41,10 @@ def rule(limit: Limit) -> str:
 
 def _reason(report: Report, limit: Limit) -> str:
     if (found := limit.evidence) is None:
-        return own_words(report.scenario, limit.reason)
+        return own_words(report.scenario, limit.why)
     return say(
         "{reason} Measured on {date} on {device}: the worst of {amount} was {worst}; margin {margin}; rule: {rule}.",
-        reason=own_words(report.scenario, limit.reason),
+        reason=own_words(report.scenario, limit.why),
         date=found.date,
         device=found.device,
         amount=many("{count} value", "{count} values", found.samples),

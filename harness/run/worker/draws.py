@@ -109,8 +109,8 @@ class DrawLog:
                     "draw {number} asks for noise of the shape {asked}, and the baseline holds {held}; the two "
                     "pipelines are not the same. Make the baseline again with this one.",
                     number=number,
-                    asked=shape,
-                    held=list(values.shape),
+                    asked=str(shape),
+                    held=str(list(values.shape)),
                 )
             )
         return values, draw.source
