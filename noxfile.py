@@ -29,7 +29,7 @@ STORY = ROOT / ".nox" / "story"
 RELEASE_RUNS = ROOT / ".nox" / "report"
 """Where the session report keeps its runs until the next time."""
 NPU_SCENARIO = "scenarios/tiny-npu.yaml"
-CHECKED = ["harness", "tests", "bench", "training", "examples", "noxfile.py"]
+CHECKED = ["harness", "tests", "bench", "training", "translations", "examples", "noxfile.py"]
 TORCH_NPU = ROOT / ".nox" / "torch_npu"
 """Folder of its own: beside torch, torch_npu would be loaded by every ``import torch`` of the other sessions."""
 PEERS = ROOT / ".nox" / "peers"
@@ -238,8 +238,10 @@ def simulated_cards() -> dict[str, str]:
 def report(session: nox.Session) -> None:
     """Make the accuracy report of a release: -- NAME SCENARIO... --device npu; without a scenario, a demonstration.
 
-    The demonstration runs every capability of the embedded model, and simulated cards.
+    The demonstration runs every capability of the embedded model, and simulated cards. A sentence without a translation
+    stops it: a release is read in every language.
     """
+    python(session, "-m", "translations.extract", "--strict")
     if scenarios := scenarios_in(session.posargs):
         release_of(session, scenarios)
         return

@@ -95,11 +95,14 @@ def require_known(language: str) -> None:
 def untranslated() -> Iterator[dict[str, None]]:
     """Sentences that were said in English in the block because the spoken language has no translation, each once."""
     noted: dict[str, None] = {}
+    outer = _missing.get()
     before = _missing.set(noted)
     try:
         yield noted
     finally:
         _missing.reset(before)
+        if outer is not None:
+            outer.update(noted)
 
 
 def language() -> str:
