@@ -29,9 +29,8 @@ def floors(pairs: Mapping[FloorSource, Sequence[Pair]]) -> list[Floor]:
 
 def _same(asked: Measurement, pair: Pair) -> float | None:
     """The value of the same metric in another pair."""
-    return next(
-        (each.value for each in pair.measurements if (each.metric, each.subject) == (asked.metric, asked.subject)), None
-    )
+    measurement = pair.measurement(asked.metric, asked.subject)
+    return measurement.value if measurement else None
 
 
 def _floor(source: FloorSource, asked: Measurement, scale: Scale, values: Sequence[tuple[CaseKey, float]]) -> Floor:

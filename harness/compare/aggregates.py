@@ -40,14 +40,6 @@ class _Value:
     key: CaseKey
     measurement: Measurement
 
-    @property
-    def badness(self) -> float:
-        """Grows as the pictures are less alike; no value at all is worst."""
-        value = self.measurement.value
-        if value is None or math.isnan(value):
-            return math.inf
-        return -value if self.measurement.better == "higher" else abs(value)
-
 
 def aggregates(reports: Iterable[Report]) -> list[Aggregate]:
     """Every metric of every arm that was compared with another, the worst arms of each capability first.
@@ -105,7 +97,7 @@ def _aggregate(arms: _Arms, sources: list[str], values: list[_Value]) -> Aggrega
         )
     means = [math.fsum(found) / len(found) for found in by_key.values() if all(map(math.isfinite, found))]
     mean, reach = mean_interval(means) if means else (None, None)
-    bad = max(values, key=lambda each: (each.badness, each.scenario, each.key.case, each.key.seed))
+    bad = max(values, key=lambda each: (each.measurement.badness, each.scenario, each.key.case, each.key.seed))
     first = values[0].measurement
     return Aggregate(
         **vars(arms),

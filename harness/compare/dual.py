@@ -113,9 +113,9 @@ def _values(comparison: Comparison, limit: Limit) -> dict[CaseKey, float]:
     """Value of the limit's metric by case and seed; of several pairs the worst."""
     values: dict[CaseKey, float] = {}
     for pair in comparison.pairs:
-        found = next((each for each in pair.measurements if (each.metric, each.subject) == _kind(limit)), None)
-        if found is None or found.value is None or math.isnan(found.value):
-            why = found.problem if found and found.problem else recorded("it was not measured, or is no number")
+        measurement = pair.measurement(limit.metric, limit.subject)
+        if measurement is None or measurement.value is None or math.isnan(measurement.value):
+            why = (measurement and measurement.problem) or recorded("it was not measured, or is no number")
             words = recorded(
                 "{metric:s} has no value for {key} of {arm:s}: {why!s}",
                 metric=limit.metric,
@@ -124,12 +124,8 @@ def _values(comparison: Comparison, limit: Limit) -> dict[CaseKey, float]:
                 why=why,
             )
             raise NoRatio(Status.ERROR, words)
-        values[pair.key] = max(found.value, values.get(pair.key, 0.0))
+        values[pair.key] = max(measurement.value, values.get(pair.key, 0.0))
     return values
-
-
-def _kind(limit: Limit) -> tuple[str, str]:
-    return limit.metric, limit.subject
 
 
 def _root_mean_square(values: Sequence[float]) -> float:

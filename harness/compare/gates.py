@@ -185,11 +185,11 @@ def _goodness(limit: Limit, judged: Comparison) -> list[tuple[float, bool]]:
         return [(ratio, False) for ratio in ratios if ratio is not None]
     values = []
     for pair in judged.pairs:
-        found = _measurement(limit, pair)
-        if found is None or found.value is None:
+        measurement = pair.measurement(limit.metric, limit.subject)
+        if measurement is None or measurement.value is None:
             return []
-        higher = found.better == "higher"
-        values.append((found.value if higher else abs(found.value), higher))
+        higher = measurement.better == "higher"
+        values.append((measurement.value if higher else abs(measurement.value), higher))
     return values
 
 
@@ -201,13 +201,8 @@ def _judged(pair: Pair, limits: list[Limit], scope: Scope, excuse: Callable[[Ver
     return pair.model_copy(update={"verdicts": [excuse(verdict, pair.key.case) for verdict in verdicts]})
 
 
-def _measurement(limit: Limit, pair: Pair) -> Measurement | None:
-    wanted = limit.metric, limit.subject
-    return next((each for each in pair.measurements if (each.metric, each.subject) == wanted), None)
-
-
 def _verdict(limit: Limit, pair: Pair, scope: Scope) -> Verdict:
-    measurement = _measurement(limit, pair)
+    measurement = pair.measurement(limit.metric, limit.subject)
     if measurement is None or measurement.value is None:
         why = measurement.problem if measurement else recorded("it was not measured")
         return Verdict(

@@ -205,7 +205,7 @@ class Tally:
             if each.value is None:
                 self._without_value[each.metric] = self._without_value.get(each.metric, 0) + 1
                 continue
-            if each.metric not in self._worst or _badness(each) > _badness(self._worst[each.metric][1]):
+            if each.metric not in self._worst or each.badness > self._worst[each.metric][1].badness:
                 self._worst[each.metric] = (pair.name, each)
             if math.isfinite(each.value):
                 self._values.setdefault(each.metric, []).append(each.value)
@@ -310,13 +310,6 @@ def _verdict(limit: Limit, measurements: Sequence[Measurement], *, identical: bo
         status=kept if keeps(found, limit) else Status.DRIFT,
         message=f"{found.value:.6g}{unit}{where}; allowed: {limit.rule}{unit}.",
     )
-
-
-def _badness(measurement: Measurement) -> float:
-    value = math.nan if measurement.value is None else measurement.value
-    if math.isnan(value):
-        return math.inf
-    return abs(value) if measurement.better == "lower" else -value
 
 
 def _alone(actual: str | None, expected: str | None) -> PicturePair:
