@@ -13,7 +13,7 @@ from harness.compare.intervals import paired_interval, pairs_needed
 from harness.compare.scores import firsts, is_strict, total
 from harness.language import recorded
 from harness.message import joined
-from harness.records import NoiseMode, Parity, Scope, Standing, Status, Verdict
+from harness.records import EquivalenceVerdict, NoiseMode, Parity, Scope, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,17 +105,17 @@ def _value(scores: Mapping[CaseKey, Score], key: CaseKey) -> float | None:
     return scores[key].value if key in scores else None
 
 
-def standing(low: Number | None, high: Number | None, margin: float) -> Standing:
+def standing(low: Number | None, high: Number | None, margin: float) -> EquivalenceVerdict:
     """What an interval says about a margin; without an interval nothing is shown.
 
     >>> standing(-0.004, 0.006, 0.01).value, standing(-0.02, 0.001, 0.01).value, standing(0.02, 0.05, 0.01).value
     ('equivalent', 'not_shown', 'beyond')
     """
     if low is None or high is None:
-        return Standing.NOT_SHOWN
+        return EquivalenceVerdict.NOT_SHOWN
     if -margin < low and high < margin:
-        return Standing.EQUIVALENT
-    return Standing.BEYOND if low > margin or high < -margin else Standing.NOT_SHOWN
+        return EquivalenceVerdict.EQUIVALENT
+    return EquivalenceVerdict.BEYOND if low > margin or high < -margin else EquivalenceVerdict.NOT_SHOWN
 
 
 def _statement(found: Parity, comparison: Comparison) -> str:
@@ -146,14 +146,14 @@ def _statement(found: Parity, comparison: Comparison) -> str:
         pairs=found.pairs,
     )
     match standing(found.low, found.high, found.margin):
-        case Standing.EQUIVALENT:
+        case EquivalenceVerdict.EQUIVALENT:
             return recorded(
                 "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: equivalent within {margin} ({notes!s})",
                 **values,
                 margin=margin,
                 notes=joined([interval, *notes]),
             )
-        case Standing.BEYOND:
+        case EquivalenceVerdict.BEYOND:
             return recorded(
                 "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: not equivalent within {margin}, the "
                 "difference is larger ({notes!s})",

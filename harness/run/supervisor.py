@@ -415,12 +415,12 @@ def _work(order: Order, process: int, shares: list[Share], notes: _Notes, stop: 
     )
     work = order.folder / WORK_FOLDER
     work.mkdir(exist_ok=True)
-    paper = work / f"p{process}.json"
-    write_text(paper, to_json(assignment))
+    assignment_path = work / f"p{process}.json"
+    write_text(assignment_path, to_json(assignment))
     log = _log(order, process)
     before = len(notes.failures_of(process))
     end = run_child(
-        [str(paper)],
+        [str(assignment_path)],
         environment=_environment(order, work / f"modules-p{process}"),
         log=log,
         listen=lambda event: notes.hear(event, process),
