@@ -197,10 +197,10 @@ class Worker:
         if self._plan.noise is not NoiseMode.BASELINE:
             return None
         wanted = CaseKey(case=request.case, seed=request.seed)
-        found = next((each for each in self._assignment.noise if each.key == wanted), None)
-        if found is None:
+        noise = next((candidate for candidate in self._assignment.noise if candidate.key == wanted), None)
+        if noise is None:
             raise RunError(f"the baseline holds no noise for {wanted}; make and accept it again.")
-        return [(draw, _drawn(found.path, number, draw)) for number, draw in enumerate(found.draws)]
+        return [(draw, _drawn(noise.path, number, draw)) for number, draw in enumerate(noise.draws)]
 
     def _request(self, key: CaseKey, repeat: int) -> Request:
         case = next(case for case in self._plan.cases if case.id == key.case)
