@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent
 CONSTRAINTS = "constraints/ci.txt"
 SCENARIOS = ["scenarios/tiny-quick-t2i.yaml", "scenarios/tiny-quick-edit.yaml"]
 BASELINE_SCENARIO = ROOT / "scenarios" / "tiny-baseline.yaml"
-STORY = ROOT / ".nox" / "story"
+WORK_DIR = ROOT / ".nox" / "story"
 """Where the sessions compare and gate keep runs and baselines until the next time."""
 RELEASE_RUNS = ROOT / ".nox" / "report"
 """Where the session report keeps its runs until the next time."""
@@ -97,8 +97,8 @@ def compare(session: nox.Session) -> None:
     if scenarios_in(session.posargs):
         python(session, "-m", "harness", "check", *session.posargs)
         return
-    shutil.rmtree(STORY, ignore_errors=True)
-    runs, baselines, scenario = f"{STORY}/runs", f"{STORY}/baselines", str(BASELINE_SCENARIO)
+    shutil.rmtree(WORK_DIR, ignore_errors=True)
+    runs, baselines, scenario = f"{WORK_DIR}/runs", f"{WORK_DIR}/baselines", str(BASELINE_SCENARIO)
     python(session, "-m", "harness", "run", scenario, "--arm", "cpu-fp32", "--runs-dir", runs)
     (made,) = Path(runs).glob("*/cpu-fp32")
     why = ["--reason", "Float32 on the CPU is what the embedded model is compared with.", "--who", "nox"]
@@ -121,17 +121,19 @@ def gate(session: nox.Session) -> None:
     if scenarios_in(session.posargs):
         python(session, "-m", "harness", "check", *session.posargs)
         return
-    shutil.rmtree(STORY, ignore_errors=True)
+    shutil.rmtree(WORK_DIR, ignore_errors=True)
     python(session, "-m", "harness", "baseline", "verify")
-    python(session, "-m", "harness", "check", str(BASELINE_SCENARIO), *session.posargs, "--runs-dir", f"{STORY}/runs")
-    planted = STORY / "planted" / BASELINE_SCENARIO.name
+    python(
+        session, "-m", "harness", "check", str(BASELINE_SCENARIO), *session.posargs, "--runs-dir", f"{WORK_DIR}/runs"
+    )
+    planted = WORK_DIR / "planted" / BASELINE_SCENARIO.name
     planted.parent.mkdir()
     text = BASELINE_SCENARIO.read_text(encoding="utf-8").replace("adapter: deepgen", "adapter: planted-darker")
     planted.write_text(text, encoding="utf-8")
     path = {"PYTHONPATH": os.pathsep.join([f"{ROOT}/tests/planted", str(ROOT)])}
-    places = ["--runs-dir", f"{STORY}/planted/runs"]
+    places = ["--runs-dir", f"{WORK_DIR}/planted/runs"]
     ends_in(session, 1, "-m", "harness", "check", str(planted), *session.posargs, *places, **path)
-    judged = map(str, (STORY / "planted" / "runs").glob("*/comparison-*.json"))
+    judged = map(str, (WORK_DIR / "planted" / "runs").glob("*/comparison-*.json"))
     ends_in(session, 1, "-m", "harness", "gate", *judged)
 
 

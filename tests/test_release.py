@@ -16,7 +16,7 @@ from harness.errors import UnknownName, UsageError
 from harness.jobs.release import Asked, Released, release, verify_release
 from harness.records import MANIFEST_FILE, RUN_FILE, Failure, Release, ReleaseManifest, Run, Status, from_json
 from tests.command_line import environment, patience_seconds
-from tests.release_play import Stored, release_folder, stored
+from tests.release_jobs import Stored, release_folder, stored
 from tests.render import sample_reports
 
 if TYPE_CHECKING:

@@ -148,8 +148,8 @@ def call(pipe: Any, taps: Taps, watch: Watch, request: Request, arguments: dict[
     """Call a pipeline, and report the settings of the request that changed nothing, by what it says and what it did."""
     with Warned() as warned:
         made = pipe(**arguments)
-    for words in warned.words:
-        watch.without_effect(recorded("the pipeline warns: {words}", words=words))
+    for message in warned.words:
+        watch.without_effect(recorded("the pipeline warns: {words}", words=message))
     for sentence in taps.without_effect(request, arguments):
         watch.without_effect(sentence)
     return made
@@ -183,13 +183,13 @@ class Taps:
         """Its first call begins the stage ``denoising``; what it predicts is counted."""
 
         def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
-            def forward(*words: Any, **options: Any) -> Any:
+            def forward(*arguments: Any, **options: Any) -> Any:
                 if not self._begun:
                     self._begun = True
                     self._denoising.enter_context(self._watch.stage("denoising"))
-                self._predictions += _batch([*words, *options.values()])
+                self._predictions += _batch([*arguments, *options.values()])
                 self._scale_is_told |= any(options.get(name) is not None for name in _SCALES)
-                return original(*words, **options)
+                return original(*arguments, **options)
 
             return forward
 
@@ -201,8 +201,8 @@ class Taps:
 
         def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
             @wraps(original)  # diffusers looks at its signature
-            def set_timesteps(*words: Any, **options: Any) -> Any:
-                result = original(*words, **options)
+            def set_timesteps(*arguments: Any, **options: Any) -> Any:
+                result = original(*arguments, **options)
                 self._watch.schedule(scheduler.timesteps, getattr(scheduler, "sigmas", None))
                 return result
 
@@ -210,9 +210,9 @@ class Taps:
 
         def counting(original: Callable[..., Any]) -> Callable[..., Any]:
             @wraps(original)
-            def step(*words: Any, **options: Any) -> Any:
+            def step(*arguments: Any, **options: Any) -> Any:
                 self._steps += 1
-                return original(*words, **options)
+                return original(*arguments, **options)
 
             return step
 
@@ -259,8 +259,8 @@ class Taps:
 
         def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
             @wraps(original)  # diffusers looks at its signature to know whether it takes the generator
-            def step(*words: Any, **options: Any) -> Any:
-                result = original(*words, **options)
+            def step(*arguments: Any, **options: Any) -> Any:
+                result = original(*arguments, **options)
                 self._watch.step(_first(result, "prev_sample"))
                 return result
 
@@ -272,10 +272,10 @@ class Taps:
         """Its call ends the denoising and is the stage ``vae_decode``; what it gives is kept, and told."""
 
         def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
-            def decode(*words: Any, **options: Any) -> Any:
+            def decode(*arguments: Any, **options: Any) -> Any:
                 self._denoising.close()
                 with self._watch.stage("vae_decode"):
-                    result = original(*words, **options)
+                    result = original(*arguments, **options)
                 self._watch.decoded(name, result)
                 self.decoded = _first(result, "sample").detach().clone()
                 return result
@@ -284,12 +284,12 @@ class Taps:
 
         self._wrap(vae, "decode", wrapper)
 
-    def told(self, owner: Any, method: str, name: str) -> None:
+    def decoder_output(self, owner: Any, method: str, name: str) -> None:
         """What calls of the method give is told as a decoder's output."""
 
         def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
-            def called(*words: Any, **options: Any) -> Any:
-                result = original(*words, **options)
+            def called(*arguments: Any, **options: Any) -> Any:
+                result = original(*arguments, **options)
                 self._watch.decoded(name, result)
                 return result
 
@@ -307,8 +307,8 @@ class Taps:
         def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
             timed = self._timed(stage)(original)
 
-            def forward(*words: Any, **options: Any) -> Any:
-                result = timed(*words, **options)
+            def forward(*arguments: Any, **options: Any) -> Any:
+                result = timed(*arguments, **options)
                 hidden, mask = getattr(result, "last_hidden_state", None), options.get("attention_mask")
                 if hidden is not None and mask is not None and mask.ndim == hidden.ndim - 1:
                     self._watch.rows(stage, hidden, mask)
@@ -320,9 +320,9 @@ class Taps:
 
     def _timed(self, stage: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-            def called(*words: Any, **options: Any) -> Any:
+            def called(*arguments: Any, **options: Any) -> Any:
                 with self._watch.stage(stage):
-                    return original(*words, **options)
+                    return original(*arguments, **options)
 
             return called
 

@@ -51,14 +51,14 @@ def check_template(model: ModelRef) -> None:
     command = _command(model)
     for text in (*command.words, command.output or ""):
         check_names(text, NAMES)
-    told = _told(command)
-    if missing := [name for name in _NEEDED if name not in told]:
+    named = _told(command)
+    if missing := [name for name in _NEEDED if name not in named]:
         raise ModelError(
             f"model.command is not told {', '.join(missing)}, so different cases or seeds would get one picture. Add "
             + " and ".join(f"a word with {{{name}}}" for name in missing)
             + "."
         )
-    if ("output" in told) == (command.output is not None):
+    if ("output" in named) == (command.output is not None):
         raise ModelError(
             "model.command must say once where the picture appears: by a word with {output}, a path that the harness "
             "chooses, or by `output:`, the file that the command writes by itself. Give one of them, not both."
@@ -193,10 +193,10 @@ class Command:
         written = log.read_text(encoding="utf-8", errors="replace")
         sys.stdout.write(written)
         last = "\n".join(written.splitlines()[-_LAST_LINES:])
-        said = f"The last lines it wrote:\n{last}" if last else "It wrote nothing."
+        report = f"The last lines it wrote:\n{last}" if last else "It wrote nothing."
         if problem:
-            raise RunError(f"{problem} {said}")
-        return said
+            raise RunError(f"{problem} {report}")
+        return report
 
 
 def _command(model: ModelRef) -> CommandRef:

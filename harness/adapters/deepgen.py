@@ -85,13 +85,13 @@ def attention_on(device: str, wanted: str) -> tuple[str, list[str]]:
     kind = device.partition(":")[0]
     if wanted != "flash_attention_2" or kind == "cuda":
         return wanted, []
-    words = recorded(
+    message = recorded(
         "flash_attention_2 was asked for and sdpa runs on {device}, where there is no flash_attn package. This is more "
         "than rounding: the two leave different values in padded rows, and the connector reads those rows without a "
         "mask. The padded rows are therefore traced apart from the real ones.",
         device=kind,
     )
-    return "sdpa", [words]
+    return "sdpa", [message]
 
 
 class DeepGen:
@@ -110,8 +110,8 @@ class DeepGen:
                 "so no two of its pictures can be expected to agree."
             )
         extras = {"vlm": getattr(pipe, "lmm", None), "connector": getattr(pipe, "connector_module", None)}
-        found = {"transformer": pipe.transformer, "vae": pipe.vae, **extras}
-        self.modules = {name: module for name, module in found.items() if module is not None}
+        modules = {"transformer": pipe.transformer, "vae": pipe.vae, **extras}
+        self.modules = {name: module for name, module in modules.items() if module is not None}
         self.notes = [
             _pipelines.signature_note(pipe),
             _pipelines.scheduler_note(pipe.scheduler),

@@ -120,7 +120,7 @@ class Diffusers:
             taps.decoder(module)
             taps.stage(module, "encode", "vae_encode")
         elif callable(getattr(module, "decode", None)):
-            taps.told(module, "decode", name)
+            taps.decoder_output(module, "decode", name)
 
     def _steps(self, taps: _pipelines.Taps, watch: Watch) -> dict[str, Any]:
         """The callback that tells the latents after each step; the scheduler is tapped where there is none."""
@@ -129,11 +129,11 @@ class Diffusers:
             taps.scheduler(getattr(self._pipe, "scheduler", None))
             return {}
 
-        def told(_pipe: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        def pass_on(_pipe: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             watch.step(tensors[_LATENTS])
             return tensors
 
-        return {"callback_on_step_end": told}
+        return {"callback_on_step_end": pass_on}
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         self._refuse(request)
@@ -169,22 +169,22 @@ class Diffusers:
 
     def _substitutions(self, model: ModelRef) -> list[str]:
         own = [name for name in _SETTINGS if name not in self._parameters]
-        words = []
+        messages = []
         if own:
-            words.append(
+            messages.append(
                 recorded(
                     "{pipeline} does not take {names}, so it uses its own", pipeline=self._name, names=", ".join(own)
                 )
             )
         if model.attention != "sdpa":
-            words.append(
+            messages.append(
                 recorded(
                     "attention: {name} was asked for; the adapter diffusers leaves every component the attention that "
                     "it chooses itself",
                     name=model.attention,
                 )
             )
-        return words
+        return messages
 
 
 def _refuse_replaced(made: Any) -> None:

@@ -34,8 +34,8 @@ def host_rng_state() -> str:
     state = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
     legacy: Any = np.random.get_state()  # noqa: NPY002 - the generator that pipelines share is the legacy one
     state.update(legacy[1].tobytes() + str(legacy[2:]).encode())
-    version, words, held_back = random.getstate()
-    state.update(np.array(words, dtype=np.uint32).tobytes() + f"{version} {held_back}".encode())
+    version, numbers, held_back = random.getstate()
+    state.update(np.array(numbers, dtype=np.uint32).tobytes() + f"{version} {held_back}".encode())
     return state.hexdigest()
 
 

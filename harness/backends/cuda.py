@@ -78,9 +78,9 @@ def open(index: int, switches: SwitchMode) -> CudaDevice:  # noqa: A001 - the co
     Raises:
         DeviceUnavailable: there is no GPU of that index.
     """
-    found = probe()
-    if not found.available or not 0 <= index < found.device_count:
-        raise DeviceUnavailable(f"cuda:{index} is not there: {found.reason} ({found.device_count} devices).")
+    answer = probe()
+    if not answer.available or not 0 <= index < answer.device_count:
+        raise DeviceUnavailable(f"cuda:{index} is not there: {answer.reason} ({answer.device_count} devices).")
     return CudaDevice(index, switches)
 
 

@@ -74,10 +74,10 @@ def probe() -> Availability:
     except PackageNotFoundError:
         return Availability(available=False, reason="torch_npu is not installed")
     try:
-        made_for, found = _release(installed), _release(version("torch"))
+        made_for, torch_release = _release(installed), _release(version("torch"))
     except PackageNotFoundError:
         return Availability(available=False, reason=f"torch_npu {installed} is installed without torch")
-    if made_for != found:
+    if made_for != torch_release:
         reason = f"torch_npu {installed} is made for torch {made_for}, but torch {version('torch')} is installed"
         return Availability(available=False, reason=f"{reason}; install torch=={made_for}")
     try:
@@ -93,14 +93,14 @@ def _release(full: str) -> str:
 
 def why_not(installed: str, error: Exception) -> str:
     """What keeps an installed torch_npu from working, with the next step."""
-    words = str(error).partition("\n")[0].strip()
+    reason = str(error).partition("\n")[0].strip()
     if library := re.search(r"(lib\S+?\.so[.\d]*): cannot open shared object", str(error)):
         scripts = sorted(map(str, ASCEND_FOLDER.glob("*/set_env.sh")))
         step = f"source {scripts[-1]}" if scripts else "install the CANN that its release notes name"
         return f"torch_npu {installed} needs CANN: {library[1]} cannot be opened; {step} and try again"
-    if "libhccl" in words or "ascend" in words.lower():
-        return f"torch_npu {installed} cannot be used ({words}); source CANN's set_env.sh and try again"
-    return f"torch_npu {installed} cannot be used ({type(error).__name__}: {words}); see harness doctor"
+    if "libhccl" in reason or "ascend" in reason.lower():
+        return f"torch_npu {installed} cannot be used ({reason}); source CANN's set_env.sh and try again"
+    return f"torch_npu {installed} cannot be used ({type(error).__name__}: {reason}); see harness doctor"
 
 
 def _found(installed: str) -> Availability:
@@ -154,9 +154,9 @@ def _versions() -> dict[str, str]:
     cann = answers["CANN"]
     # A module of the same version as CANN itself says nothing more.
     return {
-        name: found
-        for name, found in answers.items()
-        if found and (name == "CANN" or name not in _CANN_MODULES or found != cann)
+        name: answer
+        for name, answer in answers.items()
+        if answer and (name == "CANN" or name not in _CANN_MODULES or answer != cann)
     }
 
 
@@ -180,15 +180,15 @@ def _answer(ask: Callable[[], Any]) -> str:
 def installed_version(package: str) -> str:
     """Version of the driver or the firmware package, from the file that its installer leaves."""
     text = (ASCEND_FOLDER / package / "version.info").read_text(encoding="utf-8")
-    found = re.search(r"(?im)^version\s*=\s*(\S+)", text)
-    return found[1] if found else ""
+    match = re.search(r"(?im)^version\s*=\s*(\S+)", text)
+    return match[1] if match else ""
 
 
 def npu_smi_version() -> str:
     """Version of the driver's tool; raises where the tool is missing or refused."""
-    words = subprocess.run(["npu-smi", "-v"], capture_output=True, text=True, timeout=20, check=True).stdout
-    found = re.search(r"\d+(\.\w+)+", words)
-    return found[0] if found else ""
+    output = subprocess.run(["npu-smi", "-v"], capture_output=True, text=True, timeout=20, check=True).stdout
+    match = re.search(r"\d+(\.\w+)+", output)
+    return match[0] if match else ""
 
 
 def start_environment(switches: SwitchMode) -> dict[str, str]:
@@ -206,9 +206,9 @@ def open(index: int, switches: SwitchMode) -> NpuDevice:  # noqa: A001 - the con
     Raises:
         DeviceUnavailable: there is no card of that index.
     """
-    found = probe()
-    if not found.available or not 0 <= index < found.device_count:
-        raise DeviceUnavailable(f"npu:{index} is not there: {found.reason} ({found.device_count} devices).")
+    answer = probe()
+    if not answer.available or not 0 <= index < answer.device_count:
+        raise DeviceUnavailable(f"npu:{index} is not there: {answer.reason} ({answer.device_count} devices).")
     return NpuDevice(index, switches)
 
 
@@ -278,8 +278,8 @@ class NpuDevice:
     def _option(self, name: str) -> str:
         """An option of torch_npu in torch's words; ``default`` where nothing set it."""
         raw = self._native._npu_getOption(name)  # noqa: SLF001 - there is no public call that reads it back
-        words = (raw or b"").decode()
-        return {"enable": "True", "disable": "False", "": "default"}.get(words, words)
+        answer = (raw or b"").decode()
+        return {"enable": "True", "disable": "False", "": "default"}.get(answer, answer)
 
     def _compatible(self) -> str:
         return str(self._npu.are_compatible_impl_enabled())

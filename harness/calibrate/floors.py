@@ -17,28 +17,27 @@ if TYPE_CHECKING:
 
 def floors(pairs: Mapping[FloorSource, Sequence[Pair]]) -> list[Floor]:
     """A floor for every source, metric and subject that was measured; metrics without a value in a pair have none."""
-    found = []
-    for source, made in pairs.items():
-        for first in made[0].measurements if made else []:
-            values = [(pair.key, _same(first, pair)) for pair in made]
+    made = []
+    for source, pairs_of_source in pairs.items():
+        for first in pairs_of_source[0].measurements if pairs_of_source else []:
+            values = [(pair.key, _same(first, pair)) for pair in pairs_of_source]
             scale = scale_of(first.metric)
             if first.metric != "identical" and scale and all(value is not None for _, value in values):
-                found.append(_floor(source, first, scale, [(key, value) for key, value in values if value is not None]))
-    return found
+                made.append(_floor(source, first, scale, [(key, value) for key, value in values if value is not None]))
+    return made
 
 
 def _same(asked: Measurement, pair: Pair) -> float | None:
     """The value of the same metric in another pair."""
-    return next(
-        (each.value for each in pair.measurements if (each.metric, each.subject) == (asked.metric, asked.subject)), None
-    )
+    measurement = pair.measurement(asked.metric, asked.subject)
+    return measurement.value if measurement else None
 
 
 def _floor(source: FloorSource, asked: Measurement, scale: Scale, values: Sequence[tuple[CaseKey, float]]) -> Floor:
     errors: dict[CaseKey, list[float]] = {}
     for key, value in values:
         errors.setdefault(key, []).append(error_of(scale, value))
-    key, worst = max(values, key=lambda each: error_of(scale, each[1]))
+    key, worst = max(values, key=lambda keyed: error_of(scale, keyed[1]))
     return Floor(
         source=source,
         metric=asked.metric,
@@ -46,7 +45,7 @@ def _floor(source: FloorSource, asked: Measurement, scale: Scale, values: Sequen
         unit=asked.unit,
         better=asked.better,
         values=len(values),
-        rms=value_of(scale, max(_rms(each) for each in errors.values())),
+        rms=value_of(scale, max(_rms(errors_of_key) for errors_of_key in errors.values())),
         worst=worst,
         least=min(value for _, value in values),
         most=max(value for _, value in values),
@@ -61,6 +60,6 @@ def _rms(values: Sequence[float]) -> float:
 def step_floors(differences: Mapping[FloorSource, Iterable[Sequence[float]]]) -> list[StepFloor]:
     """The largest difference after each denoising step, for every source that has any."""
     return [
-        StepFloor(source=source, relative_l2=[max(step) for step in zip(*each, strict=True)])
-        for source, each in differences.items()
+        StepFloor(source=source, relative_l2=[max(step) for step in zip(*steps, strict=True)])
+        for source, steps in differences.items()
     ]

@@ -74,7 +74,7 @@ class _Base(NamedTuple):
     """An error that correct results may make, and where it comes from in words."""
 
     error: float
-    words: str
+    sentence: str
 
 
 def lower_dtypes(reference: str, candidates: Sequence[str]) -> list[str]:
@@ -83,7 +83,7 @@ def lower_dtypes(reference: str, candidates: Sequence[str]) -> list[str]:
     >>> lower_dtypes("float32", ["bfloat16", "float32", "float16"]), lower_dtypes("bfloat16", ["bfloat16"])
     (['bfloat16', 'float16'], [])
     """
-    lower = {each for each in candidates if SIGNIFICANT_BITS[each] < SIGNIFICANT_BITS[reference]}
+    lower = {dtype for dtype in candidates if SIGNIFICANT_BITS[dtype] < SIGNIFICANT_BITS[reference]}
     return sorted(lower, key=SIGNIFICANT_BITS.__getitem__)
 
 
@@ -100,23 +100,23 @@ def proposed(floors: Sequence[Floor], measured: Measured) -> list[Limit]:
         sized.remove(("relative_l2", "latents"))
     bias: Subject = "conversion" if "conversion" in subjects else "image"
     return [
-        *(_sized(_of(floors, *one), measured) for one in sized),
+        *(_sized(_of(floors, *kind), measured) for kind in sized),
         *_both_sides(_of(floors, BIAS, bias), measured),
     ]
 
 
 def _of(floors: Sequence[Floor], metric: str, subject: Subject) -> list[Floor]:
-    found = [each for each in floors if (each.metric, each.subject) == (metric, subject)]
-    if not found:
+    matching = [floor for floor in floors if (floor.metric, floor.subject) == (metric, subject)]
+    if not matching:
         raise RunError(f"{metric} of {subject} had no value in the calibration, so no limit can be taken from it.")
-    return found
+    return matching
 
 
 def _sized(floors: Sequence[Floor], measured: Measured) -> Limit:
     """A limit on how large an error may be."""
     first = floors[0]
     scale = _scale(first.metric)
-    base = max(_bases(floors, scale, measured), key=lambda each: each.error)
+    base = max(_bases(floors, scale, measured), key=lambda candidate: candidate.error)
     if not base.error:
         raise RunError(
             f"{first.metric} of {first.subject}: disturbing the last bits changed nothing, so there is no floor to "
@@ -124,23 +124,23 @@ def _sized(floors: Sequence[Floor], measured: Measured) -> Limit:
         )
     worst = max((floor.worst for floor in floors), key=lambda worst: error_of(scale, worst))
     bound = {"at_least" if first.better == "higher" else "at_most": limit_of(scale, base.error)}
-    return _limit(floors, bound, worst, base.words, measured)
+    return _limit(floors, bound, worst, base.sentence, measured)
 
 
 def _both_sides(floors: Sequence[Floor], measured: Measured) -> Iterator[Limit]:
     """Limits on a mean that is not amplified, only shifted: what was seen, and few flips beyond on each side."""
     least, most = min(floor.least for floor in floors), max(floor.most for floor in floors)
-    words = recorded(
+    sentence = recorded(
         "from {least:.4g} to {most:.4g} was seen, and one 8-bit value in ten may be off by one level beyond that",
         least=least,
         most=most,
     )
-    yield _limit(floors, {"at_least": -limit_of("distance", max(0.0, -least) + _FEW_FLIPS)}, least, words, measured)
+    yield _limit(floors, {"at_least": -limit_of("distance", max(0.0, -least) + _FEW_FLIPS)}, least, sentence, measured)
     # at_most looks at the size, so it must not cut what the other side allows
-    yield _limit(floors, {"at_most": limit_of("distance", max(-least, most) + _FEW_FLIPS)}, most, words, measured)
+    yield _limit(floors, {"at_most": limit_of("distance", max(-least, most) + _FEW_FLIPS)}, most, sentence, measured)
 
 
-def _limit(floors: Sequence[Floor], bound: Mapping[str, float], worst: float, words: str, measured: Measured) -> Limit:
+def _limit(floors: Sequence[Floor], bound: Mapping[str, float], worst: float, rule: str, measured: Measured) -> Limit:
     (value,) = bound.values()
     evidence = Evidence(
         date=measured.date,
@@ -149,7 +149,7 @@ def _limit(floors: Sequence[Floor], bound: Mapping[str, float], worst: float, wo
         seeds=measured.seeds,
         cases=measured.cases,
         worst=float(f"{worst:.6g}"),
-        rule=words,
+        rule=rule,
         margin=float(f"{abs(value - worst):.4g}"),
     )
     return Limit.model_validate(
@@ -168,38 +168,38 @@ def _limit(floors: Sequence[Floor], bound: Mapping[str, float], worst: float, wo
 def _bases(floors: Sequence[Floor], scale: Scale, measured: Measured) -> Iterator[_Base]:
     """All errors that the rule looks at; the largest decides."""
     first = floors[0]
-    rounding = [each for each in floors if each.source is not FloorSource.PRECISION]
-    precision = [each for each in floors if each.source is FloorSource.PRECISION]
+    rounding = [candidate for candidate in floors if candidate.source is not FloorSource.PRECISION]
+    precision = [candidate for candidate in floors if candidate.source is FloorSource.PRECISION]
     if measured.reference_dtype == "float32":
-        floor = max(rounding, key=lambda each: error_of(scale, each.rms))
-        words = recorded(
+        floor = max(rounding, key=lambda candidate: error_of(scale, candidate.rms))
+        sentence = recorded(
             "{factor} times the error of last bits in float32 ({source}, rms {rms})",
             factor=RMS_FACTOR,
             source=floor.source,
             rms=_amount(floor.rms, first.unit),
         )
-        yield _Base(RMS_FACTOR * error_of(scale, floor.rms), words)
+        yield _Base(RMS_FACTOR * error_of(scale, floor.rms), sentence)
     else:
-        floor = max(rounding, key=lambda each: error_of(scale, each.worst))
-        words = recorded(
+        floor = max(rounding, key=lambda candidate: error_of(scale, candidate.worst))
+        sentence = recorded(
             "{factor} times the worst error of last bits in {dtype} ({worst})",
             factor=WORST_FACTOR,
             dtype=measured.reference_dtype,
             worst=_amount(floor.worst, first.unit),
         )
-        yield _Base(WORST_FACTOR * error_of(scale, floor.worst), words)
+        yield _Base(WORST_FACTOR * error_of(scale, floor.worst), sentence)
     for floor in precision:
-        words = recorded(
+        sentence = recorded(
             "{factor} times the worst error of {dtype} against {other} ({worst})",
             factor=WORST_FACTOR,
             dtype=measured.candidate_dtype,
             other=measured.reference_dtype,
             worst=_amount(floor.worst, first.unit),
         )
-        yield _Base(WORST_FACTOR * error_of(scale, floor.worst), words)
+        yield _Base(WORST_FACTOR * error_of(scale, floor.worst), sentence)
     if first.subject == "image":
-        words = recorded("one 8-bit value in ten off by one level, which is more than was seen")
-        yield _Base(_FLIPS[first.metric], words)
+        sentence = recorded("one 8-bit value in ten off by one level, which is more than was seen")
+        yield _Base(_FLIPS[first.metric], sentence)
 
 
 def _amount(value: float, unit: str) -> str:

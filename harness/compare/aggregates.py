@@ -40,14 +40,6 @@ class _Value:
     key: CaseKey
     measurement: Measurement
 
-    @property
-    def badness(self) -> float:
-        """Grows as the pictures are less alike; no value at all is worst."""
-        value = self.measurement.value
-        if value is None or math.isnan(value):
-            return math.inf
-        return -value if self.measurement.better == "higher" else abs(value)
-
 
 def aggregates(reports: Iterable[Report]) -> list[Aggregate]:
     """Every metric of every arm that was compared with another, the worst arms of each capability first.
@@ -57,11 +49,11 @@ def aggregates(reports: Iterable[Report]) -> list[Aggregate]:
     """
     groups: dict[_Arms, list[Comparison]] = {}
     for report in reports:
-        for each in report.comparisons:
-            if each.scope is Scope.REFERENCE and each.pairs and not each.differences:
-                groups.setdefault(_arms(report.scenario.task, each), []).append(each)
-    found = [_of_arms(arms, comparisons) for arms, comparisons in groups.items()]
-    return [each for group in sorted(found, key=_order) for each in group]
+        for comparison in report.comparisons:
+            if comparison.scope is Scope.REFERENCE and comparison.pairs and not comparison.differences:
+                groups.setdefault(_arms(report.scenario.task, comparison), []).append(comparison)
+    by_arms = [_of_arms(arms, comparisons) for arms, comparisons in groups.items()]
+    return [aggregate for group in sorted(by_arms, key=_order) for aggregate in group]
 
 
 def _arms(task: Task, comparison: Comparison) -> _Arms:
@@ -88,24 +80,32 @@ def _of_arms(arms: _Arms, comparisons: Sequence[Comparison]) -> list[Aggregate]:
     values: dict[tuple[str, str], list[_Value]] = {}
     for comparison in comparisons:
         for pair in comparison.pairs:
-            for each in pair.measurements:
-                if each.metric != _WHOLE:
-                    found = _Value(comparison.scenario, pair.key, each)
-                    values.setdefault((each.metric, each.subject), []).append(found)
-    sources = sorted(f"{each.actual.id} against {each.expected.id}" for each in comparisons)
-    return [_aggregate(arms, sources, each) for each in values.values()]
+            for measurement in pair.measurements:
+                if measurement.metric != _WHOLE:
+                    measured = _Value(comparison.scenario, pair.key, measurement)
+                    values.setdefault((measurement.metric, measurement.subject), []).append(measured)
+    sources = sorted(f"{compared.actual.id} against {compared.expected.id}" for compared in comparisons)
+    return [_aggregate(arms, sources, of_kind) for of_kind in values.values()]
 
 
 def _aggregate(arms: _Arms, sources: list[str], values: list[_Value]) -> Aggregate:
     by_key: dict[tuple[str, str, int], list[float]] = {}
-    for each in values:
-        value = each.measurement.value
-        by_key.setdefault((each.scenario, each.key.case, each.key.seed), []).append(
+    for measured in values:
+        value = measured.measurement.value
+        by_key.setdefault((measured.scenario, measured.key.case, measured.key.seed), []).append(
             math.nan if value is None else value
         )
-    means = [math.fsum(found) / len(found) for found in by_key.values() if all(map(math.isfinite, found))]
+    means = [math.fsum(of_key) / len(of_key) for of_key in by_key.values() if all(map(math.isfinite, of_key))]
     mean, reach = mean_interval(means) if means else (None, None)
-    bad = max(values, key=lambda each: (each.badness, each.scenario, each.key.case, each.key.seed))
+    bad = max(
+        values,
+        key=lambda candidate: (
+            candidate.measurement.badness,
+            candidate.scenario,
+            candidate.key.case,
+            candidate.key.seed,
+        ),
+    )
     first = values[0].measurement
     return Aggregate(
         **vars(arms),
@@ -127,6 +127,8 @@ def _aggregate(arms: _Arms, sources: list[str], values: list[_Value]) -> Aggrega
 
 def _order(group: list[Aggregate]) -> tuple[int, float, str, str]:
     """Capabilities in the order of the note, then the arms whose worst picture is farthest off."""
-    psnr = next((each.worst for each in group if (each.metric, each.subject) == ("psnr_db", "image")), None)
+    psnr = next(
+        (aggregate.worst for aggregate in group if (aggregate.metric, aggregate.subject) == ("psnr_db", "image")), None
+    )
     first = group[0]
     return (list(Task).index(first.task), -math.inf if psnr is None else psnr, first.arm, first.against)

@@ -52,9 +52,9 @@ def appearance(measurements: Sequence[Measurement], structure: float | None) -> 
     ``structure`` is what ``compare.structure`` gives for the two pictures.
     """
     value = {
-        each.metric: abs(each.value) if each.better == "lower" else each.value
-        for each in measurements
-        if each.subject == "image" and each.value is not None
+        measurement.metric: abs(measurement.value) if measurement.better == "lower" else measurement.value
+        for measurement in measurements
+        if measurement.subject == "image" and measurement.value is not None
     }
     if value.get("identical") == 1:
         return Appearance.IDENTICAL

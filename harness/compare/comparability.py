@@ -37,15 +37,15 @@ def differences(actual: Run, expected: Run, shared: list[CaseKey]) -> list[str]:
     """Everything that keeps two runs from being compared, in words; ``shared`` are the cases and seeds of both."""
     actual_side = recordable("the actual side was disturbed on purpose ({kind:s}); only harness calibrate reads it")
     expected_side = recordable("the expected side was disturbed on purpose ({kind:s}); only harness calibrate reads it")
-    found = [*_perturbed(actual_side, actual), *_perturbed(expected_side, expected)]
-    found += plan_differences(actual.plan, actual.model, expected, actual.plan.differs_in)
+    reasons = [*_perturbed(actual_side, actual), *_perturbed(expected_side, expected)]
+    reasons += plan_differences(actual.plan, actual.model, expected, actual.plan.differs_in)
     meant = _is_another_model(actual, expected)
     for key in shared:
-        mine, theirs = actual.samples_of(key)[0], expected.samples_of(key)[0]
-        found += noise_differences(key, mine, theirs)
+        actual_sample, expected_sample = actual.samples_of(key)[0], expected.samples_of(key)[0]
+        reasons += noise_differences(key, actual_sample, expected_sample)
         # The scheduler and its code are files of the model; that the steps are as many is looked at above.
-        found += [] if meant else _schedule_differences(key, mine.schedule, theirs.schedule)
-    return found
+        reasons += [] if meant else _schedule_differences(key, actual_sample.schedule, expected_sample.schedule)
+    return reasons
 
 
 def _is_another_model(actual: Run, expected: Run) -> bool:
@@ -58,18 +58,18 @@ def plan_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Con
 
     ``meant`` is in what the two may differ.
     """
-    found = _setting_differences(plan, expected.plan)
+    reasons = _setting_differences(plan, expected.plan)
     if OnPurpose.MODEL not in meant and (unlike := model_difference(plan, model, expected)):
-        found.append(models.barring(unlike))
-    return found + _device_noise(plan, expected.plan)
+        reasons.append(models.barring(unlike))
+    return reasons + _device_noise(plan, expected.plan)
 
 
 def input_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Container[OnPurpose] = ()) -> list[str]:
     """What differs, and is not ``meant`` to, in what goes into the pictures beside the noise, in words."""
-    found = _setting_differences(plan, expected.plan)
+    reasons = _setting_differences(plan, expected.plan)
     if OnPurpose.MODEL not in meant and (unlike := model_difference(plan, model, expected)):
-        found.append(models.plain(unlike))
-    return found
+        reasons.append(models.plain(unlike))
+    return reasons
 
 
 def model_difference(plan: Plan, model: ModelIdentity, expected: Run) -> ModelDifference | None:
@@ -79,37 +79,37 @@ def model_difference(plan: Plan, model: ModelIdentity, expected: Run) -> ModelDi
     return models.model_difference(model, expected.model)
 
 
-def _setting_differences(plan: Plan, theirs: Plan) -> list[str]:
-    found = [
+def _setting_differences(plan: Plan, expected: Plan) -> list[str]:
+    reasons = [
         recorded(
             "{name:s}: actual {actual}, expected {expected}",
             name=name,
             actual=getattr(plan, name),
-            expected=getattr(theirs, name),
+            expected=getattr(expected, name),
         )
         for name in _MUST_AGREE
-        if getattr(plan, name) != getattr(theirs, name)
+        if getattr(plan, name) != getattr(expected, name)
     ]
-    cases = {case.id: case for case in theirs.cases}
-    for case in (each for each in plan.cases if each.id in cases):
+    cases = {case.id: case for case in expected.cases}
+    for case in (own for own in plan.cases if own.id in cases):
         if case.prompt != cases[case.id].prompt:
-            found.append(recorded("the prompt of case {case:s} differs", case=case.id))
+            reasons.append(recorded("the prompt of case {case:s} differs", case=case.id))
         if case.negative_prompt != cases[case.id].negative_prompt:
-            found.append(recorded("the negative prompt of case {case:s} differs", case=case.id))
-        if plan.input_digests.get(case.id) != theirs.input_digests.get(case.id):
-            found.append(recorded("the input picture of case {case:s} differs", case=case.id))
-    return found
+            reasons.append(recorded("the negative prompt of case {case:s} differs", case=case.id))
+        if plan.input_digests.get(case.id) != expected.input_digests.get(case.id):
+            reasons.append(recorded("the input picture of case {case:s} differs", case=case.id))
+    return reasons
 
 
 def differences_within(run: Run) -> list[str]:
     """Why the repeats of a run are none: it was disturbed, or their noise differs."""
     of_run = recordable("the run was disturbed on purpose ({kind:s}); only harness calibrate reads it")
-    found = _perturbed(of_run, run)
+    reasons = _perturbed(of_run, run)
     for key in run.plan.keys:
         samples = run.samples_of(key)
         for sample in samples[1:]:
             if sample.noise_digest != samples[0].noise_digest:
-                found.append(
+                reasons.append(
                     recorded(
                         "{key}: {sample:s} had other noise than {first:s} ({noise:s} instead of {other:s})",
                         key=key,
@@ -120,7 +120,7 @@ def differences_within(run: Run) -> list[str]:
                     )
                 )
                 break
-    return found
+    return reasons
 
 
 def _perturbed(sentence: str, run: Run) -> list[str]:
@@ -146,15 +146,15 @@ def _device_noise(actual: Plan, expected: Plan) -> list[str]:
             expected,
         ),
     )
-    return [words for words, plan in sides if plan.noise is NoiseMode.DEVICE]
+    return [side for side, plan in sides if plan.noise is NoiseMode.DEVICE]
 
 
 def noise_differences(key: CaseKey, actual: Sample, expected: Sample) -> list[str]:
     """What differs in the noise of two samples, or is not known of it, in words."""
-    found = []
+    reasons = []
     known = actual.noise_digest is not None and expected.noise_digest is not None
     if known and actual.noise_digest != expected.noise_digest:
-        found.append(
+        reasons.append(
             recorded(
                 "{key}: the noise differs (actual {actual:s}, expected {expected:s})",
                 key=key,
@@ -163,19 +163,21 @@ def noise_differences(key: CaseKey, actual: Sample, expected: Sample) -> list[st
             )
         )
     if draws := joined(actual.hidden_draws):
-        found.append(recorded("{key}: the actual side drew noise that is not known ({draws!s})", key=key, draws=draws))
+        reasons.append(
+            recorded("{key}: the actual side drew noise that is not known ({draws!s})", key=key, draws=draws)
+        )
     if draws := joined(expected.hidden_draws):
-        found.append(
+        reasons.append(
             recorded("{key}: the expected side drew noise that is not known ({draws!s})", key=key, draws=draws)
         )
-    return found
+    return reasons
 
 
 def _schedule_differences(key: CaseKey, actual: Schedule | None, expected: Schedule | None) -> list[str]:
     if actual is None or expected is None:
         return []  # an adapter that tells of no table, or a record from before it was kept
     tables = ((actual.timesteps, expected.timesteps), (actual.sigmas, expected.sigmas))
-    if all(_agree(mine, theirs) for mine, theirs in tables):
+    if all(_agree(row, expected_row) for row, expected_row in tables):
         return []
     values = {"key": key, "actual": actual, "expected": expected}
     if not _agree(*tables[0]):
@@ -191,13 +193,13 @@ def _schedule_differences(key: CaseKey, actual: Schedule | None, expected: Sched
     ]
 
 
-def _agree(mine: list[float], theirs: list[float]) -> bool:
-    if len(mine) != len(theirs):
+def _agree(actual: list[float], expected: list[float]) -> bool:
+    if len(actual) != len(expected):
         return False
-    scale = max(map(abs, theirs), default=0.0)
+    scale = max(map(abs, expected), default=0.0)
     return all(
-        math.isclose(one, other, rel_tol=0, abs_tol=SCHEDULE_TOLERANCE * scale)
-        for one, other in zip(mine, theirs, strict=True)
+        math.isclose(value, other, rel_tol=0, abs_tol=SCHEDULE_TOLERANCE * scale)
+        for value, other in zip(actual, expected, strict=True)
     )
 
 
@@ -220,9 +222,9 @@ def other_schedules(actual: Run, expected: Run, shared: list[CaseKey]) -> list[s
     if not _is_another_model(actual, expected):
         return []
     first, *others = [
-        words
+        difference
         for key in shared
-        for words in _schedule_differences(
+        for difference in _schedule_differences(
             key, actual.samples_of(key)[0].schedule, expected.samples_of(key)[0].schedule
         )
     ] or [""]
@@ -265,9 +267,9 @@ def baseline_notes(
     plan: Plan, manifest: Manifest, packages: Mapping[str, str], now: Environment | None = None
 ) -> list[str]:
     """In what a baseline differs from what it is compared with, in words; ``now`` is None before anything is run."""
-    found = []
+    reasons = []
     if plan.scenario_digest != manifest.scenario_digest:
-        found.append(
+        reasons.append(
             recorded(
                 "the scenario was edited since the baseline {name:s} was accepted; what a comparison rests on is the "
                 "same",
@@ -279,14 +281,14 @@ def baseline_notes(
     if now is not None and now.backend == then.backend:
         changed += _changed({"device": then.device_name, **then.facts}, {"device": now.device_name, **now.facts})
     if changed:
-        found.append(
+        reasons.append(
             recorded(
                 "the baseline {name:s} was made in another environment: {changes!s}",
                 name=manifest.name,
                 changes=joined(changed),
             )
         )
-    return found
+    return reasons
 
 
 def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

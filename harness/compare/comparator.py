@@ -79,12 +79,12 @@ def compare_runs(
     Of a baseline with several accepted outcomes the one that is nearest to the candidate's picture is taken.
     ``others`` are runs of arms that a limit with ``ratio_to`` divides by; they are compared with the same reference.
     """
-    wanted, found = (
-        {key: samples for key in each.run.plan.keys if (samples := each.run.samples_of(key))}
-        for each in (expected, actual)
+    wanted, present = (
+        {key: samples for key in stored.run.plan.keys if (samples := stored.run.samples_of(key))}
+        for stored in (expected, actual)
     )
-    shared = [key for key in wanted if key in found]
-    missing = [key for key in expected.run.plan.keys if key not in found]
+    shared = [key for key in wanted if key in present]
+    missing = [key for key in expected.run.plan.keys if key not in present]
     differences = comparability.differences(actual.run, expected.run, shared)
     notes = comparability.on_purpose(actual.run.plan, actual.run.model, expected.run)
     notes += comparability.other_schedules(actual.run, expected.run, shared)
@@ -94,7 +94,9 @@ def compare_runs(
         notes += comparability.baseline_notes(actual.run.plan, expected.manifest, now.packages if now else {}, now)
     compared = [] if differences else shared
     what = f"comparing {actual.run.plan.arm.name} with {expected.run.plan.arm.name}"
-    pairs = [_nearest(key, actual, found[key][0], expected) for key in counted(compared, what, len(compared), "pairs")]
+    pairs = [
+        _nearest(key, actual, present[key][0], expected) for key in counted(compared, what, len(compared), "pairs")
+    ]
     return Comparison(
         scope=Scope.REFERENCE,
         scenario=actual.run.plan.scenario,
@@ -134,8 +136,8 @@ def compare_samples(actual: StoredRun, expected: StoredRun) -> list[Pair]:
     samples = _against_first(actual, expected)
     what = f"comparing {actual.run.plan.arm.name} with {expected.run.plan.arm.name}"
     return [
-        _pair(mine.key, actual, mine, expected, theirs)
-        for mine, theirs in counted(samples, what, len(samples), "pairs")
+        _pair(actual_sample.key, actual, actual_sample, expected, expected_sample)
+        for actual_sample, expected_sample in counted(samples, what, len(samples), "pairs")
     ]
 
 
@@ -167,10 +169,10 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, subject: Subject, m
             f"{expected.dtype}{list(expected.shape)}; only equal sizes and types are compared."
         )
     chosen = {name: metric for name in metrics if subject in (metric := _metric(name)).SUBJECTS}
-    mine, theirs = _fixed(actual), _fixed(expected)
-    if mine.base == theirs.base:
+    actual_array, expected_array = _fixed(actual), _fixed(expected)
+    if actual_array.base == expected_array.base:
         return [_equal(name, metric, subject) for name, metric in chosen.items()]
-    return [_measured(name, metric, subject, mine, theirs) for name, metric in chosen.items()]
+    return [_measured(name, metric, subject, actual_array, expected_array) for name, metric in chosen.items()]
 
 
 def _fixed(array: NDArray[Any]) -> NDArray[Any]:
@@ -196,10 +198,10 @@ def _equal(name: str, metric: Metric, subject: Subject) -> Measurement:
 def _measured(name: str, metric: Metric, subject: Subject, actual: NDArray[Any], expected: NDArray[Any]) -> Measurement:
     blank = _equal(name, metric, subject)
     try:
-        found = metric.measure(actual, expected, data_range=DATA_RANGE.get(subject, math.nan))
+        result = metric.measure(actual, expected, data_range=DATA_RANGE.get(subject, math.nan))
     except UndefinedMetric as error:
         return blank.model_copy(update={"value": None, "problem": error.message})
-    return blank.model_copy(update={"value": found.value, "parts": dict(found.parts), "where": found.where})
+    return blank.model_copy(update={"value": result.value, "parts": dict(result.parts), "where": result.where})
 
 
 def _repeat_pairs(stored: StoredRun, key: CaseKey) -> list[Pair]:
@@ -214,20 +216,20 @@ def _repeat_pairs(stored: StoredRun, key: CaseKey) -> list[Pair]:
     return [_pair(key, stored, other, stored, first) for other in others]
 
 
-def _nearest(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun) -> Pair:
+def _nearest(key: CaseKey, actual: StoredRun, sample: Sample, expected: StoredRun) -> Pair:
     """The pair with the first sample, or of a baseline with the accepted outcome that is nearest to the picture."""
     outcomes = expected.run.samples_of(key)
     if expected.manifest is None or len(outcomes) == 1:
-        return _pair(key, actual, mine, expected, outcomes[0])
-    order = [each.outcome for each in outcomes]
-    if mine.outcome in order:
-        chosen = order.index(mine.outcome)
+        return _pair(key, actual, sample, expected, outcomes[0])
+    order = [outcome.outcome for outcome in outcomes]
+    if sample.outcome in order:
+        chosen = order.index(sample.outcome)
     else:
-        picture = read_kept(actual.folder, mine.image)
-        pictures = [read_kept(expected.folder, each.image) for each in outcomes]
+        picture = read_kept(actual.folder, sample.image)
+        pictures = [read_kept(expected.folder, outcome.image) for outcome in outcomes]
         distances = [measure(picture, other, subject="image", metrics=["mse"])[0].value for other in pictures]
         chosen = min(range(len(outcomes)), key=lambda number: distances[number] or 0.0)
-    pair = _pair(key, actual, mine, expected, outcomes[chosen])
+    pair = _pair(key, actual, sample, expected, outcomes[chosen])
     number, count = chosen + 1, len(outcomes)
     accepted = {"accepted": f"{number} of {count}", "accepted_outcome": number, "accepted_outcomes": count}
     return pair.model_copy(update=accepted)
@@ -260,27 +262,27 @@ def missing_baseline(actual: StoredRun, expected: Arm, why: str, *, limits: list
     )
 
 
-def _pair(key: CaseKey, actual: StoredRun, mine: Sample, expected: StoredRun, theirs: Sample) -> Pair:
+def _pair(key: CaseKey, actual: StoredRun, sample: Sample, expected: StoredRun, other: Sample) -> Pair:
     names = plugins.names("metrics")
-    pictures = read_kept(actual.folder, mine.image), read_kept(expected.folder, theirs.image)
+    pictures = read_kept(actual.folder, sample.image), read_kept(expected.folder, other.image)
     measurements = measure(*pictures, subject="image", metrics=names)
-    if mine.float_image and theirs.float_image:
-        floats = read_kept(actual.folder, mine.float_image), read_kept(expected.folder, theirs.float_image)
+    if sample.float_image and other.float_image:
+        floats = read_kept(actual.folder, sample.float_image), read_kept(expected.folder, other.float_image)
         measurements += measure(*floats, subject="float_image", metrics=names)
-        conversions = [conversion(*each) for each in zip(pictures, floats, strict=True)]
+        conversions = [conversion(*arrays) for arrays in zip(pictures, floats, strict=True)]
         measurements += measure(*conversions, subject="conversion", metrics=names)
-    if mine.latents and theirs.latents:
-        latents = read_kept(actual.folder, mine.latents), read_kept(expected.folder, theirs.latents)
+    if sample.latents and other.latents:
+        latents = read_kept(actual.folder, sample.latents), read_kept(expected.folder, other.latents)
         measurements += measure(*latents, subject="latents", metrics=names)
     looked_at = Pictures(*pictures)
-    equal = mine.image.digest == theirs.image.digest
+    equal = sample.image.digest == other.image.digest
     return Pair(
         key=key,
-        actual=mine.label,
-        expected=theirs.label,
-        identical=mine.outcome == theirs.outcome,
-        first_differing_step=first_differing_step(mine, theirs),
-        traces=trace_differences(mine, theirs),
+        actual=sample.label,
+        expected=other.label,
+        identical=sample.outcome == other.outcome,
+        first_differing_step=first_differing_step(sample, other),
+        traces=trace_differences(sample, other),
         hints=[] if equal else explained(looked_at),
         appearance=appearance(measurements, None if equal else looked_at.structure),
         measurements=measurements,
@@ -303,7 +305,7 @@ def conversion(picture: NDArray[Any], float_image: NDArray[Any]) -> NDArray[np.f
 def first_differing_step(actual: Sample, expected: Sample) -> int | None:
     """First denoising step, from 1, whose latents differ; None when all that were kept are equal."""
     steps = zip(actual.per_step, expected.per_step, strict=False)
-    return next((number for number, (mine, theirs) in enumerate(steps, 1) if mine.digest != theirs.digest), None)
+    return next((number for number, (step, other) in enumerate(steps, 1) if step.digest != other.digest), None)
 
 
 def _acceptance(manifest: Manifest) -> Acceptance:

@@ -45,19 +45,21 @@ def dual_ratio(comparison: Comparison, limit: Limit) -> DualRatio:
         NoRatio: the other arm was not compared with the reference, failed, began elsewhere, or a value is missing.
     """
     other = _yardstick(comparison, limit)
-    mine, theirs = _values(comparison, limit), _values(other, limit)
-    lacking = [key for key in mine if key not in theirs]
-    if lacking or not mine:
-        words = recorded("{arm:s} has nothing to be compared with", arm=limit.ratio_to)
+    errors, other_errors = _values(comparison, limit), _values(other, limit)
+    lacking = [key for key in errors if key not in other_errors]
+    if lacking or not errors:
+        message = recorded("{arm:s} has nothing to be compared with", arm=limit.ratio_to)
         if lacking:
-            words = recorded("{arm:s} lacks {keys}", arm=limit.ratio_to, keys=listed(lacking))
-        raise NoRatio(Status.ERROR, words)
+            message = recorded("{arm:s} lacks {keys}", arm=limit.ratio_to, keys=listed(lacking))
+        raise NoRatio(Status.ERROR, message)
     floor = rounding_floor(limit, other.actual.dtype)
     pairs = [
-        PairRatio(key=key, error=error, other=theirs[key], ratio=error / max(theirs[key], floor))
-        for key, error in mine.items()
+        PairRatio(key=key, error=error, other=other_errors[key], ratio=error / max(other_errors[key], floor))
+        for key, error in errors.items()
     ]
-    error, others = (_root_mean_square(values) for values in (list(mine.values()), [theirs[key] for key in mine]))
+    error, others = (
+        _root_mean_square(values) for values in (list(errors.values()), [other_errors[key] for key in errors])
+    )
     return DualRatio(
         error=error,
         other=others,
@@ -76,8 +78,8 @@ def rounding_floor(limit: Limit, dtype: str) -> float:
 
 def _yardstick(comparison: Comparison, limit: Limit) -> Comparison:
     """The other arm against the same reference."""
-    found = next((each for each in comparison.yardsticks if each.actual.arm == limit.ratio_to), None)
-    if found is None:
+    yardstick = next((candidate for candidate in comparison.yardsticks if candidate.actual.arm == limit.ratio_to), None)
+    if yardstick is None:
         raise NoRatio(
             Status.ERROR,
             recorded(
@@ -87,49 +89,45 @@ def _yardstick(comparison: Comparison, limit: Limit) -> Comparison:
                 expected=comparison.expected.arm,
             ),
         )
-    if found.failures:
-        first = found.failures[0]
-        words = recorded(
+    if yardstick.failures:
+        first = yardstick.failures[0]
+        message = recorded(
             "{arm:s} or its reference failed: {error}: {message!s}",
             arm=limit.ratio_to,
             error=first.error,
             message=first.message,
         )
-        raise NoRatio(Status.ERROR, words)
-    if found.differences:
+        raise NoRatio(Status.ERROR, message)
+    if yardstick.differences:
         raise NoRatio(
             Status.NOT_COMPARABLE,
             recorded(
                 "{arm:s} cannot be compared with {expected:s}: {differences!s}",
                 arm=limit.ratio_to,
-                expected=found.expected.arm,
-                differences=joined(found.differences),
+                expected=yardstick.expected.arm,
+                differences=joined(yardstick.differences),
             ),
         )
-    return found
+    return yardstick
 
 
 def _values(comparison: Comparison, limit: Limit) -> dict[CaseKey, float]:
     """Value of the limit's metric by case and seed; of several pairs the worst."""
     values: dict[CaseKey, float] = {}
     for pair in comparison.pairs:
-        found = next((each for each in pair.measurements if (each.metric, each.subject) == _kind(limit)), None)
-        if found is None or found.value is None or math.isnan(found.value):
-            why = found.problem if found and found.problem else recorded("it was not measured, or is no number")
-            words = recorded(
+        measurement = pair.measurement(limit.metric, limit.subject)
+        if measurement is None or measurement.value is None or math.isnan(measurement.value):
+            why = (measurement and measurement.problem) or recorded("it was not measured, or is no number")
+            message = recorded(
                 "{metric:s} has no value for {key} of {arm:s}: {why!s}",
                 metric=limit.metric,
                 key=pair.key,
                 arm=comparison.actual.arm,
                 why=why,
             )
-            raise NoRatio(Status.ERROR, words)
-        values[pair.key] = max(found.value, values.get(pair.key, 0.0))
+            raise NoRatio(Status.ERROR, message)
+        values[pair.key] = max(measurement.value, values.get(pair.key, 0.0))
     return values
-
-
-def _kind(limit: Limit) -> tuple[str, str]:
-    return limit.metric, limit.subject
 
 
 def _root_mean_square(values: Sequence[float]) -> float:

@@ -24,8 +24,8 @@ def unfit_images(run: Run, folder: Path) -> list[Unfit]:
         RecordError: an image cannot be read any more.
     """
     cases = {case.id: case for case in run.plan.cases}
-    found = [*_flat(run, folder), *_shared(run)]
-    return [unfit for unfit in found if unfit.kind not in (cases[unfit.key.case].expect or {})]
+    unfits = [*_flat(run, folder), *_shared(run)]
+    return [unfit for unfit in unfits if unfit.kind not in (cases[unfit.key.case].expect or {})]
 
 
 def noise_for_images(run: Run, pairs: Sequence[Pair]) -> list[Unfit]:
@@ -52,10 +52,10 @@ def noise_for_images(run: Run, pairs: Sequence[Pair]) -> list[Unfit]:
 def _flat(run: Run, folder: Path) -> Iterator[Unfit]:
     for sample in _distinct(run.samples):
         if why := shows_nothing(read_kept(folder, sample.image)):
-            words = recorded(
+            message = recorded(
                 "the image of {key} ({sample:s}) shows nothing: {why}", key=sample.key, sample=sample.label, why=why
             )
-            yield _unfit(run, sample, Unfitness.FLAT, words)
+            yield _unfit(run, sample, Unfitness.FLAT, message)
 
 
 def _shared(run: Run) -> Iterator[Unfit]:
@@ -67,12 +67,12 @@ def _shared(run: Run) -> Iterator[Unfit]:
         first, *others = samples
         for other in others:
             if _question(run.plan, other.key) != _question(run.plan, first.key):
-                words = recorded(
+                message = recorded(
                     "{key} and {other} gave the same image, byte for byte, though they ask for different ones",
                     key=first.key,
                     other=other.key,
                 )
-                yield _unfit(run, other, Unfitness.SAME_IMAGE, words)
+                yield _unfit(run, other, Unfitness.SAME_IMAGE, message)
 
 
 def _question(plan: Plan, key: CaseKey) -> tuple[object, ...]:

@@ -99,49 +99,61 @@ def _excuses(waivers: list[Waiver], comparison: Comparison) -> list[Waiver]:
     """The waivers that are for the arms and cases of a comparison, expired ones too."""
     arms = {None, comparison.actual.arm, comparison.expected.arm}
     cases = {None, *(pair.key.case for pair in comparison.pairs)}
-    return [each for each in waivers if each.scope is comparison.scope and each.arm in arms and each.case in cases]
+    return [
+        waiver for waiver in waivers if waiver.scope is comparison.scope and waiver.arm in arms and waiver.case in cases
+    ]
 
 
 def _excused(verdict: Verdict, case: str | None, waivers: list[Waiver], today: date) -> Verdict:
     """The verdict, waived where a waiver that still holds covers a broken limit; ``case`` is None for all cases."""
-    covering = [each for each in waivers if each.metric in {None, verdict.limit.metric} and each.case in {None, case}]
+    covering = [
+        candidate
+        for candidate in waivers
+        if candidate.metric in {None, verdict.limit.metric} and candidate.case in {None, case}
+    ]
     if not covering or verdict.status not in {Status.DRIFT, Status.UNSTABLE}:
         return verdict
-    waiver = max(covering, key=lambda each: each.expires)
+    waiver = max(covering, key=lambda candidate: candidate.expires)
     if waiver.expires < today:
-        words = recorded(
+        message = recorded(
             "{message!s} A waiver by {owner} expired on {day}.",
             message=verdict.message,
             owner=waiver.owner,
             day=waiver.expires,
         )
-        return verdict.model_copy(update={"message": words})
-    words = recorded(
+        return verdict.model_copy(update={"message": message})
+    message = recorded(
         "{message!s} Waived by {owner} until {day}: {reason!s}",
         message=verdict.message,
         owner=waiver.owner,
         day=waiver.expires,
         reason=waiver.reason,
     )
-    return verdict.model_copy(update={"status": Status.WAIVED, "message": words, "waiver": waiver})
+    return verdict.model_copy(update={"status": Status.WAIVED, "message": message, "waiver": waiver})
 
 
 def _notices(judged: Comparison) -> list[str]:
     """What a reader wants to know beside the verdicts."""
-    divided_by = [each for each in judged.yardsticks if any(each.actual.arm == of.ratio_to for of in judged.limits)]
-    expired = [each for each in judged.waivers if judged.judged_on and each.expires < judged.judged_on]
+    divided_by = [
+        yardstick for yardstick in judged.yardsticks if any(yardstick.actual.arm == of.ratio_to for of in judged.limits)
+    ]
+    expired = [waiver for waiver in judged.waivers if judged.judged_on and waiver.expires < judged.judged_on]
     return [
-        *(words for limit in judged.limits if (words := _too_good(limit, judged))),
+        *(notice for limit in judged.limits if (notice := _too_good(limit, judged))),
         *(
             recorded(
                 "The waiver of {rule} by {owner} expired on {day}.",
-                rule=each.rule,
-                owner=each.owner,
-                day=each.expires,
+                rule=waiver.rule,
+                owner=waiver.owner,
+                day=waiver.expires,
             )
-            for each in expired
+            for waiver in expired
         ),
-        *(recorded("{name:s}: {text}", name=each.actual.arm, text=note) for each in divided_by for note in each.notes),
+        *(
+            recorded("{name:s}: {text}", name=yardstick.actual.arm, text=note)
+            for yardstick in divided_by
+            for note in yardstick.notes
+        ),
         *_without_effect(judged),
     ]
 
@@ -155,17 +167,17 @@ def _without_effect(judged: Comparison) -> list[str]:
 
 def _too_good(limit: Limit, judged: Comparison) -> str:
     """A sentence where every value is better than the worst that the limit was taken from, by more than its margin."""
-    found, evidence = _goodness(limit, judged), limit.evidence
-    if not found or evidence is None:
+    values, evidence = _goodness(limit, judged), limit.evidence
+    if not values or evidence is None:
         return ""
-    higher = found[0][1]
+    higher = values[0][1]
     beaten = [
         value > evidence.worst + evidence.margin if higher else value < evidence.worst - evidence.margin
-        for value, _ in found
+        for value, _ in values
     ]
     if not all(beaten):
         return ""
-    now = (min if higher else max)(value for value, _ in found)
+    now = (min if higher else max)(value for value, _ in values)
     return recorded(
         "{limit}: clearly better than when the limit was measured; the worst is {now:.6g}, it was {worst:.6g} on "
         "{device} on {day}, with a margin of {margin:.6g}. Calibrate again: so wide a limit hides faults.",
@@ -185,11 +197,11 @@ def _goodness(limit: Limit, judged: Comparison) -> list[tuple[float, bool]]:
         return [(ratio, False) for ratio in ratios if ratio is not None]
     values = []
     for pair in judged.pairs:
-        found = _measurement(limit, pair)
-        if found is None or found.value is None:
+        measurement = pair.measurement(limit.metric, limit.subject)
+        if measurement is None or measurement.value is None:
             return []
-        higher = found.better == "higher"
-        values.append((found.value if higher else abs(found.value), higher))
+        higher = measurement.better == "higher"
+        values.append((measurement.value if higher else abs(measurement.value), higher))
     return values
 
 
@@ -201,13 +213,8 @@ def _judged(pair: Pair, limits: list[Limit], scope: Scope, excuse: Callable[[Ver
     return pair.model_copy(update={"verdicts": [excuse(verdict, pair.key.case) for verdict in verdicts]})
 
 
-def _measurement(limit: Limit, pair: Pair) -> Measurement | None:
-    wanted = limit.metric, limit.subject
-    return next((each for each in pair.measurements if (each.metric, each.subject) == wanted), None)
-
-
 def _verdict(limit: Limit, pair: Pair, scope: Scope) -> Verdict:
-    measurement = _measurement(limit, pair)
+    measurement = pair.measurement(limit.metric, limit.subject)
     if measurement is None or measurement.value is None:
         why = measurement.problem if measurement else recorded("it was not measured")
         return Verdict(
@@ -237,8 +244,8 @@ def _dual_verdict(comparison: Comparison, limit: Limit) -> Verdict:
     try:
         dual = dual_ratio(comparison, limit)
     except NoRatio as error:
-        words = recorded("{found!s}; allowed: {limit}.", found=of_error(error), limit=_allowed(limit))
-        return Verdict(limit=limit, measured=None, status=error.status, message=words)
+        message = recorded("{found!s}; allowed: {limit}.", found=of_error(error), limit=_allowed(limit))
+        return Verdict(limit=limit, measured=None, status=error.status, message=message)
     passed = Status.IDENTICAL if all(pair.identical for pair in comparison.pairs) else Status.WITHIN_LIMITS
     return Verdict(
         limit=limit,
@@ -339,13 +346,11 @@ def failing(comparison: Comparison) -> list[CaseKey]:
     """Cases and seeds that keep a judged comparison from passing; empty where it passes, or as a whole does not."""
     if EXIT_CODES[comparison.outcome] == 0 or comparison.outcome is Status.SKIPPED:
         return []
-    found = [failure.key for failure in comparison.failures if failure.key is not None]
-    found += [*(unfit.key for unfit in comparison.unfit), *comparison.missing]
-    found += [each.key for each in comparison.repetitions if each.status is Status.UNSTABLE]
-    found += [
-        pair.key for pair in comparison.pairs if any(EXIT_CODES[verdict.status] != 0 for verdict in pair.verdicts)
-    ]
-    return list(dict.fromkeys(found))
+    keys = [failure.key for failure in comparison.failures if failure.key is not None]
+    keys += [*(unfit.key for unfit in comparison.unfit), *comparison.missing]
+    keys += [repetition.key for repetition in comparison.repetitions if repetition.status is Status.UNSTABLE]
+    keys += [pair.key for pair in comparison.pairs if any(EXIT_CODES[verdict.status] != 0 for verdict in pair.verdicts)]
+    return list(dict.fromkeys(keys))
 
 
 def _outcome(comparison: Comparison) -> tuple[Status, str]:
@@ -376,35 +381,35 @@ def _unfit(unfit: list[Unfit]) -> str:
 
 def _failed(failures: list[Failure]) -> str:
     first = failures[0]
-    words = recorded(
+    message = recorded(
         "{stage} failed: {error}: {message!s}", stage=first.stage, error=first.error, message=first.message
     )
     if len(failures) == 1:
-        return words
-    return recorded("{first!s} (and {count:d} more)", first=words, count=len(failures) - 1)
+        return message
+    return recorded("{first!s} (and {count:d} more)", first=message, count=len(failures) - 1)
 
 
 def _absent_outcome(comparison: Comparison) -> tuple[Status, str]:
     if comparison.missing_baseline:
         return Status.MISSING_BASELINE, comparison.missing_baseline
-    words = recorded(
+    message = recorded(
         "the two sides hold different cases: missing {missing}; unexpected {unexpected}",
         missing=listed(comparison.missing) or _NONE,
         unexpected=listed(comparison.unexpected) or _NONE,
     )
-    return Status.ERROR, words
+    return Status.ERROR, message
 
 
 def _repeat_outcome(comparison: Comparison) -> tuple[Status, str]:
     repetitions = comparison.repetitions
     if not repetitions:
         return Status.ERROR, recorded("there was nothing to compare")
-    unstable = [each for each in repetitions if each.status is Status.UNSTABLE]
+    unstable = [repetition for repetition in repetitions if repetition.status is Status.UNSTABLE]
     broken = _broken(comparison)
     if not unstable:
         if complaint := _complaint(comparison):
             return complaint
-        status = worst([each.status for each in repetitions])
+        status = worst([repetition.status for repetition in repetitions])
         return status, repetitions[0].pattern if status is Status.SKIPPED else _all_same(comparison)
     differing = [pair for pair in comparison.pairs if not pair.identical]
     unjudged = [pair for pair in differing if not _is_judged(pair)]
@@ -413,7 +418,7 @@ def _repeat_outcome(comparison: Comparison) -> tuple[Status, str]:
             "not bit-identical, within the limits: {key}: {pattern}", key=unstable[0].key, pattern=unstable[0].pattern
         )
         return _complaint(comparison) or (Status.WITHIN_LIMITS, kept)
-    words = [
+    sentences = [
         recorded(
             "{count:d} of {total:d} cases are not repeatable; {key}: {pattern}",
             count=len(unstable),
@@ -423,25 +428,29 @@ def _repeat_outcome(comparison: Comparison) -> tuple[Status, str]:
         )
     ]
     if unjudged and not broken and comparison.limits:
-        words.append(recorded("no limit judges what differs"))
-    return worst([Status.UNSTABLE, *(verdict.status for verdict in broken)]), joined(words)
+        sentences.append(recorded("no limit judges what differs"))
+    return worst([Status.UNSTABLE, *(verdict.status for verdict in broken)]), joined(sentences)
 
 
 def _is_judged(pair: Pair) -> bool:
     """Whether a limit looks at something that differs: one on equal pictures says nothing about other float outputs."""
-    different = {each.subject for each in pair.measurements if each.metric == "identical" and each.value != 1}
+    different = {
+        measurement.subject
+        for measurement in pair.measurements
+        if measurement.metric == "identical" and measurement.value != 1
+    }
     return any(verdict.limit.subject in different for verdict in pair.verdicts)
 
 
 def _all_same(comparison: Comparison) -> str:
-    runs = {each.runs for each in comparison.repetitions}
-    processes = {each.processes for each in comparison.repetitions}
+    runs = {repetition.runs for repetition in comparison.repetitions}
+    processes = {repetition.processes for repetition in comparison.repetitions}
     return recorded(
         "every case gave the same bytes in {runs} and {processes}, which excludes, at 95 % confidence, only a rate of "
         "differing runs above {rate:.0f} %",
         runs=_runs(runs),
         processes=_processes(processes),
-        rate=100 * max(each.bound_95 for each in comparison.repetitions),
+        rate=100 * max(repetition.bound_95 for repetition in comparison.repetitions),
     )
 
 
@@ -468,8 +477,8 @@ def _verdict_outcome(comparison: Comparison) -> tuple[Status, str]:
     verdicts = _verdicts(comparison)
     if not verdicts:
         return Status.SKIPPED, recorded("measured, but no limit judges it")
-    words = recorded("all {count:d} limits are kept", count=len(verdicts))
-    return worst([verdict.status for verdict in verdicts]), words
+    message = recorded("all {count:d} limits are kept", count=len(verdicts))
+    return worst([verdict.status for verdict in verdicts]), message
 
 
 def _verdicts(comparison: Comparison) -> list[Verdict]:
@@ -495,19 +504,19 @@ def _complaint(comparison: Comparison) -> tuple[Status, str] | None:
         of = recorded("{total:d} verdicts", total=total)
         if waived:
             of = recorded("{total:d} verdicts and {waived:d} more waived", total=total, waived=len(waived))
-        words = recorded(
+        message = recorded(
             "limits are broken in {count:d} of {verdicts}; {worst!s}",
             count=len(broken),
             verdicts=of,
             worst=worst_one.message,
         )
-        return status, words
+        return status, message
     if waived:
-        words = recorded(
+        message = recorded(
             "limits are broken and waived in {count:d} of {total:d} verdicts; {first!s}",
             count=len(waived),
             total=total,
             first=waived[0].message,
         )
-        return Status.WAIVED, words
+        return Status.WAIVED, message
     return None

@@ -30,17 +30,17 @@ def model_difference(actual: ModelIdentity, expected: ModelIdentity) -> ModelDif
     if actual.loaded is None or expected.loaded is None:
         return ModelDifference(actual=actual.digest, expected=expected.digest, files=[])
     names = sorted(actual.files.keys() | expected.files.keys())
-    files = [found for name in names if (found := _file_difference(name, actual, expected))]
+    files = [difference for name in names if (difference := _file_difference(name, actual, expected))]
     return ModelDifference(actual=actual.loaded, expected=expected.loaded, files=files) if files else None
 
 
 def _file_difference(name: str, actual: ModelIdentity, expected: ModelIdentity) -> FileDifference | None:
     """In what one file differs; another adapter may have read it on one side alone, and it is still the same file."""
-    mine, theirs = _sha256(name, actual), _sha256(name, expected)
-    if mine == theirs:
+    actual_digest, expected_digest = _sha256(name, actual), _sha256(name, expected)
+    if actual_digest == expected_digest:
         return None
-    if mine is None or theirs is None:
-        return FileDifference(name=name, missing="actual" if mine is None else "expected")
+    if actual_digest is None or expected_digest is None:
+        return FileDifference(name=name, missing="actual" if actual_digest is None else "expected")
     return FileDifference(name=name, keys=_differing_keys(actual.files.get(name), expected.files.get(name)))
 
 
@@ -73,46 +73,46 @@ def _looked_inside(key: str, *sides: Mapping[str, str]) -> bool:
 # --- in words --------------------------------------------------------------------------------------------------------
 
 
-def barring(found: ModelDifference) -> str:
+def barring(difference: ModelDifference) -> str:
     """Why the two are not compared, and what would allow it."""
     return recorded(
         "the model differs, and nothing says that this is meant (differs_in of the scenario, with model and a reason): "
         "{what!s}",
-        what=_what(found),
+        what=_what(difference),
     )
 
 
-def plain(found: ModelDifference) -> str:
+def plain(difference: ModelDifference) -> str:
     """The same where nothing would allow it."""
-    return recorded("the model differs: {what!s}", what=_what(found))
+    return recorded("the model differs: {what!s}", what=_what(difference))
 
 
-def on_purpose(found: ModelDifference, reason: str) -> str:
+def on_purpose(difference: ModelDifference, reason: str) -> str:
     """In what the two differ, and why they are compared all the same."""
-    return recorded("the models differ on purpose ({reason!s}): {what!s}", reason=reason, what=_what(found))
+    return recorded("the models differ on purpose ({reason!s}): {what!s}", reason=reason, what=_what(difference))
 
 
-def _what(found: ModelDifference) -> str:
-    if not found.files:
+def _what(difference: ModelDifference) -> str:
+    if not difference.files:
         return recorded(
             "actual {actual:s}, expected {expected:s} over all files, which is all that one of the two records knows",
-            actual=found.actual[:16],
-            expected=found.expected[:16],
+            actual=difference.actual[:16],
+            expected=difference.expected[:16],
         )
-    words = [_of_file(each) for each in found.files[:_MOST_FILES]]
-    if (more := len(found.files) - _MOST_FILES) > 0:
-        words.append(recorded_many("1 more file differs", "{count:d} more files differ", more))
-    return joined(words)
+    sentences = [_of_file(file) for file in difference.files[:_MOST_FILES]]
+    if (more := len(difference.files) - _MOST_FILES) > 0:
+        sentences.append(recorded_many("1 more file differs", "{count:d} more files differ", more))
+    return joined(sentences)
 
 
-def _of_file(found: FileDifference) -> str:
-    if found.missing == "actual":
-        return recorded("the actual side has no {file}", file=found.name)
-    if found.missing == "expected":
-        return recorded("the expected side has no {file}", file=found.name)
-    if not found.keys:
-        return recorded("{file} has other bytes", file=found.name)
-    return recorded("{file} has other values of {keys}", file=found.name, keys=_listed(found.keys))
+def _of_file(file: FileDifference) -> str:
+    if file.missing == "actual":
+        return recorded("the actual side has no {file}", file=file.name)
+    if file.missing == "expected":
+        return recorded("the expected side has no {file}", file=file.name)
+    if not file.keys:
+        return recorded("{file} has other bytes", file=file.name)
+    return recorded("{file} has other values of {keys}", file=file.name, keys=_listed(file.keys))
 
 
 def _listed(keys: Sequence[str]) -> str:

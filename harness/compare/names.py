@@ -98,15 +98,15 @@ def names_of(actual: Path, expected: Path, asked: Asked) -> Names:
         UsageError: a link below a folder leads back above itself, or a listed name is none of a picture there.
         OSError: a folder cannot be read.
     """
-    mine, theirs = held(actual, asked), held(expected, asked)
-    listed = _listed(mine.pictures, theirs.pictures, asked)
+    actual_names, expected_names = held(actual, asked), held(expected, asked)
+    listed = _listed(actual_names.pictures, expected_names.pictures, asked)
     pairs, alone = _paired(
-        mine.pictures - {one for one, _ in listed},
-        theirs.pictures - {other for _, other in listed},
+        actual_names.pictures - {name for name, _ in listed},
+        expected_names.pictures - {other for _, other in listed},
         _rules(asked.pair),
     )
     by_rule = [_match(*pair) for pair in _sorted(pairs) if pair[0] != pair[1]]
-    by_list = [NameMatch(actual=text_of(one), expected=text_of(other), differs=["list"]) for one, other in listed]
+    by_list = [NameMatch(actual=text_of(name), expected=text_of(other), differs=["list"]) for name, other in listed]
     pairs += listed
     rows = [*pairs, *((path, None) for path in alone[0]), *((None, path) for path in alone[1])]
     return Names(
@@ -116,8 +116,8 @@ def names_of(actual: Path, expected: Path, asked: Asked) -> Names:
         rows=sorted(rows, key=lambda row: os.fsencode(row[0] or row[1] or "")),
         paired=[*by_rule, *by_list],
         nearly=[_match(*pair) for pair in _sorted(_near(*alone))],
-        ignored=_texts(mine.ignored | theirs.ignored),
-        others=_texts(mine.others | theirs.others),
+        ignored=_texts(actual_names.ignored | expected_names.ignored),
+        others=_texts(actual_names.others | expected_names.others),
     )
 
 
@@ -128,10 +128,10 @@ def held(folder: Path, asked: Asked) -> Held:
         UsageError: a link leads back to a folder above it, so that there would be no end.
         OSError: a folder cannot be read.
     """
-    found = Held()
+    content = Held()
     for base, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
         hidden = [name for name in folders if name.startswith(".")]
-        found.others.update(f"{os.path.relpath(Path(base, name), folder)}/" for name in hidden)
+        content.others.update(f"{os.path.relpath(Path(base, name), folder)}/" for name in hidden)
         folders[:] = [name for name in folders if not name.startswith(".")]
         above = Path(base).resolve()
         for name in folders:
@@ -140,12 +140,12 @@ def held(folder: Path, asked: Asked) -> Held:
         for name in files:
             path = os.path.relpath(Path(base, name), folder)
             if asked.ignores(path.replace(os.sep, "/")):
-                found.ignored.add(path)
+                content.ignored.add(path)
             elif is_picture(Path(base, name)):
-                found.pictures.add(path)
+                content.pictures.add(path)
             else:
-                found.others.add(path)
-    return found
+                content.others.add(path)
+    return content
 
 
 def text_of(path: str) -> str:
@@ -156,23 +156,23 @@ def text_of(path: str) -> str:
 # --- pairs -----------------------------------------------------------------------------------------------------------
 
 
-def _listed(mine: set[str], theirs: set[str], asked: Asked) -> list[tuple[str, str]]:
+def _listed(actual: set[str], expected: set[str], asked: Asked) -> list[tuple[str, str]]:
     """The listed pairs, by the names that the folders have.
 
     Raises:
         UsageError: a name is listed twice on one side, or no picture is called so; the nearest one is told.
     """
-    found = []
-    for one, other in asked.listed:
-        for side, name, names in (("actual", one, mine), ("expected", other, theirs)):
+    pairs = []
+    for own, other in asked.listed:
+        for side, name, names in (("actual", own, actual), ("expected", other, expected)):
             if name not in names:
                 raise UsageError(f"the list of pairs: {UnknownName(f'picture of the {side} folder', name, names)}")
-        found.append((one, other))
+        pairs.append((own, other))
     for index, side in enumerate(("actual", "expected")):
-        counted = Counter(pair[index] for pair in found)
+        counted = Counter(pair[index] for pair in pairs)
         if twice := [name for name, count in counted.items() if count > 1]:
             raise UsageError(f"the list of pairs names {twice[0]!r} of the {side} folder twice; name it once.")
-    return found
+    return pairs
 
 
 def _rules(pair: Sequence[str]) -> list[Callable[[str], str]]:
@@ -182,10 +182,10 @@ def _rules(pair: Sequence[str]) -> list[Callable[[str], str]]:
 
 
 def _paired(
-    mine: Iterable[str], theirs: Iterable[str], rules: Iterable[Callable[[str], str]]
+    actual_paths: Iterable[str], expected_paths: Iterable[str], rules: Iterable[Callable[[str], str]]
 ) -> tuple[list[tuple[str, str]], tuple[set[str], set[str]]]:
     """Pairs by each rule among what the rules before left over, and what is left over in the end."""
-    alone = set(mine), set(theirs)
+    alone = set(actual_paths), set(expected_paths)
     pairs = []
     for rule in rules:
         for actual, expected in _shared(*alone, rule):
@@ -196,18 +196,18 @@ def _paired(
     return pairs, alone
 
 
-def _near(mine: Iterable[str], theirs: Iterable[str]) -> list[tuple[str, str]]:
+def _near(actual_paths: Iterable[str], expected_paths: Iterable[str]) -> list[tuple[str, str]]:
     """Names that differ in ending, case and Unicode form at most, each with each."""
-    groups = _shared(mine, theirs, _loose)
-    return [(one, other) for actual, expected in groups for one in actual for other in expected]
+    groups = _shared(actual_paths, expected_paths, _loose)
+    return [(path, other) for actual, expected in groups for path in actual for other in expected]
 
 
 def _shared(
-    mine: Iterable[str], theirs: Iterable[str], rule: Callable[[str], str]
+    actual: Iterable[str], expected: Iterable[str], rule: Callable[[str], str]
 ) -> list[tuple[list[str], list[str]]]:
     """Names of both sides by what a rule makes of them, where both sides have some."""
     groups: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-    for side, paths in enumerate((mine, theirs)):
+    for side, paths in enumerate((actual, expected)):
         for path in paths:
             groups[rule(path)][side].append(path)
     return [group for group in groups.values() if all(group)]

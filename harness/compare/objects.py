@@ -48,7 +48,7 @@ class Compared:
     @property
     def metrics(self) -> Mapping[str, Measurement]:
         """Each metric by its name, with ``value``, ``unit``, ``better`` and ``where``, on the 8-bit pictures."""
-        return {each.metric: each for each in self.pair.measurements}
+        return {measurement.metric: measurement for measurement in self.pair.measurements}
 
     @property
     def hints(self) -> Sequence[Hint]:
@@ -68,19 +68,19 @@ class Compared:
     @property
     def worst_place(self) -> str:
         """Where the pictures differ most, such as ``x=32..63 y=0..31``; empty where they are equal."""
-        found = self.metrics
-        return next((found[name].where for name in _NAME_A_PLACE if name in found and found[name].where), "")
+        metrics = self.metrics
+        return next((metrics[name].where for name in _NAME_A_PLACE if name in metrics and metrics[name].where), "")
 
     def __repr__(self) -> str:
         values = [f"{name} {shown_value(self.metrics[name])}" for name in ("psnr_db", "ssim", "max_abs_diff")]
-        said = "identical" if self.identical else ", ".join([self._look, *values])
-        return f"<Compared {self.pair.width} x {self.pair.height} pixels: {said}>"
+        result = "identical" if self.identical else ", ".join([self._look, *values])
+        return f"<Compared {self.pair.width} x {self.pair.height} pixels: {result}>"
 
     def __str__(self) -> str:
         names = max(map(len, self.metrics), default=0)
         rows = [
-            f"  {each.metric:<{names}}  {shown_value(each):<22}  {each.better} is better  {each.where}".rstrip()
-            for each in self.pair.measurements
+            f"  {name:<{names}}  {shown_value(metric):<22}  {metric.better} is better  {metric.where}".rstrip()
+            for name, metric in self.metrics.items()
         ]
         return "\n".join([self.sentence, *self.remarks, *rows])
 
@@ -101,8 +101,8 @@ class Compared:
     def remarks(self) -> list[str]:
         """What is to be said beside the numbers: the worst place, hints, and which side shows nothing."""
         place = [f"worst place: {self.worst_place}"] if self.worst_place else []
-        hints = [f"hint: {each.message}" + (f" ({each.where})" if each.where else "") for each in self.hints]
-        return [*place, *hints, *(f"note: {words}" for words in self.blank)]
+        hints = [f"hint: {hint.message}" + (f" ({hint.where})" if hint.where else "") for hint in self.hints]
+        return [*place, *hints, *(f"note: {reason}" for reason in self.blank)]
 
     @property
     def _look(self) -> str:
@@ -143,20 +143,20 @@ def compared(actual: Any, expected: Any, limits: Sequence[Limit], **reading: Unp
         ImageError: as for ``compare``.
         UsageError: as for ``compare``.
     """
-    mine, theirs = held(actual, "actual", **reading), held(expected, "expected", **reading)
-    if mine.pixels.shape != theirs.pixels.shape:
-        (height, width, _), (other_height, other_width, _) = mine.pixels.shape, theirs.pixels.shape
+    picture, other = held(actual, "actual", **reading), held(expected, "expected", **reading)
+    if picture.pixels.shape != other.pixels.shape:
+        (height, width, _), (other_height, other_width, _) = picture.pixels.shape, other.pixels.shape
         raise ImageError(
             f"the pictures differ in size: actual is {width} x {height} pixels, expected is {other_width} x "
             f"{other_height}. Make both with the same width and height; nothing is resized."
         )
     difference = None
-    if mine.floats is not None and theirs.floats is not None:
-        difference = float(np.abs(mine.floats - theirs.floats).max())
+    if picture.floats is not None and other.floats is not None:
+        difference = float(np.abs(picture.floats - other.floats).max())
     return Compared(
-        pair=compare_arrays("actual", mine.pixels, theirs.pixels, limits, (mine.read_as, theirs.read_as)),
-        actual=mine.pixels,
-        expected=theirs.pixels,
+        pair=compare_arrays("actual", picture.pixels, other.pixels, limits, (picture.read_as, other.read_as)),
+        actual=picture.pixels,
+        expected=other.pixels,
         float_diff=difference,
     )
 

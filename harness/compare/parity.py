@@ -13,7 +13,7 @@ from harness.compare.intervals import paired_interval, pairs_needed
 from harness.compare.scores import firsts, is_strict, total
 from harness.language import recorded
 from harness.message import joined
-from harness.records import NoiseMode, Parity, Scope, Standing, Status, Verdict
+from harness.records import EquivalenceVerdict, NoiseMode, Parity, Scope, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,11 +26,11 @@ def with_parities(comparison: Comparison, scores: Mapping[str, ArmScores]) -> Co
 
     Two sides that cannot be compared, because their noise or their inputs differ, get none.
     """
-    mine, theirs = scores.get(comparison.actual.id), scores.get(comparison.expected.id)
-    if comparison.scope is not Scope.REFERENCE or comparison.differences or mine is None or theirs is None:
+    actual, expected = scores.get(comparison.actual.id), scores.get(comparison.expected.id)
+    if comparison.scope is not Scope.REFERENCE or comparison.differences or actual is None or expected is None:
         return comparison
-    shared = [name for name, spec in mine.specs.items() if theirs.specs.get(name) == spec]
-    return comparison.model_copy(update={"parities": [_parity(comparison, mine, theirs, name) for name in shared]})
+    shared = [name for name, spec in actual.specs.items() if expected.specs.get(name) == spec]
+    return comparison.model_copy(update={"parities": [_parity(comparison, actual, expected, name) for name in shared]})
 
 
 def parity_verdict(comparison: Comparison, limit: Limit) -> Verdict:
@@ -38,9 +38,9 @@ def parity_verdict(comparison: Comparison, limit: Limit) -> Verdict:
 
     Who sets such a limit asks for proof, so equivalence that is not shown breaks it like a difference that is.
     """
-    found = next((each for each in comparison.parities if each.score == limit.metric), None)
-    if found is None or found.low is None or found.high is None or found.one_sided:
-        why = _why_not(found)
+    parity = next((candidate for candidate in comparison.parities if candidate.score == limit.metric), None)
+    if parity is None or parity.low is None or parity.high is None or parity.one_sided:
+        why = _why_not(parity)
         message = recorded(
             "{score:s} of the two sides cannot be judged: {why!s}; allowed: {limit}.",
             score=limit.metric,
@@ -49,8 +49,8 @@ def parity_verdict(comparison: Comparison, limit: Limit) -> Verdict:
         )
         return Verdict(limit=limit, measured=None, status=Status.ERROR, message=message)
     margin = limit.at_most or 0.0
-    judged = found.model_copy(update={"margin": margin})
-    farthest = max(abs(found.low), abs(found.high))
+    judged = parity.model_copy(update={"margin": margin})
+    farthest = max(abs(parity.low), abs(parity.high))
     return Verdict(
         limit=limit,
         measured=farthest,
@@ -59,18 +59,18 @@ def parity_verdict(comparison: Comparison, limit: Limit) -> Verdict:
     )
 
 
-def _why_not(found: Parity | None) -> str:
-    if found is None:
+def _why_not(parity: Parity | None) -> str:
+    if parity is None:
         return recorded("it was not scored on both sides; name it under scores in the scenario and run harness check")
-    if found.one_sided:
-        return recorded("one side alone has a value for {key}", key=found.one_sided[0])
-    if not found.pairs:
+    if parity.one_sided:
+        return recorded("one side alone has a value for {key}", key=parity.one_sided[0])
+    if not parity.pairs:
         return recorded("no case and seed has a value")
     return recorded("its values are not only 0 and 1")
 
 
-def _parity(comparison: Comparison, mine: ArmScores, theirs: ArmScores, name: str) -> Parity:
-    ours, others = firsts(mine.scores, name), firsts(theirs.scores, name)
+def _parity(comparison: Comparison, actual: ArmScores, expected: ArmScores, name: str) -> Parity:
+    ours, others = firsts(actual.scores, name), firsts(expected.scores, name)
     keys = [pair.key for pair in comparison.pairs]
     known = {key: (_value(ours, key), _value(others, key)) for key in dict.fromkeys(keys)}
     values = {key: (a, b) for key, (a, b) in known.items() if a is not None and b is not None}
@@ -80,10 +80,10 @@ def _parity(comparison: Comparison, mine: ArmScores, theirs: ArmScores, name: st
     low, high = paired_interval(only_actual, only_expected, len(values)) if values and strict else (None, None)
     sides = [total(name, [scores[key] for key in values]) for scores in (ours, others)]
     differing = (only_actual + only_expected) / len(values) if values else 0.0
-    found = Parity(
+    parity = Parity(
         score=name,
-        task=mine.task,
-        margin=mine.parity_margin,
+        task=actual.task,
+        margin=actual.parity_margin,
         pairs=len(values),
         actual=sides[0],
         expected=sides[1],
@@ -92,68 +92,68 @@ def _parity(comparison: Comparison, mine: ArmScores, theirs: ArmScores, name: st
         difference=sum(a - b for a, b in values.values()) / len(values) if values else None,
         low=low,
         high=high,
-        standing=standing(low, high, mine.parity_margin),
-        pairs_needed=pairs_needed(differing, mine.parity_margin) if low is not None else None,
+        standing=standing(low, high, actual.parity_margin),
+        pairs_needed=pairs_needed(differing, actual.parity_margin) if low is not None else None,
         without_value=[key for key, both in known.items() if both == (None, None)],
         one_sided=[key for key, (a, b) in known.items() if (a is None) != (b is None)],
         message="",
     )
-    return found.model_copy(update={"message": _statement(found, comparison)})
+    return parity.model_copy(update={"message": _statement(parity, comparison)})
 
 
 def _value(scores: Mapping[CaseKey, Score], key: CaseKey) -> float | None:
     return scores[key].value if key in scores else None
 
 
-def standing(low: Number | None, high: Number | None, margin: float) -> Standing:
+def standing(low: Number | None, high: Number | None, margin: float) -> EquivalenceVerdict:
     """What an interval says about a margin; without an interval nothing is shown.
 
     >>> standing(-0.004, 0.006, 0.01).value, standing(-0.02, 0.001, 0.01).value, standing(0.02, 0.05, 0.01).value
     ('equivalent', 'not_shown', 'beyond')
     """
     if low is None or high is None:
-        return Standing.NOT_SHOWN
+        return EquivalenceVerdict.NOT_SHOWN
     if -margin < low and high < margin:
-        return Standing.EQUIVALENT
-    return Standing.BEYOND if low > margin or high < -margin else Standing.NOT_SHOWN
+        return EquivalenceVerdict.EQUIVALENT
+    return EquivalenceVerdict.BEYOND if low > margin or high < -margin else EquivalenceVerdict.NOT_SHOWN
 
 
-def _statement(found: Parity, comparison: Comparison) -> str:
+def _statement(parity: Parity, comparison: Comparison) -> str:
     """The finding in one sentence, with the interval and the number of pairs that it rests on."""
     values = {
-        "score": found.score,
+        "score": parity.score,
         "actual": comparison.actual.arm,
-        "mine": _percent(found.actual.mean),
+        "mine": _percent(parity.actual.mean),
         "expected": comparison.expected.arm,
-        "theirs": _percent(found.expected.mean),
+        "theirs": _percent(parity.expected.mean),
     }
-    notes = _notes(found, comparison)
-    if found.low is None or found.high is None:
+    notes = _notes(parity, comparison)
+    if parity.low is None or parity.high is None:
         why = recorded("no interval is made of values between 0 and 1")
-        if not found.pairs:
+        if not parity.pairs:
             why = recorded("no pair has a value")
         return recorded(
             "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: equivalence not shown ({notes!s})",
             **values,
             notes=joined([why, *notes]),
         )
-    points = 100 * found.margin
-    margin = recorded("1 point") if found.margin == _POINT else recorded("{points:g} points", points=points)
+    points = 100 * parity.margin
+    margin = recorded("1 point") if parity.margin == _POINT else recorded("{points:g} points", points=points)
     interval = recorded(
         "90 % interval {low:+.2f} to {high:+.2f}, {pairs:d} pairs",
-        low=100 * found.low,
-        high=100 * found.high,
-        pairs=found.pairs,
+        low=100 * parity.low,
+        high=100 * parity.high,
+        pairs=parity.pairs,
     )
-    match standing(found.low, found.high, found.margin):
-        case Standing.EQUIVALENT:
+    match standing(parity.low, parity.high, parity.margin):
+        case EquivalenceVerdict.EQUIVALENT:
             return recorded(
                 "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: equivalent within {margin} ({notes!s})",
                 **values,
                 margin=margin,
                 notes=joined([interval, *notes]),
             )
-        case Standing.BEYOND:
+        case EquivalenceVerdict.BEYOND:
             return recorded(
                 "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: not equivalent within {margin}, the "
                 "difference is larger ({notes!s})",
@@ -165,21 +165,21 @@ def _statement(found: Parity, comparison: Comparison) -> str:
         "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: equivalence within {margin} not shown ({notes!s})",
         **values,
         margin=margin,
-        notes=joined([interval, _wanted(found), *notes]),
+        notes=joined([interval, _wanted(parity), *notes]),
     )
 
 
-def _wanted(found: Parity) -> str:
+def _wanted(parity: Parity) -> str:
     """How many pairs would have shown equivalence."""
-    needed = pairs_needed((found.only_actual + found.only_expected) / found.pairs, found.margin)
-    if needed <= found.pairs:
+    needed = pairs_needed((parity.only_actual + parity.only_expected) / parity.pairs, parity.margin)
+    if needed <= parity.pairs:
         return recorded("enough pairs to show it, had the two been alike")
     return recorded("about {count:d} pairs are needed if the two are alike", count=needed)
 
 
-def _notes(found: Parity, comparison: Comparison) -> list[str]:
+def _notes(parity: Parity, comparison: Comparison) -> list[str]:
     """What else a reader must know."""
-    left_out = len(found.without_value) + len(found.one_sided)
+    left_out = len(parity.without_value) + len(parity.one_sided)
     notes = [recorded("{count:d} without a value left out", count=left_out)] if left_out else []
     if NoiseMode.UNVERIFIED in {comparison.actual.noise, comparison.expected.noise}:
         notes.append(recorded("noise unverified"))

@@ -75,22 +75,23 @@ def compare_files(
     Raises:
         ImageError: one cannot be read, or their sizes differ; sizes are never adapted.
     """
-    mine, mine_as = read_picture_as(actual, alpha)
+    actual_pixels, actual_as = read_picture_as(actual, alpha)
     same = _same_file(actual, expected)
-    theirs, theirs_as = (mine, mine_as) if same else read_picture_as(expected, alpha)
-    height, width, _ = mine.shape
-    if mine.shape != theirs.shape:
+    expected_pixels, expected_as = (actual_pixels, actual_as) if same else read_picture_as(expected, alpha)
+    height, width, _ = actual_pixels.shape
+    if actual_pixels.shape != expected_pixels.shape:
         raise ImageError(
             f"the pictures differ in size: {actual} is {width} x {height} pixels, {expected} is "
-            f"{theirs.shape[1]} x {theirs.shape[0]}. Make both with the same width and height; nothing is resized."
+            f"{expected_pixels.shape[1]} x {expected_pixels.shape[0]}. Make both with the same width and height; "
+            "nothing is resized."
         )
-    return compare_arrays(name, mine, theirs, limits, (mine_as, theirs_as))
+    return compare_arrays(name, actual_pixels, expected_pixels, limits, (actual_as, expected_as))
 
 
 def compare_arrays(
     name: str,
-    mine: NDArray[np.uint8],
-    theirs: NDArray[np.uint8],
+    actual: NDArray[np.uint8],
+    expected: NDArray[np.uint8],
     limits: Sequence[Limit],
     read_as: tuple[ReadAs, ReadAs] = (ReadAs.RGB, ReadAs.RGB),
 ) -> PicturePair:
@@ -99,31 +100,31 @@ def compare_arrays(
     Raises:
         ImageError: their sizes differ.
     """
-    height, width, _ = mine.shape
-    measurements = measure(mine, theirs, subject="image", metrics=plugins.names("metrics"))
+    height, width, _ = actual.shape
+    measurements = measure(actual, expected, subject="image", metrics=plugins.names("metrics"))
     identical = are_identical(measurements)
     verdicts = [_verdict(limit, measurements, identical=identical) for limit in limits]
     unjudged = Status.IDENTICAL if identical else Status.SKIPPED
-    looked_at = Pictures(mine, theirs)
-    sides = {"actual": mine, "expected": theirs}
+    looked_at = Pictures(actual, expected)
+    sides = {"actual": actual, "expected": expected}
     blank = [f"the {side} image shows nothing: {why}" for side, image in sides.items() if (why := shows_nothing(image))]
-    said = [] if identical else explained(looked_at)
-    if any(hint.name == ONLY_NOISE for hint in said):
+    hints = [] if identical else explained(looked_at)
+    if any(hint.name == ONLY_NOISE for hint in hints):
         blank.append("the actual image shows nothing but noise, and the expected one does not")
     return PicturePair(
         name=name,
         width=width,
         height=height,
-        differing_pixels=0 if identical else int(np.count_nonzero((mine != theirs).any(axis=2))),
+        differing_pixels=0 if identical else int(np.count_nonzero((actual != expected).any(axis=2))),
         actual_read_as=read_as[0],
         expected_read_as=read_as[1],
         measurements=measurements,
-        hints=said,
+        hints=hints,
         appearance=appearance(measurements, None if identical else looked_at.structure),
         verdicts=verdicts,
         blank=blank,
         # Two images that show nothing keep every limit and prove nothing.
-        outcome=Status.ERROR if blank and limits else worst([each.status for each in verdicts] or [unjudged]),
+        outcome=Status.ERROR if blank and limits else worst([verdict.status for verdict in verdicts] or [unjudged]),
     )
 
 
@@ -137,7 +138,7 @@ def _same_file(actual: Path, expected: Path) -> bool:
 
 def are_identical(measurements: Sequence[Measurement]) -> bool:
     """Whether two pictures are equal byte for byte, by what was measured."""
-    return any(each.metric == "identical" and each.value == 1 for each in measurements)
+    return any(measurement.metric == "identical" and measurement.value == 1 for measurement in measurements)
 
 
 def compare_folders(
@@ -151,16 +152,16 @@ def compare_folders(
     Raises:
         RunError: no child process can be started.
     """
-    words = {
+    order = {
         "actual": str(names.actual),
         "expected": str(names.expected),
         "limits": [limit.model_dump(mode="json") for limit in limits],
         "alpha": alpha,
     }
     waiting: deque[PicturePair | Future[PicturePair]] = deque()
-    with _Children(jobs, json.dumps(words).encode() + b"\n") as children:
-        for mine, theirs in names.rows:
-            waiting.append(children.ask(mine, theirs) if mine and theirs else _alone(mine, theirs))
+    with _Children(jobs, json.dumps(order).encode() + b"\n") as children:
+        for actual, expected in names.rows:
+            waiting.append(children.ask(actual, expected) if actual and expected else _alone(actual, expected))
             if len(waiting) > jobs * _AHEAD:
                 yield _answer(waiting.popleft())
         while waiting:
@@ -195,20 +196,23 @@ class Tally:
         if pair.blank:
             self._blank[pair.name] = joined(pair.blank)
         self._read_as.update([pair.actual_read_as, pair.expected_read_as])
-        if any(each.status not in {Status.IDENTICAL, Status.WITHIN_LIMITS} for each in pair.verdicts):
+        if any(verdict.status not in {Status.IDENTICAL, Status.WITHIN_LIMITS} for verdict in pair.verdicts):
             self._broken.append(pair.name)
         if are_identical(pair.measurements):
             self._identical += 1
             return
         self._differing += 1
-        for each in pair.measurements:
-            if each.value is None:
-                self._without_value[each.metric] = self._without_value.get(each.metric, 0) + 1
+        for measurement in pair.measurements:
+            if measurement.value is None:
+                self._without_value[measurement.metric] = self._without_value.get(measurement.metric, 0) + 1
                 continue
-            if each.metric not in self._worst or _badness(each) > _badness(self._worst[each.metric][1]):
-                self._worst[each.metric] = (pair.name, each)
-            if math.isfinite(each.value):
-                self._values.setdefault(each.metric, []).append(each.value)
+            if (
+                measurement.metric not in self._worst
+                or measurement.badness > self._worst[measurement.metric][1].badness
+            ):
+                self._worst[measurement.metric] = (pair.name, measurement)
+            if math.isfinite(measurement.value):
+                self._values.setdefault(measurement.metric, []).append(measurement.value)
 
     def summary(self, names: Names, limits: Sequence[Limit], alpha: Alpha | None = None) -> FolderDiff:
         """The whole in one record."""
@@ -250,12 +254,12 @@ class Tally:
 
     def _message(self, names: Names) -> str:
         if self._statuses:
-            words = [f"{self._identical} of {self._pairs} pairs are equal byte for byte"]
+            sentences = [f"{self._identical} of {self._pairs} pairs are equal byte for byte"]
         else:
-            words = ["there was nothing to compare: neither folder holds a picture"]
+            sentences = ["there was nothing to compare: neither folder holds a picture"]
         if Status.SKIPPED in self._statuses:
-            words.append(f"{self._differing} differ, and no limit judges it")
-        words += [
+            sentences.append(f"{self._differing} differ, and no limit judges it")
+        sentences += [
             f"{len(paths)} {what}"
             for what, paths in (
                 ("with a broken limit", self._broken),
@@ -267,8 +271,8 @@ class Tally:
             if paths
         ]
         if names.asked.ignore:
-            words.append(f"{len(names.ignored)} ignored by name")
-        return "; ".join(words)
+            sentences.append(f"{len(names.ignored)} ignored by name")
+        return "; ".join(sentences)
 
 
 def _statistics(measurement: Measurement, values: list[float]) -> PairStatistics:
@@ -292,10 +296,10 @@ def _statistics(measurement: Measurement, values: list[float]) -> PairStatistics
 
 
 def _verdict(limit: Limit, measurements: Sequence[Measurement], *, identical: bool) -> Verdict:
-    found = next((each for each in measurements if each.metric == limit.metric), None)
-    unit = f" {found.unit}" if found and found.unit else ""
-    if found is None or found.value is None:
-        why = found.problem if found else "it is not defined on 8-bit pictures"
+    measurement = next((candidate for candidate in measurements if candidate.metric == limit.metric), None)
+    unit = f" {measurement.unit}" if measurement and measurement.unit else ""
+    if measurement is None or measurement.value is None:
+        why = measurement.problem if measurement else "it is not defined on 8-bit pictures"
         return Verdict(
             limit=limit,
             measured=None,
@@ -303,20 +307,13 @@ def _verdict(limit: Limit, measurements: Sequence[Measurement], *, identical: bo
             message=f"{limit.metric} has no value: {why}; allowed: {limit.rule}.",
         )
     kept = Status.IDENTICAL if identical else Status.WITHIN_LIMITS
-    where = f" at {found.where}" if found.where else ""
+    where = f" at {measurement.where}" if measurement.where else ""
     return Verdict(
         limit=limit,
-        measured=found.value,
-        status=kept if keeps(found, limit) else Status.DRIFT,
-        message=f"{found.value:.6g}{unit}{where}; allowed: {limit.rule}{unit}.",
+        measured=measurement.value,
+        status=kept if keeps(measurement, limit) else Status.DRIFT,
+        message=f"{measurement.value:.6g}{unit}{where}; allowed: {limit.rule}{unit}.",
     )
-
-
-def _badness(measurement: Measurement) -> float:
-    value = math.nan if measurement.value is None else measurement.value
-    if math.isnan(value):
-        return math.inf
-    return abs(value) if measurement.better == "lower" else -value
 
 
 def _alone(actual: str | None, expected: str | None) -> PicturePair:
@@ -345,8 +342,8 @@ class _Children:
     def __init__(self, count: int, order: bytes) -> None:
         self._children = [_Child(order) for _ in range(count)]
         self._free: SimpleQueue[_Child] = SimpleQueue()
-        for each in self._children:
-            self._free.put(each)
+        for child in self._children:
+            self._free.put(child)
         self._threads = ThreadPoolExecutor(count)
 
     def __enter__(self) -> Self:
@@ -356,8 +353,8 @@ class _Children:
         # Twice: a thread may have been about to start a child that had crashed when the first round passed.
         for wait in (False, True):
             self._threads.shutdown(wait=wait, cancel_futures=True)
-            for each in self._children:
-                each.end()
+            for child in self._children:
+                child.end()
 
     def ask(self, actual: str, expected: str) -> Future[PicturePair]:
         """Have the pair of two paths below the folders measured by whoever is free."""
@@ -431,15 +428,15 @@ def _exchange(process: subprocess.Popen[bytes], line: bytes) -> bytes:
 def _serve() -> None:
     """A child's life: the order in the first line, then two paths in each line and a record in answer."""
     order = json.loads(sys.stdin.buffer.readline())
-    limits = [Limit.model_validate(each) for each in order["limits"]]
+    limits = [Limit.model_validate(limit) for limit in order["limits"]]
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not stand among the answers
     answers.write(_READY)
     answers.flush()
     for line in sys.stdin.buffer:
-        mine, theirs = json.loads(line)
-        sides = Path(order["actual"], mine), Path(order["expected"], theirs)
-        pair = _measured_or_not(text_of(mine), *sides, limits, order["alpha"])
+        actual, expected = json.loads(line)
+        sides = Path(order["actual"], actual), Path(order["expected"], expected)
+        pair = _measured_or_not(text_of(actual), *sides, limits, order["alpha"])
         answers.write(pair.model_dump_json().encode() + b"\n")
         answers.flush()
 

@@ -66,10 +66,10 @@ def _broken(limits: Sequence[Limit], actual: Arrays, expected: Arrays) -> list[s
     broken = []
     for limit in limits:
         if limit.subject in actual and limit.subject in expected:
-            (found,) = measure(
+            (measurement,) = measure(
                 actual[limit.subject], expected[limit.subject], subject=limit.subject, metrics=[limit.metric]
             )
-            broken += [] if keeps(found, limit) else [limit.rule]
+            broken += [] if keeps(measurement, limit) else [limit.rule]
     return broken
 
 
@@ -130,5 +130,5 @@ def _truncation(key: CaseKey, healthy: StoredRun) -> Spoilt:
 
 def _random_bytes(seed: int, count: int) -> NDArray[np.uint8]:
     """Bytes of a Philox stream, the same on every machine."""
-    words = np.random.Philox(key=seed).random_raw(count // 8 + 1)
-    return words.astype("<u8").view(np.uint8)[:count]
+    numbers = np.random.Philox(key=seed).random_raw(count // 8 + 1)
+    return numbers.astype("<u8").view(np.uint8)[:count]

@@ -57,13 +57,13 @@ def _pattern(samples: list[Sample], outcomes: dict[str, list[Sample]]) -> str:
         if len(samples) > 1:
             return recorded("all runs gave the same bytes")
         return recorded("one run only: nothing was repeated")
-    pattern = _lie(samples, list(outcomes))
+    pattern = _arrangement(samples, list(outcomes))
     if len({members[0].image.digest for members in outcomes.values()}) > 1:
         return pattern
     return recorded("{pattern} although the 8-bit pictures are the same", pattern=pattern)
 
 
-def _lie(samples: list[Sample], outcomes: list[str]) -> str:
+def _arrangement(samples: list[Sample], outcomes: list[str]) -> str:
     """The arrangement of several outcomes."""
     count = len(outcomes)
     if count == len(samples):

@@ -35,10 +35,10 @@ def score_run(stored: StoredRun, asked: Scenario, input_images: Mapping[str, Pat
     inputs = {case: np.asarray(read_input_picture(path)) for case, path in input_images.items()}
     keys = run.plan.keys
     scores = [
-        each
+        score
         for name in asked.scores
         for key in counted(keys, f"scoring {run.plan.arm.name} by {name}", len(keys), "cases and seeds")
-        for each in _scores_of(stored, name, key, inputs.get(key.case))
+        for score in _scores_of(stored, name, key, inputs.get(key.case))
     ]
     return ArmScores(
         scenario=run.plan.scenario,
@@ -54,21 +54,21 @@ def score_run(stored: StoredRun, asked: Scenario, input_images: Mapping[str, Pat
 
 def firsts(scores: Iterable[Score], name: str) -> dict[CaseKey, Score]:
     """By case and seed, the score of the picture that was made first."""
-    found: dict[CaseKey, Score] = {}
-    for each in scores:
-        if each.score == name:
-            found.setdefault(each.key, each)
-    return found
+    first_scores: dict[CaseKey, Score] = {}
+    for score in scores:
+        if score.score == name:
+            first_scores.setdefault(score.key, score)
+    return first_scores
 
 
 def total(name: str, scores: Iterable[Score]) -> ScoreTotal:
     """One score over several pictures."""
     listed = list(scores)
-    known = [each for each in listed if each.value is not None]
-    values = [float(each.value) for each in known if each.value is not None]
+    known = [candidate for candidate in listed if candidate.value is not None]
+    values = [float(scored.value) for scored in known if scored.value is not None]
     parts: dict[str, list[float]] = {}
-    for each in known:
-        for part, value in each.parts.items():
+    for score in known:
+        for part, value in score.parts.items():
             parts.setdefault(part, []).append(value)
     low, high = share_interval(int(sum(values)), len(values)) if values and is_strict(values) else (None, None)
     return ScoreTotal(
@@ -77,7 +77,7 @@ def total(name: str, scores: Iterable[Score]) -> ScoreTotal:
         mean=sum(values) / len(values) if values else None,
         low=low,
         high=high,
-        parts={part: sum(found) / len(found) for part, found in parts.items()},
+        parts={part: sum(values_of_part) / len(values_of_part) for part, values_of_part in parts.items()},
         without_value=len(listed) - len(known),
     )
 
@@ -94,27 +94,27 @@ def _scores_of(stored: StoredRun, name: str, key: CaseKey, input_image: NDArray[
         pictures.setdefault(sample.image.digest, []).append(sample)
     for digest, samples in pictures.items():
         picture = read_kept(stored.folder, samples[0].image)
-        found = _scored(name, picture, _prompt(stored, key), input_image)
+        result = _scored(name, picture, _prompt(stored, key), input_image)
         yield Score.model_validate(
             {
                 "score": name,
                 "key": key,
                 "image_digest": digest,
                 "samples": [sample.label for sample in samples],
-                **found,
+                **result,
             }
         )
 
 
 def _scored(name: str, picture: NDArray[Any], prompt: str, input_image: NDArray[Any] | None) -> dict[str, Any]:
     try:
-        found = plugins.load("scores", name).score(picture, prompt=prompt, input_image=input_image)
+        result = plugins.load("scores", name).score(picture, prompt=prompt, input_image=input_image)
     except UndefinedScore as error:
         return {"value": None, "problem": error.message}
-    strange = [value for value in (found.value, *found.parts.values()) if not 0 <= value <= 1]
+    strange = [value for value in (result.value, *result.parts.values()) if not 0 <= value <= 1]
     if strange:
         return {"value": None, "problem": f"{name} gave {strange[0]}; allowed is a number from 0 to 1."}
-    return {"value": found.value, "parts": dict(found.parts), "words": found.words}
+    return {"value": result.value, "parts": dict(result.parts), "words": result.words}
 
 
 def _prompt(stored: StoredRun, key: CaseKey) -> str:

@@ -70,14 +70,14 @@ def checks() -> list[Check]:
 
 def _asked(question: _Question) -> Check:
     try:
-        found = question.ask()
+        answer = question.ask()
     except Exception as error:  # noqa: BLE001 - whatever goes wrong is what was to be found out
-        found = f"{type(error).__name__}: {error}"
-    if isinstance(found, str) or isinstance(question.expected, str):
-        ok = found == question.expected
+        answer = f"{type(error).__name__}: {error}"
+    if isinstance(answer, str) or isinstance(question.expected, str):
+        ok = answer == question.expected
     else:
-        ok = found == question.expected or abs(found - question.expected) <= question.tolerance
-    return Check(name=question.name, expected=_shown(question.expected), found=_shown(found), ok=ok)
+        ok = answer == question.expected or abs(answer - question.expected) <= question.tolerance
+    return Check(name=question.name, expected=_shown(question.expected), found=_shown(answer), ok=ok)
 
 
 def _shown(answer: Answer) -> str:
@@ -200,7 +200,9 @@ def _traps() -> Iterator[_Question]:
     limit = Limit(metric="psnr_db", scope=Scope.REFERENCE, at_least=40, reason="A limit to be tried.")
     kept = "40, inf"
     tried = (40.0, 39.9, math.inf, -math.inf, math.nan)
-    yield _Question("limits: at least 40", kept, lambda: ", ".join(f"{each:g}" for each in tried if holds(limit, each)))
+    yield _Question(
+        "limits: at least 40", kept, lambda: ", ".join(f"{value:g}" for value in tried if holds(limit, value))
+    )
     for name, actual in {
         "shift": np.roll(picture(), 2, axis=1),
         "channels": picture()[..., ::-1],
@@ -235,15 +237,15 @@ def _laws() -> Iterator[_Question]:
 
 
 def _names(breaks: Callable[[str], bool]) -> str:
-    found = []
+    names = []
     for name in plugins.names("metrics"):
         try:
             broken = "image" in plugins.load("metrics", name).SUBJECTS and breaks(name)
         except Exception as error:  # noqa: BLE001 - one broken metric must not hide the others
-            found.append(f"{name} ({type(error).__name__}: {error})")
+            names.append(f"{name} ({type(error).__name__}: {error})")
         else:
-            found += [name] if broken else []
-    return ", ".join(found)
+            names += [name] if broken else []
+    return ", ".join(names)
 
 
 def _not_best(name: str) -> bool:
@@ -255,8 +257,8 @@ def _best_for_opposites(name: str) -> bool:
 
 
 def _lopsided(name: str) -> bool:
-    one, other = _found(name, rough(), picture()), _found(name, picture(), rough())
-    return not math.isclose(abs(one), abs(other), rel_tol=_EXACT)
+    value, other = _found(name, rough(), picture()), _found(name, picture(), rough())
+    return not math.isclose(abs(value), abs(other), rel_tol=_EXACT)
 
 
 def _answering(actual: NDArray[Any], expected: NDArray[Any]) -> str:
@@ -331,6 +333,6 @@ def _live() -> Iterator[_Question]:
         )
     grey = skimage.data.camera()  # type: ignore[no-untyped-call]
     noise = 20 * np.random.RandomState(5).randn(*grey.shape)
-    camera, noisy = (np.dstack([each.astype(np.uint8)] * 3) for each in (grey, np.clip(grey + noise, 0, _WHITE)))
+    camera, noisy = (np.dstack([levels.astype(np.uint8)] * 3) for levels in (grey, np.clip(grey + noise, 0, _WHITE)))
     yield _Question("psnr_db: published by IPOL", 22.409353363576034, partial(_found, "psnr_db", noisy, camera), 5e-5)
     yield _Question("ssim: published by IPOL", 0.357959091663361, partial(_found, "ssim", noisy, camera), 5e-4)

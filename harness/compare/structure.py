@@ -45,12 +45,12 @@ def structure(actual: Picture, expected: Picture) -> float | None:
     side = cell_side(expected)
     if side < _SMALLEST_CELL:
         return None
-    mine, theirs = (fast_cells(each, side) for each in (actual, expected))
-    if theirs.std() < _LEAST_SPREAD:
+    actual_cells, expected_cells = (fast_cells(picture, side) for picture in (actual, expected))
+    if expected_cells.std() < _LEAST_SPREAD:
         return None
-    if mine.std() < _LEAST_SPREAD:
+    if actual_cells.std() < _LEAST_SPREAD:
         return 0.0
-    return float(np.clip(np.mean(mine * theirs) / (mine.std() * theirs.std()), -1, 1))
+    return float(np.clip(np.mean(actual_cells * expected_cells) / (actual_cells.std() * expected_cells.std()), -1, 1))
 
 
 def cell_side(picture: Picture) -> int:

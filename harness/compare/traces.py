@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def trace_differences(actual: Sample, expected: Sample) -> list[TraceDifference]:
     """What both samples traced, name by name in the order of the expected side."""
     return [
-        _difference(name, actual.traces[name], theirs)
-        for name, theirs in expected.traces.items()
+        _difference(name, actual.traces[name], calls)
+        for name, calls in expected.traces.items()
         if name in actual.traces
     ]
 
@@ -27,7 +27,7 @@ def step_differences(actual: Sample, expected: Sample) -> list[float]:
     Sums of sketches are float32, so what is below about 1e-7 cannot be told from nothing.
     """
     steps = zip(actual.per_step, expected.per_step, strict=False)
-    return [math.nan if (found := relative_difference([a], [b])) is None else found for a, b in steps]
+    return [math.nan if (difference := relative_difference([a], [b])) is None else difference for a, b in steps]
 
 
 def _difference(name: str, actual: list[Step], expected: list[Step]) -> TraceDifference:

@@ -52,15 +52,15 @@ def diagnose(machine: Machine) -> Diagnosis:
     checks = EVERYWHERE + (FOR_THE_NPU if machine.npu_wanted else ())
     findings = [finding for check in checks for finding in check(machine)]
     order = list(Severity)
-    ranked = sorted(findings, key=lambda each: (order.index(each.severity), not each.changes_numbers))
+    ranked = sorted(findings, key=lambda finding: (order.index(finding.severity), not finding.changes_numbers))
     return Diagnosis(wanted=machine.wanted, summary=_summary(machine, ranked), findings=ranked)
 
 
 def _summary(machine: Machine, findings: list[Finding]) -> str:
-    blocked = [each.name for each in findings if each.severity is Severity.BLOCKED]
-    warned = [each for each in findings if each.severity is Severity.WARNING]
-    numbers = sum(each.changes_numbers for each in warned)
-    usable = [name for name, each in machine.backends.items() if each.available]
+    blocked = [finding.name for finding in findings if finding.severity is Severity.BLOCKED]
+    warned = [finding for finding in findings if finding.severity is Severity.WARNING]
+    numbers = sum(finding.changes_numbers for finding in warned)
+    usable = [name for name, backend in machine.backends.items() if backend.available]
     if not usable:
         state = "No device can be used here"
     elif usable == ["cpu"]:
@@ -81,7 +81,7 @@ def device(machine: Machine) -> Iterator[Finding]:
     if "torch" not in machine.packages:
         return  # no backend can answer without it, and its own line says so
     wanted = "npu" if machine.npu_wanted else machine.wanted
-    usable = {name: each for name, each in machine.backends.items() if each.available}
+    usable = {name: backend for name, backend in machine.backends.items() if backend.available}
     if wanted != "auto" and wanted not in usable:
         answer = machine.backends.get(wanted)
         yield Finding(
@@ -96,7 +96,7 @@ def device(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             name="device",
             severity=Severity.BLOCKED,
-            observed="; ".join(f"{name}: {each.reason}" for name, each in machine.backends.items()),
+            observed="; ".join(f"{name}: {backend.reason}" for name, backend in machine.backends.items()),
             expected="at least the CPU",
             next_step="Deal with the reason that stands behind the device you want.",
         )
@@ -104,7 +104,7 @@ def device(machine: Machine) -> Iterator[Finding]:
         name = next(iter(usable)) if wanted == "auto" else wanted
         count = usable[name].device_count
         what = f"{count} device{'s' * (count != 1)}: {usable[name].reason}"
-        others = [f"{each} ({answer.reason})" for each, answer in machine.backends.items() if not answer.available]
+        others = [f"{other} ({answer.reason})" for other, answer in machine.backends.items() if not answer.available]
         yield Finding(
             name="device",
             severity=Severity.OK,
@@ -173,8 +173,8 @@ def libraries(machine: Machine) -> Iterator[Finding]:
     faults = [*_diffusers(machine), *_transformers(machine)]
     yield from faults
     if not missing and not faults:
-        found = [f"{name} {machine.packages[name]}" for name in ("diffusers", "transformers", "accelerate")]
-        yield Finding(name="libraries", severity=Severity.OK, observed=", ".join(found))
+        versions = [f"{name} {machine.packages[name]}" for name in ("diffusers", "transformers", "accelerate")]
+        yield Finding(name="libraries", severity=Severity.OK, observed=", ".join(versions))
 
 
 def _diffusers(machine: Machine) -> Iterator[Finding]:
@@ -263,15 +263,15 @@ def cann(machine: Machine) -> Iterator[Finding]:
             next_step="Install it, or mount it into the container, and source its set_env.sh.",
         )
         return
-    found = machine.active_cann or machine.cann[-1]
-    faults = [*_not_active(machine, found), *_too_old(found), *_not_listed(machine, found, wheel, listed)]
+    kit = machine.active_cann or machine.cann[-1]
+    faults = [*_not_active(machine, kit), *_too_old(kit), *_not_listed(machine, kit, wheel, listed)]
     yield from faults
-    if not any(each.severity in {Severity.BLOCKED, Severity.WARNING} for each in faults):
+    if not any(fault.severity in {Severity.BLOCKED, Severity.WARNING} for fault in faults):
         pair = f", the one torch_npu {wheel} is listed with" if listed else ""
-        yield Finding(name="CANN", severity=Severity.OK, observed=f"CANN {found.version} in {found.path}{pair}")
+        yield Finding(name="CANN", severity=Severity.OK, observed=f"CANN {kit.version} in {kit.path}{pair}")
 
 
-def _not_active(machine: Machine, found: Cann) -> Iterator[Finding]:
+def _not_active(machine: Machine, kit: Cann) -> Iterator[Finding]:
     if machine.active_cann:
         return
     home = machine.environment.get("ASCEND_HOME_PATH")
@@ -279,52 +279,52 @@ def _not_active(machine: Machine, found: Cann) -> Iterator[Finding]:
     yield Finding(
         name="CANN",
         severity=machine.gravity,
-        observed=f"CANN {found.version} is installed in {found.path} but not active: {wrong}",
+        observed=f"CANN {kit.version} is installed in {kit.path} but not active: {wrong}",
         expected="its set_env.sh sourced in the shell that starts the harness",
-        next_step=f"source {found.set_env or f'the set_env.sh of {found.path}'}",
+        next_step=f"source {kit.set_env or f'the set_env.sh of {kit.path}'}",
     )
 
 
-def _too_old(found: Cann) -> Iterator[Finding]:
-    if release(found.version) < release(OLDEST_CANN):
+def _too_old(kit: Cann) -> Iterator[Finding]:
+    if release(kit.version) < release(OLDEST_CANN):
         yield Finding(
             name="CANN",
             severity=Severity.WARNING,
             changes_numbers=True,
-            observed=f"CANN {found.version} in {found.path}: torch_npu's deterministic levels need {OLDEST_CANN}",
+            observed=f"CANN {kit.version} in {kit.path}: torch_npu's deterministic levels need {OLDEST_CANN}",
             expected=f"{OLDEST_CANN} or later, as the porting note of DeepGen-1.0 asks for",
             next_step="Install a newer CANN with the torch_npu that is listed with it.",
         )
 
 
-def _not_listed(machine: Machine, found: Cann, wheel: str, listed: str | None) -> Iterator[Finding]:
+def _not_listed(machine: Machine, kit: Cann, wheel: str, listed: str | None) -> Iterator[Finding]:
     if not wheel:
         return
     if listed is None:
         yield Finding(
             name="versions",
             severity=Severity.HARMLESS,
-            observed=f"whether torch_npu {wheel} and CANN {found.version} fit is unknown: the table has no such wheel",
+            observed=f"whether torch_npu {wheel} and CANN {kit.version} fit is unknown: the table has no such wheel",
             expected="a listed pair, such as torch_npu 2.12.0 with CANN 9.1.0",
             next_step="Nothing, if cards open; the full version is recorded with every run.",
         )
     # A patch release of the same line counts as the same; the page lists only the first of each.
-    elif release(found.version)[:2] != release(listed)[:2]:
+    elif release(kit.version)[:2] != release(listed)[:2]:
         yield Finding(
             name="versions",
             severity=machine.gravity,
             changes_numbers=True,
-            observed=f"torch_npu {wheel} with CANN {found.version}",
+            observed=f"torch_npu {wheel} with CANN {kit.version}",
             expected=f"CANN {listed}, which this wheel is listed with",
-            next_step=f"source the set_env.sh of CANN {listed}, or install the torch_npu listed with {found.version}.",
+            next_step=f"source the set_env.sh of CANN {listed}, or install the torch_npu listed with {kit.version}.",
         )
 
 
 def missing_library(machine: Machine) -> Iterator[Finding]:
     """Every library that torch_npu loads can be opened."""
-    if machine.npu.available or not (found := _LIBRARY.search(machine.npu.reason)):
+    if machine.npu.available or not (match := _LIBRARY.search(machine.npu.reason)):
         return
-    name = found[0]
+    name = match[0]
     if name.startswith(_DRIVER_LIBRARIES):
         owner, step = "the driver", "Add /usr/local/Ascend/driver/lib64 and its folders to LD_LIBRARY_PATH."
     elif name.startswith("libatb"):
@@ -396,19 +396,19 @@ def cards(machine: Machine) -> Iterator[Finding]:
     """npu-smi answers, all cards are well, and nobody else works on them."""
     if machine.npu.simulated:
         return
-    said = machine.npu_smi
-    if said.state != "answered":
+    tool = machine.npu_smi
+    if tool.state != "answered":
         yield Finding(
             name="npu-smi",
             severity=Severity.WARNING,
-            observed="npu-smi is not installed" if said.state == "missing" else f"npu-smi failed: {said.complaint}",
+            observed="npu-smi is not installed" if tool.state == "missing" else f"npu-smi failed: {tool.complaint}",
             expected="a table of cards; without it health and other jobs cannot be seen",
             next_step="In a container mount /usr/local/bin/npu-smi, /usr/local/dcmi and the driver's lib64."
-            + (" -8005 and -8020 often mean that another container holds the card." * (said.state == "failed")),
+            + (" -8005 and -8020 often mean that another container holds the card." * (tool.state == "failed")),
         )
         return
-    ill = [chip for chip in said.chips if chip.health != "OK"]
-    busy = [chip for chip in said.chips if chip.processes or chip.load_percent]
+    ill = [chip for chip in tool.chips if chip.health != "OK"]
+    busy = [chip for chip in tool.chips if chip.processes or chip.load_percent]
     for chip in ill:
         yield Finding(
             name="health",
@@ -428,8 +428,8 @@ def cards(machine: Machine) -> Iterator[Finding]:
             next_step="Wait for it, or take another card with --device npu:N.",
         )
     if not ill and not busy:
-        count = len(said.chips)
-        observed = f"npu-smi {said.version}: {count} chip{'s' * (count != 1)}, all well and idle"
+        count = len(tool.chips)
+        observed = f"npu-smi {tool.version}: {count} chip{'s' * (count != 1)}, all well and idle"
         yield Finding(name="cards", severity=Severity.OK, observed=observed)
 
 
@@ -495,8 +495,8 @@ def _base(version: str) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(map(int, found[0].split("."))) if found else ()
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, match[0].split("."))) if match else ()
 
 
 def _gib(count: int) -> str:

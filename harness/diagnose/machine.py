@@ -116,17 +116,19 @@ class Machine:
     @property
     def active_cann(self) -> Cann | None:
         """The CANN whose set_env.sh was sourced."""
-        return next((each for each in self.cann if each.active), None)
+        return next((cann for cann in self.cann if cann.active), None)
 
 
 def look(root: Path, environment: Mapping[str, str], backends: Mapping[str, Availability], wanted: str) -> Machine:
     """Gather everything once; nothing is changed, and no device is opened but by the backends asked before."""
     packages = describe_host().packages
     imported = import_torch(environment) if "torch" in packages else Imported("", transfers_to_npu=False)
-    said = npu_smi.ask(root, environment)
+    tool = npu_smi.ask(root, environment)
     return Machine(
         wanted=wanted,
-        backends={name: replace(each, reason=_clean(each.reason, environment)) for name, each in backends.items()},
+        backends={
+            name: replace(backend, reason=_clean(backend.reason, environment)) for name, backend in backends.items()
+        },
         packages=packages,
         torch_cuda=_torch_cuda(),
         torch_error=_clean(imported.error, environment),
@@ -141,7 +143,7 @@ def look(root: Path, environment: Mapping[str, str], backends: Mapping[str, Avai
         ],
         driver=_version_info(root / "usr/local/Ascend/driver/version.info"),
         firmware=_version_info(root / "usr/local/Ascend/firmware/version.info"),
-        npu_smi=replace(said, complaint=_clean(said.complaint, environment)),
+        npu_smi=replace(tool, complaint=_clean(tool.complaint, environment)),
     )
 
 
@@ -192,8 +194,8 @@ def _torch_cuda() -> str:
         text = _text(Path(str(distribution("torch").locate_file("torch/version.py"))))
     except PackageNotFoundError:
         return ""
-    found = re.search(r"^cuda\b[^=]*=\s*['\"]([\d.]+)", text, re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(r"^cuda\b[^=]*=\s*['\"]([\d.]+)", text, re.MULTILINE)
+    return match[1] if match else ""
 
 
 # --- CANN and driver -------------------------------------------------------------------------------------------------
@@ -203,23 +205,23 @@ def cann_installations(root: Path, environment: Mapping[str, str]) -> list[Cann]
     """Installations named by the environment or found in the usual places, each once, newest last."""
     active = [_below(root, value) for name in _HOMES if (value := environment.get(name))]
     usual = [
-        found
+        place
         for folder in _ascend_folders(root, environment)
         for pattern in ("cann*", "latest", "[0-9]*")
-        for found in sorted(folder.glob(pattern))
+        for place in sorted(folder.glob(pattern))
     ]
     homes = {home.resolve() for home in active}
-    found = {}
+    installed = {}
     for folder in (*active, *usual):
         real = folder.resolve()
-        if real not in found and (version := _cann_version(folder)):
-            found[real] = Cann(
+        if real not in installed and (version := _cann_version(folder)):
+            installed[real] = Cann(
                 path=_shown(folder, root, environment),
                 version=version,
                 set_env=_set_env(folder, root, environment),
                 active=real in homes,
             )
-    return sorted(found.values(), key=lambda each: release(each.version))
+    return sorted(installed.values(), key=lambda cann: release(cann.version))
 
 
 _CANN_VERSION = re.compile(
@@ -259,7 +261,7 @@ def _cann_version(folder: Path) -> str:
     """Version of an installation; empty where the folder is none."""
     notes = (*folder.glob("*/ascend_toolkit_install.info"), folder / "ascend_toolkit_install.info")
     texts = [_text(file) for file in (*notes, folder / "version.cfg")]
-    return next((found[1] for text in texts if (found := _CANN_VERSION.search(text))), "")
+    return next((match[1] for text in texts if (match := _CANN_VERSION.search(text))), "")
 
 
 def _set_env(folder: Path, root: Path, environment: Mapping[str, str]) -> str:
@@ -269,8 +271,8 @@ def _set_env(folder: Path, root: Path, environment: Mapping[str, str]) -> str:
 
 
 def _version_info(file: Path) -> str:
-    found = re.search(r"^version\s*=\s*(\S+)", _text(file), re.MULTILINE | re.IGNORECASE)
-    return found[1] if found else ""
+    match = re.search(r"^version\s*=\s*(\S+)", _text(file), re.MULTILINE | re.IGNORECASE)
+    return match[1] if match else ""
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

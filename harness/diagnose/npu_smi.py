@@ -70,7 +70,7 @@ class NpuSmi:
 def ask(root: Path, environment: Mapping[str, str]) -> NpuSmi:
     """Run ``npu-smi info`` as found on PATH or where the driver puts it."""
     places = [str(root / place) for place in _USUAL_PLACES]
-    tool = next((found for each in ("npu-smi", *places) if (found := _executable(each, environment))), None)
+    tool = next((path for name in ("npu-smi", *places) if (path := _executable(name, environment))), None)
     if tool is None:
         return NpuSmi(state="missing")
     try:
@@ -92,8 +92,8 @@ def ask(root: Path, environment: Mapping[str, str]) -> NpuSmi:
     answer = read(done.stdout)
     if answer.chips and not done.returncode:
         return answer
-    said = answer.complaint or f"exit code {done.returncode} and no table of cards"
-    return replace(answer, state="failed", complaint=said)
+    complaint = answer.complaint or f"exit code {done.returncode} and no table of cards"
+    return replace(answer, state="failed", complaint=complaint)
 
 
 def _executable(name: str, environment: Mapping[str, str]) -> str | None:

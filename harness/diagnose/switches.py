@@ -98,10 +98,10 @@ SWITCHES = (
 
 def switches(machine: Machine) -> Iterator[Finding]:
     """Judge the variables of the user's environment."""
-    found = [*_of_table(machine), *_of_form(machine)]
-    yield from found
+    findings = [*_of_table(machine), *_of_form(machine)]
+    yield from findings
     yield from _known(machine)
-    if machine.transfers_to_npu and not any("TORCH_TRANSFER_TO_NPU" in each.observed for each in found):
+    if machine.transfers_to_npu and not any("TORCH_TRANSFER_TO_NPU" in finding.observed for finding in findings):
         yield Finding(
             name="switch",
             severity=Severity.WARNING,
@@ -110,7 +110,7 @@ def switches(machine: Machine) -> Iterator[Finding]:
             expected="torch.cuda left alone: a reference must run where it says",
             next_step="Find who imports it: a sitecustomize.py or a .pth file of this Python.",
         )
-    elif not found:
+    elif not findings:
         yield Finding(
             name="switches",
             severity=Severity.OK,

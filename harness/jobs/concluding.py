@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from harness.records import NoiseMode, Role, Scope, Status, worst
@@ -103,21 +102,12 @@ def worst_pair(comparison: Comparison, outcome: Status) -> tuple[Limit, Pair, Me
     if not judged:
         return None
     limit = judged[0][0].limit
-    of_limit = [pair for verdict, pair in judged if verdict.limit == limit]
-    pair = min(of_limit, key=lambda pair: _goodness(_measured(limit, pair)))
-    return limit, pair, _measured(limit, pair)
-
-
-def _measured(limit: Limit, pair: Pair) -> Measurement:
-    """What a limit looked at; a verdict that is no error has a measurement with a value."""
-    wanted = (limit.metric, limit.subject)
-    return next(measured for measured in pair.measurements if (measured.metric, measured.subject) == wanted)
-
-
-def _goodness(measured: Measurement) -> float:
-    """The higher, the more alike."""
-    value = math.nan if measured.value is None else measured.value
-    return value if measured.better == "higher" else -abs(value)
+    of_limit = [
+        (pair, measured)
+        for verdict, pair in judged
+        if verdict.limit == limit and (measured := pair.measurement(limit.metric, limit.subject))
+    ]
+    return limit, *max(of_limit, key=lambda measured: measured[1].badness)
 
 
 def _value(measured: Measurement) -> str:

@@ -88,8 +88,8 @@ def _heads(  # noqa: PLR0913, PLR0917 - the three tensors and what tells their a
     k = _heads_first(operator, "key", key, shared, input_layout)
     v = _heads_first(operator, "value", value, shared, input_layout)
     if k.shape[0] != q.shape[0] or k.shape[-1] != q.shape[-1] or v.shape[:3] != k.shape[:3]:
-        found = f"{described(key)} and value {described(value)}"
-        raise refusal(operator, "key", found, f"keys and values that fit each other and the query {described(query)}")
+        given = f"{described(key)} and value {described(value)}"
+        raise refusal(operator, "key", given, f"keys and values that fit each other and the query {described(query)}")
     if q.shape[1] % k.shape[1]:
         raise refusal(operator, "key", described(key), f"a number of heads that divides the query's {q.shape[1]}")
     times = q.shape[1] // k.shape[1]

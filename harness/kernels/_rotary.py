@@ -27,7 +27,7 @@ def rotary(operator: str, tensors: Mapping[str, Tensor], mode: str, rotate: Tens
         if (
             table.dim() != x.dim()
             or table.shape[-1:] != x.shape[-1:]
-            or any(one not in {1, all_} for one, all_ in lengths)
+            or any(length not in {1, all_} for length, all_ in lengths)
         ):
             allowed = f"lengths 1 or those of {name} {described(x)}, the last in full"
             raise refusal(operator, argument, described(table), allowed)

@@ -35,8 +35,8 @@ def kernel(  # noqa: PLR0913, PLR0917 - the schema's arguments
             not floating-point.
     """
     if layout not in {"BSND", "SBND", "BNSD", "TND"} or query.dim() != len(layout) or key.dim() != len(layout):
-        found = f"{layout!r} for query {described(query)} and key {described(key)}"
-        raise refusal("npu_apply_rotary_pos_emb", "layout", found, "BSND, SBND, BNSD and TND with as many axes")
+        given = f"{layout!r} for query {described(query)} and key {described(key)}"
+        raise refusal("npu_apply_rotary_pos_emb", "layout", given, "BSND, SBND, BNSD and TND with as many axes")
     for name, table in {"cos": cos, "sin": sin}.items():
         if table.dim() != len(layout) or table.shape[layout.index("N")] != 1:
             raise refusal("npu_apply_rotary_pos_emb", name, described(table), f"{layout} with length 1 at N")

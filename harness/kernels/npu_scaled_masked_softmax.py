@@ -42,7 +42,7 @@ def kernel(
     if fixed_triu_mask:
         mask = torch.ones(x.shape[-2:], dtype=torch.bool, device=x.device).triu(diagonal=1)
     fits = mask.dim() <= x.dim() and all(
-        one in {1, all_} for one, all_ in zip(mask.shape[::-1], x.shape[::-1], strict=False)
+        length in {1, all_} for length, all_ in zip(mask.shape[::-1], x.shape[::-1], strict=False)
     )
     if mask.dtype != torch.bool or not fits:
         raise refusal(operator, "mask", described(mask), f"bool masks that broadcast to {described(x)}")

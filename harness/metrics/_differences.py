@@ -69,7 +69,7 @@ def require_finite(actual: NDArray[Any], expected: NDArray[Any], *, of: str) -> 
         UndefinedMetric: there is NaN, infinity or a value beyond float32.
     """
     both = _odd_values(recorded("actual"), of, actual), _odd_values(recorded("expected"), of, expected)
-    sides = [words for words in both if words]
+    sides = [name for name in both if name]
     if len(sides) == 1:
         raise UndefinedMetric(
             recorded(
@@ -146,13 +146,13 @@ def _counted(actual: NDArray[np.uint8], expected: NDArray[np.uint8]) -> Differen
     from harness.metrics import _kernels
 
     height, width, _ = actual.shape
-    mine, theirs = (np.ascontiguousarray(each).reshape(height, -1) for each in (actual, expected))
+    actual_rows, expected_rows = (np.ascontiguousarray(picture).reshape(height, -1) for picture in (actual, expected))
     pixels = np.empty((height, width), np.uint8)
 
     def count(top: int, bottom: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         counts = np.zeros((len(CHANNELS), 2 * 255 + 1), np.int64)
         blocks = np.zeros((-(-height // BLOCK), -(-width // BLOCK)), np.int64)
-        _kernels.tally(mine, theirs, top, bottom, counts, pixels, blocks)
+        _kernels.tally(actual_rows, expected_rows, top, bottom, counts, pixels, blocks)
         return counts, blocks
 
     counts, blocks = (np.sum(parts, axis=0) for parts in zip(*in_bands(count, height), strict=True))
@@ -183,7 +183,7 @@ def _computed(actual: NDArray[Any], expected: NDArray[Any]) -> Differences:
     pixels = sizes.max(axis=2)
     pixels.flags.writeable = False
     last = _rank(sizes.size) - 1
-    red, green, blue = (_mean(delta[..., each]) for each in range(len(CHANNELS)))
+    red, green, blue = (_mean(delta[..., index]) for index in range(len(CHANNELS)))
     bands = np.add.reduceat(sizes.sum(axis=2), range(0, sizes.shape[0], BLOCK), axis=0)
     return Differences(
         mean_size=_mean(sizes),

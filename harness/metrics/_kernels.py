@@ -71,11 +71,11 @@ def tally(
     absolute difference of a pixel's three; ``blocks[row // 16, column // 16]`` grows by their sum.
     """
     for i in range(top, bottom):
-        mine, theirs = actual[i], expected[i]
+        actual_row, expected_row = actual[i], expected[i]
         for j in range(largest.shape[1]):
-            red = np.int64(mine[3 * j]) - np.int64(theirs[3 * j])
-            green = np.int64(mine[3 * j + 1]) - np.int64(theirs[3 * j + 1])
-            blue = np.int64(mine[3 * j + 2]) - np.int64(theirs[3 * j + 2])
+            red = np.int64(actual_row[3 * j]) - np.int64(expected_row[3 * j])
+            green = np.int64(actual_row[3 * j + 1]) - np.int64(expected_row[3 * j + 1])
+            blue = np.int64(actual_row[3 * j + 2]) - np.int64(expected_row[3 * j + 2])
             counts[0, 255 + red] += 1
             counts[1, 255 + green] += 1
             counts[2, 255 + blue] += 1
@@ -212,11 +212,11 @@ def _fill(
     """Weighted means along the rows ``top`` to ``bottom``, from column ``left`` on, into their places in the ring."""
     right = left + ring.shape[2] + 30
     for row in range(top, bottom):
-        mine, theirs = actual[row, left:right], expected[row, left:right]
+        actual_row, expected_row = actual[row, left:right], expected[row, left:right]
         if actual.itemsize == 1:
-            _fields_of_bytes(mine, theirs, fields[0], fields[1], fields[2], fields[3])
+            _fields_of_bytes(actual_row, expected_row, fields[0], fields[1], fields[2], fields[3])
         else:
-            _fields_of_floats(mine, theirs, fields[0], fields[1], fields[2], fields[3])
+            _fields_of_floats(actual_row, expected_row, fields[0], fields[1], fields[2], fields[3])
         for k in range(4):
             _across(fields[k], weights, ring[k, row % RING])
 
@@ -228,25 +228,25 @@ def _add(row: Doubles, columns: Doubles) -> None:
 
 
 @compiled
-def _differ(mine: NDArray[Any], theirs: NDArray[Any]) -> bool:
+def _differ(actual: NDArray[Any], expected: NDArray[Any]) -> bool:
     different = False
-    for j in range(mine.size):
-        different |= mine[j] != theirs[j]
+    for j in range(actual.size):
+        different |= actual[j] != expected[j]
     return different
 
 
 @compiled
 def _fields_of_bytes(
-    mine: NDArray[Any],
-    theirs: NDArray[Any],
+    actual: NDArray[Any],
+    expected: NDArray[Any],
     total: NDArray[Any],
     difference: NDArray[Any],
     total_squared: NDArray[Any],
     difference_squared: NDArray[Any],
 ) -> None:
     """Sum and difference of two rows and their squares; all are whole numbers that float32 holds exactly."""
-    for j in range(mine.size):
-        x, y = np.float32(mine[j]), np.float32(theirs[j])
+    for j in range(actual.size):
+        x, y = np.float32(actual[j]), np.float32(expected[j])
         total[j] = x + y
         difference[j] = x - y
         total_squared[j] = (x + y) * (x + y)
@@ -255,16 +255,16 @@ def _fields_of_bytes(
 
 @compiled
 def _fields_of_floats(
-    mine: NDArray[Any],
-    theirs: NDArray[Any],
+    actual: NDArray[Any],
+    expected: NDArray[Any],
     total: NDArray[Any],
     difference: NDArray[Any],
     total_squared: NDArray[Any],
     difference_squared: NDArray[Any],
 ) -> None:
     """Sum and difference of two rows and their squares, each rounded once."""
-    for j in range(mine.size):
-        x, y = np.float64(mine[j]), np.float64(theirs[j])
+    for j in range(actual.size):
+        x, y = np.float64(actual[j]), np.float64(expected[j])
         total[j] = x + y
         difference[j] = x - y
         total_squared[j] = (x + y) * (x + y)
@@ -336,16 +336,16 @@ def _sum_up(columns: Doubles, left: int, values: int, aside: int, cells: Doubles
     side = 3 * CELL
     total = 0.0
     for k in range(left // side, min(-(-(left + columns.size) // side), aside)):
-        found = 0.0
+        cell = 0.0
         for j in range(side * k - left, min(side * (k + 1) - left, columns.size)):
-            found += columns[j]
-        cells[k] = found
-        total += found
+            cell += columns[j]
+        cells[k] = cell
+        total += cell
     if left + columns.size == values:
         for k in range(8):
             end = columns.size - side * (7 - k)
-            found = 0.0
+            cell = 0.0
             for j in range(max(end - side, 0), end):
-                found += columns[j]
-            cells[aside + k] = found
+                cell += columns[j]
+            cells[aside + k] = cell
     return total

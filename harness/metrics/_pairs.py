@@ -30,9 +30,9 @@ def once_for_a_pair(make: Callable[..., Made]) -> Callable[..., Made]:
 
     @wraps(make)
     def remembering(actual: NDArray[Any], expected: NDArray[Any], *more: Hashable) -> Made:
-        if found := kept.get("last"):
-            mine, theirs, other, made = found
-            if mine() is actual and theirs() is expected and other == more:
+        if last := kept.get("last"):
+            kept_actual, kept_expected, other, made = last
+            if kept_actual() is actual and kept_expected() is expected and other == more:
                 return made
         made = make(actual, expected, *more)
         if _unchanging(actual) and _unchanging(expected):
@@ -65,7 +65,7 @@ def in_bands(work: Callable[[int, int], Made], rows: int) -> list[Made]:
         return [work(0, rows)]
     edges = [rows * k // number // 4 * 4 for k in range(number)] + [rows]
     others = [_pool(number - 1).submit(work, *band) for band in pairwise(edges[1:])]
-    return [work(*edges[:2]), *(each.result() for each in others)]
+    return [work(*edges[:2]), *(future.result() for future in others)]
 
 
 @cache

@@ -38,7 +38,7 @@ def vectors(actual: NDArray[Any], expected: NDArray[Any]) -> tuple[Doubles, Doub
     if not actual.size:
         raise ImageError(f"arrays of shape {list(actual.shape)} have no values, so they have no metric.")
     require_finite(actual, expected, of=recorded("latents"))
-    wide = [each.astype(np.float64).ravel() for each in (actual, expected)]
+    wide = [array.astype(np.float64).ravel() for array in (actual, expected)]
     for values in wide:
         values.flags.writeable = False
     return wide[0], wide[1]

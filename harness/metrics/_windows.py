@@ -98,9 +98,9 @@ def similarity(actual: NDArray[Any], expected: NDArray[Any], data_range: float) 
     from harness.metrics import _kernels
 
     exact = actual.dtype == np.uint8
-    mine, theirs = (
-        np.ascontiguousarray(each, dtype=np.uint8 if exact else np.float64).reshape(height, -1)
-        for each in (actual, expected)
+    actual_rows, expected_rows = (
+        np.ascontiguousarray(picture, dtype=np.uint8 if exact else np.float64).reshape(height, -1)
+        for picture in (actual, expected)
     )
     rows, columns = height - 2 * RADIUS, width - 2 * RADIUS
     below, aside, edge = -(-rows // STEP), -(-columns // STEP), TILE // STEP
@@ -109,7 +109,7 @@ def similarity(actual: NDArray[Any], expected: NDArray[Any], data_range: float) 
 
     def fill(top: int, bottom: int) -> None:
         fields = np.empty((4, _kernels.ROOM), np.float32 if exact else np.float64)
-        _kernels.similarity_rows(mine, theirs, top, bottom, _WEIGHTS, constants, fields, cells, totals)
+        _kernels.similarity_rows(actual_rows, expected_rows, top, bottom, _WEIGHTS, constants, fields, cells, totals)
 
     in_bands(fill, rows)
     # math.fsum is exact, so its result has no order.

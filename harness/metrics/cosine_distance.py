@@ -37,13 +37,13 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         UndefinedMetric: there are non-finite values, or one side is zero throughout and the other not.
     """
     del data_range  # directions have no scale
-    mine, theirs = vectors(actual, expected)
-    lengths = length(mine), length(theirs)
+    actual_vector, expected_vector = vectors(actual, expected)
+    lengths = length(actual_vector), length(expected_vector)
     if not all(lengths):
         if not any(lengths):
             return Measured(value=0.0)
         raise UndefinedMetric(recorded("no value, because every value of one side is zero and has no direction."))
-    apart = mine / lengths[0] - theirs / lengths[1]
+    apart = actual_vector / lengths[0] - expected_vector / lengths[1]
     return Measured(value=math.fsum((apart * apart).tolist()) / 2)
 
 

@@ -34,10 +34,10 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         UndefinedMetric: a float picture holds values that are not finite.
     """
     del data_range  # given in the picture's own units
-    found = differences(actual, expected)
-    row, column, channel = found.place
+    difference = differences(actual, expected)
+    row, column, channel = difference.place
     where = recorded("x={x:d} y={y:d} channel={channel:s}", x=column, y=row, channel=CHANNELS[channel])
-    return Measured(value=found.largest, where=where if found.largest else "")
+    return Measured(value=difference.largest, where=where if difference.largest else "")
 
 
 def rounding_floor(step: float) -> float:

@@ -35,11 +35,11 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         UndefinedMetric: there are non-finite values, or the expected side is zero throughout and the actual one not.
     """
     del data_range  # the expected side is the scale
-    mine, theirs = vectors(actual, expected)
-    difference = length(mine - theirs)
+    actual_vector, expected_vector = vectors(actual, expected)
+    difference = length(actual_vector - expected_vector)
     if not difference:
         return Measured(value=0.0)
-    if not (scale := length(theirs)):
+    if not (scale := length(expected_vector)):
         raise UndefinedMetric(recorded("no value, because every value of the expected side is zero."))
     return Measured(value=difference / scale)
 

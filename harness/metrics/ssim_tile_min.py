@@ -37,12 +37,12 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         ImageError: sizes or types differ, or are not those of a picture.
         UndefinedMetric: a side is shorter than 11 pixels, the range is not positive, or there are non-finite values.
     """
-    found = similarity(actual, expected, data_range)
-    row, column = np.unravel_index(int(np.argmin(found.tiles)), found.tiles.shape)
+    similar = similarity(actual, expected, data_range)
+    row, column = np.unravel_index(int(np.argmin(similar.tiles)), similar.tiles.shape)
     height, width, _ = actual.shape
-    across, down = _in_picture(found.lefts[column], width), _in_picture(found.tops[row], height)
+    across, down = _in_picture(similar.lefts[column], width), _in_picture(similar.tops[row], height)
     place = recorded("tile x={x:s} y={y:s}", x=across, y=down)
-    return Measured(value=float(found.tiles[row, column]), where=place)
+    return Measured(value=float(similar.tiles[row, column]), where=place)
 
 
 def _in_picture(start: int, length: int) -> str:

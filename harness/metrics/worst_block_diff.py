@@ -40,7 +40,7 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     sums = differences(actual, expected).blocks
     height, width, _ = actual.shape
     means = sums / (len(CHANNELS) * np.outer(_sides(height), _sides(width)))
-    row, column = (int(each) for each in np.unravel_index(int(np.argmax(means)), means.shape))
+    row, column = (int(index) for index in np.unravel_index(int(np.argmax(means)), means.shape))
     worst = float(means[row, column])
     place = recorded("block x={x:s} y={y:s}", x=_extent(column, width), y=_extent(row, height))
     return Measured(value=worst, parts={"median": float(np.median(means))}, where=place if worst else "")

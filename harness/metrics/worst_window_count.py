@@ -43,12 +43,12 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         UndefinedMetric: a float picture holds values that are not finite.
     """
     del data_range  # given in levels
-    found = differences(actual, expected)
-    if found.largest <= TOLERANCE:
+    difference = differences(actual, expected)
+    if difference.largest <= TOLERANCE:
         return Measured(value=0.0)
     from harness.metrics import _kernels
 
-    pixels = found.pixels
+    pixels = difference.pixels
     height, width = (min(WINDOW, side) for side in pixels.shape)
 
     def look(top: int, bottom: int) -> tuple[int, int, int]:

@@ -97,7 +97,7 @@ from harness.records.scenario import (
     Unfitness,
     Waiver,
 )
-from harness.records.scores import ArmScores, Parity, Score, ScoreTotal, Standing
+from harness.records.scores import ArmScores, EquivalenceVerdict, Parity, Score, ScoreTotal
 
 __all__ = [
     "EXIT_CODES",
@@ -130,6 +130,7 @@ __all__ = [
     "DualRatio",
     "EndedBy",
     "Environment",
+    "EquivalenceVerdict",
     "Evidence",
     "Failure",
     "FileDifference",
@@ -183,7 +184,6 @@ __all__ = [
     "Score",
     "ScoreTotal",
     "Severity",
-    "Standing",
     "Status",
     "Step",
     "StepFloor",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
@@ -70,6 +71,14 @@ class Measurement(Record):
     """Place in the picture the value comes from."""
     problem: Text = ""
     """Why there is no value."""
+
+    @property
+    def badness(self) -> float:
+        """Grows as the pictures are less alike; no value at all is worst."""
+        if self.value is None or math.isnan(self.value):
+            return math.inf
+        # What is better lower is a distance, and a signed one is as bad as it is far from zero.
+        return -self.value if self.better == "higher" else abs(self.value)
 
 
 class PairRatio(Record):
@@ -193,6 +202,10 @@ class Pair(Record):
     """All metrics of the pair."""
     verdicts: list[Verdict] = Field(default_factory=list)
     """All limits of the pair."""
+
+    def measurement(self, metric: str, subject: str) -> Measurement | None:
+        """What a metric gave on a subject; None where it was not measured."""
+        return next((item for item in self.measurements if (item.metric, item.subject) == (metric, subject)), None)
 
 
 class Outcome(Record):

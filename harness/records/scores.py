@@ -84,7 +84,7 @@ class ArmScores(Record):
     """Every distinct picture of every case and seed by every score."""
 
 
-class Standing(StrEnum):
+class EquivalenceVerdict(StrEnum):
     """What the interval of a difference says about equivalence."""
 
     EQUIVALENT = "equivalent"
@@ -120,7 +120,7 @@ class Parity(Record):
     """Lower end of the 90 % interval of Tango; None without pairs, or where a value lies between 0 and 1."""
     high: Number | None
     """Upper end."""
-    standing: Standing
+    standing: EquivalenceVerdict
     """What the interval says: two one-sided tests at 5 % each."""
     pairs_needed: int | None
     """About how many pairs would show equivalence if the sides are alike; None where that is not known."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from harness.language import say, translated
@@ -121,13 +120,8 @@ def by_key(comparison: Comparison) -> dict[CaseKey, Comparison]:
 
 def worst_pair(pairs: Iterable[Pair], metric: str, subject: str) -> tuple[Pair, Measurement] | None:
     """The pair with the worst value of a metric; one that has no value is worse than any that has."""
-    found = [
-        (pair, measurement)
-        for pair in pairs
-        for measurement in pair.measurements
-        if measurement.metric == metric and measurement.subject == subject
-    ]
-    return max(found, key=lambda each: badness_of(each[1]), default=None)
+    found = [(pair, measurement) for pair in pairs if (measurement := pair.measurement(metric, subject))]
+    return max(found, key=lambda each: each[1].badness, default=None)
 
 
 def worst_pairs(pairs: Iterable[Pair]) -> dict[tuple[str, str], tuple[Pair, Measurement]]:
@@ -136,16 +130,9 @@ def worst_pairs(pairs: Iterable[Pair]) -> dict[tuple[str, str], tuple[Pair, Meas
     for pair in pairs:
         for measurement in pair.measurements:
             kind = (measurement.metric, str(measurement.subject))
-            if kind not in found or badness_of(measurement) > badness_of(found[kind][1]):
+            if kind not in found or measurement.badness > found[kind][1].badness:
                 found[kind] = (pair, measurement)
     return found
-
-
-def badness_of(measurement: Measurement) -> float:
-    if measurement.value is None or math.isnan(measurement.value):
-        return math.inf
-    # What is better lower is a distance, and a signed one is as bad as it is far from zero.
-    return -measurement.value if measurement.better == "higher" else abs(measurement.value)
 
 
 def metrics_of(comparisons: Iterable[Comparison]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from harness.language import marked, say, translated
 from harness.render import _format as formats
 from harness.render import _labels as labels
 from harness.render._document import Cell, Table, code, figure, plain, table
-from harness.render._lookup import against, badness_of, metrics_of, name_of, worst_pair
+from harness.render._lookup import against, metrics_of, name_of, worst_pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def _grouped(pairs: Sequence[Pair]) -> dict[tuple[object, ...], list[Pair]]:
 def _pair_order(pair: Pair) -> tuple[int, bool, float, str, int, str]:
     rank = min((labels.RANKS[verdict.status] for verdict in pair.verdicts), default=len(labels.RANKS))
     found = worst_pair([pair], "mse", "image")
-    badness = badness_of(found[1]) if found else 0.0
+    badness = found[1].badness if found else 0.0
     return (rank, pair.identical, -badness, pair.key.case, pair.key.seed, pair.actual)
 
 

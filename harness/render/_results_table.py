@@ -184,10 +184,8 @@ def _places(comparisons: Sequence[Comparison]) -> str:
 
 
 def _value(pair: Pair, metric: str, subject: str) -> float | None:
-    for measurement in pair.measurements:
-        if measurement.metric == metric and measurement.subject == subject:
-            return measurement.value
-    return None
+    measurement = pair.measurement(metric, subject)
+    return measurement.value if measurement else None
 
 
 def _identical(report: Report, comparison: Comparison, array: Callable[[Sample], ArrayRef | None]) -> str:

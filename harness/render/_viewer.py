@@ -178,8 +178,8 @@ def _ordered(report: Report, keys: Iterable[CaseKey], parts: _Parts) -> list[tup
 
 
 def _psnr(pair: Pair) -> float:
-    values = [each.value for each in pair.measurements if (each.metric, each.subject) == ("psnr_db", "image")]
-    return min((value for value in values if value is not None), default=math.inf)
+    psnr = pair.measurement("psnr_db", "image")
+    return math.inf if psnr is None or psnr.value is None else psnr.value
 
 
 def _twos(report: Report) -> dict[CaseKey, list[Two]]:

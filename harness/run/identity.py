@@ -29,14 +29,14 @@ def file_identities(files: Mapping[str, Path], memory_file: Path) -> dict[str, F
     """What each file holds, by name; ``memory_file`` remembers the digests of weights."""
     memory = _DigestMemory(memory_file)
     sizes = {name: path.stat().st_size for name, path in files.items()}
-    found = {}
+    identities = {}
     with task("hashing the model", sum(sizes.values()), "bytes") as work:
         for name, path in files.items():
             work.doing(name)
-            found[name] = _identity(path, sizes[name], memory)
+            identities[name] = _identity(path, sizes[name], memory)
             work.advance(sizes[name])
     memory.save()
-    return found
+    return identities
 
 
 def _identity(path: Path, size: int, memory: _DigestMemory) -> FileIdentity:

@@ -59,11 +59,11 @@ class Permission:
         """
         if self.every or digest in self._digests():
             return
-        words = " ".join(command.words)
+        line = " ".join(command.words)
         raise UsageError(
-            f"the scenario would run `{words}` with your rights. Read the command and its script, then give "
+            f"the scenario would run `{line}` with your rights. Read the command and its script, then give "
             "--allow-command, or list it in a file of your own, given by --allowed-commands FILE, with this line "
-            f"(it holds for these words and these bytes of the script):\n{digest}  {words}"
+            f"(it holds for these words and these bytes of the script):\n{digest}  {line}"
         )
 
     def _digests(self) -> set[str]:
@@ -167,8 +167,8 @@ def prepare(source: str, model: ModelRef, destination: Path, permission: Permiss
     _copy(sorted(read), folder, destination)
     check_folder(destination, model)
     places = {name: (destination if name in read else folder) / name for name in names}
-    found = file_identities(places, cache_folder() / "digests.json")
-    digests = {name: file.sha256 for name, file in found.items()}
+    identities = file_identities(places, cache_folder() / "digests.json")
+    digests = {name: file.sha256 for name, file in identities.items()}
     identity = ModelIdentity(
         source=model.source,
         revision=revision,
@@ -176,7 +176,7 @@ def prepare(source: str, model: ModelRef, destination: Path, permission: Permiss
         code={name: digest for name, digest in digests.items() if name.endswith(".py")},
         weights_bytes=sum(path.stat().st_size for path in _files(destination) if path.suffix == WEIGHTS),
         loaded=json_digest({name: digest for name, digest in digests.items() if name in read}),
-        files={name: file for name, file in found.items() if name in read},
+        files={name: file for name, file in identities.items() if name in read},
         other_files={name: digest for name, digest in digests.items() if name not in read},
     )
     return PreparedModel(folder=destination, identity=identity)
@@ -209,9 +209,9 @@ def _built(name: str) -> Path:
                 raise
         finally:
             shutil.rmtree(building, ignore_errors=True)
-    if (found := model.checkpoint_digest(folder)) != model.DIGEST:
+    if (digest := model.checkpoint_digest(folder)) != model.DIGEST:
         raise RunError(
-            f"the embedded model in {folder} has the digest {found[:16]}…, not {model.DIGEST[:16]}…; "
+            f"the embedded model in {folder} has the digest {digest[:16]}…, not {model.DIGEST[:16]}…; "
             "a file was changed or is damaged. Delete the folder, it is built again."
         )
     return folder
@@ -245,8 +245,8 @@ def _from_modelscope(repository: str, revision: str) -> tuple[Path, str]:
     try:
         from modelscope import snapshot_download
     except ImportError as error:
-        words = "modelscope: sources need the package modelscope; install it: pip install modelscope"
-        raise ModelError(words) from error
+        message = "modelscope: sources need the package modelscope; install it: pip install modelscope"
+        raise ModelError(message) from error
     try:
         with task(f"fetching modelscope:{repository}@{revision}"):
             return Path(snapshot_download(repository, revision=revision)), revision
@@ -266,15 +266,15 @@ def _files(folder: Path, above: frozenset[Path] = frozenset()) -> list[Path]:
     real = folder.resolve()
     if real in above:
         raise ModelError(f"{folder} is a link to a folder that holds it; remove the link from the model's folder.")
-    found = []
+    files = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == "__pycache__":
             continue
         if path.is_dir():
-            found += _files(path, above | {real})
+            files += _files(path, above | {real})
         elif path.is_file():
-            found.append(path)
-    return found
+            files.append(path)
+    return files
 
 
 def _copy(names: Iterable[str], folder: Path, destination: Path) -> None:

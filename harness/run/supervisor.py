@@ -82,18 +82,18 @@ def choose_device(wanted: str, work_folder: Path) -> ChosenDevice:
         plugins.load("backends", name)
     asked = ranked if name == "auto" else [name]
     answers = _probe(asked, work_folder)
-    found = next((each for each in asked if answers.available.get(each)), None)
-    if found is None:
-        reasons = "; ".join(f"{each}: {answers.reasons.get(each, 'no answer')}" for each in asked)
+    backend = next((candidate for candidate in asked if answers.available.get(candidate)), None)
+    if backend is None:
+        reasons = "; ".join(f"{candidate}: {answers.reasons.get(candidate, 'no answer')}" for candidate in asked)
         raise DeviceUnavailable(f"--device {wanted} cannot be used here: {reasons}. Nothing else is used in its place.")
     number = int(index or 0)
-    if number >= answers.counts[found]:
+    if number >= answers.counts[backend]:
         raise DeviceUnavailable(
-            f"--device {wanted} is not there: {found} has {answers.counts[found]} device(s), counted from 0."
+            f"--device {wanted} is not there: {backend} has {answers.counts[backend]} device(s), counted from 0."
         )
-    reason = answers.reasons[found]
-    host_digest = describe_host().digest(f"{found}:{number} {reason}")
-    return ChosenDevice(backend=found, index=number, reason=reason, host_digest=host_digest)
+    reason = answers.reasons[backend]
+    host_digest = describe_host().digest(f"{backend}:{number} {reason}")
+    return ChosenDevice(backend=backend, index=number, reason=reason, host_digest=host_digest)
 
 
 def named_device(word: str) -> ChosenDevice:
@@ -114,7 +114,7 @@ def ask_backends(work_folder: Path) -> dict[str, Availability]:
 
 
 def _ranked() -> list[str]:
-    return sorted(plugins.names("backends"), key=lambda each: plugins.load("backends", each).AUTO_RANK)
+    return sorted(plugins.names("backends"), key=lambda name: plugins.load("backends", name).AUTO_RANK)
 
 
 def _asked(name: str, work_folder: Path) -> Availability:
@@ -392,7 +392,7 @@ def stored_samples(folder: Path) -> list[Sample]:
     """All samples below a run folder, sorted by case, seed, process and repeat."""
     files = (folder / "samples").glob("*/*/p*r*.json")
     samples = [read_record(Sample, path) for path in files]
-    return sorted(samples, key=lambda each: (each.key.case, each.key.seed, each.process, each.repeat))
+    return sorted(samples, key=lambda sample: (sample.key.case, sample.key.seed, sample.process, sample.repeat))
 
 
 def _log(order: Order, process: int) -> Path:
@@ -415,12 +415,12 @@ def _work(order: Order, process: int, shares: list[Share], notes: _Notes, stop: 
     )
     work = order.folder / WORK_FOLDER
     work.mkdir(exist_ok=True)
-    paper = work / f"p{process}.json"
-    write_text(paper, to_json(assignment))
+    assignment_path = work / f"p{process}.json"
+    write_text(assignment_path, to_json(assignment))
     log = _log(order, process)
     before = len(notes.failures_of(process))
     end = run_child(
-        [str(paper)],
+        [str(assignment_path)],
         environment=_environment(order, work / f"modules-p{process}"),
         log=log,
         listen=lambda event: notes.hear(event, process),
@@ -433,9 +433,9 @@ def _work(order: Order, process: int, shares: list[Share], notes: _Notes, stop: 
 
 
 def _process_failure(end: End, process: int, log: Path, time_limit_seconds: float | None) -> Failure:
-    words = end.words
+    ending = end.words
     if end.by is EndedBy.TIME_LIMIT:
-        words = recorded("{end} (time_limit_seconds: {seconds:g})", end=words, seconds=time_limit_seconds)
+        ending = recorded("{end} (time_limit_seconds: {seconds:g})", end=ending, seconds=time_limit_seconds)
     return Failure(
         stage="process",
         key=None,
@@ -444,7 +444,7 @@ def _process_failure(end: End, process: int, log: Path, time_limit_seconds: floa
         error=end.error,
         ended_by=end.by,
         message=recorded(
-            "worker process {process} {end}; the last lines it wrote are below.", process=process, end=words
+            "worker process {process} {end}; the last lines it wrote are below.", process=process, end=ending
         ),
         traceback=_tail(log, 20),
     )

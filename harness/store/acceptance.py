@@ -152,7 +152,7 @@ def _noise(run: Run) -> Iterator[str]:
 def _contents(run: Run, folder: Path) -> list[str]:
     """What is wrong with the pictures, arrays and noise that would be kept."""
     kept = distinct(run)
-    barred = [words for sample in kept for words in (*_picture(run, sample, folder), *_drawn(sample, folder))]
+    barred = [reason for sample in kept for reason in (*_picture(run, sample, folder), *_drawn(sample, folder))]
     seen: dict[str, CaseKey] = {}
     for sample in kept:
         first = seen.setdefault(sample.image.digest, sample.key)

@@ -84,14 +84,14 @@ def read(baselines_folder: Path, name: str) -> Baseline:
             f"there is no baseline {name} in {baselines_folder}; make a run of it and accept it: "
             "harness baseline accept runs/JOB/ARM --reason TEXT."
         )
-    if found := problems(folder, name):
-        more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    if damage := problems(folder, name):
+        more = f"; and {len(damage) - _SHOWN} more" if len(damage) > _SHOWN else ""
         raise BaselineDamaged(
-            f"the baseline {name} in {folder} is not what was accepted: {'; '.join(found[:_SHOWN])}{more}. "
+            f"the baseline {name} in {folder} is not what was accepted: {'; '.join(damage[:_SHOWN])}{more}. "
             "Restore the folder from where it came, or accept a run again."
         )
     manifest = _as_hashed(Manifest, folder / MANIFEST_FILE, (folder / HASH_FILE).read_text(encoding="utf-8")[:64])
-    stated = next(each.sha256 for each in manifest.files if each.path == RUN_FILE)
+    stated = next(file.sha256 for file in manifest.files if file.path == RUN_FILE)
     return Baseline(folder=folder, manifest=manifest, run=_as_hashed(Run, folder / RUN_FILE, stated))
 
 
@@ -110,15 +110,15 @@ def problems(folder: Path, name: str) -> list[str]:
     try:
         stated, hashed = (folder / HASH_FILE).read_bytes(), _hash_line(folder)
         if stated != hashed.encode():
-            words = f"SHA-256 {hashed[:16]}…, {HASH_FILE} says {stated[:16]!r}"
-            return [f"{MANIFEST_FILE} is damaged or was edited: {words}"]
+            reason = f"SHA-256 {hashed[:16]}…, {HASH_FILE} says {stated[:16]!r}"
+            return [f"{MANIFEST_FILE} is damaged or was edited: {reason}"]
         manifest = load(Manifest, folder / MANIFEST_FILE)
     except OSError as error:
         return [f"{Path(error.filename).name} cannot be read: {error.strerror}"]
     except RecordError as error:
         return [str(error)]
     wrong = list(_manifest_problems(manifest, name))
-    listed = {each.path for each in manifest.files}
+    listed = {entry.path for entry in manifest.files}
     wrong += [f"{path} is surplus: the manifest does not list it" for path in sorted(_files(folder) - listed)]
     safe = [file for file in manifest.files if is_safe_path(file.path)]
     for file in counted(safe, f"hashing {name}", len(safe), "files"):
@@ -129,7 +129,7 @@ def problems(folder: Path, name: str) -> list[str]:
 def _manifest_problems(manifest: Manifest, name: str) -> Iterator[str]:
     if manifest.name != name:
         yield f"{MANIFEST_FILE} is that of {manifest.name}: the folder was renamed or copied over"
-    yield from (f"{each.path!r} leads out of the folder" for each in manifest.files if not is_safe_path(each.path))
+    yield from (f"{file.path!r} leads out of the folder" for file in manifest.files if not is_safe_path(file.path))
 
 
 def _files(folder: Path) -> set[str]:
@@ -145,15 +145,15 @@ def _file_problems(path: Path, name: str, sha256: str, size: int) -> Iterator[st
         yield f"{name} is missing"
     elif path.stat().st_size != size:
         yield f"{name} is damaged: {path.stat().st_size} bytes, accepted were {size}"
-    elif (found := sha256_of(path)) != sha256:
-        yield f"{name} is damaged: SHA-256 {found[:16]}…, accepted was {sha256[:16]}…"
+    elif (actual := sha256_of(path)) != sha256:
+        yield f"{name} is damaged: SHA-256 {actual[:16]}…, accepted was {sha256[:16]}…"
 
 
 def _run_problems(folder: Path, manifest: Manifest, listed: Collection[str]) -> Iterator[str]:
     """Whether the run is the manifest's and names no file outside; its bytes are known to be as accepted."""
     try:
         run = load(Run, folder / RUN_FILE)
-        contradicted = [f"{RUN_FILE} is damaged: {each}" for each in contradictions(run, folder)]
+        contradicted = [f"{RUN_FILE} is damaged: {contradiction}" for contradiction in contradictions(run, folder)]
     except RecordError as error:
         yield str(error)
         return
@@ -233,4 +233,6 @@ def selected(run: Run, keys: Collection[CaseKey]) -> Run:
             "repeats": Repeats(in_process=1, processes=1),
         }
     )
-    return run.model_copy(update={"plan": plan, "samples": [each for each in run.samples if each.key in set(keys)]})
+    return run.model_copy(
+        update={"plan": plan, "samples": [sample for sample in run.samples if sample.key in set(keys)]}
+    )

@@ -220,7 +220,10 @@ def _lacking(run: Run, records: Collection[str], folder: Path) -> Iterator[str]:
     """Samples that a run of its own would have; a baseline has one for each outcome."""
     if run.failures or not records or (folder / MANIFEST_FILE).exists():
         return
-    wanted, made = run.plan.repeats.in_process * run.plan.repeats.processes, Counter(each.key for each in run.samples)
+    wanted, made = (
+        run.plan.repeats.in_process * run.plan.repeats.processes,
+        Counter(sample.key for sample in run.samples),
+    )
     for key in run.plan.keys:
         if made[key] < wanted:
             yield f"it is called finished without a failure, and has {made[key]} of {wanted} samples of {key}"
@@ -264,10 +267,10 @@ def load_run(folder: Path) -> Run:
 def load_comparison(path: Path) -> Comparison:
     """A stored comparison; a job folder stands for its only comparison."""
     if path.is_dir():
-        found = sorted(path.glob("comparison-*.json"))
-        if len(found) != 1:
-            raise RecordError(f"{path} holds {len(found)} comparisons; name one of them.")
-        path = found[0]
+        comparisons = sorted(path.glob("comparison-*.json"))
+        if len(comparisons) != 1:
+            raise RecordError(f"{path} holds {len(comparisons)} comparisons; name one of them.")
+        path = comparisons[0]
     return load(Comparison, path)
 
 
@@ -282,7 +285,7 @@ def scenario_files(folder: Path) -> list[Path]:
     Raises:
         NothingSelected: there is none.
     """
-    found = sorted(folder.glob("*.yaml"))
-    if not found:
+    scenarios = sorted(folder.glob("*.yaml"))
+    if not scenarios:
         raise NothingSelected(f"{folder} holds no scenario (*.yaml); run this where your scenarios folder is.")
-    return found
+    return scenarios

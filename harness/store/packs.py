@@ -79,8 +79,8 @@ def unpack(path: Path, baselines_folder: Path, *, replace: bool) -> Baseline:
             for info in counted(inside, f"unpacking {manifest.name}", len(inside), "files"):
                 _extract(path, archive, info, members[info.filename], folder / info.filename)
             write_manifest(manifest, folder)
-            if found := problems(folder, manifest.name):
-                raise _refusal(path, "; ".join(found))
+            if damage := problems(folder, manifest.name):
+                raise _refusal(path, "; ".join(damage))
     return read(baselines_folder, manifest.name)
 
 
@@ -137,7 +137,7 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
 
 def _members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> dict[str, StoredFile]:
     """What the manifest says of each member; everything that does not agree with it is refused before it is read."""
-    stated = {each.path: each for each in manifest.files}
+    stated = {file.path: file for file in manifest.files}
     inside = [info.filename for info in archive.infolist()[1:]]
     if sorted(inside) != sorted(stated):
         lacking, surplus = sorted(set(stated) - set(inside)), sorted(set(inside) - set(stated))
@@ -165,9 +165,9 @@ def _refuse_clashes(path: Path, names: Sequence[str]) -> None:
             raise _refusal(path, f"{name!r} and {first!r} are one name where case or accents do not count")
         seen[_folded(name)] = name
     for name in names:
-        words = _folded(name).split("/")
-        for end in range(1, len(words)):
-            if (above := seen.get("/".join(words[:end]))) is not None:
+        parts = _folded(name).split("/")
+        for end in range(1, len(parts)):
+            if (above := seen.get("/".join(parts[:end]))) is not None:
                 raise _refusal(path, f"{above!r} is a file, and {name!r} needs a folder of that name")
         if any(len(word.encode()) > _LONGEST_NAME for word in name.split("/")) or len(name.encode()) > _LONGEST_PATH:
             raise _refusal(path, f"{one_line(name)!r} is longer than a file's name may be")
@@ -268,18 +268,18 @@ def pull(source: str, wanted: Sequence[str], baselines_folder: Path, *, replace:
         RunError: fsspec or its driver for the place is not installed.
     """
     place, root = _place(source)
-    found = {path.removesuffix(".zip")[len(root) + 1 :]: path for path in place.glob(f"{root}/*/*.zip")}
-    chosen = list(wanted) or sorted(found)
-    lacking = [name for name in chosen if name not in found]
+    packs = {path.removesuffix(".zip")[len(root) + 1 :]: path for path in place.glob(f"{root}/*/*.zip")}
+    chosen = list(wanted) or sorted(packs)
+    lacking = [name for name in chosen if name not in packs]
     if lacking or not chosen:
-        there = ", ".join(sorted(found)) or "none"
+        there = ", ".join(sorted(packs)) or "none"
         raise BaselineMissing(f"{source} has no pack of {', '.join(lacking) or 'a baseline'}; it has {there}.")
     pulled = []
     with tempfile.TemporaryDirectory(prefix="harness-pull-") as scratch:
         for number, name in enumerate(chosen):
             local = Path(scratch) / f"{number}.zip"
             with task(f"fetching {name}"):
-                place.get_file(found[name], str(local))
+                place.get_file(packs[name], str(local))
             pulled.append(unpack(local, baselines_folder, replace=replace))
             local.unlink()
     return pulled

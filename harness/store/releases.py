@@ -23,7 +23,9 @@ def seal(folder: Path, release: Release, names: list[str]) -> None:
         StoredFile(path=name, sha256=sha256_of(folder / name), bytes=(folder / name).stat().st_size)
         for name in sorted(names)
     ]
-    runs = [ReleasedRun(id=each, sha256=hashlib.sha256(stored[each].encode()).hexdigest()) for each in sorted(stored)]
+    runs = [
+        ReleasedRun(id=run_id, sha256=hashlib.sha256(stored[run_id].encode()).hexdigest()) for run_id in sorted(stored)
+    ]
     save(ReleaseManifest(name=release.name, runs=runs, files=files), folder / MANIFEST_FILE)
 
 
@@ -31,9 +33,9 @@ def forget(folder: Path, kept: list[str]) -> None:
     """Remove files of an earlier report that are no longer wanted; what its manifest does not name is left alone."""
     if (folder / MANIFEST_FILE).is_file():
         manifest = load(ReleaseManifest, folder / MANIFEST_FILE)
-        for each in manifest.files:
-            if is_safe_path(each.path) and each.path not in kept:
-                (folder / each.path).unlink(missing_ok=True)
+        for file in manifest.files:
+            if is_safe_path(file.path) and file.path not in kept:
+                (folder / file.path).unlink(missing_ok=True)
 
 
 def problems(folder: Path) -> list[str]:
@@ -43,13 +45,13 @@ def problems(folder: Path) -> list[str]:
         RecordError: there is no manifest, or it cannot be read.
     """
     manifest = load(ReleaseManifest, folder / MANIFEST_FILE)
-    listed = {each.path for each in manifest.files}
+    listed = {entry.path for entry in manifest.files}
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     wrong = [f"{path} is surplus: the manifest does not list it" for path in sorted(there - listed - {MANIFEST_FILE})]
-    for each in manifest.files:
-        path = folder / each.path
-        if not is_safe_path(each.path) or not path.is_file():
-            wrong.append(f"{each.path} is missing")
-        elif (found := sha256_of(path)) != each.sha256:
-            wrong.append(f"{each.path} is changed: SHA-256 {found[:16]}…, the manifest says {each.sha256[:16]}…")
+    for file in manifest.files:
+        path = folder / file.path
+        if not is_safe_path(file.path) or not path.is_file():
+            wrong.append(f"{file.path} is missing")
+        elif (actual := sha256_of(path)) != file.sha256:
+            wrong.append(f"{file.path} is changed: SHA-256 {actual[:16]}…, the manifest says {file.sha256[:16]}…")
     return wrong

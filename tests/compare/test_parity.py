@@ -9,7 +9,7 @@ import pytest
 from harness.compare.comparator import compare_runs
 from harness.compare.parity import parity_verdict, with_parities
 from harness.compare.scores import score_run, total
-from harness.records import ArmScores, CaseKey, Limit, Scope, Score, Standing, Status, Task
+from harness.records import ArmScores, CaseKey, EquivalenceVerdict, Limit, Scope, Score, Status, Task
 from tests.command_line import PLANTED
 from tests.compare.stored_runs import CUP, Made, judge, letter, processes, scenario, sha, stored_run
 
@@ -72,12 +72,12 @@ def test_pairs_are_matched_by_case_and_counted(tmp_path: Path) -> None:
     assert parity.difference == pytest.approx(1 / 6)
     assert parity.actual.mean == pytest.approx(4 / 6)
     assert parity.expected.mean == pytest.approx(3 / 6)
-    assert parity.standing is Standing.NOT_SHOWN
+    assert parity.standing is EquivalenceVerdict.NOT_SHOWN
 
 
 def test_a_difference_that_is_certain_is_said_to_be_beyond_the_margin(tmp_path: Path) -> None:
     comparison = compared(tmp_path, [0] * 12, [1] * 12)
-    assert only(comparison).standing is Standing.BEYOND
+    assert only(comparison).standing is EquivalenceVerdict.BEYOND
     assert (
         "not equivalent within 10 points, the difference is larger (90 % interval -100.00" in only(comparison).message
     )
@@ -122,7 +122,7 @@ def test_values_between_0_and_1_get_a_mean_and_no_interval(tmp_path: Path) -> No
     comparison = compared(tmp_path, [0.5, 1], [0.25, 1])
     parity = only(comparison)
     assert (parity.difference, parity.low, parity.high) == (0.125, None, None)
-    assert parity.standing is Standing.NOT_SHOWN
+    assert parity.standing is EquivalenceVerdict.NOT_SHOWN
     assert (parity.actual.low, parity.actual.high) == (None, None)
     assert parity_verdict(comparison, LIMIT).status is Status.ERROR
 
@@ -135,7 +135,7 @@ def test_without_a_limit_parity_is_stated_and_not_judged(tmp_path: Path) -> None
 
 def test_arms_that_differ_after_enough_pairs_are_not_told_to_make_more(tmp_path: Path) -> None:
     comparison = compared(tmp_path, [0] * 16 + [1] * 144, [1] * 160)
-    assert only(comparison).standing is Standing.NOT_SHOWN
+    assert only(comparison).standing is EquivalenceVerdict.NOT_SHOWN
     assert "160 pairs; enough pairs to show it, had the two been alike)" in only(comparison).message
 
 

@@ -20,7 +20,7 @@ from harness.language import spoken
 from harness.records import EXIT_CODES, Acceptance, MissingCell, Release, ReleasedJob, Scope, Status, worst
 from harness.render._format import number
 from harness.render._labels import NONE
-from tests.release_play import named
+from tests.release_jobs import named
 from tests.render import sample_reports
 from tests.render.readers import Page, markdown_tables, outside_fences
 from tests.render.test_languages import digests, foreign, judged_and_scored, left_in_english, other_numbers, tables

@@ -11,7 +11,7 @@ import pytest
 
 from harness.jobs.release import Asked, release
 from harness.language import languages, spoken
-from tests.release_play import release_folder
+from tests.release_jobs import release_folder
 from tests.render import sample_reports
 from tests.render.readers import rendered
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.images import write_picture
-from harness.records import ArmScores, Comparison, Standing, from_json
+from harness.records import ArmScores, Comparison, EquivalenceVerdict, from_json
 from harness.scores.shapes_prompt_score.drawing import draw_scene
 from tests.command_line import Ended, environment, job_folder, patience_seconds
 from training.world import draw_example
@@ -106,7 +106,7 @@ def test_equal_arms_are_equivalent_within_an_honest_interval(checked: tuple[Work
     place, ended = checked
     compared = place.comparison("same")
     (parity,) = compared.parities
-    assert (parity.pairs, parity.difference, parity.standing) == (CASES, 0, Standing.EQUIVALENT)
+    assert (parity.pairs, parity.difference, parity.standing) == (CASES, 0, EquivalenceVerdict.EQUIVALENT)
     assert (parity.low, parity.high) == pytest.approx((-0.0634, 0.0634), abs=1e-4), "no differing pair, and yet a width"
     assert parity.message == (
         "shapes_prompt_score of same 100.0 %, of reference 100.0 %: equivalent within 7 points (90 % interval -6.34 to "
@@ -123,7 +123,7 @@ def test_an_arm_that_draws_wrong_colours_breaks_the_limit(checked: tuple[Workpla
     (parity,) = compared.parities
     assert (parity.only_actual, parity.only_expected) == (0, 2)
     assert parity.difference == pytest.approx(-0.05)
-    assert parity.standing is Standing.NOT_SHOWN
+    assert parity.standing is EquivalenceVerdict.NOT_SHOWN
     assert parity.low is not None
     assert parity.low < -0.1
     assert compared.outcome.value == "drift"

@@ -76,13 +76,13 @@ def _placed(pair: Pictures, order: Sequence[int], allowed: float) -> Hint | None
         for own, other in enumerate(order)
         if own != other
     ]
-    words = recorded(
+    message = recorded(
         "looks like swapped channels: {held}; put back the RMS error falls from {before:.2f} to {left:.2f}",
         held=held,
         before=pair.rms(pair.error),
         left=pair.rms(left),
     )
-    return Hint(name="channels", message=words)
+    return Hint(name="channels", message=message)
 
 
 # --- some channels, while the others stay ----------------------------------------------------------------------------
@@ -104,18 +104,18 @@ def _listed(channels: Sequence[int]) -> list[str]:
 
 def missing(pair: Pictures) -> Hint | None:
     """One value in all pixels of a channel."""
-    mine, theirs = pair.spreads
+    actual_spreads, expected_spreads = pair.spreads
     changed = _changed(pair)
-    if not changed or np.any(mine[changed]) or not np.all(theirs[changed]):
+    if not changed or np.any(actual_spreads[changed]) or not np.all(expected_spreads[changed]):
         return None
-    words = recorded(
+    message = recorded(
         "looks like a missing channel: {channels!s} is {value} in every pixel; the other channels differ by an RMS of "
         "{others:.2f}",
         channels=_listed(changed),
         value="/".join(str(int(pair.actual[0, 0, channel])) for channel in changed),
         others=pair.rms(_others(pair, changed)),
     )
-    return Hint(name="missing-channel", message=words)
+    return Hint(name="missing-channel", message=message)
 
 
 def inverted(pair: Pictures) -> Hint | None:
@@ -123,19 +123,19 @@ def inverted(pair: Pictures) -> Hint | None:
     changed = _changed(pair)
     if not changed:
         return None
-    mine, theirs = (each[..., changed] for each in pair.sampled)
-    if error_of(255 - mine, theirs) > PROMISING * uneven_of(mine, theirs):
+    actual, expected = (pixels[..., changed] for pixels in pair.sampled)
+    if error_of(255 - actual, expected) > PROMISING * uneven_of(actual, expected):
         return None
     left = error_of(~pair.actual[..., changed], pair.expected[..., changed]) + _others(pair, changed)
     if left > COLLAPSED * pair.uneven:
         return None
-    words = recorded(
+    message = recorded(
         "looks like an inverted channel: {channels!s}; turned back the RMS error falls from {before:.2f} to {left:.2f}",
         channels=_listed(changed),
         before=pair.rms(pair.error),
         left=pair.rms(left),
     )
-    return Hint(name="inverted-channel", message=words)
+    return Hint(name="inverted-channel", message=message)
 
 
 def moved(pair: Pictures) -> Hint | None:
@@ -144,28 +144,28 @@ def moved(pair: Pictures) -> Hint | None:
     # A channel that shows nothing has not stayed where it was.
     if not changed or np.delete(pair.spreads[1], changed).max() < _SHOWING:
         return None
-    found = found_shift(pair.actual[..., changed], pair.expected[..., changed])
-    if not found or _others(pair, changed) > _ROUNDED**2 * pair.actual.size:
+    shift = found_shift(pair.actual[..., changed], pair.expected[..., changed])
+    if not shift or _others(pair, changed) > _ROUNDED**2 * pair.actual.size:
         return None
-    words = recorded(
+    message = recorded(
         "looks like a channel shifted against the others: {channels!s}, by {way}; moved back the RMS error of its "
         "values falls from {before:.2f} to {left:.2f}",
         channels=_listed(changed),
-        way=way(found),
-        before=found.before,
-        left=found.left,
+        way=way(shift),
+        before=shift.before,
+        left=shift.left,
     )
-    return Hint(name="moved-channel", message=words)
+    return Hint(name="moved-channel", message=message)
 
 
 def scaled(pair: Pictures) -> Hint | None:
     """Channels multiplied, not all of them by the same number."""
-    mine, theirs = pair.sampled
-    inside = mine < 255  # noqa: PLR2004 - what is cut off says nothing of the gain
-    gains = np.sum(mine * theirs * inside, axis=(0, 1)) / np.maximum(np.sum(theirs**2 * inside, axis=(0, 1)), 1)
+    actual, expected = pair.sampled
+    inside = actual < 255  # noqa: PLR2004 - what is cut off says nothing of the gain
+    gains = np.sum(actual * expected * inside, axis=(0, 1)) / np.maximum(np.sum(expected**2 * inside, axis=(0, 1)), 1)
     if not np.all(gains) or np.ptp(gains) < _SAME_GAIN:
         return None
-    if error_of(mine, np.clip(theirs * gains, 0, 255)) > PROMISING * pair.sampled_uneven:
+    if error_of(actual, np.clip(expected * gains, 0, 255)) > PROMISING * pair.sampled_uneven:
         return None
     level = np.arange(256, dtype=np.float64)
     joint = pair.joint.astype(np.float64)
@@ -176,7 +176,7 @@ def scaled(pair: Pictures) -> Hint | None:
     if left > pair.close:
         return None
     red, green, blue = gains
-    words = recorded(
+    message = recorded(
         "looks like scaled channels: red by {red:.3f}, green by {green:.3f}, blue by {blue:.3f}; undone the RMS error "
         "falls from {before:.2f} to {left:.2f}",
         red=red,
@@ -185,7 +185,7 @@ def scaled(pair: Pictures) -> Hint | None:
         before=pair.rms(pair.error),
         left=pair.rms(left),
     )
-    return Hint(name="scaled-channels", message=words)
+    return Hint(name="scaled-channels", message=message)
 
 
 # --- colours ---------------------------------------------------------------------------------------------------------
@@ -208,14 +208,14 @@ def grey(pair: Pictures) -> Hint | None:
     red, green, blue = (pair.actual[..., channel].astype(np.int16) for channel in range(3))
     if max(int(np.abs(red - green).max()), int(np.abs(green - blue).max())) > _GREY:
         return None
-    one, two, three = (pair.expected[..., channel] for channel in range(3))
-    colour = float((np.maximum(np.maximum(one, two), three) - np.minimum(np.minimum(one, two), three)).mean())
+    first, second, third = (pair.expected[..., channel] for channel in range(3))
+    colour = float((np.maximum(np.maximum(first, second), third) - np.minimum(np.minimum(first, second), third)).mean())
     made = pair.expected.reshape(-1, 3).astype(np.float32) @ np.array(list(_GREYS.values()), np.float32).T
     lefts = [error_of(green.ravel(), values) / pair.pixels for values in made.T]
     nearest = int(np.argmin(lefts))
     if lefts[nearest] > COLLAPSED * float(made[:, nearest].var()):
         return None
-    words = recorded(
+    message = recorded(
         "looks like grey for colour: red, green and blue of a pixel differ by at most {largest:d} where the expected "
         "side has {colour:.2f} levels on the mean; nearest to it is the {name!s} of the expected side, with an RMS "
         "error of {left:.2f}",
@@ -224,19 +224,19 @@ def grey(pair: Pictures) -> Hint | None:
         name=list(_GREYS)[nearest],
         left=lefts[nearest] ** 0.5,
     )
-    return Hint(name="grey", message=words)
+    return Hint(name="grey", message=message)
 
 
 def matrix(pair: Pictures) -> Hint | None:
     """Made with the luma and chroma of one standard and read with those of the other."""
     for written, read in (("BT.601", "BT.709"), ("BT.709", "BT.601")):
         mix = _rgb(_LUMA[read]) @ np.linalg.inv(_rgb(_LUMA[written]))
-        mine, theirs = pair.sampled
-        if error_of(mine, np.clip(theirs @ mix.T, 0, 255)) > PROMISING * pair.sampled_uneven:
+        actual, expected = pair.sampled
+        if error_of(actual, np.clip(expected @ mix.T, 0, 255)) > PROMISING * pair.sampled_uneven:
             continue
         left = error_of(pair.actual, levels(_mixed(pair, mix)))
         if left <= pair.close:
-            words = recorded(
+            message = recorded(
                 "looks like the colour matrix of {read:s} where that of {written:s} belongs; undone the RMS error "
                 "falls from {before:.2f} to {left:.2f}",
                 read=read,
@@ -244,7 +244,7 @@ def matrix(pair: Pictures) -> Hint | None:
                 before=pair.rms(pair.error),
                 left=pair.rms(left),
             )
-            return Hint(name="colour-matrix", message=words)
+            return Hint(name="colour-matrix", message=message)
     return None
 
 
@@ -265,13 +265,13 @@ def _mixed(pair: Pictures, mix: Doubles) -> NDArray[np.float32]:
 
 def colours(pair: Pictures) -> Hint | None:
     """One mix of the channels for all pixels: hue, saturation, white balance."""
-    mine, theirs = (each.reshape(-1, 3) for each in pair.sampled)
-    inside = np.all((mine > 0) & (mine < 255), axis=1)  # noqa: PLR2004 - what is cut off says nothing of the mix
+    actual, expected = (pixels.reshape(-1, 3) for pixels in pair.sampled)
+    inside = np.all((actual > 0) & (actual < 255), axis=1)  # noqa: PLR2004 - what is cut off says nothing of the mix
     if np.count_nonzero(inside) < len(inside) // 4:
         inside[:] = True
-    known = np.column_stack([theirs, np.ones(len(theirs))])
-    mix = np.linalg.lstsq(known[inside], mine[inside], rcond=None)[0]
-    if error_of(mine, np.clip(known @ mix, 0, 255)) > PROMISING * pair.sampled_uneven:
+    known = np.column_stack([expected, np.ones(len(expected))])
+    mix = np.linalg.lstsq(known[inside], actual[inside], rcond=None)[0]
+    if error_of(actual, np.clip(known @ mix, 0, 255)) > PROMISING * pair.sampled_uneven:
         return None
     one_curve = np.diag(np.full(3, np.trace(mix[:3]) / 3))
     if np.abs(mix[:3] - one_curve).max() < _SAME_GAIN:
@@ -279,10 +279,10 @@ def colours(pair: Pictures) -> Hint | None:
     left = error_of(pair.actual, levels(_mixed(pair, mix[:3].T) + mix[3].astype(np.float32)))
     if left > pair.close:
         return None
-    words = recorded(
+    message = recorded(
         "looks like other colours, as by another hue, saturation or white balance: one mix of the channels for all "
         "pixels lets the RMS error fall from {before:.2f} to {left:.2f}",
         before=pair.rms(pair.error),
         left=pair.rms(left),
     )
-    return Hint(name="colours", message=words)
+    return Hint(name="colours", message=message)

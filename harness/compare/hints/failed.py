@@ -33,38 +33,38 @@ _NOISY = 16.0
 
 def flat(pair: Pictures) -> Hint | None:
     """One colour where a picture was expected."""
-    mine, theirs = pair.spreads
-    if np.any(mine) or not np.any(theirs):
+    actual, expected = pair.spreads
+    if np.any(actual) or not np.any(expected):
         return None
     colour = ", ".join(map(str, pair.actual[0, 0].tolist()))
-    words = recorded("looks like a failed picture: every pixel is {colour}, as after NaN or overflow", colour=colour)
-    return Hint(name="flat", message=words)
+    message = recorded("looks like a failed picture: every pixel is {colour}, as after NaN or overflow", colour=colour)
+    return Hint(name="flat", message=message)
 
 
 def faint(pair: Pictures) -> Hint | None:
     """Nearly one colour, and what little differs is nothing of the expected picture."""
-    mine, theirs = pair.spreads
-    if mine.max() > FAINT or theirs.max() < max(_PLAIN, 4 * mine.max()) or abs(_correlation(pair)) > _KEPT:
+    actual, expected = pair.spreads
+    if actual.max() > FAINT or expected.max() < max(_PLAIN, 4 * actual.max()) or abs(_correlation(pair)) > _KEPT:
         return None
     bounds = [
         f"{low}..{high}" for low, high in zip(pair.actual.min(axis=(0, 1)), pair.actual.max(axis=(0, 1)), strict=True)
     ]
-    words = recorded(
+    message = recorded(
         "looks like a failed picture: nearly one colour, red {red:s}, green {green:s}, blue {blue:s}, with a standard "
         "deviation of at most {mine:.2f} levels where the expected side has up to {theirs:.2f}",
         red=bounds[0],
         green=bounds[1],
         blue=bounds[2],
-        mine=mine.max(),
-        theirs=theirs.max(),
+        mine=actual.max(),
+        theirs=expected.max(),
     )
-    return Hint(name="faint", message=words)
+    return Hint(name="faint", message=message)
 
 
 def nothing_but_noise(pair: Pictures) -> Hint | None:
     """Pixels that have nothing to do with their neighbours, where those of the expected picture do."""
-    mine, theirs = pair.spreads
-    if mine.max() < _NOISY or theirs.max() < 1 or abs(_correlation(pair)) > _KEPT:
+    actual, expected = pair.spreads
+    if actual.max() < _NOISY or expected.max() < 1 or abs(_correlation(pair)) > _KEPT:
         return None
     steps = roughness(pair.actual, at_least=_WHITE)
     if min(steps) < _WHITE:
@@ -72,13 +72,13 @@ def nothing_but_noise(pair: Pictures) -> Hint | None:
     expected_steps = roughness(pair.expected)
     if min(expected_steps) > _SMOOTH:
         return None
-    words = recorded(
+    message = recorded(
         "looks like a failed picture: nothing but noise; neighbouring pixels correlate by {mine:.2f}, those of the "
         "expected side by {theirs:.2f}",
         mine=1 - min(steps),
         theirs=1 - min(expected_steps),
     )
-    return Hint(name=ONLY_NOISE, message=words)
+    return Hint(name=ONLY_NOISE, message=message)
 
 
 def _correlation(pair: Pictures) -> float:
@@ -86,7 +86,7 @@ def _correlation(pair: Pictures) -> float:
 
     From the variances: ``V(a - e) = V(a) + V(e) - 2 C(a, e)``, over all channels, each around its own mean.
     """
-    mine, theirs = (float(np.sum(each**2)) for each in pair.spreads)
-    if not mine or not theirs:
+    actual, expected = (float(np.sum(spreads**2)) for spreads in pair.spreads)
+    if not actual or not expected:
         return 0.0
-    return float(mine + theirs - pair.uneven / pair.pixels) / (2 * math.sqrt(mine * theirs))
+    return float(actual + expected - pair.uneven / pair.pixels) / (2 * math.sqrt(actual * expected))

@@ -51,24 +51,24 @@ _TURNS: tuple[tuple[str, str, Callable[[Picture], Picture]], ...] = (
 def turned(pair: Pictures) -> Hint | None:
     """Mirrored, turned or transposed as a whole."""
     ways = _MIRRORS + _TURNS if pair.height == pair.width else _MIRRORS
-    mine, _ = pair.sampled
+    actual, _ = pair.sampled
     promising = [
         (error_of(pair.actual, turn(pair.expected)), number)
         for number, (_, _, turn) in enumerate(ways)
-        if error_of(mine, pair.sample(turn(pair.expected))) <= PROMISING * pair.sampled_uneven
+        if error_of(actual, pair.sample(turn(pair.expected))) <= PROMISING * pair.sampled_uneven
     ]
     # Pictures that are nearly symmetric fit several ways; of equal ones the first is the simplest.
     left, number = min(promising, default=(math.inf, 0))
     if left > COLLAPSED * pair.uneven:
         return None
     name, what, _ = ways[number]
-    words = recorded(
+    message = recorded(
         "{what!s}: undone the RMS error falls from {before:.2f} to {left:.2f}",
         what=what,
         before=pair.rms(pair.error),
         left=pair.rms(left),
     )
-    return Hint(name=name, message=words)
+    return Hint(name=name, message=message)
 
 
 class Shift(NamedTuple):
@@ -82,16 +82,16 @@ class Shift(NamedTuple):
 
 def shift(pair: Pictures) -> Hint | None:
     """All pixels up to 16 to the right or left, up or down."""
-    found = found_shift(pair.actual, pair.expected)
-    if not found:
+    move = found_shift(pair.actual, pair.expected)
+    if not move:
         return None
-    words = recorded(
+    message = recorded(
         "looks like a shift by {way}: moved back the RMS error falls from {before:.2f} to {left:.2f}",
-        way=way(found),
-        before=found.before,
-        left=found.left,
+        way=way(move),
+        before=move.before,
+        left=move.left,
     )
-    return Hint(name="shift", message=words)
+    return Hint(name="shift", message=message)
 
 
 _WAYS = {
@@ -107,10 +107,10 @@ _WAYS = {
 """Directions by the signs of what is right and down."""
 
 
-def way(found: Shift) -> str:
+def way(move: Shift) -> str:
     """A shift in words."""
-    words = _WAYS[int(np.sign(found.right)), int(np.sign(found.down))]
-    return recorded(words, across=abs(found.right), along=abs(found.down))
+    template = _WAYS[int(np.sign(move.right)), int(np.sign(move.down))]
+    return recorded(template, across=abs(move.right), along=abs(move.down))
 
 
 def found_shift(actual: Picture, expected: Picture) -> Shift | None:
@@ -125,14 +125,14 @@ def found_shift(actual: Picture, expected: Picture) -> Shift | None:
     if not likely or max(map(abs, likely)) > far:
         return None
     right, down = likely
-    mine = actual[max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)]
+    actual_part = actual[max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)]
     same_place = expected[max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)]
-    theirs = expected[max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)]
-    left = error_of(mine, theirs)
-    if left > COLLAPSED * uneven_of(mine, same_place):
+    expected_part = expected[max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)]
+    left = error_of(actual_part, expected_part)
+    if left > COLLAPSED * uneven_of(actual_part, same_place):
         return None
-    size = mine.shape[0] * mine.shape[1] * channels
-    return Shift(right, down, math.sqrt(error_of(mine, same_place) / size), math.sqrt(left / size))
+    size = actual_part.shape[0] * actual_part.shape[1] * channels
+    return Shift(right, down, math.sqrt(error_of(actual_part, same_place) / size), math.sqrt(left / size))
 
 
 def _likely(actual: Picture, expected: Picture, far: int) -> tuple[int, int] | None:
@@ -147,12 +147,12 @@ def _likely(actual: Picture, expected: Picture, far: int) -> tuple[int, int] | N
         return None
     places = (far + step * rows) * width + far + step * columns
     steps = np.arange(-far, far + 1)
-    downs, rights = (each.ravel() for each in np.meshgrid(steps, steps, indexing="ij"))
-    mine, theirs = actual.reshape(-1, channels), expected.reshape(-1, channels)
+    downs, rights = (axis.ravel() for axis in np.meshgrid(steps, steps, indexing="ij"))
+    actual_pixels, expected_pixels = actual.reshape(-1, channels), expected.reshape(-1, channels)
 
     def errors(some: NDArray[Any], chosen: NDArray[Any], *, channel: slice = slice(None)) -> NDArray[np.float32]:
-        moved = theirs[:, channel][some[:, None] - (downs[chosen] * width + rights[chosen])[None, :]]
-        apart = moved.astype(np.float32) - mine[some, None, channel]
+        moved = expected_pixels[:, channel][some[:, None] - (downs[chosen] * width + rights[chosen])[None, :]]
+        apart = moved.astype(np.float32) - actual_pixels[some, None, channel]
         return np.asarray(np.sum(np.square(apart), axis=(0, 2)))
 
     few, many = (
@@ -161,7 +161,7 @@ def _likely(actual: Picture, expected: Picture, far: int) -> tuple[int, int] | N
     every = np.arange(len(downs))
     unmoved = np.array([len(every) // 2])
     # One channel is enough for a first look: the one that differs most.
-    most = int(np.argmax(np.abs(mine[many].astype(np.int16) - theirs[many]).sum(axis=0)))
+    most = int(np.argmax(np.abs(actual_pixels[many].astype(np.int16) - expected_pixels[many]).sum(axis=0)))
     tried = errors(few, every, channel=slice(most, most + 1))
     if tried.min() > _UNLIKELY * tried[len(every) // 2]:
         return None

@@ -39,7 +39,7 @@ def offset(pair: Pictures) -> Hint | None:
     allowed = min(COLLAPSED * pair.error, _OFFSET_SPREAD**2 * pair.actual.size)
     if pair.uneven <= allowed:
         red, green, blue = pair.means
-        words = recorded(
+        message = recorded(
             "looks like a constant offset: red {red:+.2f}, green {green:+.2f}, blue {blue:+.2f} levels; without it the "
             "RMS error falls from {before:.2f} to {left:.2f}",
             red=red,
@@ -48,18 +48,20 @@ def offset(pair: Pictures) -> Hint | None:
             before=pair.rms(pair.error),
             left=pair.rms(pair.uneven),
         )
-        return Hint(name="offset", message=words)
+        return Hint(name="offset", message=message)
     return _cut_off_offset(pair)
 
 
 def _cut_off_offset(pair: Pictures) -> Hint | None:
     """As much more or less in all pixels, unless 0 or 255 is in the way."""
-    mine, theirs = pair.sampled
-    inside = (mine > 0) & (mine < 255)  # noqa: PLR2004 - the ends of the scale
+    actual, expected = pair.sampled
+    inside = (actual > 0) & (actual < 255)  # noqa: PLR2004 - the ends of the scale
     if np.any(np.count_nonzero(inside, axis=(0, 1)) < _FEWEST_LEVELS):
         return None
-    means = np.rint(np.sum((mine - theirs) * inside, axis=(0, 1)) / np.count_nonzero(inside, axis=(0, 1)))
-    if not np.any(means) or error_of(mine, np.clip(theirs + means, 0, 255)) > PROMISING * error_of(mine, theirs):
+    means = np.rint(np.sum((actual - expected) * inside, axis=(0, 1)) / np.count_nonzero(inside, axis=(0, 1)))
+    if not np.any(means) or error_of(actual, np.clip(expected + means, 0, 255)) > PROMISING * error_of(
+        actual, expected
+    ):
         return None
     table = levels(np.arange(256)[:, None] + means)
     left = float(
@@ -71,7 +73,7 @@ def _cut_off_offset(pair: Pictures) -> Hint | None:
     )
     if left > min(COLLAPSED * pair.uneven, _OFFSET_SPREAD**2 * pair.actual.size):
         return None
-    words = recorded(
+    message = recorded(
         "looks like a constant offset, cut off at 0 and 255: red {red:+.0f}, green {green:+.0f}, blue {blue:+.0f} "
         "levels; without it the RMS error falls from {before:.2f} to {left:.2f}",
         red=means[0],
@@ -80,23 +82,23 @@ def _cut_off_offset(pair: Pictures) -> Hint | None:
         before=pair.rms(pair.error),
         left=pair.rms(left),
     )
-    return Hint(name="offset", message=words)
+    return Hint(name="offset", message=message)
 
 
 def negative(pair: Pictures) -> Hint | None:
     """Black for white."""
-    mine, theirs = pair.sampled
-    if error_of(255 - mine, theirs) > PROMISING * pair.sampled_uneven:
+    actual, expected = pair.sampled
+    if error_of(255 - actual, expected) > PROMISING * pair.sampled_uneven:
         return None
     left = error_of(~pair.actual, pair.expected)
     if left > COLLAPSED * pair.uneven:
         return None
-    words = recorded(
+    message = recorded(
         "looks like the negative: turned back the RMS error falls from {before:.2f} to {left:.2f}",
         before=pair.rms(pair.error),
         left=pair.rms(left),
     )
-    return Hint(name="negative", message=words)
+    return Hint(name="negative", message=message)
 
 
 # --- one curve for all channels --------------------------------------------------------------------------------------
@@ -107,22 +109,22 @@ def posterised(pair: Pictures) -> Hint | None:
     if not _promising(pair):
         return None
     counts = pair.joint.sum(axis=0)
-    (mine,), (theirs,) = np.nonzero(counts.sum(axis=0)), np.nonzero(counts.sum(axis=1))
-    if len(mine) > _FEWER * len(theirs) or len(theirs) < _FEWEST_LEVELS:
+    (actual,), (expected,) = np.nonzero(counts.sum(axis=0)), np.nonzero(counts.sum(axis=1))
+    if len(actual) > _FEWER * len(expected) or len(expected) < _FEWEST_LEVELS:
         return None
     curve, left = _curve(counts)
-    widest = int(np.diff(mine).max(initial=0))
-    if left > COLLAPSED * pair.varied or np.abs(curve - theirs).max() > widest:
+    widest = int(np.diff(actual).max(initial=0))
+    if left > COLLAPSED * pair.varied or np.abs(curve - expected).max() > widest:
         return None
-    words = recorded(
+    message = recorded(
         "looks like fewer levels: {mine:d} in the place of {theirs:d}, the nearest in the place of each; rounded alike "
         "the RMS error falls from {before:.2f} to {left:.2f}",
-        mine=len(mine),
-        theirs=len(theirs),
+        mine=len(actual),
+        theirs=len(expected),
         before=pair.rms(pair.error),
         left=pair.rms(left),
     )
-    return Hint(name="posterised", message=words)
+    return Hint(name="posterised", message=message)
 
 
 def tone(pair: Pictures) -> Hint | None:
@@ -146,7 +148,7 @@ def _one_curve(pair: Pictures, allowed: float) -> Hint | None:
     if left > allowed or np.abs(curve - known).max() < _LEAST_BEND:
         return None
     middle = len(known) // 2
-    words = recorded(
+    message = recorded(
         "looks like another gamma, range or contrast: {low:d} became {low_now:.0f}, {middle:d} became "
         "{middle_now:.0f}, {high:d} became {high_now:.0f}; one curve for all pixels lets the RMS error fall from "
         "{before:.2f} to {left:.2f}",
@@ -159,15 +161,15 @@ def _one_curve(pair: Pictures, allowed: float) -> Hint | None:
         before=pair.rms(pair.error),
         left=pair.rms(left),
     )
-    return Hint(name="tone", message=words)
+    return Hint(name="tone", message=message)
 
 
 def _promising(pair: Pictures) -> bool:
     """Whether one curve explains a sample."""
-    mine, theirs = (each.ravel().astype(np.intp) for each in pair.sampled)
-    counts = np.bincount(theirs, minlength=256)
-    sums = np.bincount(theirs, weights=mine, minlength=256)
-    left = float(mine @ mine) - float(np.sum(sums**2 / np.maximum(counts, 1)))
+    actual, expected = (pixels.ravel().astype(np.intp) for pixels in pair.sampled)
+    counts = np.bincount(expected, minlength=256)
+    sums = np.bincount(expected, weights=actual, minlength=256)
+    left = float(actual @ actual) - float(np.sum(sums**2 / np.maximum(counts, 1)))
     return left <= PROMISING * pair.sampled_uneven
 
 
@@ -208,17 +210,17 @@ def truncation(pair: Pictures) -> Hint | None:
         return None
     share = pair.error / pair.actual.size
     if low < 0:
-        words = recorded(
+        message = recorded(
             "looks like truncation on the actual side where the expected side rounds: {share:.0%} of the values are "
             "one level lower and none the other way; signed mean {mean:+.2f}",
             share=share,
             mean=-share,
         )
     else:
-        words = recorded(
+        message = recorded(
             "looks like truncation on the expected side where the actual side rounds: {share:.0%} of the values are "
             "one level higher and none the other way; signed mean {mean:+.2f}",
             share=share,
             mean=share,
         )
-    return Hint(name="truncation", message=words)
+    return Hint(name="truncation", message=message)

@@ -67,25 +67,25 @@ def lossy(pair: Pictures) -> Hint | None:
     if height * width < _FEWEST_BLOCKS:
         return None
     some = np.linspace(0, height * width - 1, min(_SOME_BLOCKS, height * width)).astype(int)
-    mine, theirs = (_cosines(each, some // width, some % width) for each in (pair.actual, pair.expected))
+    actual, expected = (_cosines(picture, some // width, some % width) for picture in (pair.actual, pair.expected))
     for side in (_ACTUAL, _EXPECTED):
-        lossy_side, other_side = (mine, theirs) if side == _ACTUAL else (theirs, mine)
+        lossy_side, other_side = (actual, expected) if side == _ACTUAL else (expected, actual)
         steps = _steps(lossy_side)
         if np.count_nonzero(steps) < _FEWEST_COSINES or not _Shares.of(lossy_side, other_side, steps).tell:
             continue
-        rows, columns = (each.ravel() for each in np.indices((height, width)))
-        mine, theirs = (_cosines(each, rows, columns) for each in (pair.actual, pair.expected))
-        shares = _Shares.of(*((mine, theirs) if side == _ACTUAL else (theirs, mine)), steps)
+        rows, columns = (axis.ravel() for axis in np.indices((height, width)))
+        actual, expected = (_cosines(picture, rows, columns) for picture in (pair.actual, pair.expected))
+        shares = _Shares.of(*((actual, expected) if side == _ACTUAL else (expected, actual)), steps)
         if not shares.tell:
             return None
-        words = recorded(
+        message = recorded(
             "looks like lossy against lossless: the {side!s:s} side went through JPEG; in blocks of 8 x 8 px "
             "{share:.0%} of its luma cosines are multiples of the same steps, {others:.0%} of the other side's",
             side=side,
             share=shares.own,
             others=shares.other,
         )
-        return Hint(name="lossy", message=words)
+        return Hint(name="lossy", message=message)
     return None
 
 
@@ -106,7 +106,7 @@ class _Shares(NamedTuple):
     @classmethod
     def of(cls, lossy_side: Floats, other_side: Floats, steps: Floats) -> _Shares:
         known = steps > 0
-        own, other = (each[:, known] / steps[known] for each in (lossy_side, other_side))
+        own, other = (cosines[:, known] / steps[known] for cosines in (lossy_side, other_side))
         apart, telling = np.abs(own - other), np.abs(own) > 1 / 2
         counts = np.count_nonzero(telling, axis=0)
         many = counts >= _FEWEST_VALUES
@@ -148,9 +148,9 @@ def _cosines(picture: NDArray[np.uint8], rows: NDArray[np.int_], columns: NDArra
 def _transform() -> Floats:
     """Matrix ``[64, 64]`` of the cosine transform of 8 by 8 values, orthonormal."""
     place = np.arange(_GRID)
-    one = np.sqrt(2 / _GRID) * np.cos(np.pi * np.outer(place, 2 * place + 1) / (2 * _GRID))
-    one[0] /= np.sqrt(2)
-    return np.asarray(np.kron(one, one), dtype=np.float32)
+    cosine = np.sqrt(2 / _GRID) * np.cos(np.pi * np.outer(place, 2 * place + 1) / (2 * _GRID))
+    cosine[0] /= np.sqrt(2)
+    return np.asarray(np.kron(cosine, cosine), dtype=np.float32)
 
 
 _TRANSFORM = _transform()

@@ -37,14 +37,14 @@ def other_picture(pair: Pictures) -> Hint | None:
     if _large_part_equal(pair) or _far_away(pair):
         return None
     side = cell_side(pair.expected)
-    words = recorded(
+    message = recorded(
         "looks like another picture, as from other noise, another seed or prompt: the means of {count:d} cells of "
         "{side:d} x {side:d} px, without what changes slowly, correlate by {correlation:.2f}",
         count=(pair.height // side) * (pair.width // side),
         side=side,
         correlation=kept,
     )
-    return Hint(name="other-picture", message=words)
+    return Hint(name="other-picture", message=message)
 
 
 def _large_part_equal(pair: Pictures) -> bool:
@@ -60,6 +60,6 @@ def _large_part_equal(pair: Pictures) -> bool:
 def _far_away(pair: Pictures) -> bool:
     """Whether the structure is there, at another place."""
     side = cell_side(pair.expected)
-    mine, theirs = (fast_cells(each, side) for each in (pair.actual, pair.expected))
-    moved = np.fft.irfft2(np.fft.rfft2(mine) * np.conj(np.fft.rfft2(theirs)), s=mine.shape)
-    return bool(moved.max() > _SOMEWHERE_ELSE * mine.size * mine.std() * theirs.std())
+    actual, expected = (fast_cells(picture, side) for picture in (pair.actual, pair.expected))
+    moved = np.fft.irfft2(np.fft.rfft2(actual) * np.conj(np.fft.rfft2(expected)), s=actual.shape)
+    return bool(moved.max() > _SOMEWHERE_ELSE * actual.size * actual.std() * expected.std())

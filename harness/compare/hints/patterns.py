@@ -33,7 +33,7 @@ _SAME = 0.9
 
 def pattern(pair: Pictures) -> Hint | None:
     """A checkerboard, rows, columns or another pattern that repeats after 2 to 16 pixels."""
-    period = next((each for each in _PERIODS if min(pair.height, pair.width) >= _REPEATS * each), 0)
+    period = next((candidate for candidate in _PERIODS if min(pair.height, pair.width) >= _REPEATS * candidate), 0)
     if not period:
         return None
     cell = _folded(pair, period)
@@ -59,7 +59,7 @@ def pattern(pair: Pictures) -> Hint | None:
     share = 1 - error_of(pair.difference, drawn) / pair.uneven
     if share < _PATTERN:
         return None
-    words = recorded(
+    message = recorded(
         "looks like {form!s}: without a constant offset {share:.0%} of the squared error is a pattern that repeats "
         "after {period:d} px, from {least:+.2f} to {most:+.2f} levels",
         form=name,
@@ -68,7 +68,7 @@ def pattern(pair: Pictures) -> Hint | None:
         least=cell.min(),
         most=cell.max(),
     )
-    return Hint(name="pattern", message=words)
+    return Hint(name="pattern", message=message)
 
 
 def _folded(pair: Pictures, period: int) -> Doubles:
@@ -110,9 +110,9 @@ def noise(pair: Pictures) -> Hint | None:
     """Strong noise over the whole picture, which is still there below it."""
     if pair.rms(pair.uneven) < _STRONG:
         return None
-    mine, theirs = (np.sum(each**2) for each in pair.spreads)
+    actual, expected = (np.sum(spreads**2) for spreads in pair.spreads)
     # From V(a) = V(e) + V(d) + 2 C(d, e): the slope of the difference over the expected picture.
-    slope = (mine - theirs - pair.uneven / pair.pixels) / 2 / max(theirs, 1)
+    slope = (actual - expected - pair.uneven / pair.pixels) / 2 / max(expected, 1)
     if abs(slope) > _RELATED or np.count_nonzero(pair.difference) < _DENSE * pair.actual.size:
         return None
     steps = roughness(pair.difference, at_least=_WHITE[0])
@@ -125,11 +125,11 @@ def noise(pair: Pictures) -> Hint | None:
     powers = blocks.reshape(height, width, -1).mean(axis=2) / _BLOCK
     if np.count_nonzero(9 * powers > pair.error / pair.actual.size) < _EVERYWHERE * powers.size:
         return None
-    words = recorded(
+    message = recorded(
         "looks like noise over the whole picture: RMS {rms:.2f} levels, neighbouring pixels of the difference "
         "correlate by {down:+.2f} down and {across:+.2f} across",
         rms=pair.rms(pair.error),
         down=1 - steps[0],
         across=1 - steps[1],
     )
-    return Hint(name="noise", message=words)
+    return Hint(name="noise", message=message)

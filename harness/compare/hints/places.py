@@ -34,7 +34,7 @@ def border(pair: Pictures) -> Hint | None:
     for depth in _BORDERS:
         if min(pair.height, pair.width) < _SMALL_PART * depth:
             return None
-        within = sum(float(each[:depth].sum() + each[-depth:].sum()) for each in (rows, columns))
+        within = sum(float(sums[:depth].sum() + sums[-depth:].sum()) for sums in (rows, columns))
         if within < (1 - _ELSEWHERE) * pair.error:
             continue
         squares = pair.squares
@@ -48,14 +48,14 @@ def border(pair: Pictures) -> Hint | None:
             recorded("right"): squares[:, -depth:].any(axis=(1, 2)),
         }
         sides = [name for name, differs in strips.items() if 2 * np.count_nonzero(differs) > differs.size]
-        words = recorded(
+        message = recorded(
             "looks like a broken border: {share:.1%} of the squared error lies within {depth:d} px of the edge "
             "({sides})",
             share=1 - left / pair.error,
             depth=depth,
             sides=sides,
         )
-        return Hint(name="border", message=words, where=listed(sides)) if sides else None
+        return Hint(name="border", message=message, where=listed(sides)) if sides else None
     return None
 
 
@@ -70,14 +70,14 @@ def one_place(pair: Pictures) -> Hint | None:
     # Few values that differ here and there are no damage, even where chance has put them close together.
     if share < 1 - _ELSEWHERE or 4 * np.count_nonzero(window.any(axis=2)) < height * width:
         return None
-    words = recorded(
+    message = recorded(
         "looks like damage in one place: {share:.1%} of the squared error lies in {width:d} x {height:d} px",
         share=share,
         width=width,
         height=height,
     )
     where = f"x={columns.start}..{columns.stop - 1} y={rows.start}..{rows.stop - 1}"
-    return Hint(name="one-place", message=words, where=where)
+    return Hint(name="one-place", message=message, where=where)
 
 
 def _span(profile: Doubles) -> slice:
@@ -127,7 +127,7 @@ def tiles(pair: Pictures) -> Hint | None:
     if left > COLLAPSED * pair.varied:
         return None
     where = " ".join(f"{name}={','.join(map(str, seams))}" for name, seams in (("x", across), ("y", down)) if seams)
-    words = recorded(
+    message = recorded(
         "looks like tiles of another tone: {count:d} tiles with seams at {seams}, their means off by {least:+.2f} to "
         "{most:+.2f} levels; a tone for each lets the RMS error fall from {before:.2f} to {left:.2f}",
         count=len(tones),
@@ -137,7 +137,7 @@ def tiles(pair: Pictures) -> Hint | None:
         before=pair.rms(pair.error),
         left=pair.rms(left),
     )
-    return Hint(name="tiles", message=words, where=where)
+    return Hint(name="tiles", message=message, where=where)
 
 
 def _seams(pair: Pictures) -> tuple[list[int], list[int]]:
@@ -163,7 +163,7 @@ def _toned(difference: NDArray[np.int16], expected: NDArray[np.uint8]) -> tuple[
     """Mean difference of a part, and the squared error that an offset and a gain for each channel leave there."""
     left = 0.0
     for channel in range(3):
-        apart, level = (each[..., channel].astype(np.float64).ravel() for each in (difference, expected))
+        apart, level = (pixels[..., channel].astype(np.float64).ravel() for pixels in (difference, expected))
         apart_mean, level_mean = apart.mean(), level.mean()
         variance = float(level @ level) - len(level) * level_mean**2
         together = float(apart @ level) - len(level) * apart_mean * level_mean

@@ -33,8 +33,8 @@ def bell(name: str, shape: tuple[int, ...], std: float) -> Doubles:
     The sum of four 16-bit pieces is an exact integer and takes one multiplication; IEEE 754 rounds that, a square root
     and a quotient the same way everywhere, which holds for no sine, logarithm or dot product.
     """
-    words = hashed_words(name, math.prod(shape))
-    total = np.zeros(words.shape, dtype=np.int64)
+    numbers = hashed_words(name, math.prod(shape))
+    total = np.zeros(numbers.shape, dtype=np.int64)
     for shift in (0, 16, 32, 48):
-        total += ((words >> np.uint64(shift)) & _PIECE).astype(np.int64)
+        total += ((numbers >> np.uint64(shift)) & _PIECE).astype(np.int64)
     return ((total - _MEAN_OF_FOUR_PIECES).astype(np.float64) * (std / _STD_OF_FOUR_PIECES)).reshape(shape)

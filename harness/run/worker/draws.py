@@ -283,7 +283,7 @@ def _drawn(  # noqa: PLR0913 - the parts of a draw
     if place.type == "meta":
         return draw()  # which holds no numbers
     used = _global_generators(place.type)[place.index or 0] if generator is None else generator
-    is_global = any(used is each for each in _global_generators(used.device.type))
+    is_global = any(used is known for known in _global_generators(used.device.type))
     state = _state(used, is_global=is_global)
     with log.known_draw() if is_global else nullcontext():
         drawn = draw()

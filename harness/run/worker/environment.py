@@ -50,8 +50,8 @@ def with_threads(switches: Sequence[Switch], threads: int | None) -> list[Switch
 
 def with_variables(switches: Sequence[Switch]) -> list[Switch]:
     """The switches, and every other variable that is set and is known to change numbers."""
-    told = {switch.name for switch in switches}
-    others = {name: value for name, value in variables.set_in(os.environ).items() if name not in told}
+    listed = {switch.name for switch in switches}
+    others = {name: value for name, value in variables.set_in(os.environ).items() if name not in listed}
     return [
         *switches,
         *(

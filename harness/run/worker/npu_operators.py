@@ -129,10 +129,10 @@ def _import_torch_npu() -> None:
             "torch_npu is not installed here, so no library calls its fused operators and there is nothing for "
             f"reference kernels to answer. {_NEXT_STEP}, or install the torch_npu that belongs to this torch."
         )
-    found, wanted = _version("torch_npu"), _version("torch")
-    if found and wanted and _release(found) != _release(wanted):
+    built, wanted = _version("torch_npu"), _version("torch")
+    if built and wanted and _release(built) != _release(wanted):
         raise DeviceUnavailable(
-            f"torch_npu {found} was built for torch {_release(found)}, and torch {wanted} is installed: they cannot be "
+            f"torch_npu {built} was built for torch {_release(built)}, and torch {wanted} is installed: they cannot be "
             f"loaded together. {_NEXT_STEP}, or install a torch_npu of {_release(wanted)}."
         )
     try:
@@ -145,7 +145,7 @@ def _import_torch_npu() -> None:
             else f"its import ended in {type(error).__name__}: {error}. Repair the installation"
         )
         raise DeviceUnavailable(
-            f"torch_npu {found or ''} is installed and cannot be imported: {reason} and try again, or "
+            f"torch_npu {built or ''} is installed and cannot be imported: {reason} and try again, or "
             f"{_NEXT_STEP[0].lower()}{_NEXT_STEP[1:]}."
         ) from error
 
@@ -180,7 +180,7 @@ def _without_cpu_kernel() -> list[str]:
     # Computed, not registered for CPU alone: composite operators work on the CPU as they are.
     computed = torch._C._dispatch_has_computed_kernel_for_dispatch_key  # noqa: SLF001 - no public way
     return sorted(
-        each.removeprefix(prefix) for each in registered if each.startswith(prefix) and not computed(each, "CPU")
+        name.removeprefix(prefix) for name in registered if name.startswith(prefix) and not computed(name, "CPU")
     )
 
 
@@ -194,9 +194,9 @@ def _by_name(name: str, kernel: Kernel, calls: Calls) -> Callable[..., Any]:
 
     schema = getattr(getattr(torch.ops, NAMESPACE), name).default._schema  # noqa: SLF001 - no public way
     names = [argument.name for argument in schema.arguments]
-    defaults = {each.name: each.default_value for each in schema.arguments if each.has_default_value()}
+    defaults = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
     parameters = inspect.signature(kernel.kernel).parameters
-    missing = [each.name for each in parameters.values() if each.default is each.empty and each.name not in names]
+    missing = [item.name for item in parameters.values() if item.default is item.empty and item.name not in names]
     if missing:
         raise RunError(
             f"the reference kernel {name} asks for {', '.join(missing)}, which {schema} does not have; give the "

@@ -55,13 +55,13 @@ class UnopenedDevice:
         return {}
 
 
-def require_digest(found: Mapping[str, str], expected: str) -> None:
+def require_digest(digests: Mapping[str, str], expected: str) -> None:
     """Refuse pictures or a script that changed after the run began: they are used where they are, not copied.
 
     Raises:
         RunError: says so.
     """
-    if json_digest(dict(found)) != expected:
+    if json_digest(dict(digests)) != expected:
         raise RunError(
             recorded(
                 "what the model's source holds changed after the run began, so its pictures would be of two kinds. "

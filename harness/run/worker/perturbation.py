@@ -47,8 +47,8 @@ class Directions:
         key = np.array([_TOP_BIT + (self.perturbation.seed if self.perturbation else 0), seed], dtype=np.uint64)
         counter = np.array([0, self.calls, repeat, process], dtype=np.uint64)
         self.calls += 1
-        words = np.random.Philox(key=key, counter=counter).random_raw(-(-count // 64))
-        return np.unpackbits(words.astype("<u8").view(np.uint8), count=count, bitorder="little").astype(np.bool_)
+        numbers = np.random.Philox(key=key, counter=counter).random_raw(-(-count // 64))
+        return np.unpackbits(numbers.astype("<u8").view(np.uint8), count=count, bitorder="little").astype(np.bool_)
 
 
 def neighbours(values: Any, away: Any) -> Any:
@@ -107,12 +107,12 @@ def _moved_outputs(module: Any, directions: Directions) -> Iterator[None]:
     def hook(_module: Any, _inputs: Any, output: Any) -> Any:
         return _moved(output, directions)
 
-    hooks = [each.register_forward_hook(hook) for each in module.modules()]
+    hooks = [submodule.register_forward_hook(hook) for submodule in module.modules()]
     try:
         yield
     finally:
-        for each in hooks:
-            each.remove()
+        for hooked in hooks:
+            hooked.remove()
 
 
 def _moved(output: Any, directions: Directions) -> Any:
@@ -121,5 +121,5 @@ def _moved(output: Any, directions: Directions) -> Any:
     if isinstance(output, torch.Tensor):
         return directions.moved(output.detach()) if output.is_floating_point() else output
     if type(output) in {tuple, list}:
-        return type(output)(_moved(each, directions) for each in output)
+        return type(output)(_moved(part, directions) for part in output)
     return output

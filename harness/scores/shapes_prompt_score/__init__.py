@@ -30,5 +30,5 @@ def score(image: NDArray[np.uint8], *, prompt: str, input_image: NDArray[np.uint
     asked = asked_by(prompt, None if input_image is None else see(input_image))
     kept = rules(seen, asked)
     broken = [rule for rule, holds in kept.items() if not holds]
-    words = f"breaks {', '.join(broken)}: asked {asked.words}; seen {seen.words(asked)}" if broken else ""
-    return Scored(value=float(not broken), parts={rule: float(holds) for rule, holds in kept.items()}, words=words)
+    sentence = f"breaks {', '.join(broken)}: asked {asked.words}; seen {seen.words(asked)}" if broken else ""
+    return Scored(value=float(not broken), parts={rule: float(holds) for rule, holds in kept.items()}, words=sentence)

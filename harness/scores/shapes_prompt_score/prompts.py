@@ -47,15 +47,15 @@ def asked_by(prompt: str, source: Seen | None = None) -> Asked:
     Raises:
         UndefinedScore: the prompt is none of the small world, or does not fit the input picture.
     """
-    words = prompt.strip()
+    text = prompt.strip()
     if source is None:
-        drawn = _INTRODUCTION.sub("", words)
-        found = next((make(match) for grammar, make in _DRAWINGS if (match := grammar.fullmatch(drawn))), None)
+        drawn = _INTRODUCTION.sub("", text)
+        task = next((make(match) for grammar, make in _DRAWINGS if (match := grammar.fullmatch(drawn))), None)
     else:
-        found = next((make(match, source) for grammar, make in _EDITS if (match := grammar.fullmatch(words))), None)
-    if found is None:
+        task = next((make(match, source) for grammar, make in _EDITS if (match := grammar.fullmatch(text))), None)
+    if task is None:
         raise UndefinedScore(recorded(_OUTSIDE[source is not None], prompt=prompt))
-    return found
+    return task
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -135,21 +135,23 @@ def _changed(source: Seen, shape: str, look: tuple[str, str] | None) -> Asked:
 
 
 def _only(source: Seen, shape: str) -> int:
-    found = [index for index, thing in enumerate(source.things) if thing.shape == shape]
-    if len(found) != 1:
+    indices = [index for index, thing in enumerate(source.things) if thing.shape == shape]
+    if len(indices) != 1:
         raise UndefinedScore(
             recorded(
-                "the prompt speaks of one {shape}, and the input picture shows {count}.", shape=shape, count=len(found)
+                "the prompt speaks of one {shape}, and the input picture shows {count}.",
+                shape=shape,
+                count=len(indices),
             )
         )
-    return found[0]
+    return indices[0]
 
 
 # --- the grammar -----------------------------------------------------------------------------------------------------
 
 
-def _one_of(words: Iterable[str]) -> str:
-    return f"({'|'.join(map(re.escape, words))})"
+def _one_of(names: Iterable[str]) -> str:
+    return f"({'|'.join(map(re.escape, names))})"
 
 
 _SHAPE_OF_PLURAL = {plural: shape for shape, plural in PLURALS.items()}

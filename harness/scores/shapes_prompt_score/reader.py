@@ -114,7 +114,7 @@ def rules(seen: Seen, asked: Asked) -> dict[str, bool]:
         kept["place"] = kept["objects"] and _related(seen, asked.looks, asked.relation)
     if asked.places:
         where = zip(asked.looks, asked.places, strict=True)
-        kept["place"] = kept["objects"] and all(_nearest(seen, *each) < LARGEST_SHIFT for each in where)
+        kept["place"] = kept["objects"] and all(_nearest(seen, *place) < LARGEST_SHIFT for place in where)
     return kept
 
 
@@ -210,13 +210,13 @@ def _sign_rules(seen: Seen, sign: Sign) -> dict[str, bool]:
     return kept | {"frame": seen.frame == sign.frame} if sign.frame_named else kept
 
 
-def _same(found: Sequence[object], asked: Sequence[object]) -> bool:
-    return Counter(found) == Counter(asked)
+def _same(seen: Sequence[object], asked: Sequence[object]) -> bool:
+    return Counter(seen) == Counter(asked)
 
 
 def _related(seen: Seen, looks: Sequence[tuple[str, str]], relation: str) -> bool:
     """Whether the first thing asked for stands in the relation to the second; both are there."""
-    first, second = (next(found for found in seen.things if found.look == look) for look in looks)
+    first, second = (next(thing for thing in seen.things if thing.look == look) for look in looks)
     across, down = second.x - first.x, second.y - first.y
     return {
         "left of": across > abs(down),
@@ -229,7 +229,7 @@ def _related(seen: Seen, looks: Sequence[tuple[str, str]], relation: str) -> boo
 def _nearest(seen: Seen, look: tuple[str, str], place: tuple[float, float]) -> float:
     """Distance in pixels from a place to the nearest thing of a look, which is there."""
     x, y = place
-    return min(float(np.hypot(found.x - x, found.y - y)) for found in seen.things if found.look == look)
+    return min(float(np.hypot(thing.x - x, thing.y - y)) for thing in seen.things if thing.look == look)
 
 
 def _listed(looks: Iterable[tuple[str, str]]) -> str:

@@ -1,4 +1,4 @@
-"""A baseline in five acts, on the real command line: missing, accepted, changed, accepted again, unused."""
+"""The life of a baseline, on the real command line: missing, accepted, changed, accepted again, unused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def accept(run: RunHarness, scenario: Path, reason: str) -> Ended:
     return run("baseline", "accept", made.out.strip(), "--reason", reason)
 
 
-def test_the_five_acts(tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario) -> None:
+def test_missing_accepted_changed_accepted_again_unused(
+    tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
+) -> None:
     def scenario(adapter: str, **changes: Any) -> Path:
         arms = {"arms": [CANDIDATE, REFERENCE], "limits": [REPEAT, NEAR], **changes}
         return write_scenario(model={"adapter": adapter}, **arms)
