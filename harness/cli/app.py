@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
 app = typer.Typer(
+    add_completion=True,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Accuracy and determinism validation for image-generation pipelines on accelerators.",
-    epilog="--debug anywhere on the command line shows tracebacks.",
+    help="Validate the accuracy and determinism of image-generation pipelines on accelerators.",
+    epilog="Add --debug anywhere on the command line to see tracebacks.",
 )
 
 
@@ -41,10 +42,10 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Accuracy and determinism validation for image-generation pipelines on accelerators."""
+    """Validate the accuracy and determinism of image-generation pipelines on accelerators."""
     del version
 
 

@@ -129,7 +129,7 @@ def _lines(report: Report, mine: Sequence[Comparison], arm: Arm) -> list[str]:
 
 
 def _floor(report: Report, comparison: Comparison) -> str:
-    """How far the reference is from itself, by the worst PSNR of its calibration."""
+    """The noise floor of the reference: the worst PSNR of its calibration."""
     values = [
         floor.worst
         for calibration in report.calibrations

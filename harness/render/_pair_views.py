@@ -71,7 +71,7 @@ class Two:
     actual: tuple[Run, Sample]
     expected: tuple[Run, Sample]
     calibration: Calibration | None = None
-    """What is known of how far the expected side is from itself."""
+    """What is known of the noise floor of the expected side."""
 
     @property
     def status(self) -> Status:

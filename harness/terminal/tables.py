@@ -114,7 +114,7 @@ def _decisive(comparison: Comparison) -> tuple[str, str]:
     outcome, repetitions = comparison.outcome, comparison.repetitions
     if outcome is Status.IDENTICAL and repetitions:
         runs, bound = _span([each.runs for each in repetitions]), max(each.bound_95 for each in repetitions)
-        return f"{runs} equal runs; rate not excluded: {bound * 100:.0f} %", ""
+        return f"{runs} equal runs; failure rate, 95 % upper bound: {bound * 100:.0f} %", ""
     unstable = [each for each in repetitions if each.status is Status.UNSTABLE]
     if outcome is Status.UNSTABLE and unstable:
         first, cases = unstable[0], f"{len(unstable)} of {len(repetitions)} cases"
@@ -326,7 +326,7 @@ def table_of_calibration(found: Calibration) -> None:
         say(f"planted {each.fault}: {words}")
     if found.missed:
         say(
-            f"The proposal is refused: {', '.join(found.missed)} would pass. Hold the candidate against a more precise "
+            f"The proposal is refused: {', '.join(found.missed)} would pass. Compare the candidate with a more precise "
             "reference, or run the candidate in a more precise type."
         )
     if found.simulated:
