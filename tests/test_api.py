@@ -50,7 +50,7 @@ def in_a_fresh_interpreter(code: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-# --- the package --------------------------------------------------------------------------------------------------------
+# --- the package -----------------------------------------------------------------------------------------------------
 
 
 def test_what_is_not_in_all_is_private() -> None:

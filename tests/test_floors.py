@@ -207,7 +207,7 @@ PLANTED = {
     ),
     "a job imports the command line": (
         "jobs/check.py",
-        "from harness.terminal.console import say\n",
+        "from harness.terminal.console import print_line\n",
         "harness.jobs.check (floor 3) may not import harness.terminal.console (floor 4)",
         DOWN_ONLY,
     ),
@@ -379,7 +379,7 @@ def test_a_planted_arrow_is_found_with_its_line(fault: str, tmp_path: Path) -> N
 ALLOWED = {
     "the command line asks a job": (
         "cli/app.py",
-        "from harness.jobs import checking\nfrom harness.terminal.console import say\n",
+        "from harness.jobs import checking\nfrom harness.terminal.console import print_line\n",
     ),
     "the package lends what the command line has": ("__init__.py", "from harness.api import check\n"),
     "the command line uses a word": (

@@ -33,9 +33,9 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
     if wanted:
         from importlib.metadata import version
 
-        from harness.terminal.console import say
+        from harness.terminal.console import print_line
 
-        say(f"accuracy-harness {version('accuracy-harness')}")
+        print_line(f"accuracy-harness {version('accuracy-harness')}")
         raise typer.Exit
 
 
@@ -93,16 +93,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _refused(error: Exception, code: int, *, debug: bool) -> int:
-    from harness.terminal.console import say
+    from harness.terminal.console import print_line
     from harness.text import redact
 
     if debug:
-        say(redact("".join(traceback.format_exception(error))), error=True)
+        print_line(redact("".join(traceback.format_exception(error))), error=True)
     if isinstance(error, HarnessError):
-        say(f"error: {redact(str(error))}", error=True)
+        print_line(f"error: {redact(str(error))}", error=True)
     else:
-        say(f"internal error: {type(error).__name__}: {redact(str(error))}", error=True)
-        say("This is a fault of the harness; run it again with --debug and report what it shows.", error=True)
+        print_line(f"internal error: {type(error).__name__}: {redact(str(error))}", error=True)
+        print_line("This is a fault of the harness; run it again with --debug and report what it shows.", error=True)
     return code
 
 

@@ -45,7 +45,7 @@ def accept(
     from harness.jobs import baselines
 
     made = baselines.accept_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes)
-    _say_baselines("accepted", [made])
+    _print_baselines("accepted", [made])
 
 
 @baseline.command()
@@ -88,19 +88,19 @@ def verify(
     Exits with 3 when a file is damaged, missing or unexpected.
     """
     from harness.jobs import baselines
-    from harness.terminal.console import say, say_json
+    from harness.terminal.console import print_json, print_line
 
     found = baselines.verify_baselines(baselines_dir, names or [], scenarios_dir)
     if as_json:
-        say_json([asdict(each) for each in found])
+        print_json([asdict(each) for each in found])
     else:
         for each in found:
             for problem in each.problems:
-                say(f"{each.name}: {problem}")
+                print_line(f"{each.name}: {problem}")
             if not each.problems:
-                say(f"{each.name}: whole, manifest digest {each.digest}")
+                print_line(f"{each.name}: whole, manifest digest {each.digest}")
             for note in each.notes:
-                say(f"{each.name}: {note}")
+                print_line(f"{each.name}: {note}")
     if any(each.problems for each in found):
         raise typer.Exit(3)
 
@@ -114,7 +114,7 @@ def pack(
     """Write a baseline as one file, to copy to another machine."""
     from harness.jobs import baselines
 
-    _say_baselines("packed", [baselines.pack_baseline(baselines_dir, name, out)])
+    _print_baselines("packed", [baselines.pack_baseline(baselines_dir, name, out)])
 
 
 @baseline.command()
@@ -126,7 +126,7 @@ def unpack(
     """Verify a packed baseline and add it to the baselines here."""
     from harness.jobs import baselines
 
-    _say_baselines("unpacked", [baselines.unpack_baseline(file, baselines_dir, replace=replace)])
+    _print_baselines("unpacked", [baselines.unpack_baseline(file, baselines_dir, replace=replace)])
 
 
 @baseline.command()
@@ -138,7 +138,7 @@ def push(
     """Copy packed baselines to where other machines can pull them."""
     from harness.jobs import baselines
 
-    _say_baselines("pushed", baselines.push_baselines(baselines_dir, names or [], target))
+    _print_baselines("pushed", baselines.push_baselines(baselines_dir, names or [], target))
 
 
 @baseline.command()
@@ -151,15 +151,15 @@ def pull(
     """Download baselines that another machine pushed, and unpack."""
     from harness.jobs import baselines
 
-    _say_baselines("pulled", baselines.pull_baselines(source, names or [], baselines_dir, replace=replace))
+    _print_baselines("pulled", baselines.pull_baselines(source, names or [], baselines_dir, replace=replace))
 
 
-def _say_baselines(done: str, found: list[Baseline]) -> None:
+def _print_baselines(done: str, found: list[Baseline]) -> None:
     """What was done with each, and the digest that people compare by another channel."""
-    from harness.terminal.console import say
+    from harness.terminal.console import print_line
 
     for each in found:
-        say(f"{done} {each.manifest.name}: manifest digest {each.manifest.digest}")
+        print_line(f"{done} {each.manifest.name}: manifest digest {each.manifest.digest}")
 
 
 def _user() -> str:

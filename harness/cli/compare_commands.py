@@ -41,7 +41,7 @@ def compare(
     Image files and folders of images are compared as by 'harness diff'.
     """
     from harness.jobs import compare as comparing
-    from harness.terminal.console import say, say_json
+    from harness.terminal.console import print_json, print_line
     from harness.terminal.tables import table_of
 
     if comparing.are_pictures(actual, expected):
@@ -49,10 +49,10 @@ def compare(
         return
     path, comparison = comparing.compare(actual, expected, out, ratio_to or [])
     if as_json:
-        say_json(comparison.model_dump(mode="json"))
+        print_json(comparison.model_dump(mode="json"))
     else:
         table_of([(comparison.scenario, comparison)])
-        say(str(path))
+        print_line(str(path))
     _leave([comparison.outcome])
 
 
@@ -122,7 +122,7 @@ def diff(
     """
     from harness.jobs import diff as pictures
     from harness.records import FolderDiff, Status
-    from harness.terminal.console import say_json
+    from harness.terminal.console import print_json
     from harness.terminal.tables import table_of_folders, table_of_pictures
 
     bounds = pictures.Bounds(at_least=at_least or [], at_most=at_most or [])
@@ -130,7 +130,7 @@ def diff(
     output = pictures.Output(lines=out, report=report, language=language)
     found = pictures.diff(actual, expected, bounds=bounds, reading=reading, output=output)
     if as_json:
-        say_json(found.model_dump(mode="json"))
+        print_json(found.model_dump(mode="json"))
     elif isinstance(found, FolderDiff):
         table_of_folders(found)
     else:
@@ -184,17 +184,17 @@ def report(
     Nothing is run or measured.
     """
     from harness.jobs import report as reporting
-    from harness.terminal.console import say
+    from harness.terminal.console import print_line
 
     if [path.suffix for path in comparisons] == [".jsonl"]:
         from harness.jobs import diff as pictures
 
         pictures.report_of_lines(comparisons[0], pictures.Output(report=out, language=language))
-        say(str(out / "index.html"))
+        print_line(str(out / "index.html"))
         return
     words = [word.strip() for word in formats.split(",") if word.strip()]
     for path in reporting.report(comparisons, words, out, language):
-        say(str(path))
+        print_line(str(path))
 
 
 def release(
@@ -235,17 +235,17 @@ def release(
     """
     from harness.jobs import release as releasing
     from harness.records import exit_code
-    from harness.terminal.console import say, say_json
+    from harness.terminal.console import print_json, print_line
 
     if verify:
         found = releasing.verify_release(out / name)
         if as_json:
-            say_json({"release": name, "problems": found})
+            print_json({"release": name, "problems": found})
         else:
             for words in found or ["every file is as its manifest says"]:
-                say(f"{out / name}: {words}")
+                print_line(f"{out / name}: {words}")
         raise typer.Exit(3 if found else 0)
-    asked = releasing.Asked(
+    request = releasing.Asked(
         name=name,
         scenarios=scenarios or [],
         jobs=job or [],
@@ -253,21 +253,21 @@ def release(
         runs_folder=runs_dir,
         scenarios_folder=scenarios_dir,
     )
-    made = releasing.release(asked, out)
+    made = releasing.release(request, out)
     if as_json:
-        say_json(made.summary)
+        print_json(made.summary)
     else:
         for line in made.lines:
-            say(line)
+            print_line(line)
     raise typer.Exit(exit_code([made.release.outcome]))
 
 
 def _tell(comparisons: list[Comparison], *, as_json: bool) -> NoReturn:
-    from harness.terminal.console import say_json
+    from harness.terminal.console import print_json
     from harness.terminal.tables import table_of
 
     if as_json:
-        say_json(
+        print_json(
             [{"scenario": each.scenario, "outcome": each.outcome, "message": each.message} for each in comparisons]
         )
     else:

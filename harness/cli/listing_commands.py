@@ -49,15 +49,15 @@ def prune(
     Unfinished jobs are never deleted.
     """
     from harness.jobs import prune as pruning
-    from harness.terminal.console import say
+    from harness.terminal.console import print_line
 
     old = pruning.old_jobs(runs_dir, keep)
     for job in old:
-        say(f"{job.folder}: {job.size_bytes / 1e6:.1f} MB")
+        print_line(f"{job.folder}: {job.size_bytes / 1e6:.1f} MB")
     if yes:
         pruning.delete(old)
     total = f"jobs: {len(old)}, {sum(job.size_bytes for job in old) / 1e6:.1f} MB"
-    say(f"deleted: {total}" if yes else f"would be deleted with --yes: {total}")
+    print_line(f"deleted: {total}" if yes else f"would be deleted with --yes: {total}")
 
 
 def open_page(
@@ -69,22 +69,22 @@ def open_page(
     import webbrowser
 
     from harness.jobs import open as opening
-    from harness.terminal.console import say
+    from harness.terminal.console import print_line
 
     page = opening.page_of(job, runs_dir)
-    say(str(page))
+    print_line(str(page))
     if not show and not webbrowser.open(page.as_uri()):
-        say("No browser could be started here; open the file named above.", error=True)
+        print_line("No browser could be started here; open the file named above.", error=True)
 
 
 def show_list(what: str, runs_dir: Path, scenarios_dir: Path, baselines_dir: Path, *, as_json: bool) -> None:
     """Print what there is of a kind, a line each or as JSON."""
     from harness.jobs import list as listing
-    from harness.terminal.console import say, say_json
+    from harness.terminal.console import print_json, print_line
 
     rows = listing.listed(what, runs_folder=runs_dir, scenarios_folder=scenarios_dir, baselines_folder=baselines_dir)
     if as_json:
-        say_json(rows)
+        print_json(rows)
         return
     for row in rows:
-        say(f"{row['name']:<28} {row['about']}")
+        print_line(f"{row['name']:<28} {row['about']}")

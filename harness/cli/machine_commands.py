@@ -31,14 +31,14 @@ def doctor(
     """
     from harness.jobs import doctor as examining
     from harness.records import Status, exit_code
-    from harness.terminal.console import say_json
+    from harness.terminal.console import print_json
     from harness.terminal.tables import table_of_findings
 
     states = examining.examine_baselines(baseline, baselines_dir) if baseline else []
     machine = examining.doctor(device)
     diagnosis = machine.model_copy(update={"findings": [*(each.finding for each in states), *machine.findings]})
     if as_json:
-        say_json(diagnosis.model_dump(mode="json"))
+        print_json(diagnosis.model_dump(mode="json"))
     else:
         table_of_findings(diagnosis)
     code = machine.exit_code(strict=strict)
@@ -53,12 +53,12 @@ def selftest(as_json: AsJson = False) -> None:
     Exits with 3 when an answer is wrong on this machine.
     """
     from harness.jobs import doctor as examining
-    from harness.terminal.console import say_json
+    from harness.terminal.console import print_json
     from harness.terminal.tables import table_of_checks
 
     found = examining.selftest()
     if as_json:
-        say_json([asdict(each) for each in found])
+        print_json([asdict(each) for each in found])
     else:
         table_of_checks(found)
     if not all(each.ok for each in found):

@@ -57,16 +57,16 @@ def init(
     """
     from harness.jobs import init as starting
     from harness.suggestions import from_here
-    from harness.terminal.console import say
+    from harness.terminal.console import print_line
 
     started = starting.init(folder, adapter, source)
     for path in started.written:
-        say(str(path))
+        print_line(str(path))
     for path in started.left:
-        say(f"left as it is: {path}, which is there already", error=True)
+        print_line(f"left as it is: {path}, which is there already", error=True)
     for words in started.notes:
-        say(f"note: {words}", error=True)
-    say(f"next: harness check {from_here(started.scenario)} {started.options}".rstrip(), error=True)
+        print_line(f"note: {words}", error=True)
+    print_line(f"next: harness check {from_here(started.scenario)} {started.options}".rstrip(), error=True)
 
 
 def validate(
@@ -78,7 +78,7 @@ def validate(
     Checks schema, names, paths and the evidence for limits; loads no model and writes nothing.
     """
     from harness.jobs import validate as validating
-    from harness.terminal.console import say
+    from harness.terminal.console import print_line
     from harness.text import redact
 
     doubts, refused = 0, 0
@@ -87,12 +87,12 @@ def validate(
             found, warnings = validating.validate(path)
         except ScenarioError as error:
             refused += 1
-            say(f"error: {redact(str(error))}", error=True)
+            print_line(f"error: {redact(str(error))}", error=True)
             continue
-        say(f"{path}: ok, {len(found.cases)} cases, {len(found.seeds)} seeds, {len(found.arms)} arms")
+        print_line(f"{path}: ok, {len(found.cases)} cases, {len(found.seeds)} seeds, {len(found.arms)} arms")
         for words in warnings:
             doubts += 1
-            say(f"{path}: warning: {words}")
+            print_line(f"{path}: warning: {words}")
     if refused:
         raise typer.Exit(ScenarioError.exit_code)
     if strict and doubts:
@@ -118,16 +118,16 @@ def run(
     Nothing is compared.
     """
     from harness.jobs import check as checking
-    from harness.terminal.console import say
-    from harness.terminal.progress import PlainTeller
+    from harness.terminal.console import print_line
+    from harness.terminal.progress import PlainReporter
 
     permission = permission_of(every=allow_command, listed=allowed_commands)
     selection = selection_of(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
-    made = checking.run(scenarios, selection, PlainTeller())
+    made = checking.run(scenarios, selection, PlainReporter())
     for of_arm in made:
-        say(str(of_arm.folder))
+        print_line(str(of_arm.folder))
         for unfit in of_arm.unfit:
-            say(f"error: {unfit.message}", error=True)
+            print_line(f"error: {unfit.message}", error=True)
     if not all(of_arm.is_whole for of_arm in made):
         raise typer.Exit(3)
 
@@ -160,8 +160,8 @@ def check(
     """Run scenarios, compare, judge and report: the command for CI."""
     from harness.jobs import check as checking
     from harness.records import exit_code, worst_code
-    from harness.terminal.console import say_json
-    from harness.terminal.progress import PlainTeller
+    from harness.terminal.console import print_json
+    from harness.terminal.progress import PlainReporter
     from harness.terminal.tables import summarise
 
     permission = permission_of(every=allow_command, listed=allowed_commands)
@@ -169,10 +169,10 @@ def check(
     selection = replace(selection, quick=quick, last_failed=last_failed)
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     checked, unfinished = checking.check(
-        scenarios, selection, PlainTeller(), step_summary=Path(page) if page else None, language=language
+        scenarios, selection, PlainReporter(), step_summary=Path(page) if page else None, language=language
     )
     if as_json:
-        say_json([*(each.summary for each in checked), *(stopped.summary for stopped in unfinished)])
+        print_json([*(each.summary for each in checked), *(stopped.summary for stopped in unfinished)])
     else:
         summarise(checked, unfinished)
     outcomes = [comparison.outcome for each in checked for comparison in each.report.comparisons]
@@ -197,22 +197,24 @@ def calibrate(
     """
     from harness import store
     from harness.jobs import calibrate as calibrating
-    from harness.terminal.console import say, say_json
-    from harness.terminal.progress import PlainTeller
+    from harness.terminal.console import print_json, print_line
+    from harness.terminal.progress import PlainReporter
     from harness.terminal.tables import table_of_calibration
 
-    found = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, teller=PlainTeller())
+    found = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, reporter=PlainReporter())
     if out is not None:
         store.save(found.calibration, out)
     if as_json:
-        say_json(found.calibration.model_dump(mode="json"))
+        print_json(found.calibration.model_dump(mode="json"))
     else:
         table_of_calibration(found.calibration)
-        say(str(found.folder))
+        print_line(str(found.folder))
         if found.written:
-            say(f"{scenario}: the limits are written")
+            print_line(f"{scenario}: the limits are written")
             for rule in found.guessed:
-                say(f"{scenario}: {rule} still judges and was not measured; remove it, or give it a reason to stay")
+                print_line(
+                    f"{scenario}: {rule} still judges and was not measured; remove it, or give it a reason to stay"
+                )
     if found.calibration.missed:
         raise typer.Exit(1)
 
@@ -283,10 +285,10 @@ def generate(
 ) -> None:
     """Make one image, with the options of an inference script."""
     from harness.jobs import generate as generating
-    from harness.terminal.console import say
-    from harness.terminal.progress import LogTeller
+    from harness.terminal.console import print_line
+    from harness.terminal.progress import LogReporter
 
-    wish = generating.Wish(
+    options = generating.GenerateOptions(
         model_path=model_path,
         prompt=prompt,
         input_image=input_image,
@@ -302,10 +304,10 @@ def generate(
         trust_remote_code=trust_remote_code,
         adapter=adapter,
     )
-    made = generating.generate(wish, LogTeller(output_image, model_path))
+    made = generating.generate(options, LogReporter(output_image, model_path))
     for failure in made.failures:
-        say(f"error: {failure.stage}: {failure.error}: {failure.message}\n{failure.traceback}", error=True)
+        print_line(f"error: {failure.stage}: {failure.error}: {failure.message}\n{failure.traceback}", error=True)
     if not made.samples:
         raise typer.Exit(3)
-    say(f"Noise digest: {made.samples[0].noise_digest}")
-    say(f"Image saved at: {output_image}")
+    print_line(f"Noise digest: {made.samples[0].noise_digest}")
+    print_line(f"Image saved at: {output_image}")

@@ -309,9 +309,11 @@ def _against(release: Release, kind: str, nothing: str, *, details: bool) -> Ite
         if found:
             said = True
             yield from _compared(job, found, details=details)
-    asked = [each for each in release.missing if each.arm and _asks(release, each.scenario, each.arm, kind)]
-    if asked:
-        yield Bullets(tuple(_titled(say("MISSING"), formats.names([each.scenario, each.arm or ""])) for each in asked))
+    missing = [each for each in release.missing if each.arm and _asks(release, each.scenario, each.arm, kind)]
+    if missing:
+        yield Bullets(
+            tuple(_titled(say("MISSING"), formats.names([each.scenario, each.arm or ""])) for each in missing)
+        )
     elif not said:
         yield Paragraph(nothing)
 
@@ -375,9 +377,9 @@ def _kind(comparison: Comparison) -> str:
 def _asks(release: Release, scenario: str, arm: str, kind: str) -> bool:
     devices = [
         each.device.partition(":")[0]
-        for asked in release.scenarios
-        for each in asked.arms
-        if (asked.name, each.name) == (scenario, arm)
+        for released in release.scenarios
+        for each in released.arms
+        if (released.name, each.name) == (scenario, arm)
     ]
     return kind in devices
 

@@ -149,7 +149,7 @@ def _read(path: Path) -> tuple[Node, list[Problem]]:
 
 
 def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenario:
-    """A question of one case from the options of a command line, checked like a file.
+    """A scenario of one case from the options of a command line, checked like a file.
 
     Raises:
         UsageError: an option is out of its range, or the picture cannot be read.
