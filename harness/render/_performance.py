@@ -30,7 +30,7 @@ def allocation(report: Report) -> Table:
         return table((*columns, say("Peak while generating")), rows)
     notes = [
         say(
-            "No device tells whose a peak is: the last column is the whole device's in the stages in which the "
+            "Devices report one global peak: the last column is the whole device's in the stages in which the "
             "component works, and in its own row that of whole calls."
         )
     ]

@@ -193,7 +193,7 @@ def _model(run: Run) -> dict[str, Cell]:
         say("Adapter"): code(asked.adapter),
         say("Type of weights"): own(run) or code(run.plan.arm.dtype or asked.dtype),
         say("Attention"): own(run) or _attention(run),
-        say("Code of the model folder may run (trust_remote_code)"): plain(_yes_or_no(asked.trust_remote_code)),
+        say("trust_remote_code"): plain(_yes_or_no(asked.trust_remote_code)),
         say("Code pinned by digest"): plain(_yes_or_no(bool(asked.code_sha256))),
         say("Digest of the harness's code"): digest(run.code_digest),
         **{say("Code {name}", name=name): Cell(value, kind="code") for name, value in sorted(found.code.items())},

@@ -1,4 +1,4 @@
-"""What a CPU reference is, what a difference to it means, and where on the way to the pictures two arms part."""
+"""What a CPU reference is, what a difference to it means, and at which intermediate tensors two arms part."""
 
 from __future__ import annotations
 
@@ -170,11 +170,11 @@ def read_together(comparisons: Sequence[Comparison]) -> Iterator[str]:
             )
 
 
-# --- on the way to the pictures --------------------------------------------------------------------------------------
+# --- intermediate tensors --------------------------------------------------------------------------------------------
 
 
 def traces(comparison: Comparison) -> Table | None:
-    """Tensors on the way to the pictures, worst first; None where nothing was traced.
+    """Intermediate tensors, worst first; None where nothing was traced.
 
     Pairs of one case and seed with equal numbers share a row.
     """

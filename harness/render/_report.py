@@ -257,7 +257,7 @@ def _figures(report: Report) -> Iterator[Figure]:
         yield Figure(str(most), many("distinct outcome per case and seed", "distinct outcomes at worst", most))
     steady = [repetition for repetition in found if len(repetition.outcomes) == 1 and repetition.runs > 1]
     if steady and len(steady) == len(found):
-        yield Figure(formats.percent(max(each.bound_95 for each in steady)), say("failure rate not excluded at 95 %"))
+        yield Figure(formats.percent(max(each.bound_95 for each in steady)), say("failure rate, 95 % upper bound"))
     yield from _worst_reference(lookup.of_scope(report, Scope.REFERENCE))
     failing = sum(EXIT_CODES[comparison.outcome] != 0 for comparison in report.comparisons)
     of = len(report.comparisons)

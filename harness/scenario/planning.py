@@ -79,8 +79,8 @@ def for_calibration(loaded_scenario: LoadedScenario) -> LoadedScenario:
         free = [seed for seed in range(1001, 1001 + 2 * len(scenario.seeds) + 2) if seed not in scenario.seeds]
         seeds = ", ".join(map(str, free[: max(2, len(scenario.seeds))]))
         raise ScenarioError(
-            f"{loaded_scenario.path}: calibration: the key is missing; limits are measured on other seeds than they judge. "
-            f"Add for example:\n\ncalibration:\n  seeds: [{seeds}]\n"
+            f"{loaded_scenario.path}: calibration: the key is missing; limits are measured on other seeds than they "
+            f"judge. Add for example:\n\ncalibration:\n  seeds: [{seeds}]\n"
         )
     wanted = scenario.calibration
     cases = [case for case in scenario.cases if not wanted.cases or case.id in wanted.cases]
