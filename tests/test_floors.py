@@ -352,7 +352,7 @@ PLANTED = {
 }
 
 NEIGHBOURS = ["cli/__init__", "cli/app", "terminal/__init__", "terminal/console", "terminal/tables"]
-NEIGHBOURS += ["store", "noise", "records", "images", "contracts", "plugins", "__init__"]
+NEIGHBOURS += ["store", "noise", "records/__init__", "images", "contracts", "plugins", "__init__"]
 NEIGHBOURS += ["jobs/__init__", "jobs/checking", "jobs/making", "jobs/reporting"]
 NEIGHBOURS += ["run/__init__", "run/child", "run/worker/__main__", "compare/__init__", "compare/gates"]
 NEIGHBOURS += ["metrics/__init__", "metrics/ssim", "metrics/psnr_db", "metrics/_windows", "render/html"]
