@@ -1,7 +1,7 @@
 """``python -m harness`` and the command ``harness``.
 
-Nothing is imported here before the door is watched: an interpreter that ends in an error of its own ends in exit code
-1, which is the word for a broken limit.
+Nothing is imported here before the command line is watched: an interpreter that ends in an error of its own ends in
+exit code 1, which is the word for a broken limit.
 """
 
 from __future__ import annotations

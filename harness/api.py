@@ -94,7 +94,7 @@ def check(  # noqa: PLR0913 - the options of the verb
     """
     from harness.jobs import check as checking
     from harness.jobs.arm_runs import Selection
-    from harness.jobs.progress import Teller
+    from harness.jobs.progress import ProgressReporter
     from harness.run.sources import Permission
 
     selection = Selection(
@@ -109,7 +109,7 @@ def check(  # noqa: PLR0913 - the options of the verb
         permission=Permission(every=allow_command, listed=None),
         baselines_folder=Path(baselines_folder),
     )
-    checked, _ = checking.check([Path(scenario)], selection, Teller(), language=language)
+    checked, _ = checking.check([Path(scenario)], selection, ProgressReporter(), language=language)
     return checked[0]  # what could not be carried out was raised
 
 

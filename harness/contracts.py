@@ -143,7 +143,7 @@ class FolderRenderer(Renderer, Protocol):
     """Name of that file inside its folder."""
 
     def render_folders(
-        self, found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None
+        self, diff: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None
     ) -> str:
         """Turn records into text in the spoken language; ``folders`` hold the pictures, where they are to be had."""
         ...

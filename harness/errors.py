@@ -18,7 +18,7 @@
 
 ``NotClose`` is an ``AssertionError``, as test runners want it: an assertion of the Python interface does not hold.
 ``UndefinedMetric`` and ``UndefinedScore`` stand apart too: they are raised where a pair of pictures or a picture has no
-value and become part of a record, so they never reach the door.
+value and become part of a record, so they never reach the command line.
 """
 
 from __future__ import annotations

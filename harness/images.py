@@ -504,7 +504,7 @@ def _widened(path: Path, name: str) -> NDArray[np.float32]:
 
 
 def read_kept(folder: Path, ref: ArrayRef) -> NDArray[Any]:
-    """Read an array that a run kept and hold it against the digest it was kept under.
+    """Read an array that a run kept and compare it with the digest it was kept under.
 
     Raises:
         ImageError: the picture cannot be read.

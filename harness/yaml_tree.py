@@ -121,7 +121,7 @@ def refusal(path: Path, problems: Iterable[Problem]) -> ScenarioError:
     ordered = sorted(set(problems))
     lines = [f"{path}:{at.line}:{at.column}: {message}" for at, message in ordered[:MAX_PROBLEMS]]
     if len(ordered) > MAX_PROBLEMS:
-        lines.append(f"{path}: and {len(ordered) - MAX_PROBLEMS} more problems; mend these first.")
+        lines.append(f"{path}: and {len(ordered) - MAX_PROBLEMS} more problems; fix these first.")
     return ScenarioError("\n".join(lines))
 
 

@@ -50,7 +50,7 @@ def in_a_fresh_interpreter(code: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-# --- the door --------------------------------------------------------------------------------------------------------
+# --- the package -----------------------------------------------------------------------------------------------------
 
 
 def test_what_is_not_in_all_is_private() -> None:
@@ -85,7 +85,7 @@ def test_another_name_is_none() -> None:
     with pytest.raises(AttributeError, match="module 'harness' has no attribute 'comprae'"):
         _ = harness.comprae
     with pytest.raises(AttributeError, match="module 'harness' has no attribute 'Path'"):
-        _ = harness.Path  # the door has it, and lends it to nobody
+        _ = harness.Path  # the package has it, and lends it to nobody
 
 
 def test_importing_it_imports_nothing_else() -> None:

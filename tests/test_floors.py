@@ -29,7 +29,7 @@ FLOORS = {
     **dict.fromkeys(["backends", "adapters", "metrics", "scores", "render", "models", "kernels"], PARTS),
 }
 LENT = {f"harness.{name}" for name in harness.__all__} - {"harness.compare", "harness.__version__"}
-"""What the package itself hands on from the door; who imports it imports the door."""
+"""What the package itself hands on from the command line; who imports it imports the command line."""
 HEAVY = {"torch", "torch_npu", "diffusers", "transformers", "safetensors.torch"}
 MAY_BE_HEAVY = ("harness.run.worker", "harness.backends", "harness.adapters", "harness.kernels")
 
@@ -205,9 +205,9 @@ PLANTED = {
         "harness.run.child (floor 2) may not import harness.jobs.check (floor 3)",
         DOWN_ONLY,
     ),
-    "a job imports the door": (
+    "a job imports the command line": (
         "jobs/check.py",
-        "from harness.terminal.console import say\n",
+        "from harness.terminal.console import print_line\n",
         "harness.jobs.check (floor 3) may not import harness.terminal.console (floor 4)",
         DOWN_ONLY,
     ),
@@ -307,7 +307,7 @@ PLANTED = {
         "harness.compare.gates (floor 2) may not import harness.metrics.ssim (floor 1)",
         BY_NAME,
     ),
-    "the door imports a part": (
+    "the command line imports a part": (
         "cli/app.py",
         "import harness.backends.cpu\n",
         "harness.cli.app (floor 4) may not import harness.backends.cpu (floor 1)",
@@ -377,12 +377,12 @@ def test_a_planted_arrow_is_found_with_its_line(fault: str, tmp_path: Path) -> N
 
 
 ALLOWED = {
-    "the door asks a job": (
+    "the command line asks a job": (
         "cli/app.py",
-        "from harness.jobs import checking\nfrom harness.terminal.console import say\n",
+        "from harness.jobs import checking\nfrom harness.terminal.console import print_line\n",
     ),
-    "the package lends what the door has": ("__init__.py", "from harness.api import check\n"),
-    "the door uses a word": (
+    "the package lends what the command line has": ("__init__.py", "from harness.api import check\n"),
+    "the command line uses a word": (
         "terminal/tables.py",
         "from harness.records import Status\nfrom harness.run import child\n",
     ),

@@ -106,11 +106,11 @@ def gaps(said: Iterable[Sentence], entries: Iterable[polib.POEntry]) -> Iterator
     used = set()
     for sentence in said:
         used.add((sentence.one, sentence.several))
-        entry = by_sentence.get((sentence.one, sentence.several))
-        if entry is None or not entry.translated():
+        known = by_sentence.get((sentence.one, sentence.several))
+        if known is None or not known.translated():
             if has_words(sentence.one):
                 yield Gap(NOT_TRANSLATED, sentence.one)
-        elif any(values(text) != values(sentence.several or sentence.one) for text in _translations(entry)):
+        elif any(values(text) != values(sentence.several or sentence.one) for text in _translations(known)):
             yield Gap(OTHER_VALUES, sentence.one)
     yield from (Gap(NOT_SAID, one) for one, several in by_sentence if (one, several) not in used)
 

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
 app = typer.Typer(
+    add_completion=True,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Accuracy and determinism validation for image-generation pipelines on accelerators.",
-    epilog="--debug anywhere on the command line shows tracebacks.",
+    help="Validate the accuracy and determinism of image-generation pipelines on accelerators.",
+    epilog="Add --debug anywhere on the command line to see tracebacks.",
 )
 
 
@@ -32,19 +33,19 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
     if wanted:
         from importlib.metadata import version
 
-        from harness.terminal.console import say
+        from harness.terminal.console import print_line
 
-        say(f"accuracy-harness {version('accuracy-harness')}")
+        print_line(f"accuracy-harness {version('accuracy-harness')}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Accuracy and determinism validation for image-generation pipelines on accelerators."""
+    """Validate the accuracy and determinism of image-generation pipelines on accelerators."""
     del version
 
 
@@ -92,16 +93,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _refused(error: Exception, code: int, *, debug: bool) -> int:
-    from harness.terminal.console import say
+    from harness.terminal.console import print_line
     from harness.text import redact
 
     if debug:
-        say(redact("".join(traceback.format_exception(error))), error=True)
+        print_line(redact("".join(traceback.format_exception(error))), error=True)
     if isinstance(error, HarnessError):
-        say(f"error: {redact(str(error))}", error=True)
+        print_line(f"error: {redact(str(error))}", error=True)
     else:
-        say(f"internal error: {type(error).__name__}: {redact(str(error))}", error=True)
-        say("This is a fault of the harness; run it again with --debug and report what it shows.", error=True)
+        print_line(f"internal error: {type(error).__name__}: {redact(str(error))}", error=True)
+        print_line("This is a fault of the harness; run it again with --debug and report what it shows.", error=True)
     return code
 
 

@@ -1,4 +1,4 @@
-"""The group ``harness baseline``: accept a run as a reference, verify it, carry it to another machine."""
+"""The group ``harness baseline``: accept a run as a reference, verify it, copy it to another machine."""
 
 from __future__ import annotations
 
@@ -19,37 +19,47 @@ if TYPE_CHECKING:
 baseline = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Manage baselines: accept a run as a reference, verify it, carry it to another machine.",
+    help="Manage baselines: accepted runs to compare later runs with.",
 )
 
-Names = Annotated[list[str] | None, typer.Argument(help="Baselines; all where none is named.", metavar="SCENARIO/ARM")]
-Replace = Annotated[bool, typer.Option("--replace", help="Take it in the place of another of that name.")]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of the run, such as runs/JOB/ARM.", metavar="RUN")]
+Who = Annotated[
+    str | None, typer.Option(help="Name of the person who accepts.  [default: your user name]", metavar="NAME")
+]
+Modes = Annotated[
+    bool, typer.Option("--modes", help="Accept a run with several different results, and all of these as correct.")
+]
+Names = Annotated[list[str] | None, typer.Argument(help="Names of baselines.  [default: all]", metavar="SCENARIO/ARM")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace a different baseline that has the same name.")]
 
 
 @baseline.command()
 def accept(
-    run: Annotated[Path, typer.Argument(help="Run folder, runs/JOB/ARM.")],
-    reason: Annotated[str, typer.Option(help="Why these pictures are right, or right again.")],
-    who: Annotated[str | None, typer.Option(help="Who accepts; the user of this session by default.")] = None,
-    modes: Annotated[bool, typer.Option("--modes", help="Accept every outcome of an unstable run.")] = False,
+    run: RunFolder,
+    reason: Annotated[str, typer.Option(help="Why the images of this run are correct.", metavar="TEXT")],
+    who: Who = None,
+    modes: Modes = False,
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
-    """Make a run the baseline of its scenario and arm."""
+    """Accept a run as the baseline of its scenario and arm."""
     from harness.jobs import baselines
 
     made = baselines.accept_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes)
-    _say_baselines("accepted", [made])
+    _print_baselines("accepted", [made])
 
 
 @baseline.command()
 def update(
-    run: Annotated[Path, typer.Argument(help="Run folder, runs/JOB/ARM.")],
-    reason: Annotated[str, typer.Option(help="Which intended change makes these pictures right.")],
-    who: Annotated[str | None, typer.Option(help="Who accepts; the user of this session by default.")] = None,
-    modes: Annotated[bool, typer.Option("--modes", help="Accept every outcome of an unstable run.")] = False,
+    run: RunFolder,
+    reason: Annotated[str, typer.Option(help="Which intended change makes the new images correct.", metavar="TEXT")],
+    who: Who = None,
+    modes: Modes = False,
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
-    """Replace a baseline after an intended change, and show what changes: old against new, who, when and why."""
+    """Replace a baseline after an intended change.
+
+    Shows how the new images differ from the old ones, and who accepted both, when and why.
+    """
     from harness.jobs import baselines
     from harness.terminal.tables import changes_of
 
@@ -62,7 +72,7 @@ def list_baselines(
     scenarios_dir: ScenariosDir = SCENARIOS_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """List baselines: what they hold, who accepted them and why."""
+    """List baselines: contents, who accepted them, when and why."""
     show_list("baselines", RUNS_DIR, scenarios_dir, baselines_dir, as_json=as_json)
 
 
@@ -73,80 +83,83 @@ def verify(
     scenarios_dir: ScenariosDir = SCENARIOS_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Hash every file again: exit 3 when one is damaged, missing or surplus."""
+    """Verify baselines by hashing every file again.
+
+    Exits with 3 when a file is damaged, missing or unexpected.
+    """
     from harness.jobs import baselines
-    from harness.terminal.console import say, say_json
+    from harness.terminal.console import print_json, print_line
 
     found = baselines.verify_baselines(baselines_dir, names or [], scenarios_dir)
     if as_json:
-        say_json([asdict(each) for each in found])
+        print_json([asdict(each) for each in found])
     else:
         for each in found:
             for problem in each.problems:
-                say(f"{each.name}: {problem}")
+                print_line(f"{each.name}: {problem}")
             if not each.problems:
-                say(f"{each.name}: whole, manifest digest {each.digest}")
+                print_line(f"{each.name}: whole, manifest digest {each.digest}")
             for note in each.notes:
-                say(f"{each.name}: {note}")
+                print_line(f"{each.name}: {note}")
     if any(each.problems for each in found):
         raise typer.Exit(3)
 
 
 @baseline.command()
 def pack(
-    name: Annotated[str, typer.Argument(help="Baseline.", metavar="SCENARIO/ARM")],
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    name: Annotated[str, typer.Argument(help="Name of the baseline.", metavar="SCENARIO/ARM")],
+    out: Annotated[Path, typer.Option(help="File to write, a zip.", metavar="FILE")],
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
-    """Write a baseline as one file that can be carried to another machine."""
+    """Write a baseline as one file, to copy to another machine."""
     from harness.jobs import baselines
 
-    _say_baselines("packed", [baselines.pack_baseline(baselines_dir, name, out)])
+    _print_baselines("packed", [baselines.pack_baseline(baselines_dir, name, out)])
 
 
 @baseline.command()
 def unpack(
-    file: Annotated[Path, typer.Argument(help="File that harness baseline pack wrote.")],
+    file: Annotated[Path, typer.Argument(help="File that 'harness baseline pack' wrote.", metavar="FILE")],
     baselines_dir: BaselinesDir = BASELINES_DIR,
     replace: Replace = False,
 ) -> None:
-    """Put a packed baseline in its place, after hashing all of it."""
+    """Verify a packed baseline and add it to the baselines here."""
     from harness.jobs import baselines
 
-    _say_baselines("unpacked", [baselines.unpack_baseline(file, baselines_dir, replace=replace)])
+    _print_baselines("unpacked", [baselines.unpack_baseline(file, baselines_dir, replace=replace)])
 
 
 @baseline.command()
 def push(
-    target: Annotated[str, typer.Argument(help="Folder, or a URL such as s3://bucket/baselines.")],
+    target: Annotated[str, typer.Argument(help="Folder, or URL such as s3://bucket/baselines.", metavar="TARGET")],
     names: Names = None,
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
-    """Put packs of baselines where other machines can pull them."""
+    """Copy packed baselines to where other machines can pull them."""
     from harness.jobs import baselines
 
-    _say_baselines("pushed", baselines.push_baselines(baselines_dir, names or [], target))
+    _print_baselines("pushed", baselines.push_baselines(baselines_dir, names or [], target))
 
 
 @baseline.command()
 def pull(
-    source: Annotated[str, typer.Argument(help="Folder, or a URL such as s3://bucket/baselines.")],
+    source: Annotated[str, typer.Argument(help="Folder, or URL such as s3://bucket/baselines.", metavar="SOURCE")],
     names: Names = None,
     baselines_dir: BaselinesDir = BASELINES_DIR,
     replace: Replace = False,
 ) -> None:
-    """Get baselines that another machine pushed, and unpack them."""
+    """Download baselines that another machine pushed, and unpack."""
     from harness.jobs import baselines
 
-    _say_baselines("pulled", baselines.pull_baselines(source, names or [], baselines_dir, replace=replace))
+    _print_baselines("pulled", baselines.pull_baselines(source, names or [], baselines_dir, replace=replace))
 
 
-def _say_baselines(done: str, found: list[Baseline]) -> None:
-    """What was done with each, and the digest that people hold against each other by another channel."""
-    from harness.terminal.console import say
+def _print_baselines(done: str, found: list[Baseline]) -> None:
+    """What was done with each, and the digest that people compare by another channel."""
+    from harness.terminal.console import print_line
 
     for each in found:
-        say(f"{done} {each.manifest.name}: manifest digest {each.manifest.digest}")
+        print_line(f"{done} {each.manifest.name}: manifest digest {each.manifest.digest}")
 
 
 def _user() -> str:

@@ -15,18 +15,33 @@ if TYPE_CHECKING:
 
 def compare(
     actual: Annotated[
-        Path, typer.Argument(help="Run folder that is judged; or a picture file or folder that no run made.")
+        Path, typer.Argument(help="Run folder to judge; or any image file or folder of images.", metavar="ACTUAL")
     ],
-    expected: Annotated[Path, typer.Argument(help="What it is compared with; the same run for its repeats.")],
-    out: Annotated[Path | None, typer.Option(help="File to write; for runs beside the actual one by default.")] = None,
+    expected: Annotated[
+        Path,
+        typer.Argument(
+            help="Run folder, image file or folder to compare with; the same run folder compares its repeats.",
+            metavar="EXPECTED",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file to write.  [default: beside the run that is judged]", metavar="FILE")
+    ] = None,
     ratio_to: Annotated[
-        list[Path] | None, typer.Option(help="Run folder of an arm that limits with ratio_to divide by.")
+        list[Path] | None,
+        typer.Option(
+            help="Run folder of another reference arm, for limits with the key ratio_to; may be given again.",
+            metavar="RUN",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two stored runs, the repeats of one, or pictures that something else made, by name."""
+    """Compare two stored runs, or the repeats of one run.
+
+    Image files and folders of images are compared as by 'harness diff'.
+    """
     from harness.jobs import compare as comparing
-    from harness.terminal.console import say, say_json
+    from harness.terminal.console import print_json, print_line
     from harness.terminal.tables import table_of
 
     if comparing.are_pictures(actual, expected):
@@ -34,56 +49,80 @@ def compare(
         return
     path, comparison = comparing.compare(actual, expected, out, ratio_to or [])
     if as_json:
-        say_json(comparison.model_dump(mode="json"))
+        print_json(comparison.model_dump(mode="json"))
     else:
         table_of([(comparison.scenario, comparison)])
-        say(str(path))
+        print_line(str(path))
     _leave([comparison.outcome])
 
 
 def diff(
-    actual: Annotated[Path, typer.Argument(help="Picture file that is looked at, or a folder of them.")],
-    expected: Annotated[Path, typer.Argument(help="Picture file or folder it is compared with.")],
+    actual: Annotated[Path, typer.Argument(help="Image file or folder of images to check.", metavar="ACTUAL")],
+    expected: Annotated[
+        Path, typer.Argument(help="Image file or folder of images to compare with.", metavar="EXPECTED")
+    ],
     at_least: Annotated[
         list[str] | None,
-        typer.Option("--at-least", metavar="METRIC=NUMBER", help="Smallest value allowed; may be given again."),
+        typer.Option(
+            "--at-least",
+            metavar="METRIC=NUMBER",
+            help="Smallest value allowed, such as psnr_db=40; may be given again. 'harness list metrics' names all.",
+        ),
     ] = None,
     at_most: Annotated[
         list[str] | None,
-        typer.Option("--at-most", metavar="METRIC=NUMBER", help="Largest value allowed; may be given again."),
+        typer.Option(
+            "--at-most", metavar="METRIC=NUMBER", help="Largest value allowed, such as mse=4; may be given again."
+        ),
     ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option("--ignore", metavar="PATTERN", help="Leave out names such as '*.gif'; may be given again."),
+        typer.Option(
+            "--ignore", metavar="PATTERN", help="Skip files by a name pattern such as '*.gif'; may be given again."
+        ),
     ] = None,
     pair: Annotated[
         list[str] | None,
         typer.Option(
             "--pair",
             metavar="exact|stem|casefold",
-            help="Pair names by the path alone, or also without regard to ending or case; may be given again.",
+            help="How to pair file names: equal (exact), with any ending (stem), in any case (casefold); may be given "
+            "again.  [default: exact]",
         ),
     ] = None,
     pair_list: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Pair the two names of each line, whatever they are called.")
+        Path | None,
+        typer.Option(metavar="CSV", help="File whose lines name two images each to compare: ACTUAL,EXPECTED."),
     ] = None,
     alpha: Annotated[
         str | None,
-        typer.Option(metavar="drop|white|black", help="Leave out transparency, or put it onto a colour."),
+        typer.Option(
+            metavar="drop|white|black",
+            help="Ignore transparency (drop), or blend it with white or black.  [default: refuse it]",
+        ),
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes for folders; by default one a core.")] = None,
-    out: Annotated[Path | None, typer.Option(help="File for a JSON line for each pair.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Parallel processes.  [default: one for each core]", metavar="COUNT")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the results, one JSON line for each pair.", metavar="FILE")
+    ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder for a page with pictures, worst first, and a table of all values."),
+        typer.Option(
+            metavar="DIR", help="Folder for an HTML page with the images, worst first, and a table of all values."
+        ),
     ] = None,
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Compare two picture files, or two folders of them by name; without a limit nothing is judged."""
+    """Compare two image files, or two folders of images by name.
+
+    Without --at-least or --at-most the differences are shown, and nothing passes or fails.
+    """
     from harness.jobs import diff as pictures
     from harness.records import FolderDiff, Status
-    from harness.terminal.console import say_json
+    from harness.terminal.console import print_json
     from harness.terminal.tables import table_of_folders, table_of_pictures
 
     bounds = pictures.Bounds(at_least=at_least or [], at_most=at_most or [])
@@ -91,7 +130,7 @@ def diff(
     output = pictures.Output(lines=out, report=report, language=language)
     found = pictures.diff(actual, expected, bounds=bounds, reading=reading, output=output)
     if as_json:
-        say_json(found.model_dump(mode="json"))
+        print_json(found.model_dump(mode="json"))
     elif isinstance(found, FolderDiff):
         table_of_folders(found)
     else:
@@ -101,11 +140,21 @@ def diff(
 
 
 def gate(
-    comparisons: Annotated[list[Path], typer.Argument(help="Comparison files.", metavar="COMPARISON...")],
-    scenario: Annotated[Path | None, typer.Option(help="Take limits and waivers of this scenario instead.")] = None,
+    comparisons: Annotated[
+        list[Path], typer.Argument(help="Comparison files, comparison-*.json of a job folder.", metavar="COMPARISON")
+    ],
+    scenario: Annotated[
+        Path | None,
+        typer.Option(
+            help="Scenario file with the limits and waivers to use.  [default: those of the comparison]", metavar="FILE"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge stored comparisons again; nothing is run or measured."""
+    """Check stored comparisons against their limits again.
+
+    Nothing is run or measured.
+    """
     from harness.jobs import compare as comparing
 
     _tell(comparing.gate(comparisons, scenario), as_json=as_json)
@@ -114,59 +163,89 @@ def gate(
 def report(
     comparisons: Annotated[
         list[Path],
-        typer.Argument(help="Comparison files of a job, or one .jsonl file of diff --out.", metavar="COMPARISON..."),
+        typer.Argument(
+            help="Comparison files of one job, or one .jsonl file that 'harness diff --out' wrote.",
+            metavar="COMPARISON",
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write into.")],
-    formats: Annotated[str, typer.Option("--format", help="Formats, with commas between them.")] = "html,md",
+    out: Annotated[Path, typer.Option(help="Folder to write the report to.", metavar="DIR")],
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="Formats, separated by commas: html, md, json, junit, csv, summary.",
+            metavar="FORMATS",
+        ),
+    ] = "html,md",
     language: Language = "en",
 ) -> None:
-    """Render stored comparisons; nothing is run or measured."""
+    """Write reports of stored comparisons, such as HTML or JUnit.
+
+    Nothing is run or measured.
+    """
     from harness.jobs import report as reporting
-    from harness.terminal.console import say
+    from harness.terminal.console import print_line
 
     if [path.suffix for path in comparisons] == [".jsonl"]:
         from harness.jobs import diff as pictures
 
         pictures.report_of_lines(comparisons[0], pictures.Output(report=out, language=language))
-        say(str(out / "index.html"))
+        print_line(str(out / "index.html"))
         return
     words = [word.strip() for word in formats.split(",") if word.strip()]
     for path in reporting.report(comparisons, words, out, language):
-        say(str(path))
+        print_line(str(path))
 
 
 def release(
-    name: Annotated[str, typer.Argument(help="Name of the release; it becomes a folder.")],
+    name: Annotated[str, typer.Argument(help="Name of the release, and of the folder of its report.", metavar="NAME")],
     scenarios: Annotated[
-        list[Path] | None, typer.Argument(help="Scenario files; all of the scenarios folder where none is named.")
+        list[Path] | None,
+        typer.Argument(help="Scenario files.  [default: all in --scenarios-dir]", metavar="SCENARIO"),
     ] = None,
     job: Annotated[
         list[Path] | None,
-        typer.Option("--job", help="Job folder; may be given again. By default each scenario's newest finished one."),
+        typer.Option(
+            "--job",
+            help="Job folder, may be given again.  [default: the newest finished job of each scenario]",
+            metavar="DIR",
+        ),
     ] = None,
     runs_dir: RunsDir = RUNS_DIR,
     scenarios_dir: ScenariosDir = SCENARIOS_DIR,
-    out: Annotated[Path, typer.Option(help="Where the release's folder is made.")] = Path("reports"),
+    out: Annotated[Path, typer.Option(help="Folder in which the folder NAME is made.", metavar="DIR")] = Path(
+        "reports"
+    ),
     lang: Annotated[
-        list[str] | None, typer.Option(help="Language, en or zh; may be given again. The first has the plain names.")
+        list[str] | None,
+        typer.Option(
+            help="Language, en or zh; may be given again. Files in the first have no language in their names.  "
+            "[default: en, zh]",
+            metavar="en|zh",
+        ),
     ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Only hash the files of the report again.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Only check by their hashes that the report's files are unchanged.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the accuracy report of a release from stored records; nothing is run, measured or judged."""
+    """Write the accuracy report of a release from stored jobs.
+
+    Nothing is run, measured or judged.
+    """
     from harness.jobs import release as releasing
     from harness.records import exit_code
-    from harness.terminal.console import say, say_json
+    from harness.terminal.console import print_json, print_line
 
     if verify:
         found = releasing.verify_release(out / name)
         if as_json:
-            say_json({"release": name, "problems": found})
+            print_json({"release": name, "problems": found})
         else:
             for words in found or ["every file is as its manifest says"]:
-                say(f"{out / name}: {words}")
+                print_line(f"{out / name}: {words}")
         raise typer.Exit(3 if found else 0)
-    asked = releasing.Asked(
+    request = releasing.Asked(
         name=name,
         scenarios=scenarios or [],
         jobs=job or [],
@@ -174,21 +253,21 @@ def release(
         runs_folder=runs_dir,
         scenarios_folder=scenarios_dir,
     )
-    made = releasing.release(asked, out)
+    made = releasing.release(request, out)
     if as_json:
-        say_json(made.summary)
+        print_json(made.summary)
     else:
         for line in made.lines:
-            say(line)
+            print_line(line)
     raise typer.Exit(exit_code([made.release.outcome]))
 
 
 def _tell(comparisons: list[Comparison], *, as_json: bool) -> NoReturn:
-    from harness.terminal.console import say_json
+    from harness.terminal.console import print_json
     from harness.terminal.tables import table_of
 
     if as_json:
-        say_json(
+        print_json(
             [{"scenario": each.scenario, "outcome": each.outcome, "message": each.message} for each in comparisons]
         )
     else:

@@ -13,28 +13,32 @@ from harness.errors import RunError
 
 
 def doctor(
-    device: Annotated[str, typer.Option(help="Device to be used: npu, cuda, cpu, or auto for what is there.")] = "auto",
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning that changes numbers.")] = False,
+    device: Annotated[
+        str, typer.Option(help="Device to check: auto (the best one here), npu[:N], cuda[:N] or cpu.", metavar="DEVICE")
+    ] = "auto",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on a warning that can change numbers.")] = False,
     baseline: Annotated[
-        Path | None, typer.Option(metavar="SCENARIO", help="Also whether its baselines are there and comparable.")
+        Path | None,
+        typer.Option(metavar="SCENARIO", help="Scenario file whose baselines must be here, whole and comparable."),
     ] = None,
     baselines_dir: BaselinesDir = BASELINES_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is wrong with this machine, and what to do: exit 3 when the device cannot be used.
+    """Diagnose this machine, and say how to fix what is wrong.
 
-    With --baseline also 3 for a damaged baseline, 7 for one that is not comparable and 4 for a missing one.
+    Exit codes: exit 3 when the device cannot be used; with --baseline also 3 for a damaged baseline, 7 for one that is
+    not comparable and 4 for a missing one.
     """
     from harness.jobs import doctor as examining
     from harness.records import Status, exit_code
-    from harness.terminal.console import say_json
+    from harness.terminal.console import print_json
     from harness.terminal.tables import table_of_findings
 
     states = examining.examine_baselines(baseline, baselines_dir) if baseline else []
     machine = examining.doctor(device)
     diagnosis = machine.model_copy(update={"findings": [*(each.finding for each in states), *machine.findings]})
     if as_json:
-        say_json(diagnosis.model_dump(mode="json"))
+        print_json(diagnosis.model_dump(mode="json"))
     else:
         table_of_findings(diagnosis)
     code = machine.exit_code(strict=strict)
@@ -44,14 +48,17 @@ def doctor(
 
 
 def selftest(as_json: AsJson = False) -> None:
-    """Hold the comparator to known answers on this machine: exit 3 when one is wrong."""
+    """Run the known-answer self-test of the comparator.
+
+    Exits with 3 when an answer is wrong on this machine.
+    """
     from harness.jobs import doctor as examining
-    from harness.terminal.console import say_json
+    from harness.terminal.console import print_json
     from harness.terminal.tables import table_of_checks
 
     found = examining.selftest()
     if as_json:
-        say_json([asdict(each) for each in found])
+        print_json([asdict(each) for each in found])
     else:
         table_of_checks(found)
     if not all(each.ok for each in found):

@@ -11,28 +11,54 @@ if TYPE_CHECKING:
     from harness.jobs.arm_runs import Selection
     from harness.run.sources import Permission
 
-Scenarios = Annotated[list[Path], typer.Argument(help="Scenario files.", metavar="SCENARIO...")]
-Arms = Annotated[list[str] | None, typer.Option("--arm", help="Only this arm; may be given again.")]
-Cases = Annotated[list[str] | None, typer.Option("--case", help="Only this case; may be given again.")]
-Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed; may be given again.")]
-Device = Annotated[str | None, typer.Option(help="auto, npu[:N], cuda[:N] or cpu, for candidate arms.")]
-Repeats = Annotated[int | None, typer.Option(help="Times in one process, instead of the scenario's.")]
-Processes = Annotated[int | None, typer.Option(help="Fresh processes, instead of the scenario's.")]
+Scenarios = Annotated[list[Path], typer.Argument(help="Scenario files (YAML).", metavar="SCENARIO")]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option("--arm", help="Run only this arm (a way to make the images); may be given again.", metavar="ARM"),
+]
+Cases = Annotated[
+    list[str] | None,
+    typer.Option("--case", help="Run only this case (a prompt and its images); may be given again.", metavar="CASE"),
+]
+Seeds = Annotated[
+    list[int] | None, typer.Option("--seed", help="Run only this seed; may be given again.", metavar="SEED")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Device of candidate arms: auto, npu[:N], cuda[:N] or cpu.  [default: as the scenario says]",
+        metavar="DEVICE",
+    ),
+]
+Repeats = Annotated[
+    int | None,
+    typer.Option(help="How often each process makes each image.  [default: as the scenario says]", metavar="COUNT"),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(help="How many new processes make each image.  [default: as the scenario says]", metavar="COUNT"),
+]
 Retries = Annotated[
     int,
-    typer.Option(min=0, help="New processes an arm may get after failures of the machine; results are never retried."),
+    typer.Option(
+        min=0,
+        help="How many new processes an arm may get after failures such as a crash; results are never retried.",
+        metavar="COUNT",
+    ),
 ]
-RunsDir = Annotated[Path, typer.Option(help="Where job folders are made.")]
-ScenariosDir = Annotated[Path, typer.Option(help="Folder of the scenarios.")]
-BaselinesDir = Annotated[Path, typer.Option(help="Where baselines are kept.")]
+RunsDir = Annotated[Path, typer.Option(help="Folder of the jobs, with their runs.", metavar="DIR")]
+ScenariosDir = Annotated[Path, typer.Option(help="Folder of the scenario files.", metavar="DIR")]
+BaselinesDir = Annotated[Path, typer.Option(help="Folder of the baselines.", metavar="DIR")]
 AllowCommand = Annotated[
-    bool, typer.Option("--allow-command", help="Let the command of a scenario (adapter: command) run.")
+    bool, typer.Option("--allow-command", help="Allow scenarios with 'adapter: command' to run their commands.")
 ]
 AllowedCommands = Annotated[
     Path | None,
-    typer.Option("--allowed-commands", metavar="FILE", help="Let those run whose digests this file of yours lists."),
+    typer.Option("--allowed-commands", metavar="FILE", help="Allow only the commands whose digests this file lists."),
 ]
-Language = Annotated[str, typer.Option("--lang", help="Language of the report files for people: en or zh.")]
+Language = Annotated[
+    str, typer.Option("--lang", help="Language of HTML and Markdown reports: en or zh.", metavar="en|zh")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RUNS_DIR = Path("runs")
 BASELINES_DIR = Path("baselines")

@@ -33,37 +33,52 @@ from harness.errors import ScenarioError
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder of the project that is to be checked.")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="Folder of the project to write to.", metavar="FOLDER")] = Path(),
     adapter: Annotated[
-        str | None, typer.Option(help="deepgen, diffusers, command or images; the source decides when left out.")
+        str | None,
+        typer.Option(
+            help="How images are made: deepgen, diffusers, command (a script) or images (made before).  "
+            "[default: by what the source is]",
+            metavar="ADAPTER",
+        ),
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(help="Folder of a pipeline or of pictures, a script, hf:REPO@REV, modelscope:REPO@REV."),
+        typer.Option(
+            help="What to validate: folder of a pipeline or of images, inference script, hf:REPO@REV or "
+            "modelscope:REPO@REV.  [default: the pipeline in FOLDER, else an example]",
+            metavar="SOURCE",
+        ),
     ] = None,
 ) -> None:
-    """Write a scenario for a source, files for GitHub, GitLab and GitCode, and a .gitignore; never overwrites."""
+    """Write a first scenario and CI files for a project.
+
+    The CI files are for GitHub, GitLab and GitCode; a .gitignore is written too. No file is overwritten.
+    """
     from harness.jobs import init as starting
     from harness.suggestions import from_here
-    from harness.terminal.console import say
+    from harness.terminal.console import print_line
 
     started = starting.init(folder, adapter, source)
     for path in started.written:
-        say(str(path))
+        print_line(str(path))
     for path in started.left:
-        say(f"left as it is: {path}, which is there already", error=True)
+        print_line(f"left as it is: {path}, which is there already", error=True)
     for words in started.notes:
-        say(f"note: {words}", error=True)
-    say(f"next: harness check {from_here(started.scenario)} {started.options}".rstrip(), error=True)
+        print_line(f"note: {words}", error=True)
+    print_line(f"next: harness check {from_here(started.scenario)} {started.options}".rstrip(), error=True)
 
 
 def validate(
     scenarios: Scenarios,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on a warning.")] = False,
 ) -> None:
-    """Check scenario files: schema, names, paths, evidence of limits. Loads no model, writes nothing."""
+    """Check scenario files for mistakes.
+
+    Checks schema, names, paths and the evidence for limits; loads no model and writes nothing.
+    """
     from harness.jobs import validate as validating
-    from harness.terminal.console import say
+    from harness.terminal.console import print_line
     from harness.text import redact
 
     doubts, refused = 0, 0
@@ -72,12 +87,12 @@ def validate(
             found, warnings = validating.validate(path)
         except ScenarioError as error:
             refused += 1
-            say(f"error: {redact(str(error))}", error=True)
+            print_line(f"error: {redact(str(error))}", error=True)
             continue
-        say(f"{path}: ok, {len(found.cases)} cases, {len(found.seeds)} seeds, {len(found.arms)} arms")
+        print_line(f"{path}: ok, {len(found.cases)} cases, {len(found.seeds)} seeds, {len(found.arms)} arms")
         for words in warnings:
             doubts += 1
-            say(f"{path}: warning: {words}")
+            print_line(f"{path}: warning: {words}")
     if refused:
         raise typer.Exit(ScenarioError.exit_code)
     if strict and doubts:
@@ -98,18 +113,21 @@ def run(
     allowed_commands: AllowedCommands = None,
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
-    """Run scenarios and keep the samples; nothing is compared."""
+    """Make the images of scenarios and store them.
+
+    Nothing is compared.
+    """
     from harness.jobs import check as checking
-    from harness.terminal.console import say
-    from harness.terminal.progress import PlainTeller
+    from harness.terminal.console import print_line
+    from harness.terminal.progress import PlainReporter
 
     permission = permission_of(every=allow_command, listed=allowed_commands)
     selection = selection_of(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
-    made = checking.run(scenarios, selection, PlainTeller())
+    made = checking.run(scenarios, selection, PlainReporter())
     for of_arm in made:
-        say(str(of_arm.folder))
+        print_line(str(of_arm.folder))
         for unfit in of_arm.unfit:
-            say(f"error: {unfit.message}", error=True)
+            print_line(f"error: {unfit.message}", error=True)
     if not all(of_arm.is_whole for of_arm in made):
         raise typer.Exit(3)
 
@@ -130,20 +148,20 @@ def check(
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="Only one case with one seed, at most twice and in one process; the report says so."
+            "--quick", help="Run only one case with one seed, at most twice and in one process; the report says so."
         ),
     ] = False,
     last_failed: Annotated[
-        bool, typer.Option("--last-failed", help="Only cases and seeds that failed in the scenario's newest job.")
+        bool, typer.Option("--last-failed", help="Run only cases and seeds that failed in the newest job.")
     ] = False,
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Run, compare, judge and report: the verb for CI."""
+    """Run scenarios, compare, judge and report: the command for CI."""
     from harness.jobs import check as checking
     from harness.records import exit_code, worst_code
-    from harness.terminal.console import say_json
-    from harness.terminal.progress import PlainTeller
+    from harness.terminal.console import print_json
+    from harness.terminal.progress import PlainReporter
     from harness.terminal.tables import summarise
 
     permission = permission_of(every=allow_command, listed=allowed_commands)
@@ -151,10 +169,10 @@ def check(
     selection = replace(selection, quick=quick, last_failed=last_failed)
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     checked, unfinished = checking.check(
-        scenarios, selection, PlainTeller(), step_summary=Path(page) if page else None, language=language
+        scenarios, selection, PlainReporter(), step_summary=Path(page) if page else None, language=language
     )
     if as_json:
-        say_json([*(each.summary for each in checked), *(stopped.summary for stopped in unfinished)])
+        print_json([*(each.summary for each in checked), *(stopped.summary for stopped in unfinished)])
     else:
         summarise(checked, unfinished)
     outcomes = [comparison.outcome for each in checked for comparison in each.report.comparisons]
@@ -162,76 +180,115 @@ def check(
 
 
 def calibrate(
-    scenario: Annotated[Path, typer.Argument(help="Scenario file with a key calibration.")],
-    arm: Annotated[str | None, typer.Option(help="Reference arm, where there are several.")] = None,
-    write: Annotated[bool, typer.Option("--write", help="Put the limits into the scenario file.")] = False,
-    out: Annotated[Path | None, typer.Option(help="File for what was found, as JSON; also in the job folder.")] = None,
+    scenario: Annotated[Path, typer.Argument(help="Scenario file that has the key 'calibration'.", metavar="SCENARIO")],
+    arm: Annotated[
+        str | None, typer.Option(help="Reference arm; needed where there are several.", metavar="ARM")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Write the limits to the scenario file.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for the result, which the job folder has too.", metavar="FILE")
+    ] = None,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the noise floor of a reference, and propose limits: exit 1 when a planted fault would pass."""
+    """Measure the noise floor of a reference and propose limits.
+
+    Exits with 1 when a planted fault would pass the limits.
+    """
     from harness import store
     from harness.jobs import calibrate as calibrating
-    from harness.terminal.console import say, say_json
-    from harness.terminal.progress import PlainTeller
+    from harness.terminal.console import print_json, print_line
+    from harness.terminal.progress import PlainReporter
     from harness.terminal.tables import table_of_calibration
 
-    found = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, teller=PlainTeller())
+    found = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, reporter=PlainReporter())
     if out is not None:
         store.save(found.calibration, out)
     if as_json:
-        say_json(found.calibration.model_dump(mode="json"))
+        print_json(found.calibration.model_dump(mode="json"))
     else:
         table_of_calibration(found.calibration)
-        say(str(found.folder))
+        print_line(str(found.folder))
         if found.written:
-            say(f"{scenario}: the limits are written")
+            print_line(f"{scenario}: the limits are written")
             for rule in found.guessed:
-                say(f"{scenario}: {rule} still judges and was not measured; remove it, or give it a reason to stay")
+                print_line(
+                    f"{scenario}: {rule} still judges and was not measured; remove it, or give it a reason to stay"
+                )
     if found.calibration.missed:
         raise typer.Exit(1)
 
 
 def generate(
     model_path: Annotated[
-        str, typer.Option("--model_path", "--model-path", help="Folder, builtin:, hf: or modelscope: source.")
+        str,
+        typer.Option(
+            "--model_path",
+            "--model-path",
+            help="Model: a folder, builtin:NAME, hf:REPO@REV or modelscope:REPO@REV.",
+            metavar="MODEL",
+        ),
     ] = "builtin:tiny-deepgen",
-    prompt: Annotated[str, typer.Option(help="What to draw, or how to edit.")] = (
+    prompt: Annotated[str, typer.Option(help="What to draw, or how to edit the input image.", metavar="TEXT")] = (
         "a photo of a blue pizza and a yellow baseball glove"
     ),
     input_image: Annotated[
-        Path | None, typer.Option("--input_image", "--input-image", help="Picture to edit; none draws from text.")
+        Path | None,
+        typer.Option(
+            "--input_image", "--input-image", help="Image to edit.  [default: none, text to image]", metavar="FILE"
+        ),
     ] = None,
     output_image: Annotated[
-        Path, typer.Option("--output_image", "--output-image", help="Where the picture goes, as PNG.")
+        Path, typer.Option("--output_image", "--output-image", help="PNG file to write.", metavar="FILE")
     ] = Path("output_deepgen.png"),
-    height: Annotated[int, typer.Option(help="Height in pixels, a multiple of 32.")] = 512,
-    width: Annotated[int, typer.Option(help="Width in pixels, a multiple of 32.")] = 512,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 42,
+    height: Annotated[int, typer.Option(help="Height in pixels, a multiple of 32.", metavar="PIXELS")] = 512,
+    width: Annotated[int, typer.Option(help="Width in pixels, a multiple of 32.", metavar="PIXELS")] = 512,
+    seed: Annotated[int, typer.Option(help="Seed of the initial noise.", metavar="SEED")] = 42,
     num_inference_steps: Annotated[
-        int, typer.Option("--num_inference_steps", "--num-inference-steps", help="Denoising steps.")
+        int,
+        typer.Option(
+            "--num_inference_steps", "--num-inference-steps", help="Number of denoising steps.", metavar="COUNT"
+        ),
     ] = 50,
     guidance_scale: Annotated[
-        float, typer.Option("--guidance_scale", "--guidance-scale", help="Strength of guidance.")
+        float,
+        typer.Option(
+            "--guidance_scale", "--guidance-scale", help="Scale of classifier-free guidance.", metavar="NUMBER"
+        ),
     ] = 4.0,
-    device: Annotated[str, typer.Option(help="npu, cuda, cpu or auto.")] = "npu",
-    noise: Annotated[str, typer.Option(help="portable: the same on every device; device: its own generator.")] = (
-        "portable"
-    ),
-    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16.")] = "bfloat16",
+    device: Annotated[
+        str, typer.Option(help="npu[:N], cuda[:N], cpu or auto (the best one here).", metavar="DEVICE")
+    ] = "npu",
+    noise: Annotated[
+        str,
+        typer.Option(
+            help="portable (the same on every device) or device (from the device's own generator).",
+            metavar="portable|device",
+        ),
+    ] = "portable",
+    dtype: Annotated[
+        str, typer.Option(help="Type of the weights: float32, float16 or bfloat16.", metavar="DTYPE")
+    ] = "bfloat16",
     trust_remote_code: Annotated[
-        bool, typer.Option("--trust_remote_code", "--trust-remote-code", help="Let the model folder's Python run.")
+        bool,
+        typer.Option(
+            "--trust_remote_code", "--trust-remote-code", help="Allow Python code of the model folder to run."
+        ),
     ] = False,
     adapter: Annotated[
-        str, typer.Option(help="How the pipeline is called: deepgen, diffusers or an installed one.")
-    ] = ("deepgen"),
+        str,
+        typer.Option(
+            help="How the pipeline is called: deepgen, diffusers or an adapter of an installed package.",
+            metavar="ADAPTER",
+        ),
+    ] = "deepgen",
 ) -> None:
-    """Make one picture, with the options of the porting note's inference script."""
+    """Make one image, with the options of an inference script."""
     from harness.jobs import generate as generating
-    from harness.terminal.console import say
-    from harness.terminal.progress import LogTeller
+    from harness.terminal.console import print_line
+    from harness.terminal.progress import LogReporter
 
-    wish = generating.Wish(
+    options = generating.GenerateOptions(
         model_path=model_path,
         prompt=prompt,
         input_image=input_image,
@@ -247,10 +304,10 @@ def generate(
         trust_remote_code=trust_remote_code,
         adapter=adapter,
     )
-    made = generating.generate(wish, LogTeller(output_image, model_path))
+    made = generating.generate(options, LogReporter(output_image, model_path))
     for failure in made.failures:
-        say(f"error: {failure.stage}: {failure.error}: {failure.message}\n{failure.traceback}", error=True)
+        print_line(f"error: {failure.stage}: {failure.error}: {failure.message}\n{failure.traceback}", error=True)
     if not made.samples:
         raise typer.Exit(3)
-    say(f"Noise digest: {made.samples[0].noise_digest}")
-    say(f"Image saved at: {output_image}")
+    print_line(f"Noise digest: {made.samples[0].noise_digest}")
+    print_line(f"Image saved at: {output_image}")

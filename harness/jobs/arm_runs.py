@@ -21,7 +21,7 @@ from harness.run.supervisor import ChosenDevice, Order, choose_device, code_dige
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from harness.jobs.progress import Teller
+    from harness.jobs.progress import ProgressReporter
     from harness.records import Arm, Plan
     from harness.scenario import LoadedScenario
 
@@ -131,7 +131,7 @@ def prepared(
     questions: Sequence[LoadedScenario],
     selection: Selection,
     verb: str,
-    teller: Teller,
+    reporter: ProgressReporter,
     plans: list[Plan] | None = None,
 ) -> Iterator[list[Prepared]]:
     """Look up devices, models, permissions and baselines of all scenarios before the first of them runs.
@@ -141,7 +141,7 @@ def prepared(
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         found: dict[str, ChosenDevice] = {}
         yield [
-            _prepared(question, selection, verb, teller, plans, found, Path(scratch) / str(number))
+            _prepared(question, selection, verb, reporter, plans, found, Path(scratch) / str(number))
             for number, question in enumerate(questions)
         ]
 
@@ -150,13 +150,13 @@ def _prepared(  # noqa: PLR0913, PLR0917 - what a scenario is looked up with
     question: LoadedScenario,
     selection: Selection,
     verb: str,
-    teller: Teller,
+    reporter: ProgressReporter,
     plans: list[Plan] | None,
     found: dict[str, ChosenDevice],
     scratch: Path,
 ) -> Prepared:
     for words in question.notes:
-        teller.noticed(words)
+        reporter.on_note(words)
     selection = selection.narrowed(question)
     arms, kept = chosen_arms(question, selection, verb) if plans is None else ([], [])
     plans = plans or plans_of(question, selection, arms)
@@ -165,7 +165,7 @@ def _prepared(  # noqa: PLR0913, PLR0917 - what a scenario is looked up with
     model = prepare(question.model_source, question.scenario.model, scratch / "model", selection.permission)
     references = read_references(selection.baselines_folder, question, kept, plans)
     for words in references.missing.values():
-        teller.noticed(words)
+        reporter.on_note(words)
     return Prepared(
         question=question,
         command=command_of(verb, question, selection),
@@ -177,18 +177,18 @@ def _prepared(  # noqa: PLR0913, PLR0917 - what a scenario is looked up with
 
 
 @contextmanager
-def made_runs(job: Prepared, selection: Selection, teller: Teller) -> Iterator[tuple[Path, list[Run]]]:
+def made_runs(job: Prepared, selection: Selection, reporter: ProgressReporter) -> Iterator[tuple[Path, list[Run]]]:
     """Make all runs of a scenario in a job folder.
 
     The folder stays locked while the caller works on it, and the job is finished when the caller is.
     """
-    folder = _job_folder(job, selection, teller)
+    folder = _job_folder(job, selection, reporter)
     with store.locked(folder):
         record = store.Job(state="unfinished", scenario=job.question.scenario, command=job.command)
         store.save(record, folder / store.JOB_FILE)
         with _tidied(folder):
             job.references.take(folder)
-            yield folder, [_made_run(_order(job, plan, folder, selection), teller) for plan in job.plans]
+            yield folder, [_made_run(_order(job, plan, folder, selection), reporter) for plan in job.plans]
         store.save(record.model_copy(update={"state": "finished"}), folder / store.JOB_FILE)
 
 
@@ -263,7 +263,7 @@ def _devices(plans: list[Plan], scratch: Path, found: dict[str, ChosenDevice]) -
     return {plan.arm.name: found[plan.arm.device] for plan in plans}
 
 
-def _job_folder(job: Prepared, selection: Selection, teller: Teller) -> Path:
+def _job_folder(job: Prepared, selection: Selection, reporter: ProgressReporter) -> Path:
     """The folder of an interrupted job with the same fingerprints, or a new one."""
     wanted = {
         plan.arm.name: store.Fingerprint(
@@ -276,20 +276,20 @@ def _job_folder(job: Prepared, selection: Selection, teller: Teller) -> Path:
     }
     wanted |= {stored.run.plan.arm.name: store.fingerprint(stored.run) for stored in job.references.stored(Path())}
     if (old := store.resumable_job_folder(selection.runs_folder, wanted)) is not None:
-        teller.resumed(old)
+        reporter.on_resume(old)
         return old
     return store.new_job_folder(selection.runs_folder, job.question.scenario.name)
 
 
-def _made_run(order: Order, teller: Teller) -> Run:
+def _made_run(order: Order, reporter: ProgressReporter) -> Run:
     """Make a run, or take the finished one that an interrupted job left."""
     if (order.folder / RUN_FILE).exists():
         stored = store.load(Run, order.folder / RUN_FILE)
         if stored.state == "finished":
             return store.load_run(order.folder)  # which holds it against the samples beside it
-    teller.planned(order.plan, order.device)
-    made = make_run(order, teller.heard)
-    teller.ran(made)
+    reporter.on_run_start(order.plan, order.device)
+    made = make_run(order, reporter.on_event)
+    reporter.on_run_end(made)
     return made
 
 

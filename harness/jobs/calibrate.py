@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.jobs.progress import Teller
+    from harness.jobs.progress import ProgressReporter
     from harness.records import Arm, Limit, Plan
     from harness.scenario import LoadedScenario
 
@@ -52,7 +52,9 @@ class Calibrated:
     """Limits of the scenario that judge now and were not measured; empty where nothing was written."""
 
 
-def calibrate(path: Path, arm_name: str | None, *, write: bool, runs_folder: Path, teller: Teller) -> Calibrated:
+def calibrate(
+    path: Path, arm_name: str | None, *, write: bool, runs_folder: Path, reporter: ProgressReporter
+) -> Calibrated:
     """Measure a reference's own noise floor, propose limits, and plant faults that they must not let pass.
 
     With ``write`` the limits take the place of those with evidence in the scenario, unless a planted fault passes.
@@ -69,8 +71,8 @@ def calibrate(path: Path, arm_name: str | None, *, write: bool, runs_folder: Pat
     selection = Selection(arms=[arm.name], runs_folder=runs_folder)
     plans = _calibration_plans(scenario.for_calibration(question), arm)
     with (
-        prepared([question], selection, "calibrate", teller, list(plans.values())) as (job,),
-        made_runs(job, selection, teller) as (folder, runs),
+        prepared([question], selection, "calibrate", reporter, list(plans.values())) as (job,),
+        made_runs(job, selection, reporter) as (folder, runs),
     ):
         stored = {
             source: StoredRun(run=_whole(run), folder=folder / run.plan.arm.name)

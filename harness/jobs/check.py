@@ -23,7 +23,7 @@ from harness.records import ArmScores, Comparison, Limit, Report, Role, Run, Sta
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.jobs.progress import Teller
+    from harness.jobs.progress import ProgressReporter
     from harness.jobs.references import References
     from harness.records import Unfit
     from harness.scenario import LoadedScenario
@@ -100,7 +100,7 @@ class Unfinished:
 def check(
     paths: list[Path],
     selection: Selection,
-    teller: Teller,
+    reporter: ProgressReporter,
     *,
     step_summary: Path | None = None,
     language: str = "en",
@@ -115,29 +115,31 @@ def check(
     questions = [scenario.load(path) for path in paths]
     checked: list[Checked] = []
     unfinished: list[Unfinished] = []
-    with prepared(questions, selection, "check", teller) as jobs:
+    with prepared(questions, selection, "check", reporter) as jobs:
         for job in jobs:
             name = job.question.scenario.name
             try:
-                found = _checked(job, selection, teller, step_summary, language)
+                found = _checked(job, selection, reporter, step_summary, language)
             except Interrupted:
                 raise
             except (HarnessError, OSError) as error:
                 unfinished.append(Unfinished(scenario=name, error=worded(error)))
-                teller.concluded(f"{name}: ERROR: {unfinished[-1].error}")
+                reporter.on_scenario_end(f"{name}: ERROR: {unfinished[-1].error}")
                 continue
             checked.append(found)
             if len(jobs) > 1:
-                teller.concluded(f"{name}: {conclusion([found.report], found.pages)}")
+                reporter.on_scenario_end(f"{name}: {conclusion([found.report], found.pages)}")
     if unfinished and not checked:
         raise unfinished[0].error
     return checked, unfinished
 
 
-def _checked(job: Prepared, selection: Selection, teller: Teller, step_summary: Path | None, language: str) -> Checked:
+def _checked(
+    job: Prepared, selection: Selection, reporter: ProgressReporter, step_summary: Path | None, language: str
+) -> Checked:
     """One scenario from its runs to its report."""
     question, references = job.question, job.references
-    with made_runs(job, selection, teller) as (folder, runs):
+    with made_runs(job, selection, reporter) as (folder, runs):
         scores = _scores(question, _made(folder, runs) + references.stored(folder), folder)
         compared = [with_parities(each, scores) for each in _comparisons(folder, runs, references)]
         comparisons = [judge(each, today=today()) for each in compared]
@@ -170,13 +172,13 @@ class Made:
         return not self.run.failures and not self.unfit
 
 
-def run(paths: list[Path], selection: Selection, teller: Teller) -> list[Made]:
+def run(paths: list[Path], selection: Selection, reporter: ProgressReporter) -> list[Made]:
     """Run scenarios and keep the samples and their scores; nothing is compared."""
     questions = [scenario.load(path) for path in paths]
     made = []
-    with prepared(questions, selection, "run", teller) as jobs:
+    with prepared(questions, selection, "run", reporter) as jobs:
         for job in jobs:
-            with made_runs(job, selection, teller) as (folder, runs):
+            with made_runs(job, selection, reporter) as (folder, runs):
                 stored = _made(folder, runs)
                 _scores(job.question, stored, folder)
                 made += [

@@ -16,12 +16,12 @@ from harness.run.sources import prepare
 from harness.run.supervisor import Order, choose_device, make_run
 
 if TYPE_CHECKING:
-    from harness.jobs.progress import Teller
+    from harness.jobs.progress import ProgressReporter
     from harness.scenario import LoadedScenario
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class GenerateOptions:
     """One picture somebody wants, in the words of the command line."""
 
     model_path: str
@@ -40,7 +40,7 @@ class Wish:
     adapter: str
 
     def loaded(self) -> LoadedScenario:
-        """The wish as a scenario of one case.
+        """The options as a scenario of one case.
 
         Raises:
             UsageError: a value is out of its range, or the adapter makes no picture in a worker.
@@ -75,15 +75,15 @@ class Wish:
         return scenario.of_options(values, self.input_image)
 
 
-def generate(wish: Wish, teller: Teller) -> Run:
+def generate(options: GenerateOptions, reporter: ProgressReporter) -> Run:
     """Make one picture in a worker, as every run does, and keep only the picture."""
-    question = wish.loaded()
+    question = options.loaded()
     plan = scenario.plan(question, question.scenario.arms[0])
     with tempfile.TemporaryDirectory(prefix="harness-generate-") as scratch:
         folder = Path(scratch)
-        device = choose_device(wish.device, folder)
+        device = choose_device(options.device, folder)
         model = prepare(question.model_source, plan.model, folder / "model")
-        teller.planned(plan, device)
+        reporter.on_run_start(plan, device)
         order = Order(
             plan=plan,
             device=device,
@@ -92,8 +92,8 @@ def generate(wish: Wish, teller: Teller) -> Run:
             folder=folder / "run",
             run_id="generate",
         )
-        made = make_run(order, teller.heard)
+        made = make_run(order, reporter.on_event)
         if made.samples:
-            wish.output_image.parent.mkdir(parents=True, exist_ok=True)
-            write_picture(wish.output_image, read_picture(order.folder / made.samples[0].image.path))
+            options.output_image.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(options.output_image, read_picture(order.folder / made.samples[0].image.path))
     return made

@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     )
 
 
-class Teller:
-    """What a job says while it works; the door overrides what it wants to show."""
+class ProgressReporter:
+    """What a job says while it works; the command line overrides what it wants to show."""
 
-    def planned(self, plan: Plan, device: ChosenDevice) -> None:
+    def on_run_start(self, plan: Plan, device: ChosenDevice) -> None:
         """An arm is about to run."""
 
-    def noticed(self, words: str) -> None:
+    def on_note(self, words: str) -> None:
         """Something ought to be known before the work begins."""
 
-    def resumed(self, folder: Path) -> None:
+    def on_resume(self, folder: Path) -> None:
         """An interrupted job is resumed."""
 
-    def heard(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """A worker said something."""
 
-    def concluded(self, words: str) -> None:
+    def on_scenario_end(self, words: str) -> None:
         """One of several scenarios has ended."""
 
-    def ran(self, run: Run) -> None:
+    def on_run_end(self, run: Run) -> None:
         """An arm has run."""

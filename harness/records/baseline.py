@@ -1,4 +1,4 @@
-"""What accepting writes: the manifest of a baseline, and the image that a test is held against."""
+"""What accepting writes: the manifest of a baseline, and the image that a test is compared with."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Manifest(Record):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the manifest's file; people hold it against each other by another channel."""
+        """SHA-256 of the manifest's file; people compare it by another channel."""
         return hashlib.sha256(to_json(self).encode()).hexdigest()
 
     @property
@@ -98,7 +98,7 @@ class Acceptance(Record):
 
 
 class AcceptedImage(Record):
-    """The picture that a test is held against; its pixels lie beside this record as a PNG."""
+    """The image that a test is compared with; its pixels lie beside this record as a PNG."""
 
     schema_version: Literal[1] = 1
     """Version of this format."""

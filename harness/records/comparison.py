@@ -127,7 +127,7 @@ class Verdict(Record):
 
 
 class TraceDifference(Record):
-    """One kind of tensor on the way to the pictures of a pair."""
+    """One kind of intermediate tensor of a pair."""
 
     name: TraceName
     """What was traced, such as ``text_encoding/padded_rows``."""

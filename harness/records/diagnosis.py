@@ -33,7 +33,7 @@ class Finding(Record):
     observed: str
     """What was found, and where."""
     expected: str = ""
-    """What is allowed; empty where there is nothing to hold it against."""
+    """What is allowed; empty where there is nothing to compare it with."""
     next_step: str = ""
     """What to do; empty where nothing is to be done."""
 

@@ -57,12 +57,12 @@ def judged_cases(comparison: Comparison) -> list[JudgedCase]:
 
     Where these do not tell the outcome of the comparison, the comparison as a whole stands at the end and does.
     """
-    found = [_judged(part, key) for key, part in lookup.by_key(comparison).items()]
-    found += [
-        JudgedCase(name=translated(each.limit.rule), status=each.status, reason=translated(each.message))
-        for each in comparison.verdicts
+    judged = [_judged(part, key) for key, part in lookup.by_key(comparison).items()]
+    judged += [
+        JudgedCase(name=translated(judgement.limit.rule), status=judgement.status, reason=translated(judgement.message))
+        for judgement in comparison.verdicts
     ]
-    found += [
+    judged += [
         JudgedCase(
             name=say(
                 "{stage}, process {process}, failure {index}",
@@ -77,15 +77,15 @@ def judged_cases(comparison: Comparison) -> list[JudgedCase]:
         for index, failure in enumerate(comparison.failures, 1)
         if failure.key is None
     ]
-    if verdict(comparison.outcome) not in {verdict(each.status) for each in found}:
+    if verdict(comparison.outcome) not in {verdict(case.status) for case in judged}:
         reason = translated(comparison.message) or say(labels.SENTENCES[comparison.outcome])
-        found.append(JudgedCase(name=say("whole comparison"), status=comparison.outcome, reason=reason))
-    return found
+        judged.append(JudgedCase(name=say("whole comparison"), status=comparison.outcome, reason=reason))
+    return judged
 
 
 def _judged(part: Comparison, key: CaseKey) -> JudgedCase:
     tracebacks = [failure.traceback for failure in part.failures]
-    messages = [translated(each.message) for pair in part.pairs for each in pair.verdicts]
+    messages = [translated(judgement.message) for pair in part.pairs for judgement in pair.verdicts]
     return JudgedCase(
         name=labels.key(key),
         status=key_status(part, key),
@@ -117,28 +117,30 @@ def key_status(part: Comparison, key: CaseKey) -> Status:
         return Status.MISSING_BASELINE if part.outcome is Status.MISSING_BASELINE else Status.ERROR
     # Repeats that differ where limits allow it, or a waiver, are no complaint when the whole is none.
     excused = part.outcome if EXIT_CODES[part.outcome] == 0 else Status.UNSTABLE
-    found = [excused if each.status is Status.UNSTABLE else each.status for each in part.repetitions]
+    statuses = [
+        excused if repetition.status is Status.UNSTABLE else repetition.status for repetition in part.repetitions
+    ]
     for pair in part.pairs:
-        found += [verdict.status for verdict in pair.verdicts]
-        found += [] if pair.verdicts else [Status.IDENTICAL if pair.identical else Status.SKIPPED]
-    return worst(found) if found else Status.SKIPPED
+        statuses += [verdict.status for verdict in pair.verdicts]
+        statuses += [] if pair.verdicts else [Status.IDENTICAL if pair.identical else Status.SKIPPED]
+    return worst(statuses) if statuses else Status.SKIPPED
 
 
 def key_reason(part: Comparison, key: CaseKey) -> str:
     """Why one case and seed has its word, on one line, from the part of a comparison that is about it."""
-    failures = [_failure(each) for each in part.failures]
+    failures = [_failure(failure) for failure in part.failures]
     verdicts = [verdict for pair in part.pairs for verdict in pair.verdicts]
     broken = [translated(verdict.message) for verdict in verdicts if EXIT_CODES[verdict.status] != 0]
     missing = [say("the picture was expected and was not made")] if key in part.missing else []
-    unstable = [_unlike(found) for found in part.repetitions if found.status is Status.UNSTABLE]
-    unfit = [translated(found.message) for found in part.unfit]
+    unstable = [_unlike(repetition) for repetition in part.repetitions if repetition.status is Status.UNSTABLE]
+    unfit = [translated(image.message) for image in part.unfit]
     reasons = [*failures, *unfit, *map(translated, part.differences), *missing, *unstable, *broken]
     return clean(formats.clauses(reasons) or _nothing_against(part, key_status(part, key)))
 
 
 def _nothing_against(part: Comparison, status: Status) -> str:
     """What was seen where nothing is broken: of this case and seed, never of the whole comparison."""
-    repeated = [found for found in part.repetitions if len(found.outcomes) == 1]
+    repeated = [repetition for repetition in part.repetitions if len(repetition.outcomes) == 1]
     if repeated and repeated[0].runs > 1:
         return many("{count} run gave the same bytes", "{count} runs gave the same bytes", repeated[0].runs)
     verdicts = [verdict for pair in part.pairs for verdict in pair.verdicts]
@@ -163,11 +165,11 @@ def _failure(failure: Failure) -> str:
     )
 
 
-def _unlike(found: Repetition) -> str:
+def _unlike(repetition: Repetition) -> str:
     return many(
         "{outcomes} distinct outcomes in {count} run: {pattern}",
         "{outcomes} distinct outcomes in {count} runs: {pattern}",
-        found.runs,
-        outcomes=formats.outcome_counts(found),
-        pattern=translated(found.pattern),
+        repetition.runs,
+        outcomes=formats.outcome_counts(repetition),
+        pattern=translated(repetition.pattern),
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def marks(report: Report) -> tuple[Mark, ...]:
     """Warnings for the top of the page: simulated devices, CPUs in place of accelerators, unfinished runs."""
-    found = []
+    shown_marks = []
     simulated = simulated_arms(report)
     if simulated:
         title = say("SIMULATED DEVICE: not evidence about real hardware")
@@ -29,14 +29,14 @@ def marks(report: Report) -> tuple[Mark, ...]:
             "A stand-in library plays the device of {arms}. No number here was made by such a chip.",
             arms=listed(simulated),
         )
-        found.append(Mark(title, text, "simulated"))
+        shown_marks.append(Mark(title, text, "simulated"))
     stand_ins = cpu_candidates(report)
     if stand_ins:
         text = say(
             "{arms} ran on a CPU, a stand-in for an accelerator. This shows nothing about an NPU or GPU.",
             arms=listed(stand_ins),
         )
-        found.append(Mark(say("CPU stand-in: not an accelerator"), text, "cpu"))
+        shown_marks.append(Mark(say("CPU stand-in: not an accelerator"), text, "cpu"))
     outside = unverified_arms(report)
     if outside:
         text = say(
@@ -44,18 +44,23 @@ def marks(report: Report) -> tuple[Mark, ...]:
             "so a difference to anything else may come from there.",
             arms=listed(outside),
         )
-        found.append(Mark(say("NOISE UNVERIFIED"), text, "unverified"))
+        shown_marks.append(Mark(say("NOISE UNVERIFIED"), text, "unverified"))
     unfinished = [run.plan.arm.name for run in report.runs if run.state == "unfinished"]
     if unfinished:
         text = say("The run of {arms} was interrupted or is still going; it is not judged.", arms=listed(unfinished))
-        found.append(Mark(say("UNFINISHED"), text, "unfinished"))
-    return tuple(found)
+        shown_marks.append(Mark(say("UNFINISHED"), text, "unfinished"))
+    return tuple(shown_marks)
 
 
 def simulated_arms(report: Report) -> list[str]:
     """Arms, of runs and of comparisons, whose device is played by a stand-in library."""
     runs = [run.plan.arm.name for run in report.runs if run.environment and run.environment.simulated]
-    sides = [side.arm for each in report.comparisons for side in (each.actual, each.expected) if side.simulated]
+    sides = [
+        side.arm
+        for comparison in report.comparisons
+        for side in (comparison.actual, comparison.expected)
+        if side.simulated
+    ]
     return list(dict.fromkeys([*runs, *sides]))
 
 
@@ -71,7 +76,7 @@ def cpu_candidates(report: Report) -> list[str]:
 def unverified_arms(report: Report) -> list[str]:
     """Arms, of runs and of comparisons, whose pictures were made outside the worker."""
     runs = [run.plan.arm.name for run in report.runs if run.plan.noise is NoiseMode.UNVERIFIED]
-    sides = [side for each in report.comparisons for side in (each.actual, each.expected)]
+    sides = [side for comparison in report.comparisons for side in (comparison.actual, comparison.expected)]
     return list(dict.fromkeys([*runs, *(side.arm for side in sides if side.noise is NoiseMode.UNVERIFIED)]))
 
 
@@ -82,11 +87,11 @@ def not_shown(report: Report) -> tuple[str, ...]:
 
 def _about_repeats(report: Report) -> Iterator[str]:
     comparisons = of_scope(report, Scope.REPEAT)
-    found = [repetition for comparison in comparisons for repetition in comparison.repetitions]
-    if not found:
+    repetitions = [repetition for comparison in comparisons for repetition in comparison.repetitions]
+    if not repetitions:
         yield say("Nothing about determinism: no repeats were compared.")
         return
-    steady = [repetition for repetition in found if len(repetition.outcomes) == 1 and repetition.runs > 1]
+    steady = [repetition for repetition in repetitions if len(repetition.outcomes) == 1 and repetition.runs > 1]
     if steady:
         weakest = max(steady, key=lambda repetition: repetition.bound_95)
         yield say(
@@ -95,9 +100,9 @@ def _about_repeats(report: Report) -> Iterator[str]:
             runs=weakest.runs,
             rate=formats.percent(weakest.bound_95),
         )
-    if any(repetition.runs == 1 for repetition in found):
+    if any(repetition.runs == 1 for repetition in repetitions):
         yield say("Determinism where only one run was made: one run repeats nothing.")
-    if any(repetition.processes == 1 < repetition.runs for repetition in found):
+    if any(repetition.processes == 1 < repetition.runs for repetition in repetitions):
         yield say("That a fresh process gives the same result: only one process was used.")
     modes = {run.plan.arm.switches for run in report.runs if run.plan.noise is not NoiseMode.UNVERIFIED}
     if modes == {SwitchMode.DETERMINISTIC}:
@@ -109,7 +114,11 @@ def _about_repeats(report: Report) -> Iterator[str]:
 def _carried(report: Report) -> set[str]:
     """Baselines whose noise was given to another arm."""
     given = {run.plan.noise_from for run in report.runs} - {None}
-    return {each.expected.arm for each in of_scope(report, Scope.REFERENCE) if each.expected.baseline in given}
+    return {
+        comparison.expected.arm
+        for comparison in of_scope(report, Scope.REFERENCE)
+        if comparison.expected.baseline in given
+    }
 
 
 def _about_accuracy(report: Report) -> Iterator[str]:
@@ -217,7 +226,7 @@ def _about_reach(report: Report) -> Iterator[str]:
         steps=many("{count} step", "{count} steps", report.scenario.steps),
         task=term(report.scenario.task),
     )
-    left_out = [case.id for case in report.scenario.cases if case.id not in {each.id for each in cases}]
+    left_out = [case.id for case in report.scenario.cases if case.id not in {covered_case.id for covered_case in cases}]
     if left_out:
         yield say("Cases of the scenario that were not selected: {cases}.", cases=", ".join(left_out))
     unused = [str(seed) for seed in report.scenario.seeds if seed not in seeds]

@@ -84,14 +84,14 @@ def histogram(counts: Sequence[int]) -> Chart:
     step = -(-len(counts) // _MOST_BARS)
     sums = [sum(counts[start : start + step]) for start in range(0, len(counts), step)]
     decades = _decades(sums)
-    each = (_RIGHT - _LEFT) / len(sums)
+    width = (_RIGHT - _LEFT) / len(sums)
     bars = []
     for index, amount in enumerate(sums):
         if amount:
             levels = formats.span((index * step, min((index + 1) * step, len(counts)) - 1))
             top = _up(math.log10(amount) + 0.3, -0.0, decades + 0.3)
             text = many("{levels} levels: {count} value", "{levels} levels: {count} values", amount, levels=levels)
-            bars.append(Bar(_tenth(_LEFT + index * each), top, _tenth(max(each - 1, 1)), _tenth(_BOTTOM - top), text))
+            bars.append(Bar(_tenth(_LEFT + index * width), top, _tenth(max(width - 1, 1)), _tenth(_BOTTOM - top), text))
     shown = range(0, len(sums), -(-len(sums) // _MOST_TICKS))
     wide = say("levels of difference, {step} to a bar", step=step)
     return Chart(
@@ -99,7 +99,7 @@ def histogram(counts: Sequence[int]) -> Chart:
         wide if step > 1 else say("levels of difference"),
         say("values"),
         bars=tuple(bars),
-        x_ticks=tuple(Tick(_tenth(_LEFT + (index + 0.5) * each), str(index * step)) for index in shown),
+        x_ticks=tuple(Tick(_tenth(_LEFT + (index + 0.5) * width), str(index * step)) for index in shown),
         y_ticks=tuple(
             Tick(_up(decade + 0.3, 0, decades + 0.3), _amount(10**decade))
             for decade in range(0, decades + 1, -(-(decades + 1) // _MOST_TICKS))
@@ -116,8 +116,8 @@ def curve(values: Sequence[float | None], floor: Sequence[float] = (), note: str
     if not any(values):
         return None
     noise = [(step, value) for step, value in enumerate(floor, 1) if value > 0 and math.isfinite(value)]
-    found = [value for value in values if value] + [value for _, value in noise]
-    low, high = math.floor(math.log10(min(found))), math.ceil(math.log10(max(found)))
+    positive = [value for value in values if value] + [value for _, value in noise]
+    low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
     high = max(high, low + 1)
     lines: list[list[Point]] = [[]]
     for step, value in enumerate(values, 1):

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 def failures_of(report: Report) -> list[tuple[str, Failure]]:
     """Every failure with its arm, each once; those of a comparison whose run is not in the report come last."""
-    found = [(run.plan.arm.name, failure) for run in report.runs for failure in run.failures]
-    known = [failure for _, failure in found]
+    arm_failures = [(run.plan.arm.name, failure) for run in report.runs for failure in run.failures]
+    known = [failure for _, failure in arm_failures]
     for comparison in report.comparisons:
         for failure in comparison.failures:
             if failure not in known:
                 known.append(failure)
-                found.append((comparison.actual.arm, failure))
-    return found
+                arm_failures.append((comparison.actual.arm, failure))
+    return arm_failures
 
 
 def retried(report: Report) -> list[tuple[str, Failure]]:
@@ -32,7 +32,7 @@ def retried(report: Report) -> list[tuple[str, Failure]]:
     return [(run.plan.arm.name, failure) for run in report.runs for failure in run.retried]
 
 
-def failures(found: Sequence[tuple[str, Failure]]) -> Table:
+def failures(arm_failures: Sequence[tuple[str, Failure]]) -> Table:
     """One row for each failure."""
     rows = [
         [
@@ -44,7 +44,7 @@ def failures(found: Sequence[tuple[str, Failure]]) -> Table:
             code(failure.error),
             plain(translated(failure.message)),
         ]
-        for arm, failure in found
+        for arm, failure in arm_failures
     ]
     columns = (
         say("Arm"),

@@ -65,25 +65,25 @@ def ordered(pairs: Sequence[PicturePair]) -> list[PicturePair]:
 
 def _psnr(pair: PicturePair) -> float:
     """PSNR in dB; below every other where nothing was measured, above where the pictures are equal."""
-    found = _value(pair, "psnr_db")
-    return -math.inf if found is None else found
+    psnr = _value(pair, "psnr_db")
+    return -math.inf if psnr is None else psnr
 
 
 def _value(pair: PicturePair, metric: str) -> float | None:
-    return next((each.value for each in pair.measurements if each.metric == metric), None)
+    return next((measurement.value for measurement in pair.measurements if measurement.metric == metric), None)
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def document(found: FolderDiff, pairs: Sequence[PicturePair], shown: Viewer) -> Document:
+def document(diff: FolderDiff, pairs: Sequence[PicturePair], shown: Viewer) -> Document:
     """Everything the page says, in reading order."""
     places = {case.title: f"#{case.id}" for case in shown.cases}
     return Document(
-        title=clean(say("{actual} compared with {expected}", actual=found.actual, expected=found.expected)),
+        title=clean(say("{actual} compared with {expected}", actual=diff.actual, expected=diff.expected)),
         summary=say("Picture files by name; nobody recorded how they were made."),
-        status=found.outcome,
-        sentence=_sentence(found),
+        status=diff.outcome,
+        sentence=_sentence(diff),
         reasons=(),
         marks=(
             Mark(
@@ -92,58 +92,58 @@ def document(found: FolderDiff, pairs: Sequence[PicturePair], shown: Viewer) -> 
                 "unverified",
             ),
         ),
-        figures=tuple(_figures(found)),
-        sections=tuple(section for section in _sections(found, pairs, places) if section.blocks),
+        figures=tuple(_figures(diff)),
+        sections=tuple(section for section in _sections(diff, pairs, places) if section.blocks),
         pictures_before=("statistics",),
     )
 
 
-def _sentence(found: FolderDiff) -> str:
+def _sentence(diff: FolderDiff) -> str:
     equal = many(
         "{equal} of {count} pair is equal byte for byte.",
         "{equal} of {count} pairs are equal byte for byte.",
-        found.pairs,
-        equal=found.identical,
+        diff.pairs,
+        equal=diff.identical,
     )
-    if not found.limits:
-        return running([equal, say("No limit was given, so nothing is judged.")]) if found.differing else equal
-    broken = many("{count} pair breaks a limit.", "{count} pairs break a limit.", len(found.broken))
+    if not diff.limits:
+        return running([equal, say("No limit was given, so nothing is judged.")]) if diff.differing else equal
+    broken = many("{count} pair breaks a limit.", "{count} pairs break a limit.", len(diff.broken))
     return running([equal, broken])
 
 
-def _figures(found: FolderDiff) -> Iterator[Figure]:
-    yield Figure(str(found.pairs), say("pairs"))
-    yield Figure(str(found.identical), say("equal byte for byte"))
-    yield Figure(str(found.differing), say("differ"))
-    if found.limits:
-        yield Figure(str(len(found.broken)), say("break a limit"))
-    alone = len(found.missing) + len(found.unexpected) + len(found.problems)
+def _figures(diff: FolderDiff) -> Iterator[Figure]:
+    yield Figure(str(diff.pairs), say("pairs"))
+    yield Figure(str(diff.identical), say("equal byte for byte"))
+    yield Figure(str(diff.differing), say("differ"))
+    if diff.limits:
+        yield Figure(str(len(diff.broken)), say("break a limit"))
+    alone = len(diff.missing) + len(diff.unexpected) + len(diff.problems)
     if alone:
         yield Figure(str(alone), say("not compared"))
 
 
-def _sections(found: FolderDiff, pairs: Sequence[PicturePair], places: Mapping[str, str]) -> Iterator[Section]:
-    yield Section("not-compared", say("Not compared"), tuple(_not_compared(found)))
+def _sections(diff: FolderDiff, pairs: Sequence[PicturePair], places: Mapping[str, str]) -> Iterator[Section]:
+    yield Section("not-compared", say("Not compared"), tuple(_not_compared(diff)))
     yield Section("pairs", say("Pairs"), tuple(_pairs(pairs, places)))
-    yield Section("statistics", say("All differing pairs"), tuple(_statistics(found)))
-    yield Section("limits", say("Limits"), tuple(_limits(found)))
+    yield Section("statistics", say("All differing pairs"), tuple(_statistics(diff)))
+    yield Section("limits", say("Limits"), tuple(_limits(diff)))
 
 
-def _not_compared(found: FolderDiff) -> Iterator[Block]:
+def _not_compared(diff: FolderDiff) -> Iterator[Block]:
     groups = (
-        (say("Missing: the actual folder does not hold them"), found.missing),
-        (say("Unexpected: the expected folder does not hold them"), found.unexpected),
-        (say("Not measured"), [f"{name}: {why}" for name, why in found.problems.items()]),
-        (say("Left out by name"), found.ignored),
-        (say("No pictures"), found.not_images),
+        (say("Missing: the actual folder does not hold them"), diff.missing),
+        (say("Unexpected: the expected folder does not hold them"), diff.unexpected),
+        (say("Not measured"), [f"{name}: {why}" for name, why in diff.problems.items()]),
+        (say("Left out by name"), diff.ignored),
+        (say("No pictures"), diff.not_images),
     )
     for title, names in groups:
         if names:
             yield Heading(title)
             yield Bullets(tuple(map(clean, names)))
-    if found.nearly:
+    if diff.nearly:
         yield Heading(say("Names that nearly match"))
-        yield Bullets(tuple(clean(f"{near.actual} – {near.expected}") for near in found.nearly))  # noqa: RUF001  # a dash
+        yield Bullets(tuple(clean(f"{near.actual} – {near.expected}") for near in diff.nearly))  # noqa: RUF001  # a dash
 
 
 def _pairs(pairs: Sequence[PicturePair], places: Mapping[str, str]) -> Iterator[Block]:
@@ -166,8 +166,8 @@ def _pairs(pairs: Sequence[PicturePair], places: Mapping[str, str]) -> Iterator[
 
 
 def _row(pair: PicturePair, places: Mapping[str, str]) -> list[Cell]:
-    values = {each.metric: each for each in pair.measurements}
-    told = [translated(verdict.message) for verdict in pair.verdicts if verdict.status is Status.DRIFT]
+    values = {measurement.metric: measurement for measurement in pair.measurements}
+    broken = [translated(verdict.message) for verdict in pair.verdicts if verdict.status is Status.DRIFT]
     hints = [translated(hint.message) for hint in pair.hints]
     return [
         Cell(clean(pair.name), kind="code", link=places.get(pair.name, "")),
@@ -178,7 +178,7 @@ def _row(pair: PicturePair, places: Mapping[str, str]) -> list[Cell]:
         ),
         figure(_share(pair)),
         plain(translated(pair.appearance.words) if pair.appearance else say(labels.NOT_MEASURED)),
-        plain(running([*hints, *told, *pair.blank]) or labels.NONE),
+        plain(running([*hints, *broken, *pair.blank]) or labels.NONE),
     ]
 
 
@@ -188,18 +188,23 @@ def _share(pair: PicturePair) -> str:
     return formats.percent(pair.differing_pixels / (pair.width * pair.height))
 
 
-def _statistics(found: FolderDiff) -> Iterator[Block]:
-    by_metric = {worst.measurement.metric: worst for worst in found.worst}
+def _statistics(diff: FolderDiff) -> Iterator[Block]:
+    by_metric = {worst.measurement.metric: worst for worst in diff.worst}
     rows = [
         [
-            plain(labels.metric_name(each.metric)),
-            plain(translated(each.unit) if each.unit else labels.NONE),
-            figure(each.pairs),
-            *map(figure, map(formats.number, (each.mean, each.median, each.percentile_5, each.percentile_95))),
-            figure(formats.number(each.lowest if each.better == "higher" else each.highest)),
-            code(by_metric[each.metric].name),
+            plain(labels.metric_name(statistic.metric)),
+            plain(translated(statistic.unit) if statistic.unit else labels.NONE),
+            figure(statistic.pairs),
+            *map(
+                figure,
+                map(
+                    formats.number, (statistic.mean, statistic.median, statistic.percentile_5, statistic.percentile_95)
+                ),
+            ),
+            figure(formats.number(statistic.lowest if statistic.better == "higher" else statistic.highest)),
+            code(by_metric[statistic.metric].name),
         ]
-        for each in sorted(found.statistics, key=lambda each: labels.metric_rank(each.metric))
+        for statistic in sorted(diff.statistics, key=lambda statistic: labels.metric_rank(statistic.metric))
     ]
     if rows:
         columns = (
@@ -217,10 +222,10 @@ def _statistics(found: FolderDiff) -> Iterator[Block]:
         yield table(columns, rows, title=say("Statistics over pairs"), note=note)
 
 
-def _limits(found: FolderDiff) -> Iterator[Block]:
-    if found.limits:
-        yield Bullets(tuple(clean(translated(limit.rule)) for limit in found.limits))
-    elif found.differing:
+def _limits(diff: FolderDiff) -> Iterator[Block]:
+    if diff.limits:
+        yield Bullets(tuple(clean(translated(limit.rule)) for limit in diff.limits))
+    elif diff.differing:
         yield Paragraph(say("None was given: differences are told and not judged."))
 
 
@@ -264,7 +269,7 @@ class Files:
 
 
 def viewer(
-    found: FolderDiff, pairs: Sequence[PicturePair], folders: tuple[Path, Path] | None, budget: int = BUDGET
+    diff: FolderDiff, pairs: Sequence[PicturePair], folders: tuple[Path, Path] | None, budget: int = BUDGET
 ) -> Viewer:
     """Every pair that differs, the worst first, while rows and the page's budget last; none without the folders."""
     differing = [pair for pair in ordered(pairs) if pair.measurements and pair.differing_pixels != 0]
@@ -273,7 +278,7 @@ def viewer(
     album = Album(folders[0], budget)
     cases = []
     for number, pair in enumerate(differing[:MOST_SHOWN], 1):
-        view = _view(pair, f"pair-{number}-views", album, folders, found.alpha)
+        view = _view(pair, f"pair-{number}-views", album, folders, diff.alpha)
         failing = EXIT_CODES[pair.outcome] not in {0, EXIT_CODES[Status.SKIPPED]}
         cases.append(
             CaseView(
@@ -305,8 +310,8 @@ def _view(pair: PicturePair, name: str, album: Album, folders: tuple[Path, Path]
         absent = [Picture(title, problem=problem) for title in two.titles]
         return PairView(id=name, title=two.title, status=two.status, actual=absent[0], expected=absent[1])
     delta = maps.differences(actual, expected)
-    if (found := whole_view(two, name, album, (actual, expected, delta))) is not None:
-        return found
+    if (full_view := whole_view(two, name, album, (actual, expected, delta))) is not None:
+        return full_view
     small = [_small(title, side, album) for title, side in zip(two.titles, (actual, expected), strict=True)]
     view = PairView(
         id=name, title=two.title, status=two.status, actual=small[0], expected=small[1], **numbers(two, delta)
@@ -315,8 +320,8 @@ def _view(pair: PicturePair, name: str, album: Album, folders: tuple[Path, Path]
 
 
 def _small(title: str, array: NDArray[np.uint8], album: Album) -> Picture:
-    found = album.thumbnail(title, maps.small(array, THUMBNAIL_SIDE))
-    return found or Picture(title, problem=say("not shown: the page's budget for pictures is used up"))
+    picture = album.thumbnail(title, maps.small(array, THUMBNAIL_SIDE))
+    return picture or Picture(title, problem=say("not shown: the page's budget for pictures is used up"))
 
 
 def _read(path: Path, alpha: Alpha | None) -> NDArray[np.uint8]:

@@ -120,8 +120,8 @@ def span(values: Iterable[int]) -> str:
     >>> span([6, 6]), span([4, 6]), span([])
     ('6', '4 to 6', '0')
     """
-    found = sorted(set(values)) or [0]
-    return str(found[0]) if len(found) == 1 else say("{first} to {last}", first=found[0], last=found[-1])
+    distinct = sorted(set(values)) or [0]
+    return str(distinct[0]) if len(distinct) == 1 else say("{first} to {last}", first=distinct[0], last=distinct[-1])
 
 
 def pixels(width: int, height: int) -> str:
@@ -132,14 +132,14 @@ def pair_count(count: int) -> str:
     return many("{count} pair", "{count} pairs", count)
 
 
-def names(found: Iterable[str]) -> str:
+def names(texts: Iterable[str]) -> str:
     """Several names in a row."""
-    return say(", ").join(found)
+    return say(", ").join(texts)
 
 
-def clauses(found: Iterable[str]) -> str:
+def clauses(texts: Iterable[str]) -> str:
     """Several statements in a row, each once."""
-    return say("; ").join(dict.fromkeys(found))
+    return say("; ").join(dict.fromkeys(texts))
 
 
 def listed(names: Sequence[str]) -> str:
@@ -159,8 +159,8 @@ def running(sentences: Iterable[str]) -> str:
     >>> running(["One.", "", "Two."])
     'One. Two.'
     """
-    found = [sentence for sentence in sentences if sentence]
-    return reduce(lambda before, after: say("{before} {after}", before=before, after=after), found) if found else ""
+    texts = [sentence for sentence in sentences if sentence]
+    return reduce(lambda before, after: say("{before} {after}", before=before, after=after), texts) if texts else ""
 
 
 def capital(name: str) -> str:

@@ -24,18 +24,18 @@ def gallery(release: Release, folders: Mapping[str, Path], budget: int = BUDGET)
     Pictures lead nowhere: a release is carried without the job folders.
     """
     share = budget // max(1, len(release.jobs))
-    found: list[CaseView] = []
+    cases: list[CaseView] = []
     notes: list[str] = []
     for number, job in enumerate(release.jobs, 1):
         made = viewer(job.report, folders[job.job], share, max(1, FIRST // len(release.jobs)))
-        found += [_of_job(each, number, job.name) for each in made.cases]
+        cases += [_of_job(case, number, job.name) for case in made.cases]
         notes += [say("{job}: not every picture is whole here.", job=job.name)] if made.left_out else []
-    return Viewer(tuple(sorted(found, key=lambda each: labels.RANKS[each.status])), " ".join(notes))
+    return Viewer(tuple(sorted(cases, key=lambda case: labels.RANKS[case.status])), " ".join(notes))
 
 
 def places(release: Release, shown: Viewer) -> dict[tuple[str, CaseKey], str]:
     """Where each case is shown, by job, case and seed."""
-    ids = {each.title: each.id for each in shown.cases}
+    ids = {case.title: case.id for case in shown.cases}
     return {
         (job.job, sample.key): ids[title]
         for job in release.jobs
@@ -68,4 +68,4 @@ def _of_job(case: CaseView, number: int, job: str) -> CaseView:
 
 
 def _unlinked(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
-    return tuple(replace(each, link="") for each in pictures)
+    return tuple(replace(picture, link="") for picture in pictures)

@@ -158,9 +158,9 @@ def status_word(status: Status) -> str:
     return say(_STATUSES[status])
 
 
-def scope(found: Scope) -> str:
+def scope(value: Scope) -> str:
     """Which two sides were compared, in a word."""
-    return say("repeat") if found is Scope.REPEAT else say("reference")
+    return say("repeat") if value is Scope.REPEAT else say("reference")
 
 
 def judges(scope: Scope) -> str:
@@ -168,9 +168,9 @@ def judges(scope: Scope) -> str:
     return say("repeats") if scope is Scope.REPEAT else say("reference")
 
 
-def key(found: CaseKey) -> str:
+def key(case_key: CaseKey) -> str:
     """Case and seed in words."""
-    return say("{case}, seed {seed}", case=found.case, seed=found.seed)
+    return say("{case}, seed {seed}", case=case_key.case, seed=case_key.seed)
 
 
 def metric_name(metric: str, subject: str = "image") -> str:

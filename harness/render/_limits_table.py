@@ -40,17 +40,17 @@ def rule(limit: Limit) -> str:
 
 
 def _reason(report: Report, limit: Limit) -> str:
-    if (found := limit.evidence) is None:
+    if (evidence := limit.evidence) is None:
         return own_words(report.scenario, limit.why)
     return say(
         "{reason} Measured on {date} on {device}: the worst of {amount} was {worst}; margin {margin}; rule: {rule}.",
         reason=own_words(report.scenario, limit.why),
-        date=found.date,
-        device=found.device,
-        amount=many("{count} value", "{count} values", found.samples),
-        worst=formats.number(found.worst),
-        margin=formats.number(found.margin),
-        rule=translated(found.rule),
+        date=evidence.date,
+        device=evidence.device,
+        amount=many("{count} value", "{count} values", evidence.samples),
+        worst=formats.number(evidence.worst),
+        margin=formats.number(evidence.margin),
+        rule=translated(evidence.rule),
     )
 
 
@@ -67,17 +67,17 @@ def _verdict_row(comparison: Comparison, limit: Limit) -> list[Cell]:
     ratio = next((verdict for verdict in comparison.verdicts if verdict.limit == limit), None)
     if ratio is not None:
         return _ratio_row(ratio)
-    found = [(pair, verdict) for pair in comparison.pairs for verdict in pair.verdicts if verdict.limit == limit]
-    if not found:
+    judged = [(pair, verdict) for pair in comparison.pairs for verdict in pair.verdicts if verdict.limit == limit]
+    if not judged:
         return [code(rule(limit)), plain(say("not judged")), *[plain(labels.NONE)] * 2, plain(_kept_by(0, 0))]
-    pair, verdict = min(found, key=lambda each: _verdict_order(each[1]))
-    kept = sum(each.status in _KEPT for _, each in found)
+    pair, verdict = min(judged, key=lambda row: _verdict_order(row[1]))
+    kept = sum(judgement.status in _KEPT for _, judgement in judged)
     return [
         code(rule(limit)),
-        word(worst([each.status for _, each in found])),
+        word(worst([judgement.status for _, judgement in judged])),
         figure(_measured(pair, verdict)),
         plain(place_of(pair)),
-        plain(_kept_by(kept, len(found))),
+        plain(_kept_by(kept, len(judged))),
     ]
 
 
@@ -124,9 +124,9 @@ def relative_room(verdict: Verdict) -> float:
 
 
 def _measured(pair: Pair, verdict: Verdict) -> str:
-    found = worst_pair([pair], verdict.limit.metric, verdict.limit.subject)
-    if found is not None and found[1].value == verdict.measured:
-        return formats.measured(found[1], unit=True)
+    pair_and_value = worst_pair([pair], verdict.limit.metric, verdict.limit.subject)
+    if pair_and_value is not None and pair_and_value[1].value == verdict.measured:
+        return formats.measured(pair_and_value[1], unit=True)
     return formats.number(verdict.measured) if verdict.measured is not None else formats.undefined(verdict.message)
 
 
@@ -135,8 +135,11 @@ def _measured(pair: Pair, verdict: Verdict) -> str:
 
 def waivers(report: Report) -> Table:
     """Every waiver with its reason, its owner and its last day, and what came of it."""
-    found = [*report.scenario.waivers, *(each for comparison in report.comparisons for each in comparison.waivers)]
-    distinct = [waiver for index, waiver in enumerate(found) if waiver not in found[:index]]
+    collected = [
+        *report.scenario.waivers,
+        *(waiver for comparison in report.comparisons for waiver in comparison.waivers),
+    ]
+    distinct = [waiver for index, waiver in enumerate(collected) if waiver not in collected[:index]]
     rows = [
         [
             plain(waiver.metric or say("every metric")),
@@ -163,10 +166,10 @@ def waivers(report: Report) -> Table:
 
 def _state(report: Report, waiver: Waiver) -> str:
     excused = sum(verdict.waiver == waiver for comparison in report.comparisons for verdict in _verdicts(comparison))
-    asked = [each for each in report.comparisons if waiver in each.waivers]
+    asked = [comparison for comparison in report.comparisons if waiver in comparison.waivers]
     if excused:
         return many("excuses {count} broken limit", "excuses {count} broken limits", excused)
-    if any(each.judged_on and each.judged_on > waiver.expires for each in asked):
+    if any(comparison.judged_on and comparison.judged_on > waiver.expires for comparison in asked):
         return say("expired: excuses nothing")
     if waiver in unused_waivers(report.comparisons):
         return say("unused: no limit that it covers is broken")
@@ -210,8 +213,8 @@ def ratios(comparison: Comparison) -> Iterator[Table]:
             [
                 _ratio_cells(say("all"), say("all"), (dual.error, dual.other, dual.floor, dual.ratio)),
                 *(
-                    _ratio_cells(each.key.case, str(each.key.seed), (each.error, each.other, dual.floor, each.ratio))
-                    for each in dual.pairs
+                    _ratio_cells(pair.key.case, str(pair.key.seed), (pair.error, pair.other, dual.floor, pair.ratio))
+                    for pair in dual.pairs
                 ),
             ],
             title=say("{name}: {text}", name=name_of(comparison), text=translated(verdict.limit.rule)),

@@ -55,10 +55,10 @@ def run_of(report: Report, reference: RunRef) -> Run | None:
 
 def samples_by_key(run: Run | None) -> dict[CaseKey, list[Sample]]:
     """Samples of a run by case and seed, each in the order of processes and repeats."""
-    found: dict[CaseKey, list[Sample]] = {}
+    samples: dict[CaseKey, list[Sample]] = {}
     for sample in run.samples if run else []:
-        found.setdefault(sample.key, []).append(sample)
-    return found
+        samples.setdefault(sample.key, []).append(sample)
+    return samples
 
 
 def sides_of(report: Report, comparison: Comparison) -> Iterator[tuple[Pair, Sample, Sample]]:
@@ -95,8 +95,8 @@ def by_key(comparison: Comparison) -> dict[CaseKey, Comparison]:
     pairs: dict[CaseKey, list[Pair]] = {}
     failures: dict[CaseKey, list[Failure]] = {}
     unfit: dict[CaseKey, list[Unfit]] = {}
-    for found in comparison.unfit:
-        unfit.setdefault(found.key, []).append(found)
+    for image in comparison.unfit:
+        unfit.setdefault(image.key, []).append(image)
     for repetition in comparison.repetitions:
         repetitions.setdefault(repetition.key, []).append(repetition)
     for pair in comparison.pairs:
@@ -120,30 +120,30 @@ def by_key(comparison: Comparison) -> dict[CaseKey, Comparison]:
 
 def worst_pair(pairs: Iterable[Pair], metric: str, subject: str) -> tuple[Pair, Measurement] | None:
     """The pair with the worst value of a metric; one that has no value is worse than any that has."""
-    found = [(pair, measurement) for pair in pairs if (measurement := pair.measurement(metric, subject))]
-    return max(found, key=lambda each: each[1].badness, default=None)
+    candidates = [(pair, measurement) for pair in pairs if (measurement := pair.measurement(metric, subject))]
+    return max(candidates, key=lambda candidate: candidate[1].badness, default=None)
 
 
 def worst_pairs(pairs: Iterable[Pair]) -> dict[tuple[str, str], tuple[Pair, Measurement]]:
     """The same for every metric and subject, in one pass."""
-    found: dict[tuple[str, str], tuple[Pair, Measurement]] = {}
+    worst_by_kind: dict[tuple[str, str], tuple[Pair, Measurement]] = {}
     for pair in pairs:
         for measurement in pair.measurements:
             kind = (measurement.metric, str(measurement.subject))
-            if kind not in found or measurement.badness > found[kind][1].badness:
-                found[kind] = (pair, measurement)
-    return found
+            if kind not in worst_by_kind or measurement.badness > worst_by_kind[kind][1].badness:
+                worst_by_kind[kind] = (pair, measurement)
+    return worst_by_kind
 
 
 def metrics_of(comparisons: Iterable[Comparison]) -> list[tuple[str, str]]:
-    found = {
+    kinds = {
         (measurement.metric, str(measurement.subject))
         for comparison in comparisons
         for pair in comparison.pairs
         for measurement in pair.measurements
         if measurement.metric != "identical"
     }
-    return sorted(found, key=lambda each: (each[1] != "image", each[1], labels.metric_rank(each[0])))
+    return sorted(kinds, key=lambda kind: (kind[1] != "image", kind[1], labels.metric_rank(kind[0])))
 
 
 def place_of(pair: Pair, where: str = "") -> str:

@@ -44,7 +44,7 @@ class LoosePair:
 def views(shown: Sequence[ShownPair]) -> list[LoosePair]:
     """Pairs as they are shown, their pictures whole while the budget of a page lasts."""
     album = Album(Path())
-    return [_view(each, album) for each in shown]
+    return [_view(pair, album) for pair in shown]
 
 
 def count(shown: Sequence[ShownPair]) -> str:
@@ -59,7 +59,7 @@ def _view(shown: ShownPair, album: Album) -> LoosePair:
         sentence=_sentence(pair) if pair else "",
         lines=(*filter(None, shown.message.splitlines()), *(_lines(pair) if pair else ())),
         pictures=tuple(_pictures(shown, album)),
-        rows=tuple(_row(each) for each in sorted(pair.measurements, key=_rank)) if pair else (),
+        rows=tuple(_row(measurement) for measurement in sorted(pair.measurements, key=_rank)) if pair else (),
         links=tuple(shown.files.items()),
     )
 
@@ -69,11 +69,11 @@ def _rank(measurement: Measurement) -> tuple[int, str]:
 
 
 def _sentence(pair: PicturePair) -> str:
-    if any(each.metric == "identical" and each.value == 1 for each in pair.measurements):
+    if any(measurement.metric == "identical" and measurement.value == 1 for measurement in pair.measurements):
         return say("The 8-bit pictures are equal byte for byte.")
     if pair.appearance is None:
         return say("The pictures differ.")
-    return say("The pictures differ; to the eye: {appearance}.", appearance=translated(pair.appearance.words))
+    return say("The pictures differ; visual similarity: {appearance}.", appearance=translated(pair.appearance.words))
 
 
 def _lines(pair: PicturePair) -> Iterator[str]:
@@ -98,17 +98,17 @@ def _picture(title: str, array: NDArray[np.uint8], album: Album) -> Picture:
     small = maps.small(array, _SIDE)
     if small.shape != array.shape:
         title = say("{title}, shown smaller", title=title)
-    found = album.embed([(title, small)])
-    if found:
-        return found[0]
+    pictures = album.embed([(title, small)])
+    if pictures:
+        return pictures[0]
     return album.thumbnail(title, maps.small(array, 96)) or Picture(
         title, problem=say("not shown: the page's budget for pictures is used up")
     )
 
 
-def _row(found: Measurement) -> tuple[str, str, str, str]:
-    if found.value is None:
-        value = formats.undefined(found.problem)
+def _row(measurement: Measurement) -> tuple[str, str, str, str]:
+    if measurement.value is None:
+        value = formats.undefined(measurement.problem)
     else:
-        value = f"{formats.number(found.value)} {translated(found.unit)}".strip()
-    return labels.metric_name(found.metric), value, say(found.better), translated(found.where)
+        value = f"{formats.number(measurement.value)} {translated(measurement.unit)}".strip()
+    return labels.metric_name(measurement.metric), value, say(measurement.better), translated(measurement.where)

@@ -62,10 +62,10 @@ class Box:
 def worst_place(measurements: Sequence[Measurement], shape: Sequence[int]) -> tuple[str, Box] | None:
     """The metric that names the worst place of a picture ``[H, W, 3]``, and the place; None where none names one."""
     height, width, *_ = shape
-    named = {each.metric: each.where for each in measurements if each.subject == "image"}
+    named = {measurement.metric: measurement.where for measurement in measurements if measurement.subject == "image"}
     for metric in _WORST:
-        if found := _PLACE.search(named.get(metric, "")):
-            left, right, top, bottom = map(int, found.groups())
+        if match := _PLACE.search(named.get(metric, "")):
+            left, right, top, bottom = map(int, match.groups())
             if left <= right < width and top <= bottom < height:
                 return metric, Box(left=left, right=right, top=top, bottom=bottom)
     return None

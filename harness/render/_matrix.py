@@ -29,7 +29,7 @@ def matrix(release: Release, places: Places) -> Table:
     """One row for each job, and for each scenario that has none; one column for each arm that was asked for."""
     arms = list(dict.fromkeys(arm.name for scenario in release.scenarios for arm in scenario.arms))
     rows = [row for scenario in release.scenarios for row in _rows(release, scenario, arms, places)]
-    rows += [_unusable(each, arms) for each in release.missing if each.arm is None]
+    rows += [_unusable(gap, arms) for gap in release.missing if gap.arm is None]
     note = say(
         "{none} stands for: the scenario has no such arm. A cell has the worst word of all that the arm was "
         "compared with in the job, its own repeats included.",
@@ -42,36 +42,36 @@ def missing(release: Release) -> Table:
     """Everything that was asked for and is not there, with the reason."""
     rows = [
         [
-            Cell(say(MISSING), kind="status", status=each.status),
-            code(each.scenario),
-            code(each.arm) if each.arm else plain(say("all")),
-            code(each.job) if each.job else plain(say("none")),
-            plain(translated(each.reason)),
+            Cell(say(MISSING), kind="status", status=gap.status),
+            code(gap.scenario),
+            code(gap.arm) if gap.arm else plain(say("all")),
+            code(gap.job) if gap.job else plain(say("none")),
+            plain(translated(gap.reason)),
         ]
-        for each in release.missing
+        for gap in release.missing
     ]
     return table((say("State"), say("Scenario"), say("Arm"), say("Job"), say("Reason")), rows)
 
 
 def _rows(release: Release, scenario: Scenario, arms: Sequence[str], places: Places) -> list[list[Cell]]:
-    found = [each for each in release.jobs if each.report.scenario.name == scenario.name]
+    jobs = [job for job in release.jobs if job.report.scenario.name == scenario.name]
     own = {arm.name: arm for arm in scenario.arms}
-    if not found:
+    if not jobs:
         cells = [_cell(release, scenario, None, own.get(name), places) for name in arms]
         return [[code(scenario.name), *cells, Cell(say(MISSING), kind="status", status=_none(release, scenario))]]
     return [
         [code(scenario.name), *(_cell(release, scenario, job, own.get(name), places) for name in arms), code(job.job)]
-        for job in found
+        for job in jobs
     ]
 
 
-def _unusable(each: MissingCell, arms: Sequence[str]) -> list[Cell]:
-    state = Cell(say(MISSING), kind="status", status=each.status, lines=(clean(translated(each.reason)),))
-    return [code(each.scenario), *(plain(labels.NONE) for _ in arms), state]
+def _unusable(gap: MissingCell, arms: Sequence[str]) -> list[Cell]:
+    state = Cell(say(MISSING), kind="status", status=gap.status, lines=(clean(translated(gap.reason)),))
+    return [code(gap.scenario), *(plain(labels.NONE) for _ in arms), state]
 
 
 def _none(release: Release, scenario: Scenario) -> Status:
-    return worst([each.status for each in release.missing if each.scenario == scenario.name])
+    return worst([gap.status for gap in release.missing if gap.scenario == scenario.name])
 
 
 def _cell(
@@ -83,16 +83,16 @@ def _cell(
 ) -> Cell:
     if arm is None:
         return plain(labels.NONE)
-    lacking = [each for each in release.missing if (each.scenario, each.arm) == (scenario.name, arm.name)]
-    here = [each for each in lacking if not each.job or job is None or each.job == job.job]
-    mine = [each for each in job.report.comparisons if each.actual.arm == arm.name] if job else []
+    lacking = [gap for gap in release.missing if (gap.scenario, gap.arm) == (scenario.name, arm.name)]
+    here = [gap for gap in lacking if not gap.job or job is None or gap.job == job.job]
+    mine = [comparison for comparison in job.report.comparisons if comparison.actual.arm == arm.name] if job else []
     if here:
-        lines = tuple(clean(translated(each.reason)) for each in here)
-        return Cell(say(MISSING), kind="status", status=worst([each.status for each in here]), lines=lines)
+        lines = tuple(clean(translated(gap.reason)) for gap in here)
+        return Cell(say(MISSING), kind="status", status=worst([gap.status for gap in here]), lines=lines)
     if job is None or not mine:
         return _elsewhere(release, scenario, job, arm)
     return Cell(
-        labels.status_word(status := worst([each.outcome for each in mine])),
+        labels.status_word(status := worst([comparison.outcome for comparison in mine])),
         kind="status",
         status=status,
         lines=tuple(map(clean, _lines(job.report, mine, arm))),
@@ -102,34 +102,36 @@ def _cell(
 
 def _elsewhere(release: Release, scenario: Scenario, job: ReleasedJob | None, arm: Arm) -> Cell:
     """A cell of an arm that this job did not run as a side of its own: a baseline, or an arm of another job."""
-    if job and any(each.expected.arm == arm.name and each.expected.baseline for each in job.report.comparisons):
+    if job and any(
+        comparison.expected.arm == arm.name and comparison.expected.baseline for comparison in job.report.comparisons
+    ):
         return plain(say("an accepted baseline"))
     others = [
-        each.job
-        for each in release.jobs
-        if each is not job
-        and each.report.scenario.name == scenario.name
-        and any(run.plan.arm.name == arm.name for run in each.report.runs)
+        other.job
+        for other in release.jobs
+        if other is not job
+        and other.report.scenario.name == scenario.name
+        and any(run.plan.arm.name == arm.name for run in other.report.runs)
     ]
     return plain(say("see {jobs}", jobs=formats.names(others)) if others else say("compared with nothing itself"))
 
 
 def _lines(report: Report, mine: Sequence[Comparison], arm: Arm) -> list[str]:
     """What kind of device it was, the worst numbers, and how much of that is noise."""
-    lines = [say("SIMULATED")] if any(each.actual.simulated for each in mine) else []
+    lines = [say("SIMULATED")] if any(comparison.actual.simulated for comparison in mine) else []
     lines += [say("CPU stand-in")] if arm.name in cpu_candidates(report) else []
-    references = [each for each in mine if each.scope is Scope.REFERENCE]
-    for each in references:
-        lines += [*(_broken(each) or _psnr(each)), _floor(report, each)]
+    references = [comparison for comparison in mine if comparison.scope is Scope.REFERENCE]
+    for reference in references:
+        lines += [*(_broken(reference) or _psnr(reference)), _floor(report, reference)]
     if not references:
-        found = [len(each.outcomes) for comparison in mine for each in comparison.repetitions]
-        lines.append(say("distinct outcomes: {count}", count=formats.span(found)) if found else labels.NOT_MEASURED)
+        counts = [len(repetition.outcomes) for comparison in mine for repetition in comparison.repetitions]
+        lines.append(say("distinct outcomes: {count}", count=formats.span(counts)) if counts else labels.NOT_MEASURED)
         return lines
     return lines
 
 
 def _floor(report: Report, comparison: Comparison) -> str:
-    """How far the reference is from itself, by the worst PSNR of its calibration."""
+    """The noise floor of the reference: the worst PSNR of its calibration."""
     values = [
         floor.worst
         for calibration in report.calibrations
@@ -144,15 +146,15 @@ def _floor(report: Report, comparison: Comparison) -> str:
 
 def _broken(comparison: Comparison) -> list[str]:
     """The worst value by the first limit that is broken; none where all are kept."""
-    found = [
+    verdicts = [
         verdict
         for pair in comparison.pairs
         for verdict in pair.verdicts
         if EXIT_CODES[verdict.status] != 0 and verdict.measured is not None
     ]
-    if not found:
+    if not verdicts:
         return []
-    verdict = found[0]
+    verdict = verdicts[0]
     bad = lookup.worst_pair(comparison.pairs, verdict.limit.metric, verdict.limit.subject)
     shown = formats.measured(bad[1], unit=True) if bad else formats.number(verdict.measured or 0.0)
     name = labels.metric_name(verdict.limit.metric, verdict.limit.subject)

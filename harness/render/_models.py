@@ -23,18 +23,18 @@ def differences(report: Report, comparison: Comparison) -> Iterator[Block]:
     if comparison.model is None:
         return
     if reason := comparison.differs_in.get(OnPurpose.MODEL):
-        said = own_words(report.scenario, reason)
-        yield Paragraph(clean(say("The models of the two sides differ on purpose: {reason}", reason=said)))
+        text = own_words(report.scenario, reason)
+        yield Paragraph(clean(say("The models of the two sides differ on purpose: {reason}", reason=text)))
     if comparison.model.files:
         rows = [
-            [code(each.name), plain(_what(each)), plain(", ".join(each.keys) or labels.NONE)]
-            for each in comparison.model.files
+            [code(difference.name), plain(_what(difference)), plain(", ".join(difference.keys) or labels.NONE)]
+            for difference in comparison.model.files
         ]
         columns = (say("File of the model"), say("Difference"), say("Keys with other values"))
         yield table(columns, rows, title=say("{comparison}: other files", comparison=name_of(comparison)))
 
 
-def _what(found: FileDifference) -> str:
-    if found.missing is None:
+def _what(difference: FileDifference) -> str:
+    if difference.missing is None:
         return say("other bytes")
-    return say("missing on the actual side") if found.missing == "actual" else say("missing on the expected side")
+    return say("missing on the actual side") if difference.missing == "actual" else say("missing on the expected side")

@@ -71,7 +71,7 @@ class Two:
     actual: tuple[Run, Sample]
     expected: tuple[Run, Sample]
     calibration: Calibration | None = None
-    """What is known of how far the expected side is from itself."""
+    """What is known of the noise floor of the expected side."""
 
     @property
     def status(self) -> Status:
@@ -156,8 +156,8 @@ def pair_view(two: Two, name: str, album: Album, *, whole: bool) -> PairView:
     match sides:
         case [np.ndarray() as actual, np.ndarray() as expected] if actual.shape == expected.shape:
             delta = maps.differences(actual, expected)
-            found = whole_view(two, name, album, (actual, expected, delta)) if whole else None
-            return found or _reduced(two, name, album, delta)
+            full_view = whole_view(two, name, album, (actual, expected, delta)) if whole else None
+            return full_view or _reduced(two, name, album, delta)
         case [np.ndarray(), np.ndarray()]:
             view = _stored(two, name, album, whole=whole)
             return replace(view, sentence=say("No difference is drawn: the two pictures have different sizes."))
@@ -199,21 +199,21 @@ def whole_view(
     box = named[1].grown(_MARGIN, actual.shape) if named else None
     three = list(zip([*two.titles, say("Difference")], (actual, expected, heat), strict=True))
     tiles = [(title, box.cut(array)) for title, array in three] if box else []
-    found = album.embed([*three, *zip(map(say, _CHANNELS), signed, strict=True), *tiles])
-    if found is None:
+    embedded = album.embed([*three, *zip(map(say, _CHANNELS), signed, strict=True), *tiles])
+    if embedded is None:
         return None
     return PairView(
         id=name,
         title=two.title,
         status=two.status,
         whole=True,
-        actual=two.filed(found[0], 0),
-        expected=two.filed(found[1], 1),
-        difference=found[2],
+        actual=two.filed(embedded[0], 0),
+        expected=two.filed(embedded[1], 1),
+        difference=embedded[2],
         heat=_heat_scale(top),
-        channels=tuple(found[3:6]),
+        channels=tuple(embedded[3:6]),
         signed=_signed_scale(signed_top, side),
-        tile=tuple(found[6:]),
+        tile=tuple(embedded[6:]),
         place=_place(*named) if named else "",
         box=_style(box, actual.shape) if box else "",
         **numbers(two, delta),
@@ -243,18 +243,22 @@ def _noise_floor(two: Two) -> tuple[list[float], str]:
 
     The floor in a less precise type holds for candidates that compute in it, and for no others.
     """
-    found = two.calibration
+    calibration = two.calibration
     if two.comparison.scope is Scope.REPEAT:
         return [], ""
-    if found is None:
+    if calibration is None:
         return [], say("noise floor not measured")
-    lower = two.actual[0].plan.model.dtype == found.candidate_dtype
-    floors = [each.relative_l2 for each in found.steps if lower or each.source is not FloorSource.PRECISION]
+    lower = two.actual[0].plan.model.dtype == calibration.candidate_dtype
+    floors = [step.relative_l2 for step in calibration.steps if lower or step.source is not FloorSource.PRECISION]
     steps = len(two.expected[1].per_step)
-    if not floors or any(len(each) != steps for each in floors):
+    if not floors or any(len(floor) != steps for floor in floors):
         return [], say("noise floor not measured")
-    told = say("band: noise floor, as far as correct runs of {arm} were apart ({date})", arm=found.arm, date=found.date)
-    return [max(step) for step in zip(*floors, strict=True)], told
+    caption = say(
+        "band: noise floor, as far as correct runs of {arm} were apart ({date})",
+        arm=calibration.arm,
+        date=calibration.date,
+    )
+    return [max(step) for step in zip(*floors, strict=True)], caption
 
 
 def _course(
@@ -273,14 +277,14 @@ def _course(
     first = equal.index(False) + 1
     curve = charts.curve(values, floor, note)
     if curve is None:
-        told = say("The latents first differ after step {first}. Their sketches do not tell by how much.", first=first)
-        return told, None
+        text = say("The latents first differ after step {first}. Their sketches do not tell by how much.", first=first)
+        return text, None
     # Sums of sketches are float32, so what is below about 1e-7 cannot be told from nothing.
-    told = say(
+    text = say(
         "The latents first differ after step {first}. The curve is an estimate, within about 20 % and not below 1e-07.",
         first=first,
     )
-    return told, curve
+    return text, curve
 
 
 def _heat_scale(top: int) -> Scale:

@@ -34,10 +34,10 @@ def pair_tables(comparison: Comparison) -> list[Table]:
     Pairs of one case and seed with equal numbers share a row.
     """
     groups = sorted(_grouped(comparison.pairs).values(), key=lambda pairs: _pair_order(pairs[0]))
-    found = metrics_of([comparison])
+    kinds = metrics_of([comparison])
     tables = []
     for subject, title in _PAIR_TITLES.items():
-        metrics = [metric for metric, of in found if of == subject]
+        metrics = [metric for metric, of in kinds if of == subject]
         if metrics:
             columns = (
                 say("Case"),
@@ -83,21 +83,24 @@ def hints(comparison: Comparison) -> Table | None:
 def _grouped(pairs: Sequence[Pair]) -> dict[tuple[object, ...], list[Pair]]:
     groups: dict[tuple[object, ...], list[Pair]] = {}
     for pair in pairs:
-        numbers = tuple((each.metric, each.subject, repr(each.value), each.problem) for each in pair.measurements)
+        numbers = tuple(
+            (measurement.metric, measurement.subject, repr(measurement.value), measurement.problem)
+            for measurement in pair.measurements
+        )
         groups.setdefault((pair.key.case, pair.key.seed, pair.identical, numbers), []).append(pair)
     return groups
 
 
 def _pair_order(pair: Pair) -> tuple[int, bool, float, str, int, str]:
     rank = min((labels.RANKS[verdict.status] for verdict in pair.verdicts), default=len(labels.RANKS))
-    found = worst_pair([pair], "mse", "image")
-    badness = found[1].badness if found else 0.0
+    worst = worst_pair([pair], "mse", "image")
+    badness = worst[1].badness if worst else 0.0
     return (rank, pair.identical, -badness, pair.key.case, pair.key.seed, pair.actual)
 
 
 def _heading(comparison: Comparison, metric: str, subject: str) -> str:
-    found = worst_pair(comparison.pairs, metric, subject)
-    unit = found[1].unit if found else ""
+    worst = worst_pair(comparison.pairs, metric, subject)
+    unit = worst[1].unit if worst else ""
     return formats.with_remark(labels.metric_name(metric), translated(unit))
 
 
@@ -108,7 +111,7 @@ def _pair_label(pairs: Sequence[Pair]) -> str:
 
 def _pair_row(pairs: Sequence[Pair], metrics: Sequence[str], subject: str) -> list[Cell]:
     pair = pairs[0]
-    measured = {(each.metric, str(each.subject)): each for each in pair.measurements}
+    measured = {(measurement.metric, str(measurement.subject)): measurement for measurement in pair.measurements}
     return [
         code(pair.key.case),
         figure(pair.key.seed),
@@ -134,11 +137,11 @@ def _value_cell(pair: Pair, measurement: Measurement | None) -> Cell:
 
 def definitions(report: Report) -> Table:
     """What each metric means exactly, as the measurements themselves say."""
-    found = {
-        (each.metric, each.unit, each.better, each.spec)
+    entries = {
+        (measurement.metric, measurement.unit, measurement.better, measurement.spec)
         for comparison in report.comparisons
         for pair in comparison.pairs
-        for each in pair.measurements
+        for measurement in pair.measurements
     }
     rows = [
         [
@@ -148,7 +151,7 @@ def definitions(report: Report) -> Table:
             plain(say("higher") if better == "higher" else say("lower")),
             code(translated(spec)),
         ]
-        for metric, unit, better, spec in sorted(found, key=lambda each: (labels.metric_rank(each[0]), each))
+        for metric, unit, better, spec in sorted(entries, key=lambda entry: (labels.metric_rank(entry[0]), entry))
     ]
     return table(
         (say("Measure"), say("Metric"), say("Unit"), say("More alike when"), say("Definition")),

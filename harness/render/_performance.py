@@ -30,7 +30,7 @@ def allocation(report: Report) -> Table:
         return table((*columns, say("Peak while generating")), rows)
     notes = [
         say(
-            "No device tells whose a peak is: the last column is the whole device's in the stages in which the "
+            "Devices report one global peak: the last column is the whole device's in the stages in which the "
             "component works, and in its own row that of whole calls."
         )
     ]
@@ -57,10 +57,10 @@ def _allocation(run: Run) -> list[list[Cell]]:
 def _component_device(run: Run, name: str) -> Cell:
     use = run.loaded.memory.get(name) if run.loaded else None
     whole = run.environment.device if run.environment else None
-    found = use.device if use and use.device else whole if name == _DEVICE else None
-    if found is None:
+    device = use.device if use and use.device else whole if name == _DEVICE else None
+    if device is None:
         return plain(say(UNKNOWN))
-    return plain(formats.with_mark(found, simulated=True)) if is_simulated(run) and found == whole else code(found)
+    return plain(formats.with_mark(device, simulated=True)) if is_simulated(run) and device == whole else code(device)
 
 
 def _peak(run: Run, name: str) -> str:
@@ -143,12 +143,12 @@ def _stage_uses(run: Run, stages: list[str]) -> dict[str, list[int]]:
     """Bytes of the whole device at the end of each stage, of every sample that has it."""
     uses: dict[str, list[int]] = {}
     for sample in run.samples:
-        for stage in (each for each in stages if each in sample.stage_memory):
+        for stage in (known for known in stages if known in sample.stage_memory):
             uses.setdefault(stage, []).append(sample.stage_memory[stage].allocated_bytes)
     return uses
 
 
 def median_seconds(run: Run, stage: str) -> float | None:
     """Median time of a stage over all samples that have it."""
-    found = [sample.seconds[stage] for sample in run.samples if stage in sample.seconds]
-    return median(found) if found else None
+    seconds = [sample.seconds[stage] for sample in run.samples if stage in sample.seconds]
+    return median(seconds) if seconds else None

@@ -103,21 +103,21 @@ class Album:
         """All these pictures whole; None, and nothing whole for anyone after it, when the budget does not suffice."""
         if not self.left:
             return None
-        found = [_picture(title, array, **_LOSSLESS) for title, array in titled]
-        size = sum(len(picture.source) for picture in found)
+        pictures = [_picture(title, array, **_LOSSLESS) for title, array in titled]
+        size = sum(len(picture.source) for picture in pictures)
         if size > self.left:
             self.left = 0
             return None
         self.left -= size
-        return found
+        return pictures
 
     def thumbnail(self, title: str, small: NDArray[np.uint8], *, exact: bool = False) -> Picture | None:
         """A small picture to be recognized by, or with ``exact`` to be read; None when their budget is used up."""
         if not self.left_for_thumbnails:
             return None
-        found = _picture(title, small, **_LOSSLESS if exact else _LOSSY)
-        self.left_for_thumbnails = max(self.left_for_thumbnails - len(found.source), 0)
-        return replace(found, thumbnail=True)
+        picture = _picture(title, small, **_LOSSLESS if exact else _LOSSY)
+        self.left_for_thumbnails = max(self.left_for_thumbnails - len(picture.source), 0)
+        return replace(picture, thumbnail=True)
 
     def place(self, title: str, run: Run, image: ArrayRef, *, whole: bool) -> Picture:
         """A stored picture as it is shown: whole where that is wanted and the budget allows it."""
@@ -128,8 +128,8 @@ class Album:
         array = self.read(run, image) if (whole and self.left) or self.left_for_thumbnails else None
         if isinstance(array, str):
             return Picture(title, problem=array)
-        if array is not None and whole and (found := self.embed([(title, array)])):
-            return replace(found[0], link=link, digest=image.digest)
+        if array is not None and whole and (pictures := self.embed([(title, array)])):
+            return replace(pictures[0], link=link, digest=image.digest)
         if array is not None and (small := self.thumbnail(title, maps.small(array, THUMBNAIL_SIDE))):
             return replace(small, link=link, digest=image.digest)
         problem = say("linked: the page's budget for pictures is used up")
@@ -138,19 +138,19 @@ class Album:
 
 def distinct(samples: Iterable[tuple[Run, list[Sample]]]) -> dict[str, Made]:
     """Each distinct picture of a case and seed by its digest, with everyone who made it."""
-    found: dict[str, Made] = {}
+    by_digest: dict[str, Made] = {}
     for run, made_by_run in samples:
         for sample in made_by_run:
-            made = found.setdefault(sample.image.digest, Made(run, sample, {}))
+            made = by_digest.setdefault(sample.image.digest, Made(run, sample, {}))
             made.makers.setdefault(provenance.name_of(run), ([], len(made_by_run)))[0].append(sample)
-    return found
+    return by_digest
 
 
 def stored(made: Made, album: Album, *, whole: bool) -> Picture:
     """A distinct picture with the names of those who made it."""
     runs = [_runs(samples, total) for samples, total in made.makers.values()]
     if len(runs) > 1:
-        runs = [say("{arm}: {runs}", arm=arm, runs=each) for arm, each in zip(made.makers, runs, strict=True)]
+        runs = [say("{arm}: {runs}", arm=arm, runs=amount) for arm, amount in zip(made.makers, runs, strict=True)]
     return replace(album.place(listed(made.makers), made.run, made.sample.image, whole=whole), lines=tuple(runs))
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def cases_of(report: Report) -> list[Case]:
     """Cases that were to be made by any arm, each once, in the scenario's order; without runs, the scenario's."""
-    found = {case.id: case for run in report.runs for case in run.plan.cases}
-    return list(found.values()) or list(report.scenario.cases)
+    cases = {case.id: case for run in report.runs for case in run.plan.cases}
+    return list(cases.values()) or list(report.scenario.cases)
 
 
 def seeds_of(report: Report) -> list[int]:
@@ -45,17 +45,17 @@ def is_simulated(run: Run) -> bool:
 
 def by_arm(report: Report, facts: Sequence[Mapping[str, Cell]], *, heading: str, title: str = "") -> Table:
     """One row for each name, one column for each arm; one column in all when no arm differs from another."""
-    names = list(dict.fromkeys(name for each in facts for name in each))
-    same = len(facts) > 1 and all(each == facts[0] for each in facts)
+    names = list(dict.fromkeys(name for facts_of_arm in facts for name in facts_of_arm))
+    same = len(facts) > 1 and all(facts_of_arm == facts[0] for facts_of_arm in facts)
     columns = [say("All arms")] if same else arms(report)
     shown = facts[:1] if same else facts
-    rows = [[plain(name), *(each.get(name, _missing(name, facts)) for each in shown)] for name in names]
+    rows = [[plain(name), *(facts_of_arm.get(name, _missing(name, facts)) for facts_of_arm in shown)] for name in names]
     return table((heading, *columns), rows, title=title)
 
 
 def _missing(name: str, facts: Sequence[Mapping[str, Cell]]) -> Cell:
     """What stands where an arm does not say what another says; among numbers it is set like one."""
-    numeric = any(name in each and each[name].kind == "number" for each in facts)
+    numeric = any(name in facts_of_arm and facts_of_arm[name].kind == "number" for facts_of_arm in facts)
     return figure(say(UNKNOWN)) if numeric else plain(say(UNKNOWN))
 
 
@@ -184,19 +184,19 @@ def model(report: Report) -> Table:
 
 
 def _model(run: Run) -> dict[str, Cell]:
-    asked, found = run.plan.model, run.model
+    asked, identity = run.plan.model, run.model
     return {
-        say("Source"): code(found.source),
-        say("Revision"): code(found.revision) if found.revision else plain(say("none: not from a hub")),
-        **_files(found),
-        say("Weights"): own(run) or figure(formats.size(found.weights_bytes)),
+        say("Source"): code(identity.source),
+        say("Revision"): code(identity.revision) if identity.revision else plain(say("none: not from a hub")),
+        **_files(identity),
+        say("Weights"): own(run) or figure(formats.size(identity.weights_bytes)),
         say("Adapter"): code(asked.adapter),
         say("Type of weights"): own(run) or code(run.plan.arm.dtype or asked.dtype),
         say("Attention"): own(run) or _attention(run),
-        say("Code of the model folder may run (trust_remote_code)"): plain(_yes_or_no(asked.trust_remote_code)),
+        say("trust_remote_code"): plain(_yes_or_no(asked.trust_remote_code)),
         say("Code pinned by digest"): plain(_yes_or_no(bool(asked.code_sha256))),
         say("Digest of the harness's code"): digest(run.code_digest),
-        **{say("Code {name}", name=name): Cell(value, kind="code") for name, value in sorted(found.code.items())},
+        **{say("Code {name}", name=name): Cell(value, kind="code") for name, value in sorted(identity.code.items())},
     }
 
 
@@ -207,13 +207,13 @@ def _attention(run: Run) -> Cell:
     return code(asked)
 
 
-def _files(found: ModelIdentity) -> dict[str, Cell]:
+def _files(identity: ModelIdentity) -> dict[str, Cell]:
     """What a model is by its files; records from before those were told apart know one digest over all."""
-    if found.loaded is None:
-        return {say("Digest of all files"): Cell(found.digest, kind="code")}
+    if identity.loaded is None:
+        return {say("Digest of all files"): Cell(identity.digest, kind="code")}
     return {
-        say("Digest of what is loaded"): Cell(found.loaded, kind="code"),
-        say("Files beside it, which workers do not get"): plain(", ".join(found.other_files) or labels.NONE),
+        say("Digest of what is loaded"): Cell(identity.loaded, kind="code"),
+        say("Files beside it, which workers do not get"): plain(", ".join(identity.other_files) or labels.NONE),
     }
 
 
@@ -234,11 +234,11 @@ def replaced(run: Run) -> list[str]:
 
 def substitutions(report: Report) -> list[str]:
     """What was asked for and replaced, each once, with the arms it holds for."""
-    found: dict[str, list[str]] = {}
+    arms_by_text: dict[str, list[str]] = {}
     for run in report.runs:
         for text in replaced(run):
-            found.setdefault(text, []).append(run.plan.arm.name)
-    return [say("{arms}: {text}", arms=", ".join(names), text=translated(text)) for text, names in found.items()]
+            arms_by_text.setdefault(text, []).append(run.plan.arm.name)
+    return [say("{arms}: {text}", arms=", ".join(names), text=translated(text)) for text, names in arms_by_text.items()]
 
 
 # --- environment -----------------------------------------------------------------------------------------------------
@@ -250,31 +250,38 @@ def environment(report: Report) -> Table:
 
 
 def _environment(run: Run) -> dict[str, Cell]:
-    found = run.environment
-    if found is None:
+    recorded_environment = run.environment
+    if recorded_environment is None:
         return {say("Device"): plain(say("not known: no worker came far enough to say"))}
     return {
-        say("Device"): code(found.device),
-        say("Product"): plain(translated(found.device_name)),
-        say("Simulated"): plain(say("YES: a stand-in library plays the device") if found.simulated else say("no")),
-        say("Backend"): code(found.backend),
-        **{capital(translated(name).replace("_", " ")): plain(value) for name, value in sorted(found.facts.items())},
-        "Python": plain(found.python),
-        **{name: plain(value) for name, value in sorted(found.packages.items())},
-        say("Operating system"): plain(found.os),
-        say("Processor"): plain(found.cpu),
-        say("Processors in use"): figure(found.cpu_count),
-        say("Memory"): figure(formats.size(found.memory_bytes)),
-        say("Commit"): code(found.commit) if found.commit else plain(say("not a git folder")),
+        say("Device"): code(recorded_environment.device),
+        say("Product"): plain(translated(recorded_environment.device_name)),
+        say("Simulated"): plain(
+            say("YES: a stand-in library plays the device") if recorded_environment.simulated else say("no")
+        ),
+        say("Backend"): code(recorded_environment.backend),
+        **{
+            capital(translated(name).replace("_", " ")): plain(value)
+            for name, value in sorted(recorded_environment.facts.items())
+        },
+        "Python": plain(recorded_environment.python),
+        **{name: plain(value) for name, value in sorted(recorded_environment.packages.items())},
+        say("Operating system"): plain(recorded_environment.os),
+        say("Processor"): plain(recorded_environment.cpu),
+        say("Processors in use"): figure(recorded_environment.cpu_count),
+        say("Memory"): figure(formats.size(recorded_environment.memory_bytes)),
+        say("Commit"): code(recorded_environment.commit)
+        if recorded_environment.commit
+        else plain(say("not a git folder")),
     }
 
 
 def switches(report: Report) -> Table:
     """Every setting that bears on the numbers, with what was asked for, what was in force, and who set it."""
-    found: dict[Switch, list[str]] = {}
+    arms_by_switch: dict[Switch, list[str]] = {}
     for run in report.runs:
         for switch in run.environment.switches if run.environment else []:
-            found.setdefault(switch, []).append(run.plan.arm.name)
+            arms_by_switch.setdefault(switch, []).append(run.plan.arm.name)
     rows = [
         [
             code(switch.name),
@@ -283,7 +290,7 @@ def switches(report: Report) -> Table:
             plain(term(switch.source)),
             plain(say("all") if len(names) == len(report.runs) else ", ".join(names)),
         ]
-        for switch, names in sorted(found.items(), key=lambda each: (each[0].name, each[1]))
+        for switch, names in sorted(arms_by_switch.items(), key=lambda row: (row[0].name, row[1]))
     ]
     columns = (say("Switch"), say("Requested"), say("In force"), say("Set by"), say("Arms"))
     return table(columns, rows, title=say("Switches"), fold=True)

@@ -1,4 +1,4 @@
-"""What a CPU reference is, what a difference to it means, and where on the way to the pictures two arms part."""
+"""What a CPU reference is, what a difference to it means, and at which intermediate tensors two arms part."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ def reading(report: Report, comparison: Comparison) -> str:
 
 def accepted(comparisons: Sequence[Comparison]) -> Iterator[Table]:
     """Who made a reference a baseline, when and why; nothing where no reference is one."""
-    found = dict.fromkeys((each.expected.arm, each.expected.acceptance) for each in comparisons)
+    acceptances = dict.fromkeys((comparison.expected.arm, comparison.expected.acceptance) for comparison in comparisons)
     rows = [
         [plain(arm), plain(acceptance.who), plain(acceptance.accepted_utc), quote(acceptance.why)]
-        for arm, acceptance in found
+        for arm, acceptance in acceptances
         if acceptance
     ]
     if rows:
@@ -152,14 +152,17 @@ def read_together(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
     References of the same type are set beside each other where there are any.
     """
-    measured = [each for each in comparisons if each.pairs and each.actual.npu_ops is NpuOps.NATIVE]
-    for kernels in (each for each in measured if each.expected.npu_ops is NpuOps.REFERENCE):
+    measured = [
+        comparison for comparison in comparisons if comparison.pairs and comparison.actual.npu_ops is NpuOps.NATIVE
+    ]
+    for kernels in (comparison for comparison in measured if comparison.expected.npu_ops is NpuOps.REFERENCE):
         others = [
-            each
-            for each in measured
-            if each.actual.arm == kernels.actual.arm and each.expected.npu_ops in {NpuOps.HIDDEN, NpuOps.ABSENT}
+            comparison
+            for comparison in measured
+            if comparison.actual.arm == kernels.actual.arm
+            and comparison.expected.npu_ops in {NpuOps.HIDDEN, NpuOps.ABSENT}
         ]
-        same = [each for each in others if each.expected.dtype == kernels.expected.dtype]
+        same = [comparison for comparison in others if comparison.expected.dtype == kernels.expected.dtype]
         for branches in same or others:
             yield say(
                 _TOGETHER if same else _TOGETHER_WITH_TYPES,
@@ -170,11 +173,11 @@ def read_together(comparisons: Sequence[Comparison]) -> Iterator[str]:
             )
 
 
-# --- on the way to the pictures --------------------------------------------------------------------------------------
+# --- intermediate tensors --------------------------------------------------------------------------------------------
 
 
 def traces(comparison: Comparison) -> Table | None:
-    """Tensors on the way to the pictures, worst first; None where nothing was traced.
+    """Intermediate tensors, worst first; None where nothing was traced.
 
     Pairs of one case and seed with equal numbers share a row.
     """
@@ -185,7 +188,7 @@ def traces(comparison: Comparison) -> Table | None:
             groups.setdefault(group, []).append((pair, trace))
     if not groups:
         return None
-    found = sorted(groups.values(), key=lambda alike: _trace_order(*alike[0]))
+    ordered = sorted(groups.values(), key=lambda alike: _trace_order(*alike[0]))
     rows = [
         [
             code(pair.key.case),
@@ -195,7 +198,7 @@ def traces(comparison: Comparison) -> Table | None:
             plain(say("yes") if trace.identical else say("no")),
             plain(_sides(pair, len(alike) - 1)),
         ]
-        for alike in found[:_MOST_TRACES]
+        for alike in ordered[:_MOST_TRACES]
         for pair, trace in alike[:1]
     ]
     notes = [
@@ -204,7 +207,7 @@ def traces(comparison: Comparison) -> Table | None:
             "undefined where shapes or the number of calls differ or the reference is zero."
         )
     ]
-    if more := len(found[_MOST_TRACES:]):
+    if more := len(ordered[_MOST_TRACES:]):
         notes.append(
             many(
                 "{count} more row, none of them worse, left out.",
@@ -255,9 +258,9 @@ def padding(comparison: Comparison) -> str:
     """A warning where padded rows differ and real ones agree; empty where no pair is like that."""
     hazards: dict[str, int] = {}
     for pair in comparison.pairs:
-        found = {trace.name: _distance(trace) for trace in pair.traces}
-        for name in (name.removesuffix(REAL_ROWS) for name in found if name.endswith(REAL_ROWS)):
-            real, padded = found[name + REAL_ROWS], found.get(name + PADDED_ROWS)
+        distances = {trace.name: _distance(trace) for trace in pair.traces}
+        for name in (name.removesuffix(REAL_ROWS) for name in distances if name.endswith(REAL_ROWS)):
+            real, padded = distances[name + REAL_ROWS], distances.get(name + PADDED_ROWS)
             if real is not None and padded and real * _MUCH_CLOSER <= padded:
                 hazards[name] = hazards.get(name, 0) + 1
     return running(

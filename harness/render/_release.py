@@ -98,7 +98,7 @@ def _sections(release: Release, places: Mapping[tuple[str, CaseKey], str], *, de
 
 
 def _summary(release: Release) -> str:
-    scenarios = {each.scenario for each in release.missing} | {each.name for each in release.scenarios}
+    scenarios = {gap.scenario for gap in release.missing} | {scenario.name for scenario in release.scenarios}
     return say(
         "{scenarios} and {jobs}; every number is from a stored record, whose id stands beside it.",
         scenarios=many("{count} scenario", "{count} scenarios", len(scenarios)),
@@ -117,33 +117,33 @@ def _sentence(release: Release) -> str:
 
 
 def _reasons(release: Release) -> Iterator[str]:
-    for each in release.missing:
-        names = formats.names(filter(None, (each.scenario, each.arm)))
-        yield say("MISSING: {names}: {reason}", names=names, reason=clean(translated(each.reason)))
+    for gap in release.missing:
+        names = formats.names(filter(None, (gap.scenario, gap.arm)))
+        yield say("MISSING: {names}: {reason}", names=names, reason=clean(translated(gap.reason)))
     for job in release.jobs:
-        for found in job.report.comparisons:
-            if EXIT_CODES[found.outcome] != 0 and found.message:
-                yield _of_comparison(job, found)
+        for comparison in job.report.comparisons:
+            if EXIT_CODES[comparison.outcome] != 0 and comparison.message:
+                yield _of_comparison(job, comparison)
 
 
 def _marks(release: Release) -> Iterator[Mark]:
     """Marks of all reports, each text once, with the scenarios it holds for."""
-    found: dict[Mark, list[str]] = {}
+    scenarios: dict[Mark, list[str]] = {}
     for job in release.jobs:
         for mark in marks(job.report):
-            found.setdefault(mark, []).append(job.report.scenario.name)
+            scenarios.setdefault(mark, []).append(job.report.scenario.name)
     kinds: dict[str, list[tuple[Mark, list[str]]]] = {}
-    for mark, names in found.items():
+    for mark, names in scenarios.items():
         kinds.setdefault(mark.kind, []).append((mark, names))
     for same in kinds.values():
         texts = [_titled(formats.names(dict.fromkeys(names)), mark.text) for mark, names in same]
         yield replace(same[0][0], text=" ".join(texts))
 
 
-def _of_comparison(job: ReleasedJob, found: Comparison) -> str:
+def _of_comparison(job: ReleasedJob, comparison: Comparison) -> str:
     """What a comparison says of itself, with its name."""
-    name = formats.names([job.report.scenario.name, lookup.name_of(found)])
-    return clean(_titled(name, own_words(job.report.scenario, found.message)))
+    name = formats.names([job.report.scenario.name, lookup.name_of(comparison)])
+    return clean(_titled(name, own_words(job.report.scenario, comparison.message)))
 
 
 def _titled(name: str, text: str) -> str:
@@ -154,18 +154,20 @@ def _figures(release: Release) -> Iterator[Figure]:
     made = sum(len(run.samples) for job in release.jobs for run in job.report.runs)
     yield Figure(str(made), many("picture made", "pictures made", made))
     yield Figure(str(len(release.missing)), say("missing"))
-    found = [
+    repetitions = [
         repetition
         for job in release.jobs
-        for each in lookup.of_scope(job.report, Scope.REPEAT)
-        for repetition in each.repetitions
+        for comparison in lookup.of_scope(job.report, Scope.REPEAT)
+        for repetition in comparison.repetitions
     ]
-    if found:
-        most = max(len(each.outcomes) for each in found)
+    if repetitions:
+        most = max(len(repetition.outcomes) for repetition in repetitions)
         yield Figure(str(most), say("distinct outcomes of one case and seed at worst"))
-    bad = [each for each in release.aggregates if (each.metric, each.subject) == ("psnr_db", "image")]
+    bad = [
+        aggregate for aggregate in release.aggregates if (aggregate.metric, aggregate.subject) == ("psnr_db", "image")
+    ]
     if bad:
-        lowest = min(bad, key=lambda each: float("-inf") if each.worst is None else each.worst)
+        lowest = min(bad, key=lambda aggregate: float("-inf") if aggregate.worst is None else aggregate.worst)
         yield Figure(_value(lowest.worst, lowest.unit), say("worst PSNR against a reference"))
 
 
@@ -185,13 +187,13 @@ def _overview(release: Release, places: Mapping[tuple[str, CaseKey], str]) -> It
 def _questions(release: Release) -> Table:
     rows = [
         [
-            code(each.name),
-            plain(say(_TASKS[each.task])),
-            plain(own_words(each, each.summary)),
-            figure(len(each.cases)),
-            figure(formats.names(map(str, each.seeds))),
+            code(scenario.name),
+            plain(say(_TASKS[scenario.task])),
+            plain(own_words(scenario, scenario.summary)),
+            figure(len(scenario.cases)),
+            figure(formats.names(map(str, scenario.seeds))),
         ]
-        for each in release.scenarios
+        for scenario in release.scenarios
     ]
     return table((say("Scenario"), say("Capability"), say("Question"), say("Cases"), say("Seeds")), rows)
 
@@ -209,10 +211,10 @@ def _alike(release: Release, build: Callable[[Report], Sequence[Block]]) -> Iter
 def _groups(
     release: Release, build: Callable[[Report], Sequence[Block]]
 ) -> Iterable[tuple[tuple[Block, ...], list[ReleasedJob]]]:
-    found: dict[tuple[Block, ...], list[ReleasedJob]] = {}
+    jobs_by_blocks: dict[tuple[Block, ...], list[ReleasedJob]] = {}
     for job in release.jobs:
-        found.setdefault(tuple(build(job.report)), []).append(job)
-    return found.items()
+        jobs_by_blocks.setdefault(tuple(build(job.report)), []).append(job)
+    return jobs_by_blocks.items()
 
 
 def _names(jobs: Sequence[ReleasedJob]) -> str:
@@ -225,8 +227,8 @@ def _source(jobs: Sequence[ReleasedJob]) -> Paragraph:
 
 def _model(report: Report) -> list[Block]:
     blocks: list[Block] = [provenance.model(report)]
-    if found := [*provenance.notes(report), *provenance.substitutions(report)]:
-        blocks.append(Bullets(tuple(map(clean, map(translated, found)))))
+    if notes := [*provenance.notes(report), *provenance.substitutions(report)]:
+        blocks.append(Bullets(tuple(map(clean, map(translated, notes)))))
     return blocks
 
 
@@ -291,65 +293,70 @@ _KINDS = (
 
 def _repeats(release: Release, *, details: bool) -> Iterator[Block]:
     for job in release.jobs:
-        found = lookup.of_scope(job.report, Scope.REPEAT)
-        if not found:
+        comparisons = lookup.of_scope(job.report, Scope.REPEAT)
+        if not comparisons:
             yield Paragraph(say("{job}: no repeats were compared.", job=job.name))
             continue
-        measures = replace(results_table.measures(job.report, found, of_pictures=not details), title=job.name)
+        measures = replace(results_table.measures(job.report, comparisons, of_pictures=not details), title=job.name)
         yield measures if details else replace(measures, note="")
-        yield _runs(found)
+        yield _runs(comparisons)
         if details:
-            yield from (replace(results_table.repeat_cases(job.report, each), fold=True, open=False) for each in found)
+            yield from (
+                replace(results_table.repeat_cases(job.report, comparison), fold=True, open=False)
+                for comparison in comparisons
+            )
 
 
 def _against(release: Release, kind: str, nothing: str, *, details: bool) -> Iterator[Block]:
-    said = False
+    shown = False
     for job in release.jobs:
-        found = [each for each in lookup.of_scope(job.report, Scope.REFERENCE) if _kind(each) == kind]
-        if found:
-            said = True
-            yield from _compared(job, found, details=details)
-    asked = [each for each in release.missing if each.arm and _asks(release, each.scenario, each.arm, kind)]
-    if asked:
-        yield Bullets(tuple(_titled(say("MISSING"), formats.names([each.scenario, each.arm or ""])) for each in asked))
-    elif not said:
+        comparisons = [
+            comparison for comparison in lookup.of_scope(job.report, Scope.REFERENCE) if _kind(comparison) == kind
+        ]
+        if comparisons:
+            shown = True
+            yield from _compared(job, comparisons, details=details)
+    missing = [gap for gap in release.missing if gap.arm and _asks(release, gap.scenario, gap.arm, kind)]
+    if missing:
+        yield Bullets(tuple(_titled(say("MISSING"), formats.names([gap.scenario, gap.arm or ""])) for gap in missing))
+    elif not shown:
         yield Paragraph(nothing)
 
 
-def _compared(job: ReleasedJob, found: Sequence[Comparison], *, details: bool) -> Iterator[Block]:
-    if any(each.pairs for each in found):
-        yield replace(results_table.measures(job.report, found, of_pictures=not details), title=job.name)
-        yield _runs(found)
-    for owners in references.accepted(found):
+def _compared(job: ReleasedJob, comparisons: Sequence[Comparison], *, details: bool) -> Iterator[Block]:
+    if any(comparison.pairs for comparison in comparisons):
+        yield replace(results_table.measures(job.report, comparisons, of_pictures=not details), title=job.name)
+        yield _runs(comparisons)
+    for owners in references.accepted(comparisons):
         yield replace(owners, title=_titled(job.report.scenario.name, owners.title))
-    for sentence in references.read_together(found):
+    for sentence in references.read_together(comparisons):
         yield Paragraph(clean(sentence))
-    for each in found:
-        yield Paragraph(_of_comparison(job, each), each.outcome)
-        if each.differences:
-            yield Bullets(tuple(clean(translated(text)) for text in each.differences))
-        yield from models.differences(job.report, each)
-        for text in (references.reading(job.report, each), references.padding(each)):
+    for comparison in comparisons:
+        yield Paragraph(_of_comparison(job, comparison), comparison.outcome)
+        if comparison.differences:
+            yield Bullets(tuple(clean(translated(text)) for text in comparison.differences))
+        yield from models.differences(job.report, comparison)
+        for text in (references.reading(job.report, comparison), references.padding(comparison)):
             if text:
                 yield Paragraph(clean(text))
-        if each.limits and each.pairs:
-            limits = limits_table.verdicts(each)
+        if comparison.limits and comparison.pairs:
+            limits = limits_table.verdicts(comparison)
             yield replace(limits, title=_titled(job.report.scenario.name, limits.title))
-        yield from limits_table.waived(job.report, each)
-        yield from limits_table.ratios(each)
-        yield from _pairs(job, each) if details else _worst_pairs(job, each)
+        yield from limits_table.waived(job.report, comparison)
+        yield from limits_table.ratios(comparison)
+        yield from _pairs(job, comparison) if details else _worst_pairs(job, comparison)
 
 
 def _pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
     hints = pairs_table.hints(comparison)
-    for each in ([hints] if hints else []) + pairs_table.pair_tables(comparison):
-        yield replace(each, title=_titled(job.report.scenario.name, each.title), fold=True, open=False)
+    for pair_table in ([hints] if hints else []) + pairs_table.pair_tables(comparison):
+        yield replace(pair_table, title=_titled(job.report.scenario.name, pair_table.title), fold=True, open=False)
 
 
 def _worst_pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
     """The worst pairs by the first subject alone, where the values of all would take too much room."""
-    for each in pairs_table.pair_tables(comparison)[:1]:
-        left_out = len(each.rows) - _MOST_ROWS
+    for pair_table in pairs_table.pair_tables(comparison)[:1]:
+        left_out = len(pair_table.rows) - _MOST_ROWS
         note = (
             many(
                 "and {count} more row, which is in index.html and metrics.csv",
@@ -359,11 +366,16 @@ def _worst_pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
             if left_out > 0
             else ""
         )
-        yield replace(each, title=_titled(job.report.scenario.name, each.title), rows=each.rows[:_MOST_ROWS], note=note)
+        yield replace(
+            pair_table,
+            title=_titled(job.report.scenario.name, pair_table.title),
+            rows=pair_table.rows[:_MOST_ROWS],
+            note=note,
+        )
 
 
-def _runs(found: Sequence[Comparison]) -> Paragraph:
-    sides = [side.id for each in found for side in (each.actual, each.expected) if side.path]
+def _runs(comparisons: Sequence[Comparison]) -> Paragraph:
+    sides = [side.id for comparison in comparisons for side in (comparison.actual, comparison.expected) if side.path]
     return Paragraph(say("Runs: {ids}.", ids=formats.names(dict.fromkeys(sides))))
 
 
@@ -374,10 +386,10 @@ def _kind(comparison: Comparison) -> str:
 
 def _asks(release: Release, scenario: str, arm: str, kind: str) -> bool:
     devices = [
-        each.device.partition(":")[0]
-        for asked in release.scenarios
-        for each in asked.arms
-        if (asked.name, each.name) == (scenario, arm)
+        released_arm.device.partition(":")[0]
+        for released in release.scenarios
+        for released_arm in released.arms
+        if (released.name, released_arm.name) == (scenario, arm)
     ]
     return kind in devices
 
@@ -395,8 +407,8 @@ def _scores(jobs: Sequence[ReleasedJob], *, details: bool) -> Iterator[Block]:
             compared = True
             yield stated
         if details:
-            found = scores.wrong(job.report)
-            yield from (replace(each, title=_titled(job.name, each.title), open=False) for each in found)
+            tables = scores.wrong(job.report)
+            yield from (replace(wrong, title=_titled(job.name, wrong.title), open=False) for wrong in tables)
     if compared:
         yield Paragraph(scores.equivalence())
 
@@ -416,9 +428,17 @@ _TASKS = {
 
 def _capabilities(release: Release, *, details: bool) -> Iterator[Block]:
     groups: dict[tuple[object, ...], list[Aggregate]] = {}
-    for each in (each for each in release.aggregates if details or each.subject == "image"):
-        arms = (each.task, each.arm, each.against, each.device, each.against_device, each.dtype, each.against_dtype)
-        groups.setdefault(arms, []).append(each)
+    for aggregate in (aggregate for aggregate in release.aggregates if details or aggregate.subject == "image"):
+        arms = (
+            aggregate.task,
+            aggregate.arm,
+            aggregate.against,
+            aggregate.device,
+            aggregate.against_device,
+            aggregate.dtype,
+            aggregate.against_dtype,
+        )
+        groups.setdefault(arms, []).append(aggregate)
     yield from (_capability(group) for group in groups.values())
     if not groups:
         yield Paragraph(say("No capability was compared with a reference."))
@@ -439,7 +459,10 @@ def _capability(group: Sequence[Aggregate]) -> Table:
         arm=formats.with_mark(about, simulated=first.simulated),
         against=against,
     )
-    ordered = sorted(group, key=lambda each: (each.subject != "image", labels.metric_rank(each.metric), each.subject))
+    ordered = sorted(
+        group,
+        key=lambda aggregate: (aggregate.subject != "image", labels.metric_rank(aggregate.metric), aggregate.subject),
+    )
     note = say(
         "Mean ± half the width of its 95 % interval (Student) over cases and seeds; a case and seed counts once, and "
         "they are taken as independent, although seeds of one prompt are not quite. Cases and seeds without a finite "
@@ -450,22 +473,26 @@ def _capability(group: Sequence[Aggregate]) -> Table:
     return table(columns, map(_aggregate, ordered), title=title, note=note)
 
 
-def _aggregate(each: Aggregate) -> list[Cell]:
-    left_out = say("{count} and {left_out} left out", count=each.keys, left_out=each.left_out)
+def _aggregate(aggregate: Aggregate) -> list[Cell]:
+    left_out = say("{count} and {left_out} left out", count=aggregate.keys, left_out=aggregate.left_out)
     return [
-        plain(labels.metric_name(each.metric, each.subject)),
-        figure(left_out if each.left_out else each.keys),
-        figure(_mean(each)),
-        figure(_value(each.worst, each.unit)),
-        plain(formats.names([each.worst_scenario, labels.key(each.worst_key)])),
+        plain(labels.metric_name(aggregate.metric, aggregate.subject)),
+        figure(left_out if aggregate.left_out else aggregate.keys),
+        figure(_mean(aggregate)),
+        figure(_value(aggregate.worst, aggregate.unit)),
+        plain(formats.names([aggregate.worst_scenario, labels.key(aggregate.worst_key)])),
     ]
 
 
-def _mean(each: Aggregate) -> str:
-    if each.mean is None:
+def _mean(aggregate: Aggregate) -> str:
+    if aggregate.mean is None:
         return say("no finite value")
-    mean = formats.number(each.mean)
-    return say("{mean}, one value", mean=mean) if each.reach is None else f"{mean} ± {formats.number(each.reach)}"
+    mean = formats.number(aggregate.mean)
+    return (
+        say("{mean}, one value", mean=mean)
+        if aggregate.reach is None
+        else f"{mean} ± {formats.number(aggregate.reach)}"
+    )
 
 
 def _value(value: float | None, unit: str) -> str:
@@ -503,16 +530,16 @@ def _evidence(release: Release, *, details: bool) -> Iterator[Block]:
 
 def _limits(release: Release) -> Iterator[Block]:
     yield Heading(say("Limits and their reasons"))
-    for (found,), jobs in _groups(release, lambda report: [limits_table.limits(report)]):
-        if isinstance(found, Table) and found.rows:
-            yield replace(found, title=_names(jobs))
+    for (limits,), jobs in _groups(release, lambda report: [limits_table.limits(report)]):
+        if isinstance(limits, Table) and limits.rows:
+            yield replace(limits, title=_names(jobs))
         else:
             yield Paragraph(say("{scenarios}: no limits are set.", scenarios=_names(jobs)))
         yield _source(jobs)
     yield Heading(say("Waivers"))
     waivers = [(job, limits_table.waivers(job.report)) for job in release.jobs]
-    yield from (replace(each, title=job.name) for job, each in waivers if each.rows)
-    if not any(each.rows for _, each in waivers):
+    yield from (replace(waiver_table, title=job.name) for job, waiver_table in waivers if waiver_table.rows)
+    if not any(waiver_table.rows for _, waiver_table in waivers):
         yield Paragraph(say("No limit is waived."))
     yield Heading(say("Warnings that are known to be harmless"))
     yield from _harmless(release)
@@ -537,14 +564,14 @@ def _harmless(release: Release) -> Iterator[Block]:
 def _not_measured(release: Release) -> Iterator[Block]:
     if release.missing:
         yield Paragraph(say("What is MISSING stands with its reasons below the matrix."))
-    found: dict[str, list[str]] = {}
+    scenarios: dict[str, list[str]] = {}
     for job in release.jobs:
         for sentence in not_shown(job.report):
-            found.setdefault(clean(sentence), []).append(job.report.scenario.name)
+            scenarios.setdefault(clean(sentence), []).append(job.report.scenario.name)
     yield Bullets(
         tuple(
             say("{sentence} ({scenarios})", sentence=sentence, scenarios=formats.names(dict.fromkeys(names)))
-            for sentence, names in found.items()
+            for sentence, names in scenarios.items()
         )
     )
 
@@ -553,7 +580,9 @@ def _not_measured(release: Release) -> Iterator[Block]:
 
 
 def _links(release: Release) -> Iterator[Block]:
-    names = [release.file_name(plain_name, each) for plain_name in _TEXTS for each in release.languages]
+    names = [
+        release.file_name(plain_name, language_code) for plain_name in _TEXTS for language_code in release.languages
+    ]
     yield Paragraph(say("Files beside this one; manifest.json has the SHA-256 and the size of each:"))
     yield Links(tuple(Link(name, name) for name in (*names, *_RECORDS)))
     yield table((say("Job"), say("Scenario"), say("Arm"), say("Run")), _run_rows(release), title=say("Records"))

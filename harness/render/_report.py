@@ -42,9 +42,12 @@ if TYPE_CHECKING:
 
 def document(report: Report) -> Document:
     """Everything a report says, in reading order."""
-    deciding = [each for each in report.comparisons if each.outcome is report.outcome and each.message]
+    deciding = [
+        comparison for comparison in report.comparisons if comparison.outcome is report.outcome and comparison.message
+    ]
     reasons = [
-        say("{name}: {text}", name=_scoped(each), text=own_words(report.scenario, each.message)) for each in deciding
+        say("{name}: {text}", name=_scoped(comparison), text=own_words(report.scenario, comparison.message))
+        for comparison in deciding
     ]
     return Document(
         title=clean(translated(report.title)),
@@ -100,9 +103,9 @@ def _summary(report: Report) -> tuple[Block, ...]:
 
 
 def _failures(report: Report) -> Iterator[Block]:
-    found = failure_rows.failures_of(report)
-    yield failure_rows.failures(found) if found else Paragraph(say("No failure was recorded."))
-    for arm, failure in found:
+    failures = failure_rows.failures_of(report)
+    yield failure_rows.failures(failures) if failures else Paragraph(say("No failure was recorded."))
+    for arm, failure in failures:
         if failure.traceback.strip():
             title = say(
                 "Traceback of {arm}, process {process}: {error}", arm=arm, process=failure.process, error=failure.error
@@ -167,7 +170,7 @@ def _understood(report: Report, comparison: Comparison) -> Iterator[Block]:
 def _judged(report: Report, comparison: Comparison) -> Iterator[Block]:
     if comparison.differences:
         yield Paragraph(say("NOT COMPARABLE. What must be the same differs:"))
-        yield Bullets(tuple(clean(translated(each)) for each in comparison.differences))
+        yield Bullets(tuple(clean(translated(difference)) for difference in comparison.differences))
     if comparison.message:
         yield Paragraph(_sentence(report, comparison.message))
     yield from models.differences(report, comparison)
@@ -178,7 +181,7 @@ def _judged(report: Report, comparison: Comparison) -> Iterator[Block]:
         yield Paragraph(say("Unexpected:"))
         yield Bullets(tuple(map(labels.key, comparison.unexpected)))
     if comparison.notices:
-        yield Bullets(tuple(clean(own_words(report.scenario, each)) for each in comparison.notices))
+        yield Bullets(tuple(clean(own_words(report.scenario, notice)) for notice in comparison.notices))
     if comparison.limits:
         yield limits_table.verdicts(comparison)
     yield from limits_table.waived(report, comparison)
@@ -189,11 +192,11 @@ def _judged(report: Report, comparison: Comparison) -> Iterator[Block]:
 
 def _sentence(report: Report, message: str) -> str:
     """A message of a record with a stop last; as it was recorded, which is in English, also with a capital first."""
-    said = own_words(report.scenario, message)
-    stopped = said.endswith((".", "!", "?", "。", "。）"))
-    if said == message:
-        return clean(said[:1].upper() + said[1:] + ("" if stopped else "."))
-    return clean(said if stopped else say("{sentence}.", sentence=said))
+    text = own_words(report.scenario, message)
+    stopped = text.endswith((".", "!", "?", "。", "。）"))
+    if text == message:
+        return clean(text[:1].upper() + text[1:] + ("" if stopped else "."))
+    return clean(text if stopped else say("{sentence}.", sentence=text))
 
 
 def _limits(report: Report) -> Iterator[Block]:
@@ -251,13 +254,15 @@ def _figures(report: Report) -> Iterator[Figure]:
     arms = many("{count} arm", "{count} arms", len(report.runs))
     yield Figure(str(made), many("picture made by {arms}", "pictures made by {arms}", made, arms=arms))
     repeats = lookup.of_scope(report, Scope.REPEAT)
-    found = [repetition for comparison in repeats for repetition in comparison.repetitions]
-    if found:
-        most = max(len(repetition.outcomes) for repetition in found)
+    repetitions = [repetition for comparison in repeats for repetition in comparison.repetitions]
+    if repetitions:
+        most = max(len(repetition.outcomes) for repetition in repetitions)
         yield Figure(str(most), many("distinct outcome per case and seed", "distinct outcomes at worst", most))
-    steady = [repetition for repetition in found if len(repetition.outcomes) == 1 and repetition.runs > 1]
-    if steady and len(steady) == len(found):
-        yield Figure(formats.percent(max(each.bound_95 for each in steady)), say("failure rate not excluded at 95 %"))
+    steady = [repetition for repetition in repetitions if len(repetition.outcomes) == 1 and repetition.runs > 1]
+    if steady and len(steady) == len(repetitions):
+        yield Figure(
+            formats.percent(max(repetition.bound_95 for repetition in steady)), say("failure rate, 95 % upper bound")
+        )
     yield from _worst_reference(lookup.of_scope(report, Scope.REFERENCE))
     failing = sum(EXIT_CODES[comparison.outcome] != 0 for comparison in report.comparisons)
     of = len(report.comparisons)
@@ -266,6 +271,6 @@ def _figures(report: Report) -> Iterator[Figure]:
 
 def _worst_reference(comparisons: Sequence[Comparison]) -> Iterator[Figure]:
     pairs = [pair for comparison in comparisons for pair in comparison.pairs]
-    found = lookup.worst_pair(pairs, "psnr_db", "image")
-    if found is not None and found[1].value is not None:
-        yield Figure(formats.measured(found[1], unit=True), say("worst PSNR against a reference"))
+    worst = lookup.worst_pair(pairs, "psnr_db", "image")
+    if worst is not None and worst[1].value is not None:
+        yield Figure(formats.measured(worst[1], unit=True), say("worst PSNR against a reference"))

@@ -51,18 +51,18 @@ def summary(report: Report) -> Table:
         "that so many equal ones leave possible. {none} stands for: does not apply.",
         none=labels.NONE,
     )
-    return table(columns, [_summary_row(report, each) for each in report.comparisons], note=note)
+    return table(columns, [_summary_row(report, comparison) for comparison in report.comparisons], note=note)
 
 
 def _summary_row(report: Report, comparison: Comparison) -> list[Cell]:
     side, other = comparison.actual, comparison.expected
     if comparison.scope is Scope.REPEAT:
-        devices, found = device_of(report, side), comparison.repetitions
+        devices, repetitions = device_of(report, side), comparison.repetitions
         amounts = [
-            figure(formats.span(repetition.runs for repetition in found)),
-            figure(formats.span(repetition.processes for repetition in found)),
-            figure(formats.span(len(repetition.outcomes) for repetition in found)),
-            plain(_bound_in_short(found)),
+            figure(formats.span(repetition.runs for repetition in repetitions)),
+            figure(formats.span(repetition.processes for repetition in repetitions)),
+            figure(formats.span(len(repetition.outcomes) for repetition in repetitions)),
+            plain(_bound_in_short(repetitions)),
         ]
     else:
         devices = against(device_of(report, side), device_of(report, other))
@@ -112,16 +112,19 @@ def measures(report: Report, comparisons: Sequence[Comparison], *, of_pictures: 
             say("Float decoder output identical"),
             lambda report, comparison: _identical(report, comparison, lambda sample: sample.float_image),
         ),
-        (say("Final latents identical"), lambda report, each: _identical(report, each, lambda sample: sample.latents)),
+        (
+            say("Final latents identical"),
+            lambda report, comparison: _identical(report, comparison, lambda sample: sample.latents),
+        ),
     ]
-    found = metrics_of(comparisons) or [(metric, "image") for metric in labels.METRICS]
-    found = [(metric, subject) for metric, subject in found if subject == "image" or not of_pictures]
+    kinds = metrics_of(comparisons) or [(metric, "image") for metric in labels.METRICS]
+    kinds = [(metric, subject) for metric, subject in kinds if subject == "image" or not of_pictures]
     single = [_worst_of_all(comparison) is not None for comparison in comparisons]
     places = {id(comparison): not alone for comparison, alone in zip(comparisons, single, strict=True)}
     worst = {id(comparison): worst_pairs(comparison.pairs) for comparison in comparisons}
-    metrics: list[_Row] = [(labels.metric_name(*each), _worst_value(each, worst, places)) for each in found]
+    metrics: list[_Row] = [(labels.metric_name(*kind), _worst_value(kind, worst, places)) for kind in kinds]
     # The note's own order: MSE, largest and mean difference, identical, PSNR; then what it lacked.
-    before = sum(each in {("mse", "image"), ("max_abs_diff", "image"), ("mean_abs_diff", "image")} for each in found)
+    before = sum(kind in {("mse", "image"), ("max_abs_diff", "image"), ("mean_abs_diff", "image")} for kind in kinds)
     rows = [*metrics[:before], identical[0], *metrics[before:], *identical[1:]]
     if all(comparison.scope is Scope.REPEAT for comparison in comparisons):
         rows += _repeat_rows()
@@ -140,10 +143,10 @@ def _worst_value(
     places: Mapping[int, bool],
 ) -> Callable[[Report, Comparison], str]:
     def value(_report: Report, comparison: Comparison) -> str:
-        found = worst[id(comparison)].get(kind)
-        if found is None:
+        pair_and_value = worst[id(comparison)].get(kind)
+        if pair_and_value is None:
             return say(labels.NOT_MEASURED)
-        pair, measurement = found
+        pair, measurement = pair_and_value
         text = formats.measured(measurement, unit=True)
         if all(_value(other, *kind) == measurement.value for other in comparison.pairs):
             return text
@@ -194,7 +197,7 @@ def _identical(report: Report, comparison: Comparison, array: Callable[[Sample],
         len({made.digest for made in arrays if made}) == 1 if all(arrays) else None
         for arrays in _arrays(report, comparison, array)
     ]
-    known = [each for each in equal if each is not None]
+    known = [answer for answer in equal if answer is not None]
     if not known:
         return say(labels.NOT_MEASURED)
     total = pair_count(len(known))
@@ -230,12 +233,18 @@ def _same_noise(report: Report, comparison: Comparison) -> str:
 
 def _repeat_rows() -> list[_Row]:
     return [
-        (say("Runs of each case and seed"), lambda _, each: formats.span(found.runs for found in each.repetitions)),
-        (say("Fresh processes"), lambda _, each: formats.span(found.processes for found in each.repetitions)),
-        (say("Distinct outcomes"), lambda _, each: _outcomes(each.repetitions)),
-        (say("Failure rate, 95 % upper bound"), lambda _, each: _bound_in_words(each.repetitions)),
-        (say("First differing denoising step"), lambda _, each: _first_step(each.pairs)),
-        (say("Pattern"), lambda _, each: _patterns(each.repetitions)),
+        (
+            say("Runs of each case and seed"),
+            lambda _, comparison: formats.span(repetition.runs for repetition in comparison.repetitions),
+        ),
+        (
+            say("Fresh processes"),
+            lambda _, comparison: formats.span(repetition.processes for repetition in comparison.repetitions),
+        ),
+        (say("Distinct outcomes"), lambda _, comparison: _outcomes(comparison.repetitions)),
+        (say("Failure rate, 95 % upper bound"), lambda _, comparison: _bound_in_words(comparison.repetitions)),
+        (say("First differing denoising step"), lambda _, comparison: _first_step(comparison.pairs)),
+        (say("Pattern"), lambda _, comparison: _patterns(comparison.repetitions)),
     ]
 
 
@@ -246,13 +255,18 @@ def _outcomes(repetitions: Sequence[Repetition]) -> str:
     if not several:
         return say("1 in each of {count} cases and seeds", count=len(repetitions)) if len(repetitions) > 1 else "1"
     return formats.clauses(
-        say("{outcomes} in {key}", outcomes=formats.outcome_counts(each), key=labels.key(each.key)) for each in several
+        say("{outcomes} in {key}", outcomes=formats.outcome_counts(repetition), key=labels.key(repetition.key))
+        for repetition in several
     )
 
 
 def _bound_in_words(repetitions: Sequence[Repetition]) -> str:
     steady = [formats.bound(repetition) for repetition in repetitions if len(repetition.outcomes) == 1]
-    unlike = [_of_key(found.key, formats.bound(found)) for found in repetitions if len(found.outcomes) != 1]
+    unlike = [
+        _of_key(repetition.key, formats.bound(repetition))
+        for repetition in repetitions
+        if len(repetition.outcomes) != 1
+    ]
     return formats.clauses([*unlike, *steady]) or say(labels.NOT_MEASURED)
 
 
@@ -264,7 +278,7 @@ def _first_step(pairs: Sequence[Pair]) -> str:
     differing = [pair for pair in pairs if not pair.identical]
     steps = [(pair.first_differing_step, pair) for pair in differing if pair.first_differing_step is not None]
     if steps:
-        step, pair = min(steps, key=lambda each: each[0])
+        step, pair = min(steps, key=lambda step_and_pair: step_and_pair[0])
         return say("step {step} ({place})", step=step, place=place_of(pair))
     if differing:
         return say("no step differs, or none was kept; the difference comes later")
@@ -274,9 +288,14 @@ def _first_step(pairs: Sequence[Pair]) -> str:
 def _patterns(repetitions: Sequence[Repetition]) -> str:
     unlike = [repetition for repetition in repetitions if len(repetition.outcomes) > 1]
     if unlike:
-        patterns = [translated(each.pattern) if each.pattern else say("not described") for each in unlike]
-        return formats.clauses(_of_key(each.key, text) for each, text in zip(unlike, patterns, strict=True))
-    return formats.clauses(translated(found.pattern) for found in repetitions if found.pattern) or labels.NONE
+        patterns = [
+            translated(repetition.pattern) if repetition.pattern else say("not described") for repetition in unlike
+        ]
+        return formats.clauses(_of_key(repetition.key, text) for repetition, text in zip(unlike, patterns, strict=True))
+    return (
+        formats.clauses(translated(repetition.pattern) for repetition in repetitions if repetition.pattern)
+        or labels.NONE
+    )
 
 
 # --- repeats, case by case --------------------------------------------------------------------------------------------
@@ -298,10 +317,13 @@ def repeat_cases(report: Report, comparison: Comparison) -> Table:
     )
     samples = samples_by_key(run_of(report, comparison.actual))
     parts = by_key(comparison)
-    found = sorted(comparison.repetitions, key=_repetition_order)
+    repetitions = sorted(comparison.repetitions, key=_repetition_order)
     return table(
         columns,
-        [_repeat_case(each, parts[each.key].pairs, samples.get(each.key, [])) for each in found],
+        [
+            _repeat_case(repetition, parts[repetition.key].pairs, samples.get(repetition.key, []))
+            for repetition in repetitions
+        ],
         title=say("{comparison}: case by case, worst first", comparison=name_of(comparison)),
         note=say(
             "Run {run}. Digests are those of the first sample, {none} where none is known.",

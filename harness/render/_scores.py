@@ -32,7 +32,7 @@ def scores(report: Report) -> Iterator[Block]:
 
 def totals(report: Report) -> Table | None:
     """What the pictures of each arm are worth; None where no score was asked for."""
-    rows = [_row(each, total) for each in report.scores for total in each.totals]
+    rows = [_row(arm_scores, total) for arm_scores in report.scores for total in arm_scores.totals]
     if not rows:
         return None
     columns = (
@@ -64,8 +64,8 @@ def equivalence() -> str:
 
 def statements(report: Report) -> Bullets | None:
     """What the scores say about two arms, a sentence for each two; None where no two were compared."""
-    found = [each.message for comparison in report.comparisons for each in comparison.parities]
-    return Bullets(tuple(clean(translated(each)) for each in found)) if found else None
+    messages = [parity.message for comparison in report.comparisons for parity in comparison.parities]
+    return Bullets(tuple(clean(translated(message)) for message in messages)) if messages else None
 
 
 def _row(arm: ArmScores, total: ScoreTotal) -> list[Cell]:
@@ -86,23 +86,23 @@ def _row(arm: ArmScores, total: ScoreTotal) -> list[Cell]:
 
 def wrong(report: Report) -> Iterator[Table]:
     """Pictures that are not right or have no value, with the reason."""
-    found = [
+    rows = [
         [
             code(arm.arm),
-            code(each.key.case),
-            figure(each.key.seed),
-            code(each.score),
-            code(each.words) if each.words else plain(translated(each.problem)),
+            code(score.key.case),
+            figure(score.key.seed),
+            code(score.score),
+            code(score.words) if score.words else plain(translated(score.problem)),
         ]
         for arm in report.scores
-        for each in arm.scores
-        if each.value != 1
+        for score in arm.scores
+        if score.value != 1
     ]
-    if found:
-        more = len(found) - _MOST_WRONG
+    if rows:
+        more = len(rows) - _MOST_WRONG
         yield table(
             (say("Arm"), say("Case"), say("Seed"), say("Score"), say("Why it is not 1")),
-            found[:_MOST_WRONG],
+            rows[:_MOST_WRONG],
             title=say("Pictures that are not right, or have no value"),
             note=_left_out(more) if more > 0 else "",
             fold=True,

@@ -54,19 +54,19 @@ def shortened(document: Document, *, fits: Callable[[Document], bool]) -> Docume
     """The document where it fits, else as much of it as fits; at the very least its head and its first section."""
     if fits(document):
         return document
-    found = document
+    version = document
     for rooms in _ROOMS:
-        found = _within(document, rooms[-1])
-        if fits(found):
+        version = _within(document, rooms[-1])
+        if fits(version):
             return next(filter(fits, (_within(document, room) for room in rooms)))
     left_out: list[str] = []
-    sections = found.sections
-    while len(sections) > 1 and not fits(found):
+    sections = version.sections
+    while len(sections) > 1 and not fits(version):
         left_out.insert(0, sections[-1].title)
         sections = sections[:-1]
-        words = say("Sections left out for want of room: {titles}.", titles=", ".join(left_out))
-        found = replace(found, sections=_begun_with(words, sections))
-    return found
+        sentence = say("Sections left out for want of room: {titles}.", titles=", ".join(left_out))
+        version = replace(version, sections=_begun_with(sentence, sections))
+    return version
 
 
 def _within(document: Document, room: Room) -> Document:
@@ -85,9 +85,12 @@ def _within(document: Document, room: Room) -> Document:
     )
 
 
-def _begun_with(words: str, sections: tuple[Section, ...]) -> tuple[Section, ...]:
+def _begun_with(sentence: str, sections: tuple[Section, ...]) -> tuple[Section, ...]:
     """Sections, the first of which begins with a paragraph."""
-    return tuple(replace(each, blocks=(Paragraph(words), *each.blocks)) for each in sections[:1]) + sections[1:]
+    return (
+        tuple(replace(section, blocks=(Paragraph(sentence), *section.blocks)) for section in sections[:1])
+        + sections[1:]
+    )
 
 
 def _section(section: Section, room: Room) -> Section:
@@ -96,12 +99,12 @@ def _section(section: Section, room: Room) -> Section:
     kept = {id(block) for block in (*listings[: room.rows], *others[: room.blocks])}
     blocks = [_block(block, room, section) for block in section.blocks if id(block) in kept]
     if more := len(section.blocks) - len(kept):
-        words = many(
+        sentence = many(
             "{count} more part of this section is in index.html.",
             "{count} more parts of this section are in index.html.",
             more,
         )
-        blocks.append(Paragraph(words))
+        blocks.append(Paragraph(sentence))
     return replace(section, blocks=tuple(blocks))
 
 

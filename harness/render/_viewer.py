@@ -89,8 +89,8 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: i
         failing = EXIT_CODES[status] not in _NOT_FAILING
         whole = failing or number <= first
         pairs = tuple(
-            pair_view(each, f"case-{number}-pair-{index}", album, whole=whole)
-            for index, each in enumerate(twos.get(key, []), 1)
+            pair_view(two, f"case-{number}-pair-{index}", album, whole=whole)
+            for index, two in enumerate(twos.get(key, []), 1)
         )
         made = pictures.distinct([(run, by_key.get(key, [])) for run, by_key in samples]).values()
         # A pair shows its two pictures; the row above it only says who made which.
@@ -106,7 +106,7 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: i
                 status,
                 failing,
                 tuple(_strips((part for _, part in parts.get(key, [])), order)),
-                tuple(pictures.stored(each, album, whole=alone) for each in made),
+                tuple(pictures.stored(picture, album, whole=alone) for picture in made),
                 pairs,
             )
         )
@@ -126,11 +126,11 @@ def _left_out(cases: Iterable[CaseView], budget: int, first: int) -> str:
     whole = {picture.digest for picture in shown if picture.source and not picture.thumbnail}
     small = {picture.digest for picture in shown if picture.source} - whole
     linked = {picture.digest for picture in shown} - whole - small
-    found = [
+    parts = [
         many("{count} picture as thumbnails", "{count} pictures as thumbnails", len(small)) if small else "",
         many("{count} picture as links alone", "{count} pictures as links alone", len(linked)) if linked else "",
     ]
-    if not any(found):
+    if not any(parts):
         return ""
     return say(
         "Whole pictures take at most {megabytes} MB of this page, the worst cases first; a case that passes has "
@@ -138,7 +138,7 @@ def _left_out(cases: Iterable[CaseView], budget: int, first: int) -> str:
         "the job folder.",
         megabytes=f"{budget / 1e6:g}",
         first=first,
-        others=pictures.listed(filter(None, found)),
+        others=pictures.listed(filter(None, parts)),
     )
 
 
@@ -155,26 +155,26 @@ _Parts = dict["CaseKey", list[tuple["Comparison", "Comparison"]]]
 
 
 def _parts(report: Report) -> _Parts:
-    found: _Parts = {}
+    parts: _Parts = {}
     for comparison in report.comparisons:
         for key, part in lookup.by_key(comparison).items():
-            found.setdefault(key, []).append((comparison, part))
-    return found
+            parts.setdefault(key, []).append((comparison, part))
+    return parts
 
 
 def _ordered(report: Report, keys: Iterable[CaseKey], parts: _Parts) -> list[tuple[Status, CaseKey]]:
     """Each case and seed with its worst word; the worst word first, then the lowest PSNR."""
     # Sides that cannot be compared have no pairs, and so no keys of their own; what they say holds for every key.
-    everywhere = [each for each in report.comparisons if each.differences]
-    found = []
+    everywhere = [comparison for comparison in report.comparisons if comparison.differences]
+    ranked = []
     for key in keys:
         own = parts.get(key, [])
         about = [part for _, part in own]
-        about += [each for each in everywhere if all(each is not whole for whole, _ in own)]
+        about += [comparison for comparison in everywhere if all(comparison is not whole for whole, _ in own)]
         status = worst([key_status(part, key) for part in about]) if about else Status.SKIPPED
         psnr = min((_psnr(pair) for part in about for pair in part.pairs), default=math.inf)
-        found.append((labels.RANKS[status], psnr, key.case, key.seed, status, key))
-    return [(status, key) for *_, status, key in sorted(found, key=lambda each: each[:4])]
+        ranked.append((labels.RANKS[status], psnr, key.case, key.seed, status, key))
+    return [(status, key) for *_, status, key in sorted(ranked, key=lambda row: row[:4])]
 
 
 def _psnr(pair: Pair) -> float:
@@ -184,8 +184,8 @@ def _psnr(pair: Pair) -> float:
 
 def _twos(report: Report) -> dict[CaseKey, list[Two]]:
     """For each case and seed, what was compared and has two pictures; each two pictures once, the worst first."""
-    found: dict[CaseKey, dict[frozenset[str], Two]] = {}
-    floors = {each.arm: each for each in report.calibrations}
+    by_key: dict[CaseKey, dict[frozenset[str], Two]] = {}
+    floors = {calibration.arm: calibration for calibration in report.calibrations}
     for comparison in report.comparisons:
         runs = lookup.run_of(report, comparison.actual), lookup.run_of(report, comparison.expected)
         for pair, left, right in lookup.sides_of(report, comparison):
@@ -194,10 +194,10 @@ def _twos(report: Report) -> dict[CaseKey, list[Two]]:
                 # An arm of another job has a path through that job's folder, and may have been run otherwise.
                 floor = floors.get(comparison.expected.path) if comparison.scope is Scope.REFERENCE else None
                 two = Two(comparison, pair, (runs[0], left), (runs[1], right), floor)
-                found.setdefault(pair.key, {}).setdefault(both, two)
+                by_key.setdefault(pair.key, {}).setdefault(both, two)
     return {
         key: sorted(twos.values(), key=lambda two: (labels.RANKS[two.status], _psnr(two.pair)))
-        for key, twos in found.items()
+        for key, twos in by_key.items()
     }
 
 

@@ -72,19 +72,19 @@ def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
     del folders
     measured = [(job.job, *row) for job in release.jobs for row in _rows(job.report)]
     unmeasured = [
-        (each.job, each.scenario, each.arm or "", *[""] * 10, clean(each.reason), "", "", "missing")
-        for each in release.missing
+        (gap.job, gap.scenario, gap.arm or "", *[""] * 10, clean(gap.reason), "", "", "missing")
+        for gap in release.missing
     ]
     return _text([("job", *COLUMNS), *measured, *unmeasured])
 
 
-def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
+def render_folders(diff: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
     """One row for each name of two folders of picture files, the worst first; ``folders`` are not read.
 
     Every metric has a column of its own; a value that is not there leaves its cell empty.
     """
-    del found, folders
-    metrics = sorted({each.metric for pair in pairs for each in pair.measurements})
+    del diff, folders
+    metrics = sorted({measurement.metric for pair in pairs for measurement in pair.measurements})
     heads = ("name", "expected_name", "presence", "outcome", "width", "height", "differing_pixels", "differing_share")
     return _text(
         [
@@ -95,7 +95,7 @@ def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: 
 
 
 def _file_row(pair: PicturePair, metrics: Sequence[str]) -> tuple[str, ...]:
-    values = {each.metric: each.value for each in pair.measurements}
+    values = {measurement.metric: measurement.value for measurement in pair.measurements}
     pixels = (pair.width or 0) * (pair.height or 0)
     share = "" if pair.differing_pixels is None or not pixels else repr(pair.differing_pixels / pixels)
     counts = (pair.width, pair.height, pair.differing_pixels)
@@ -163,18 +163,22 @@ def _ratios(comparison: Comparison, verdict: Verdict, dual: DualRatio) -> Iterat
 
 
 def _simulated(*comparisons: Comparison) -> str:
-    return "yes" if any(each.actual.simulated or each.expected.simulated for each in comparisons) else "no"
+    return (
+        "yes"
+        if any(comparison.actual.simulated or comparison.expected.simulated for comparison in comparisons)
+        else "no"
+    )
 
 
 def _noise(*comparisons: Comparison) -> str:
-    sides = {side.noise for each in comparisons for side in (each.actual, each.expected)}
+    sides = {side.noise for comparison in comparisons for side in (comparison.actual, comparison.expected)}
     return "unverified" if NoiseMode.UNVERIFIED in sides else "logged"
 
 
 def _word(pair: Pair, measurement: Measurement) -> str:
     wanted = measurement.metric, measurement.subject
-    found = [each.status for each in pair.verdicts if (each.limit.metric, each.limit.subject) == wanted]
-    return worst(found).value if found else ""
+    statuses = [verdict.status for verdict in pair.verdicts if (verdict.limit.metric, verdict.limit.subject) == wanted]
+    return worst(statuses).value if statuses else ""
 
 
 def _value(measurement: Measurement) -> str:

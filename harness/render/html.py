@@ -36,14 +36,14 @@ def render(report: Report, *, folder: Path) -> str:
 def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
     """The page of a release; pictures are read in ``folders``, by the names of the jobs."""
     shown = gallery(release, folders)
-    found = _release.document(release, FILE_NAME, places=places(release, shown), details=True)
-    return _page(found, shown)
+    content = _release.document(release, FILE_NAME, places=places(release, shown), details=True)
+    return _page(content, shown)
 
 
-def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
+def render_folders(diff: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
     """The page of two folders of picture files, which are read in ``folders``; without pictures where that is None."""
-    shown = _folders.viewer(found, pairs, folders)
-    return _page(_folders.document(found, pairs, shown), shown)
+    shown = _folders.viewer(diff, pairs, folders)
+    return _page(_folders.document(diff, pairs, shown), shown)
 
 
 def render_pair(shown: ShownPair) -> str:
@@ -54,8 +54,8 @@ def render_pair(shown: ShownPair) -> str:
 
 def render_pairs(title: str, sentence: str, shown: Sequence[ShownPair]) -> str:
     """A page of pairs of pictures that no job folder holds."""
-    found = _loose_pairs.views(shown)
-    return fill("loose_pairs.html.j2", title=title, sentence=sentence, count=_loose_pairs.count(shown), views=found)
+    views = _loose_pairs.views(shown)
+    return fill("loose_pairs.html.j2", title=title, sentence=sentence, count=_loose_pairs.count(shown), views=views)
 
 
 def _page(shown: Document, pictures: Viewer) -> str:

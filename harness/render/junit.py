@@ -44,23 +44,25 @@ def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
             suites.append(suite)
     if release.missing:
         suite = ET.Element("testsuite", {"name": "missing"})
-        for each in release.missing:
-            name = ", ".join(filter(None, (each.arm or "whole scenario", each.job)))
-            _add_case(suite, each.scenario, JudgedCase(name=name, status=each.status, reason=f"MISSING: {each.reason}"))
+        for gap in release.missing:
+            name = ", ".join(filter(None, (gap.arm or "whole scenario", gap.job)))
+            _add_case(suite, gap.scenario, JudgedCase(name=name, status=gap.status, reason=f"MISSING: {gap.reason}"))
         _add_up(suite, [suite])
         suites.append(suite)
     return _text(release.name, suites)
 
 
-def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
+def render_folders(diff: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
     """XML with a test case for each name of two folders of picture files; ``folders`` are not read."""
     del folders
-    name = f"{found.actual}.against.{found.expected}"
+    name = f"{diff.actual}.against.{diff.expected}"
     suite = ET.Element("testsuite", {"name": _attribute(name)})
     for pair in pairs:
-        said = [pair.problem, *pair.blank, *(verdict.message for verdict in pair.verdicts)]
-        said += [hint.message for hint in pair.hints]
-        _add_case(suite, name, JudgedCase(name=pair.name, status=pair.outcome, reason="; ".join(filter(None, said))))
+        messages = [pair.problem, *pair.blank, *(verdict.message for verdict in pair.verdicts)]
+        messages += [hint.message for hint in pair.hints]
+        _add_case(
+            suite, name, JudgedCase(name=pair.name, status=pair.outcome, reason="; ".join(filter(None, messages)))
+        )
     _add_up(suite, [suite])
     return _text(name, [suite])
 
@@ -136,9 +138,9 @@ def _circumstances(report: Report, comparison: Comparison) -> Iterator[tuple[str
             yield f"{side}.retried", one_line(f"{len(made.retried)}: {'; '.join(reasons)}", limit=_LONGEST_MESSAGE)
         if run.npu_ops is not None:
             yield f"{side}.npu_ops", run.npu_ops.value
-    for each in comparison.verdicts:
-        kind = "dual_ratio" if each.limit.ratio_to else "parity"
-        yield f"{kind}.{each.limit.subject}.{each.limit.metric}", each.message
+    for judgement in comparison.verdicts:
+        kind = "dual_ratio" if judgement.limit.ratio_to else "parity"
+        yield f"{kind}.{judgement.limit.subject}.{judgement.limit.metric}", judgement.message
     for notice in comparison.notices:
         yield "notice", notice
 
@@ -153,11 +155,13 @@ def _numbers(judged: JudgedCase) -> Iterator[tuple[str, str]]:
         yield "processes", str(repetition.processes)
         yield "distinct_outcomes", str(len(repetition.outcomes))
         yield "bound_95", formats.bound(repetition)
-    waived = [each.message for pair in judged.part.pairs for each in pair.verdicts if each.waiver]
+    waived = [judgement.message for pair in judged.part.pairs for judgement in pair.verdicts if judgement.waiver]
     for message in dict.fromkeys(waived):
         yield "waived", message
-    found = {(each.subject, each.metric) for pair in judged.part.pairs for each in pair.measurements}
-    for subject, metric in sorted(found):
+    kinds = {
+        (measurement.subject, measurement.metric) for pair in judged.part.pairs for measurement in pair.measurements
+    }
+    for subject, metric in sorted(kinds):
         worst = lookup.worst_pair(judged.part.pairs, metric, subject)
         if worst is not None:
             yield f"worst.{subject}.{metric}", formats.measured(worst[1], unit=True)

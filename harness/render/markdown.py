@@ -35,19 +35,19 @@ def render(report: Report, *, folder: Path) -> str:
 def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
     """Text of the report of a release, without the values of every pair; ``folders`` are not read."""
     del folders
-    found = _release.document(release, FILE_NAME, places={}, details=False)
-    return _page(shortened(found, fits=_fits))
+    content = _release.document(release, FILE_NAME, places={}, details=False)
+    return _page(shortened(content, fits=_fits))
 
 
-def render_folders(found: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
+def render_folders(diff: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
     """Text of the page of two folders of picture files; ``folders`` are not read."""
     del folders
-    return _page(shortened(_folders.document(found, pairs, Viewer((), "")), fits=_fits))
+    return _page(shortened(_folders.document(diff, pairs, Viewer((), "")), fits=_fits))
 
 
-def _page(found: Document) -> str:
-    return fill("report.md.j2", document=found).rstrip() + "\n"
+def _page(content: Document) -> str:
+    return fill("report.md.j2", document=content).rstrip() + "\n"
 
 
-def _fits(found: Document) -> bool:
-    return len(_page(found).encode()) < MOST_BYTES
+def _fits(content: Document) -> bool:
+    return len(_page(content).encode()) < MOST_BYTES

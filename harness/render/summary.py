@@ -43,17 +43,17 @@ _RESERVE_BYTES = 1_000
 
 def render(report: Report, *, folder: Path) -> str:
     """Text of the summary; ``folder`` is the job folder, and only its name is used."""
-    found = sorted(_rows(report), key=lambda row: labels.RANKS[row[1].status])
+    rows = sorted(_rows(report), key=lambda row: labels.RANKS[row[1].status])
     failed, unjudged, passed = (
-        [_line(report, *row) for row in found if group(row[1].status) == wanted] for wanted in _GROUPS
+        [_line(report, *row) for row in rows if group(row[1].status) == wanted] for wanted in _GROUPS
     )
     whole = document(report)
     text = fill(
         "summary.md.j2",
         document=whole,
         title=one_line(whole.title),
-        totals=_totals(case.status for _, case in found),
-        reasons=[one_line(each, _LONGEST_REASON) for each in whole.reasons[:_MOST_REASONS]],
+        totals=_totals(case.status for _, case in rows),
+        reasons=[one_line(reason, _LONGEST_REASON) for reason in whole.reasons[:_MOST_REASONS]],
         retried=[_retried(arm, failure) for arm, failure in retried(report)[:_MOST_REASONS]],
         job=folder.name,
     )
@@ -97,9 +97,9 @@ def _totals(statuses: Iterable[Status]) -> str:
     counts = Counter(statuses)
     passed = sum(count for status, count in counts.items() if EXIT_CODES[status] == 0)
     parts = [
-        say("{count} {status}", count=counts[each], status=labels.status_word(each))
-        for each in labels.RANKS
-        if counts[each]
+        say("{count} {status}", count=counts[status], status=labels.status_word(status))
+        for status in labels.RANKS
+        if counts[status]
     ]
     return many(
         "{passed} of {count} check passed: {statuses}.",
@@ -128,11 +128,11 @@ def _section(title: str, lines: list[str], room_bytes: int) -> str:
         headings = say("Outcome"), say("Arm and scope"), say("Case and seed"), say("Reason")
         text += f"| {' | '.join(headings)} |\n| :--- | :--- | :--- | :--- |\n" + "".join(kept)
     if left_out := len(lines) - len(kept):
-        said = many(
+        sentence = many(
             "{count} row of {total} left out for want of room; junit.xml and index.html of this job have all.",
             "{count} rows of {total} left out for want of room; junit.xml and index.html of this job have all.",
             left_out,
             total=len(lines),
         )
-        text += f"\n{said}\n"
+        text += f"\n{sentence}\n"
     return text

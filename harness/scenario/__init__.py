@@ -1,4 +1,4 @@
-"""From a YAML file to a checked question, and from a question to the plan of one arm.
+"""From a YAML file to a checked scenario, and from a scenario to the plan of one arm.
 
 A file is read in three passes: it becomes a tree that knows the place of every key and value (``yaml_tree``), the tree
 is compared with the records, and what records cannot say (names of parts, pictures, variables) is checked last. All

@@ -149,7 +149,7 @@ def _read(path: Path) -> tuple[Node, list[Problem]]:
 
 
 def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenario:
-    """A question of one case from the options of a command line, checked like a file.
+    """A scenario of one case from the options of a command line, checked like a file.
 
     Raises:
         UsageError: an option is out of its range, or the picture cannot be read.
@@ -202,7 +202,7 @@ def _expand(text: str) -> str:
         if not match.group().endswith("}") or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
             raise UsageError(
                 f"found {quoted(match.group())}; allowed is ${{NAME}} with letters, digits and '_' in the name. "
-                "Mend the name, or the brackets."
+                "Fix the name, or the brackets."
             )
         if not os.environ.get(name):
             state = "empty" if name in os.environ else "not set"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def plan(  # noqa: PLR0913 - one word per option of the command line
-    loaded: LoadedScenario,
+    loaded_scenario: LoadedScenario,
     arm: Arm,
     *,
     cases: Sequence[str] | None = None,
@@ -43,18 +43,18 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
         UsageError: ``repeats`` or ``processes`` is out of range, or ``device`` is not a device.
         ImageError: an input picture changed since the scenario was loaded and cannot be read any more.
     """
-    scenario = loaded.scenario
+    scenario = loaded_scenario.scenario
     selected = _select_cases(scenario, cases)
     wanted = arm.repeats or _overridden_repeats(scenario.repeats, repeats, processes)
     _refuse_reading_again(scenario.model, wanted)
     return Plan(
         scenario=scenario.name,
-        scenario_digest=loaded.digest,
+        scenario_digest=loaded_scenario.digest,
         arm=_filled_arm(scenario, arm, device),
         task=scenario.task,
         model=scenario.model.model_copy(update={"dtype": arm.dtype or scenario.model.dtype}),
         cases=selected,
-        input_digests=_input_digests(loaded, selected),
+        input_digests=_input_digests(loaded_scenario, selected),
         seeds=_select_seeds(scenario, seeds),
         width=scenario.width,
         height=scenario.height,
@@ -68,24 +68,23 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
     )
 
 
-def for_calibration(loaded: LoadedScenario) -> LoadedScenario:
-    """The same question, asked of the cases and seeds that limits are measured on.
+def for_calibration(loaded_scenario: LoadedScenario) -> LoadedScenario:
+    """The same scenario with the cases and seeds that limits are measured on.
 
     Raises:
         ScenarioError: the scenario does not say which those are.
     """
-    scenario = loaded.scenario
+    scenario = loaded_scenario.scenario
     if scenario.calibration is None:
         free = [seed for seed in range(1001, 1001 + 2 * len(scenario.seeds) + 2) if seed not in scenario.seeds]
         seeds = ", ".join(map(str, free[: max(2, len(scenario.seeds))]))
         raise ScenarioError(
-            f"{loaded.path}: calibration: the key is missing; limits are measured on other seeds than they judge. Add "
-            f"for example:\n\ncalibration:\n  seeds: [{seeds}]\n"
+            f"{loaded_scenario.path}: calibration: the key is missing; limits are measured on other seeds than they "
+            f"judge. Add for example:\n\ncalibration:\n  seeds: [{seeds}]\n"
         )
     wanted = scenario.calibration
     cases = [case for case in scenario.cases if not wanted.cases or case.id in wanted.cases]
-    asked = scenario.model_copy(update={"cases": cases, "seeds": wanted.seeds})
-    return replace(loaded, scenario=asked)
+    return replace(loaded_scenario, scenario=scenario.model_copy(update={"cases": cases, "seeds": wanted.seeds}))
 
 
 def _filled_arm(scenario: Scenario, arm: Arm, device: str | None) -> Arm:
@@ -167,12 +166,12 @@ def _overridden_repeats(written: Repeats, repeats: int | None, processes: int | 
         ) from error
 
 
-def _input_digests(loaded: LoadedScenario, cases: list[Case]) -> dict[str, str]:
-    if not loaded.input_images:
+def _input_digests(loaded_scenario: LoadedScenario, cases: list[Case]) -> dict[str, str]:
+    if not loaded_scenario.input_images:
         return {}
     import numpy as np
 
     from harness import images
 
-    pictures = {case.id: loaded.input_images[case.id] for case in cases}
+    pictures = {case.id: loaded_scenario.input_images[case.id] for case in cases}
     return {case: images.array_digest(np.asarray(images.read_input_picture(path))) for case, path in pictures.items()}

@@ -96,7 +96,7 @@ def _repeated(nodes: Iterable[Node]) -> Iterator[tuple[Node, Node]]:
 
 
 def arm_problems(root: Node) -> Iterator[Problem]:
-    """Arms that are no question together, and devices that do not exist."""
+    """Arms that do not go together, and devices that do not exist."""
     yield from _npu_ops_problems(root)
     yield from _baseline_problems(root)
     arms = list(valid_records(root, "arms", Arm))

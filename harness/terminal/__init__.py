@@ -1,1 +1,1 @@
-"""What the door shows: lines and bars while work goes on, and at the end of work summaries, tables, errors in words."""
+"""What the command line shows: lines and bars while work goes on; at its end summaries, tables and errors."""

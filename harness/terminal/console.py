@@ -22,7 +22,7 @@ _LEAST = 20
 """Columns that are taken for granted."""
 
 
-def say(text: str = "", *, error: bool = False) -> None:
+def print_line(text: str = "", *, error: bool = False) -> None:
     """Print text that may come from anywhere: no escape codes, and ASCII where the terminal lacks a sign."""
     stream = sys.stderr if error else sys.stdout
     _write(shown(text, stream) + "\n", stream)
@@ -51,7 +51,7 @@ def _has(encoding: str, sign: str) -> bool:
     return True
 
 
-def say_json(data: Any) -> None:
+def print_json(data: Any) -> None:
     """Print data as JSON that any terminal can show."""
     _write(json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False) + "\n", sys.stdout)
 
@@ -69,10 +69,10 @@ def new_table(*headings: str) -> Table:
     return table
 
 
-def say_sentence(text: str) -> None:
+def print_sentence(text: str) -> None:
     """A sentence, broken between words where a terminal shows it, in one line in a log."""
     if not sys.stdout.isatty():
-        say(text)
+        print_line(text)
         return
     from rich.text import Text
 

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from harness.jobs.progress import Teller
+from harness.jobs.progress import ProgressReporter
 from harness.progress import Task, observed_by
 from harness.text import one_line
 
@@ -29,48 +29,48 @@ LONGEST_SILENCE_SECONDS = 15.0
 """A log gets a line after so long at the latest; a line every 20 seconds is promised, and a busy machine is late."""
 
 
-class PlainTeller(Teller):
+class PlainReporter(ProgressReporter):
     """Lines about arms: one when an arm begins and one when it ends."""
 
-    def planned(self, plan: Plan, device: ChosenDevice) -> None:
+    def on_run_start(self, plan: Plan, device: ChosenDevice) -> None:
         """Say what is about to run, and on what."""
-        from harness.terminal.console import say
+        from harness.terminal.console import print_line
 
         repeats, count = plan.repeats, len(plan.keys)
-        say(
+        print_line(
             f"{plan.scenario}/{plan.arm.name}: {count} picture{'s' * (count > 1)}, {repeats.in_process} x in each of "
             f"{repeats.processes} process{'es' * (repeats.processes > 1)}, on {device} ({device.reason})",
             error=True,
         )
 
-    def noticed(self, words: str) -> None:
+    def on_note(self, words: str) -> None:
         """Say it before the work begins."""
-        from harness.terminal.console import say
+        from harness.terminal.console import print_line
 
-        say(f"note: {words}", error=True)
+        print_line(f"note: {words}", error=True)
 
-    def resumed(self, folder: Path) -> None:
+    def on_resume(self, folder: Path) -> None:
         """Say which interrupted job is resumed."""
-        from harness.terminal.console import say
+        from harness.terminal.console import print_line
 
-        say(f"resuming the interrupted job in {folder}", error=True)
+        print_line(f"resuming the interrupted job in {folder}", error=True)
 
-    def concluded(self, words: str) -> None:
+    def on_scenario_end(self, words: str) -> None:
         """Say how one of several scenarios ended."""
-        from harness.terminal.console import say
+        from harness.terminal.console import print_line
         from harness.text import one_line
 
-        say(one_line(words, 1000), error=True)
+        print_line(one_line(words, 1000), error=True)
 
-    def ran(self, run: Run) -> None:
+    def on_run_end(self, run: Run) -> None:
         """Say what came of an arm."""
-        from harness.terminal.console import say
+        from harness.terminal.console import print_line
 
         failed = f", {len(run.failures)} failed" if run.failures else ""
         name = f"{run.plan.scenario}/{run.plan.arm.name}"
-        say(f"{name}: {len(run.samples)} samples{failed}, {run.seconds:.1f} s", error=True)
+        print_line(f"{name}: {len(run.samples)} samples{failed}, {run.seconds:.1f} s", error=True)
         for failure in run.retried:
-            say(f"{name}: retried after: {one_line(failure.message)}", error=True)
+            print_line(f"{name}: retried after: {one_line(failure.message)}", error=True)
 
 
 class Lines:
@@ -106,10 +106,10 @@ class Lines:
     def _speak(self) -> None:
         while not self._over.wait(self._longest_silence_seconds / 4):
             if time.monotonic() - self._spoken >= self._longest_silence_seconds * 3 / 4:
-                from harness.terminal.console import say
+                from harness.terminal.console import print_line
 
                 self._spoken = time.monotonic()
-                say(line_of(self._tasks[-1]), error=True)
+                print_line(line_of(self._tasks[-1]), error=True)
 
 
 def line_of(task: Task) -> str:
@@ -219,7 +219,7 @@ def shown_work(command: str) -> Iterator[None]:
         shower.stop()
 
 
-class LogTeller(Teller):
+class LogReporter(ProgressReporter):
     """The log of one picture: what the inference script of the porting note prints, and whose noise it is."""
 
     def __init__(self, output: Path, source: str) -> None:
@@ -227,35 +227,35 @@ class LogTeller(Teller):
         self._source = source
         self._steps = 0
 
-    def planned(self, plan: Plan, device: ChosenDevice) -> None:
+    def on_run_start(self, plan: Plan, device: ChosenDevice) -> None:
         """Say where and what."""
-        from harness.terminal.console import say
+        from harness.terminal.console import print_line
 
         self._steps = plan.steps
         whose = "the harness's portable generator" if plan.noise == "portable" else "the device's own generator"
-        say(f"Target device: {device}")
-        say(f"Found: {device.reason}")
-        say(f"Loading pipeline from: {self._source}")
-        say(f"Noise: {whose}, seed {plan.seeds[0]}")
+        print_line(f"Target device: {device}")
+        print_line(f"Found: {device.reason}")
+        print_line(f"Loading pipeline from: {self._source}")
+        print_line(f"Noise: {whose}, seed {plan.seeds[0]}")
 
-    def heard(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Say what the worker does."""
         from harness.run.events import Generating, Loaded, Sampled, Stepped
-        from harness.terminal.console import say
+        from harness.terminal.console import print_line
 
         match event:
             case Loaded():
-                say("All components loaded.")
+                print_line("All components loaded.")
                 for name, use in event.loaded.memory.items():
                     if name != "device":
-                        say(f"  {name}: {use.device} ({use.allocated_bytes / 1e6:,.1f} MB)")
-                say(f"Pipeline loaded in {event.loaded.seconds:.2f}s.")
+                        print_line(f"  {name}: {use.device} ({use.allocated_bytes / 1e6:,.1f} MB)")
+                print_line(f"Pipeline loaded in {event.loaded.seconds:.2f}s.")
             case Generating():
-                say(f"Starting inference ({self._steps} steps)...")
+                print_line(f"Starting inference ({self._steps} steps)...")
             case Stepped():
                 if sys.stderr.isatty():
                     sys.stderr.write(f"\r{event.step}/{self._steps}" + ("\n" if event.step == self._steps else ""))
             case Sampled():
-                say(f"Inference completed in {event.seconds:.2f}s")
+                print_line(f"Inference completed in {event.seconds:.2f}s")
             case _:
                 pass

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.compare.pictures import are_identical
 from harness.jobs.concluding import conclusion, worst_pair
 from harness.records import EXIT_CODES, Appearance, ReadAs, Scope, Severity, Status, unused_waivers
-from harness.terminal.console import columns, new_table, print_rich, say, say_sentence, shown
+from harness.terminal.console import columns, new_table, print_line, print_rich, print_sentence, shown
 from harness.text import one_line
 
 if TYPE_CHECKING:
@@ -49,17 +49,17 @@ def summarise(checked: Sequence[Checked], unfinished: Sequence[Unfinished] = ())
     for each in checked:
         for scores in each.report.scores:
             for total in scores.totals:
-                say_sentence(f"{each.report.scenario.name}/{scores.arm}: {total.score} {total.words}")
+                print_sentence(f"{each.report.scenario.name}/{scores.arm}: {total.score} {total.words}")
     pages = [path for each in checked for path in each.pages]
     words = conclusion([each.report for each in checked], pages)  # in one piece, so that paths can be copied
     for stopped in unfinished:
-        say_sentence(f"{stopped.scenario}: {stopped.error}")
+        print_sentence(f"{stopped.scenario}: {stopped.error}")
     if unfinished:
         names = ", ".join(stopped.scenario for stopped in unfinished)
         words = (
             f"ERROR: {len(unfinished)} of {len(checked) + len(unfinished)} scenarios could not end ({names}). {words}"
         )
-    say(words)
+    print_line(words)
 
 
 def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
@@ -71,10 +71,10 @@ def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
     _print_rows([each.outcome for _, each in ranked], cells)
     for name, comparison in ranked:
         for sentence in _sentences(comparison):
-            say_sentence(f"{_arms(name, comparison)}: {one_line(sentence, 400)}")
+            print_sentence(f"{_arms(name, comparison)}: {one_line(sentence, 400)}")
     for name in dict.fromkeys(name for name, _ in rows):
         for waiver in unused_waivers(comparison for of, comparison in rows if of == name):
-            say_sentence(f"{name}: note: the waiver of {waiver.rule} by {waiver.owner} is unused; remove it")
+            print_sentence(f"{name}: note: the waiver of {waiver.rule} by {waiver.owner} is unused; remove it")
 
 
 def _print_rows(outcomes: Sequence[Status], rows: Sequence[Sequence[str]]) -> None:
@@ -114,7 +114,7 @@ def _decisive(comparison: Comparison) -> tuple[str, str]:
     outcome, repetitions = comparison.outcome, comparison.repetitions
     if outcome is Status.IDENTICAL and repetitions:
         runs, bound = _span([each.runs for each in repetitions]), max(each.bound_95 for each in repetitions)
-        return f"{runs} equal runs; rate not excluded: {bound * 100:.0f} %", ""
+        return f"{runs} equal runs; failure rate, 95 % upper bound: {bound * 100:.0f} %", ""
     unstable = [each for each in repetitions if each.status is Status.UNSTABLE]
     if outcome is Status.UNSTABLE and unstable:
         first, cases = unstable[0], f"{len(unstable)} of {len(repetitions)} cases"
@@ -179,7 +179,7 @@ def table_of_findings(diagnosis: Diagnosis) -> None:
         state = Text(each.severity.value, style=_SEVERITY_COLOURS[each.severity])
         table.add_row(state, Text(each.name), Text(shown("\n".join(lines), sys.stdout)), end_section=True)
     print_rich(table)
-    say(diagnosis.summary)
+    print_line(diagnosis.summary)
 
 
 def changes_of(updated: Updated) -> None:
@@ -194,10 +194,10 @@ def changes_of(updated: Updated) -> None:
         table.add_row(*(Text(shown(cell, sys.stdout)) for cell in (str(pair.key), *numbers, one_line(hints, 120))))
     print_rich(table)
     if not updated.comparison.pairs:
-        say(f"no pair was measured: {updated.comparison.message}")
+        print_line(f"no pair was measured: {updated.comparison.message}")
     for which, manifest in (("old", updated.before), ("new", updated.after)):
         accepted = f"accepted {manifest.accepted_utc} by {manifest.who}: {manifest.why}"
-        say(f"{which}: {accepted} (digest {manifest.digest[:16]})")
+        print_line(f"{which}: {accepted} (digest {manifest.digest[:16]})")
 
 
 _MAIN = ("psnr_db", "ssim", "max_abs_diff")
@@ -213,19 +213,19 @@ def table_of_pictures(pair: PicturePair) -> None:
     """All metrics of two picture files, and in words what the difference looks like."""
     _table_of_measurements([(each, each.where) for each in pair.measurements], "place")
     for hint in pair.hints:
-        say(f"hint: {hint.message}" + (f" ({hint.where})" if hint.where else ""))
+        print_line(f"hint: {hint.message}" + (f" ({hint.where})" if hint.where else ""))
     for verdict in pair.verdicts:
-        say(f"{verdict.status}: {verdict.limit.metric}: {one_line(verdict.message, 400)}")
+        print_line(f"{verdict.status}: {verdict.limit.metric}: {one_line(verdict.message, 400)}")
     for words in pair.blank:
-        say(f"{'error' if pair.outcome is Status.ERROR else 'note'}: {words}")
+        print_line(f"{'error' if pair.outcome is Status.ERROR else 'note'}: {words}")
     words = "are equal byte for byte" if are_identical(pair.measurements) else "differ"
     for side, read_as in (("actual", pair.actual_read_as), ("expected", pair.expected_read_as)):
         if read_as is not ReadAs.RGB:
-            say(f"{side} picture read as RGB: {read_as}")
-    say(f"The pictures {words}.{_UNJUDGED * (pair.outcome is Status.SKIPPED)}")
+            print_line(f"{side} picture read as RGB: {read_as}")
+    print_line(f"The pictures {words}.{_UNJUDGED * (pair.outcome is Status.SKIPPED)}")
     if pair.appearance and pair.appearance is not Appearance.IDENTICAL:
-        say(f"visual similarity: {pair.appearance.words}; a band for reading, which judges nothing")
-    say(_UNVERIFIED)
+        print_line(f"visual similarity: {pair.appearance.words}; a band for reading, which judges nothing")
+    print_line(_UNVERIFIED)
 
 
 def table_of_folders(found: FolderDiff) -> None:
@@ -234,7 +234,7 @@ def table_of_folders(found: FolderDiff) -> None:
         rows = [(each.measurement, f"{each.name} {each.measurement.where}".strip()) for each in found.worst]
         _table_of_measurements(rows, "worst pair and place")
     for metric, count in found.without_value.items():
-        say(f"{metric}: no value for {count} pairs; the lines that --out keeps say why")
+        print_line(f"{metric}: no value for {count} pairs; the lines that --out keeps say why")
     problems = [f"{name}: {why}" for name, why in found.problems.items()]
     for what, lines in (
         ("breaks a limit", found.broken),
@@ -248,17 +248,17 @@ def table_of_folders(found: FolderDiff) -> None:
         ("not an image", found.not_images),
     ):
         for line in lines[:_SHOWN]:
-            say(f"{what}: {one_line(line, 400)}")
+            print_line(f"{what}: {one_line(line, 400)}")
         if len(lines) > _SHOWN:
-            say(f"{what}: {len(lines) - _SHOWN} more; --json names all")
+            print_line(f"{what}: {len(lines) - _SHOWN} more; --json names all")
     if found.nearly:
-        say(_next_rule(found))
+        print_line(_next_rule(found))
     for read_as, count in found.read_as.items():
-        say(f"read as RGB: {read_as}: {count} pictures")
+        print_line(f"read as RGB: {read_as}: {count} pictures")
     if found.alpha and not found.read_as.keys() & {ReadAs.DROPPED, ReadAs.ON_WHITE, ReadAs.ON_BLACK}:
-        say(f"--alpha {found.alpha} had no effect: no picture is transparent")
-    say(f"{found.outcome}: {found.message}.{_UNJUDGED * (found.outcome is Status.SKIPPED)}")
-    say(_UNVERIFIED)
+        print_line(f"--alpha {found.alpha} had no effect: no picture is transparent")
+    print_line(f"{found.outcome}: {found.message}.{_UNJUDGED * (found.outcome is Status.SKIPPED)}")
+    print_line(_UNVERIFIED)
 
 
 def _next_rule(found: FolderDiff) -> str:
@@ -301,7 +301,7 @@ def table_of_checks(checks: Sequence[Check]) -> None:
     print_rich(table)
     wrong = [each.name for each in checks if not each.ok]
     names = f"; wrong: {'; '.join(wrong)}" if wrong else ""
-    say(f"{len(checks) - len(wrong)} of {len(checks)} answers are right{names}")
+    print_line(f"{len(checks) - len(wrong)} of {len(checks)} answers are right{names}")
 
 
 def table_of_calibration(found: Calibration) -> None:
@@ -317,20 +317,20 @@ def table_of_calibration(found: Calibration) -> None:
             table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells))
     print_rich(table)
     for limit in found.limits:
-        say(f"{limit.rule}: {limit.reason.removeprefix('Measured by harness calibrate: ')}")
+        print_line(f"{limit.rule}: {limit.reason.removeprefix('Measured by harness calibrate: ')}")
     for each in found.detections:
         if each.missed:
             words = f"PASSES on {len(each.missed)} of {each.planted} pictures, first {each.missed[0]}"
         else:
             words = f"seen on all {each.planted} pictures, by {'; '.join(each.caught_by)}"
-        say(f"planted {each.fault}: {words}")
+        print_line(f"planted {each.fault}: {words}")
     if found.missed:
-        say(
-            f"The proposal is refused: {', '.join(found.missed)} would pass. Hold the candidate against a more precise "
+        print_line(
+            f"The proposal is refused: {', '.join(found.missed)} would pass. Compare the candidate with a more precise "
             "reference, or run the candidate in a more precise type."
         )
     if found.simulated:
-        say("SIMULATED DEVICE, no evidence about real hardware")
+        print_line("SIMULATED DEVICE, no evidence about real hardware")
 
 
 def _span(numbers: list[int]) -> str:
