@@ -283,3 +283,39 @@ def test_a_candidate_cannot_be_a_baseline(tmp_path: Path, run_harness: RunHarnes
     ended = run_harness("validate", path)
     assert ended.code == 2
     assert "reference arm has 'baseline: true'" in ended.err
+
+
+COUNTED = """
+import sys
+from collections import Counter
+from harness.records import Scenario
+from harness.store import baselines
+counts = Counter()
+def counted(name, real):
+    def call(*args, **kwargs):
+        counts[name] += 1
+        return real(*args, **kwargs)
+    return call
+for name in ("model_validate", "model_validate_json"):
+    setattr(Scenario, name, counted("validated", getattr(Scenario, name)))
+baselines.read = counted("baseline read", baselines.read)
+from harness.cli import main
+try:
+    main()
+finally:
+    print(dict(counts))
+"""
+
+
+def test_one_check_validates_its_scenario_once_and_reads_its_baseline_once(toy: Path, tmp_path: Path) -> None:
+    shutil.copytree(toy, tmp_path, dirs_exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTED, "check", "small.yaml"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=patience_seconds(),
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1] == "{'validated': 1, 'baseline read': 1}", done.stdout + done.stderr

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import scenario, store
+from harness.compare.comparator import StoredRun
 from harness.compare.gates import failing
 from harness.errors import NothingSelected, RecordError, UnknownName
 from harness.files import remove_leftovers
 from harness.jobs.references import References, read_references
-from harness.records import EXIT_CODES, RUN_FILE, CaseKey, NoiseMode, Run, Status
+from harness.records import EXIT_CODES, RUN_FILE, CaseKey, NoiseMode, Role, Run, Status
 from harness.run.sources import NO_COMMANDS, Permission, PreparedModel, prepare
 from harness.run.supervisor import ChosenDevice, Order, choose_device, code_digest, make_run, named_device
 
@@ -176,8 +177,41 @@ def _prepared(  # noqa: PLR0913, PLR0917 - what a scenario is looked up with
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class JobRuns:
+    """The runs of a job: those that were made, and the copies of baselines beside them."""
+
+    folder: Path
+    """Job folder."""
+    made: list[StoredRun]
+    """Runs of this job, in the order of the scenario's arms."""
+    baselines: list[StoredRun]
+    """The job's copies of baselines."""
+
+    @property
+    def stored(self) -> list[StoredRun]:
+        """All of them."""
+        return [*self.made, *self.baselines]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Their records."""
+        return [stored.run for stored in self.stored]
+
+    @property
+    def candidates(self) -> list[StoredRun]:
+        """What is validated."""
+        return [stored for stored in self.made if stored.run.plan.arm.role is Role.CANDIDATE]
+
+    @property
+    def references(self) -> list[StoredRun]:
+        """What it is compared with."""
+        made = [stored for stored in self.made if stored.run.plan.arm.role is Role.REFERENCE]
+        return [*made, *self.baselines]
+
+
 @contextmanager
-def made_runs(job: Prepared, selection: Selection, reporter: ProgressReporter) -> Iterator[tuple[Path, list[Run]]]:
+def made_runs(job: Prepared, selection: Selection, reporter: ProgressReporter) -> Iterator[JobRuns]:
     """Make all runs of a scenario in a job folder.
 
     The folder stays locked while the caller works on it, and the job is finished when the caller is.
@@ -188,7 +222,12 @@ def made_runs(job: Prepared, selection: Selection, reporter: ProgressReporter) -
         store.save(record, folder / store.JOB_FILE)
         with _tidied(folder):
             job.references.take(folder)
-            yield folder, [_made_run(_order(job, plan, folder, selection), reporter) for plan in job.plans]
+            made = [_made_run(_order(job, plan, folder, selection), reporter) for plan in job.plans]
+            yield JobRuns(
+                folder=folder,
+                made=[StoredRun(run=run, folder=folder / run.plan.arm.name) for run in made],
+                baselines=job.references.stored(folder),
+            )
         store.save(record.model_copy(update={"state": "finished"}), folder / store.JOB_FILE)
 
 

@@ -72,19 +72,19 @@ def calibrate(
     plans = _calibration_plans(scenario.for_calibration(question), arm)
     with (
         prepared([question], selection, "calibrate", reporter, list(plans.values())) as (job,),
-        made_runs(job, selection, reporter) as (folder, runs),
+        made_runs(job, selection, reporter) as made,
     ):
         stored = {
-            source: StoredRun(run=_whole(run), folder=folder / run.plan.arm.name)
-            for source, run in zip(plans, runs, strict=True)
+            source: StoredRun(run=_whole(stored.run), folder=stored.folder)
+            for source, stored in zip(plans, made.made, strict=True)
         }
         calibration = _calibration(question, arm, stored)
-        store.save(calibration, folder / CALIBRATION_FILE)
+        store.save(calibration, made.folder / CALIBRATION_FILE)
     if write and not calibration.missed:
         _write_limits(question, arm, calibration)
     written = write and not calibration.missed
     guessed = guessed_limits(scenario.load(path).scenario) if written else []
-    return Calibrated(folder=folder, calibration=calibration, written=written, guessed=guessed)
+    return Calibrated(folder=made.folder, calibration=calibration, written=written, guessed=guessed)
 
 
 def guessed_limits(asked: Scenario) -> list[str]:

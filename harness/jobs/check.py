@@ -12,13 +12,13 @@ from harness.compare.gates import judge
 from harness.compare.parity import with_parities
 from harness.compare.scores import score_run
 from harness.errors import HarnessError, Interrupted, worded
-from harness.jobs.arm_runs import Prepared, Selection, made_runs, prepared
+from harness.jobs.arm_runs import JobRuns, Prepared, Selection, made_runs, prepared
 from harness.jobs.compare import comparison_file, today
 from harness.jobs.concluding import conclusion
 from harness.jobs.noise_floors import keep_floors, measured_floors
 from harness.jobs.report import FORMATS, report_of, write_report
 from harness.language import require_known
-from harness.records import ArmScores, Comparison, Limit, Report, Role, Run, Status, exit_code
+from harness.records import ArmScores, Comparison, Limit, Report, Run, Status, exit_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,17 +138,16 @@ def _checked(
     job: Prepared, selection: Selection, reporter: ProgressReporter, step_summary: Path | None, language: str
 ) -> Checked:
     """One scenario from its runs to its report."""
-    question, references = job.question, job.references
-    with made_runs(job, selection, reporter) as (folder, runs):
-        scores = _scores(question, _made(folder, runs) + references.stored(folder), folder)
-        compared = [with_parities(each, scores) for each in _comparisons(folder, runs, references)]
-        comparisons = [judge(each, today=today()) for each in compared]
+    with made_runs(job, selection, reporter) as made:
+        folder = made.folder
+        scores = _scores(job.question, made.stored, folder)
+        compared = [with_parities(comparison, scores) for comparison in _comparisons(made, job.references)]
+        comparisons = [judge(comparison, today=today()) for comparison in compared]
         for comparison in comparisons:
             store.save(comparison, folder / comparison_file(comparison))
-        taken = [each.run for each in references.stored(folder)]
-        floors = measured_floors([*runs, *taken], selection.runs_folder)
+        floors = measured_floors(made.runs, selection.runs_folder)
         keep_floors(floors, folder)
-        report = report_of(question.scenario, job.command, [*runs, *taken], comparisons, list(scores.values()), floors)
+        report = report_of(job.question.scenario, job.command, made.runs, comparisons, list(scores.values()), floors)
         files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS), language)
         if step_summary is not None:
             _add_to_step_summary(step_summary, folder, report)
@@ -178,36 +177,34 @@ def run(paths: list[Path], selection: Selection, reporter: ProgressReporter) -> 
     made = []
     with prepared(questions, selection, "run", reporter) as jobs:
         for job in jobs:
-            with made_runs(job, selection, reporter) as (folder, runs):
-                stored = _made(folder, runs)
-                _scores(job.question, stored, folder)
+            with made_runs(job, selection, reporter) as runs:
+                _scores(job.question, runs.made, runs.folder)
                 made += [
-                    Made(folder=each.folder, run=each.run, unfit=unfit_images(each.run, each.folder)) for each in stored
+                    Made(folder=stored.folder, run=stored.run, unfit=unfit_images(stored.run, stored.folder))
+                    for stored in runs.made
                 ]
     return made
 
 
-def _comparisons(folder: Path, runs: list[Run], kept: References) -> list[Comparison]:
+def _comparisons(made: JobRuns, kept: References) -> list[Comparison]:
     """Every arm with itself, then every candidate with every reference, run here or kept in the store."""
-    stored = _made(folder, runs)
-    repeats = [compare_repeats(each, limits=each.run.plan.limits, base=folder) for each in stored]
-    candidates = [each for each in stored if each.run.plan.arm.role is Role.CANDIDATE]
-    references = [each for each in stored if each.run.plan.arm.role is Role.REFERENCE] + kept.stored(folder)
+    base = made.folder
+    repeats = [compare_repeats(stored, limits=stored.run.plan.limits, base=base) for stored in made.made]
     compared = [
         compare_runs(
             candidate,
             reference,
             limits=candidate.run.plan.limits,
-            base=folder,
-            others=_others(candidate.run.plan.limits, reference, references),
+            base=base,
+            others=_others(candidate.run.plan.limits, reference, made.references),
         )
-        for candidate in candidates
-        for reference in references
+        for candidate in made.candidates
+        for reference in made.references
         if candidate.run.plan.arm.is_compared_with(reference.run.plan.arm.name)
     ]
     missing = [
-        missing_baseline(candidate, kept.arms[arm], why, limits=candidate.run.plan.limits, base=folder)
-        for candidate in candidates
+        missing_baseline(candidate, kept.arms[arm], why, limits=candidate.run.plan.limits, base=base)
+        for candidate in made.candidates
         for arm, why in kept.missing.items()
         if candidate.run.plan.arm.is_compared_with(arm)
     ]
@@ -219,11 +216,6 @@ def _others(limits: list[Limit], reference: StoredRun, references: list[StoredRu
     name = reference.run.plan.arm.name
     wanted = {limit.ratio_to for limit in limits if limit.arm == name}
     return [each for each in references if each.run.plan.arm.name in wanted]
-
-
-def _made(folder: Path, runs: list[Run]) -> list[StoredRun]:
-    """The runs of a job with their folders."""
-    return [StoredRun(run=each, folder=folder / each.plan.arm.name) for each in runs]
 
 
 def _scores(question: LoadedScenario, stored: list[StoredRun], folder: Path) -> dict[str, ArmScores]:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from harness.errors import ImageError, UsageError
 from harness.records import Case, Scenario, Task
 from harness.scenario.loaded import LoadedScenario
-from harness.scenario.messages import allowed_by, definition_of, label_of, record_problems
+from harness.scenario.messages import allowed_by, definition_of, label_of, validated
 from harness.scenario.rules import (
     adapter_problems,
     arm_problems,
@@ -26,7 +26,7 @@ from harness.scenario.rules import (
     valid_records,
     waiver_problems,
 )
-from harness.yaml_tree import Node, Place, Problem, json_of, quoted, read_tree, refusal, shown
+from harness.yaml_tree import Node, Place, Problem, quoted, read_tree, refusal, shown
 
 
 def load(path: Path) -> LoadedScenario:
@@ -36,13 +36,12 @@ def load(path: Path) -> LoadedScenario:
         ScenarioError: the file breaks its contract; one line per problem, sorted by place, each with file, line,
             column, what was found, what is allowed and the next step.
     """
-    root, problems = _read(path)
+    root, scenario, problems = _read(path)
     source, notes, source_problems = _model_source(root, path)
     pictures, picture_problems = _input_images(root, path)
     problems += source_problems + picture_problems
-    if problems:
+    if problems or scenario is None:
         raise refusal(path, problems)
-    scenario = _scenario_of(root)
     return LoadedScenario(
         scenario=scenario,
         path=path.absolute(),
@@ -62,15 +61,15 @@ def checked(path: Path) -> tuple[Scenario, list[str]]:
     Raises:
         ScenarioError: the file breaks its contract, as for ``load``.
     """
-    root, problems = _read(path)
+    root, scenario, problems = _read(path)
     _, notes, source_problems = _model_source(root, path)
     on_this_machine = [*source_problems, *_input_images(root, path)[1]]
     unset = [problem for problem in on_this_machine if isinstance(problem, _UnsetProblem)]
     problems += [problem for problem in on_this_machine if not isinstance(problem, _UnsetProblem)]
-    if problems:
+    if problems or scenario is None:
         raise refusal(path, problems)
     not_checked = [f"{problem.message}. What it stands for was not checked" for problem in unset]
-    return _scenario_of(root), [*notes, *not_checked]
+    return scenario, [*notes, *not_checked]
 
 
 def written(path: Path) -> Scenario:
@@ -79,14 +78,10 @@ def written(path: Path) -> Scenario:
     Raises:
         ScenarioError: the file breaks its contract, as for ``load``.
     """
-    root, problems = _read(path)
-    if problems:
+    _, scenario, problems = _read(path)
+    if problems or scenario is None:
         raise refusal(path, problems)
-    return _scenario_of(root)
-
-
-def _scenario_of(root: Node) -> Scenario:
-    return Scenario.model_validate_json(json_of(root), strict=True)
+    return scenario
 
 
 def names_a_folder(source: str) -> bool:
@@ -138,14 +133,15 @@ def place(path: Path) -> str:
     return "/".join(path.absolute().parts[len(folders) - 1 - folders[::-1].index("scenarios") :])
 
 
-def _read(path: Path) -> tuple[Node, list[Problem]]:
-    """The file, and everything in it that no machine could use."""
+def _read(path: Path) -> tuple[Node, Scenario | None, list[Problem]]:
+    """The file, the scenario that it holds, and everything in it that no machine could use."""
     root, problems = read_tree(path)
-    problems += record_problems(root)
+    scenario, refused = validated(root)
+    problems += refused
     problems += [*name_problems(root, path), *blank_problems(root), *repetition_problems(root)]
     problems += [*arm_problems(root), *adapter_problems(root), *limit_problems(root), *waiver_problems(root)]
     problems += [*calibration_problems(root), *score_problems(root), *translation_problems(root)]
-    return root, problems
+    return root, scenario, problems
 
 
 def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenario:

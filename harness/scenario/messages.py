@@ -19,11 +19,11 @@ _PATTERNS = {
 }
 
 
-def record_problems(root: Node) -> list[Problem]:
-    """What the records refuse in the tree."""
-    problems = []
+def validated(root: Node) -> tuple[Scenario | None, list[Problem]]:
+    """The scenario of a tree, none where the records refuse it, and what they refuse."""
+    scenario, problems = None, []
     try:
-        Scenario.model_validate_json(json_of(root), strict=True)
+        scenario = Scenario.model_validate_json(json_of(root), strict=True)
     except ValidationError as error:
         problems = [
             _worded(root, found["loc"], found["type"], found["input"])
@@ -33,7 +33,7 @@ def record_problems(root: Node) -> list[Problem]:
     version = root.child("schema_version")
     if version and type(version.value) in {bool, float} and version.value == 1:  # equal to 1 for Python
         problems.append(_worded(root, ("schema_version",), "literal_error", version.value))
-    return problems
+    return scenario, problems
 
 
 def _worded(root: Node, location: tuple[str | int, ...], kind: str, observed: Any) -> Problem:
