@@ -341,7 +341,7 @@ class Watch(Protocol):
         """Report what a decoder gave: a tensor of any rank, or anything that holds some; it must hold only numbers."""
         ...
 
-    def without_effect(self, words: str) -> None:
+    def without_effect(self, message: str) -> None:
         """Report in words a setting that was asked for and changed nothing in this picture."""
         ...
 

@@ -96,5 +96,5 @@ def is_safe_path(path: str) -> bool:
     >>> [is_safe_path(each) for each in ("samples/cup/42/p0r0.png", "../up", "/etc/passwd", "a//b", "c:x", "")]
     [True, False, False, False, False, False]
     """
-    words = path.split("/")
-    return not any(word in {"", ".", ".."} for word in words) and not set(path) & set("\\:\0")
+    parts = path.split("/")
+    return not any(word in {"", ".", ".."} for word in parts) and not set(path) & set("\\:\0")

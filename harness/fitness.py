@@ -73,8 +73,8 @@ def roughness(values: NDArray[np.uint8] | NDArray[np.int16], at_least: float = 0
     below ``at_least`` the rest is not looked at.
     """
     first = values[:_FIRST_ROWS]
-    if at_least and len(values) > len(first) and min(found := roughness(first)) < _FAR_BELOW * at_least:
-        return found
+    if at_least and len(values) > len(first) and min(estimate := roughness(first)) < _FAR_BELOW * at_least:
+        return estimate
     rows = values.reshape(len(values), -1).astype(np.float32)
     means = values.mean(axis=(0, 1), dtype=np.float64)
     variance = _mean_square(rows) - float(np.mean(means**2))

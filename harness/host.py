@@ -51,7 +51,7 @@ class Host:
 def describe_host() -> Host:
     """Look at this machine."""
     return Host(
-        packages={name: found for name in PACKAGES if (found := _version(name))},
+        packages={name: installed for name in PACKAGES if (installed := _version(name))},
         python=platform.python_version(),
         os=f"{_distribution()}, {platform.system()} {platform.release()}, {platform.machine()}",
         cpu=processor_name(),

@@ -498,9 +498,9 @@ def _refuse_no_arrays(path: Path) -> None:
 def _widened(path: Path, name: str) -> NDArray[np.float32]:
     """An array of bfloat16, which is the upper half of a float32, as float32."""
     deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = safetensors.deserialize
-    found = next(stored for known, stored in deserialize(path.read_bytes()) if known == name)
-    upper = np.frombuffer(found["data"], "<u2").astype(np.uint32) << 16
-    return upper.view(np.float32).reshape(found["shape"])
+    tensor = next(stored for known, stored in deserialize(path.read_bytes()) if known == name)
+    upper = np.frombuffer(tensor["data"], "<u2").astype(np.uint32) << 16
+    return upper.view(np.float32).reshape(tensor["shape"])
 
 
 def read_kept(folder: Path, ref: ArrayRef) -> NDArray[Any]:
@@ -521,9 +521,9 @@ def read_kept(folder: Path, ref: ArrayRef) -> NDArray[Any]:
             f"{folder / ref.path} holds {array.dtype.name}{list(array.shape)}, and its record says "
             f"{one_line(ref.dtype)}{ref.shape}. One of the two was changed after the run; run again."
         )
-    if (found := array_digest(array)) != ref.digest:
+    if (digest := array_digest(array)) != ref.digest:
         raise RecordError(
-            f"{folder / ref.path} does not hold what its record says: digest {found[:16]}…, recorded "
+            f"{folder / ref.path} does not hold what its record says: digest {digest[:16]}…, recorded "
             f"{ref.digest[:16]}…. The file was changed after the run; run again."
         )
     return array

@@ -127,7 +127,7 @@ def _array(picture: Any, name: str) -> NDArray[Any]:
 def _is_tensor(picture: Any) -> bool:
     """Whether it is a tensor of torch, which is never imported here."""
     return any(
-        each.__module__.partition(".")[0] == "torch" and each.__name__ == "Tensor" for each in type(picture).__mro__
+        kind.__module__.partition(".")[0] == "torch" and kind.__name__ == "Tensor" for kind in type(picture).__mro__
     )
 
 

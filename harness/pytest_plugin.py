@@ -135,19 +135,19 @@ class ImageBaseline:
 
     def _from_here(self) -> str:
         """The test as a word of a command that is given where this one was."""
-        file, *words = self._test.split("::")
+        file, *names = self._test.split("::")
         here = self._config.invocation_params.dir
-        return "::".join([os.path.relpath(self._config.rootpath / file, here), *words])
+        return "::".join([os.path.relpath(self._config.rootpath / file, here), *names])
 
     def _tell(self, place: Place, judged: Judged) -> None:
         from harness.jobs import image_baselines
 
-        told = self._item.stash.setdefault(_told, {"checked": [], "accepted": [], "failed": []})
-        told["checked"].append(place.label)
+        record = self._item.stash.setdefault(_told, {"checked": [], "accepted": [], "failed": []})
+        record["checked"].append(place.label)
         if judged.accepted:
-            told["accepted"].append(str(place.picture))
+            record["accepted"].append(str(place.picture))
         if judged.complaint:
-            told["failed"].append(image_baselines.keep_failure(_report(self._config), place, judged))
+            record["failed"].append(image_baselines.keep_failure(_report(self._config), place, judged))
 
 
 def _without_group(node_id: str, name: str) -> str:
@@ -184,9 +184,9 @@ def _acceptance(config: pytest.Config) -> Acceptance:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Give a test's report what became of its pictures: a report is what gets from one process of xdist to another."""
     outcome: Any = yield
-    told = item.stash.get(_told, None)
-    if told is not None:
-        outcome.get_result().image_baseline = told
+    record = item.stash.get(_told, None)
+    if record is not None:
+        outcome.get_result().image_baseline = record
         del item.stash[_told]
 
 
@@ -202,12 +202,12 @@ class _Session:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather what a report tells."""
-        told = getattr(report, "image_baseline", None)
-        if told is not None:
-            self._checked += len(told["checked"])
-            self._accepted += told["accepted"]
+        record = getattr(report, "image_baseline", None)
+        if record is not None:
+            self._checked += len(record["checked"])
+            self._accepted += record["accepted"]
             # A test that is run again replaces what it told; one that expects a failure has none.
-            self._failed[report.nodeid, report.when] = told["failed"] if report.failed else []
+            self._failed[report.nodeid, report.when] = record["failed"] if report.failed else []
 
     def pytest_sessionfinish(self) -> None:
         """Write the page of failures, or remove that of an earlier session."""
@@ -232,4 +232,4 @@ class _Session:
 
     @property
     def _failures(self) -> list[dict[str, str]]:
-        return [each for failures in self._failed.values() for each in failures]
+        return [failure for failures in self._failed.values() for failure in failures]

@@ -30,7 +30,7 @@ def relative_difference(actual: Sequence[Step], expected: Sequence[Step]) -> flo
         if not apart:
             return None
         # Products, not powers: a power of a float that grows too large raises instead of becoming infinite.
-        squares += math.prod(theirs.shape) * sum(each * each for each in apart) / len(apart)
+        squares += math.prod(theirs.shape) * sum(difference * difference for difference in apart) / len(apart)
         norms += theirs.sketch[0] * theirs.sketch[0]
     relative = math.sqrt(squares / norms) if norms else None
     return relative if relative is not None and math.isfinite(relative) else None

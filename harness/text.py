@@ -157,10 +157,10 @@ def markdown_cell(text: str) -> str:
 
 
 def _markdown_line(line: str) -> str:
-    line = _MARKDOWN_SIGNS.sub(lambda found: "\\" + found[0], line.replace("\t", " "))
-    line = re.sub(r"[&<>]", lambda found: _HTML_SIGNS[found[0]], line)
+    line = _MARKDOWN_SIGNS.sub(lambda match: "\\" + match[0], line.replace("\t", " "))
+    line = re.sub(r"[&<>]", lambda match: _HTML_SIGNS[match[0]], line)
     # A list number is escaped behind its digits, any other sign in front.
-    return _MARKDOWN_START.sub(lambda found: found[0] + "\\" if found[0].isdigit() else "\\" + found[0], line)
+    return _MARKDOWN_START.sub(lambda match: match[0] + "\\" if match[0].isdigit() else "\\" + match[0], line)
 
 
 # --- CSV -------------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def replace_entries(text: str, key: str, *, drop: Collection[int], add: Sequence
     before, newline = _loaded(text), "\r\n" if "\r\n" in text else "\n"
     edited = _edited(text, key, drop, add).replace("\r\n", "\n").replace("\n", newline)
     old = before.get(key) or []
-    wanted = before | {key: [*(each for index, each in enumerate(old) if index not in drop), *map(dict, add)]}
+    wanted = before | {key: [*(entry for index, entry in enumerate(old) if index not in drop), *map(dict, add)]}
     if not _says(edited, wanted):
         raise UsageError(f"{key} is written in a way that cannot be edited safely; write it as a plain block list.")
     return edited
@@ -46,8 +46,8 @@ def require_block_list(text: str, key: str) -> None:
     Raises:
         UsageError: the list is written in brackets.
     """
-    _, found = _nodes(text, key)
-    if getattr(found, "flow_style", False) and found.value:
+    _, node = _nodes(text, key)
+    if getattr(node, "flow_style", False) and node.value:
         raise UsageError(
             f"{key} is written in brackets, where entries cannot be replaced while all else stays; allowed is a block "
             f"list, each entry on lines of its own that begin with '- '. Rewrite {key}."
@@ -108,7 +108,7 @@ def _written(entries: Sequence[Mapping[str, Any]], *, indent: int) -> str:
     yaml.representer.sort_base_mapping_type_on_output = False
     yaml.representer.ignore_aliases = lambda _: True
     stream = StringIO()
-    yaml.dump([dict(each) for each in entries], stream)
+    yaml.dump([dict(entry) for entry in entries], stream)
     return "".join(f"{' ' * indent}{line}" for line in stream.getvalue().splitlines(keepends=True))
 
 

@@ -183,7 +183,7 @@ def _text_of(path: Path) -> str:
 
 
 def _neighbour(path: Path) -> str:
-    near = nearest(path.name, (each.name for each in path.parent.glob("*.yaml"))) if path.parent.is_dir() else None
+    near = nearest(path.name, (file.name for file in path.parent.glob("*.yaml"))) if path.parent.is_dir() else None
     return f" Did you mean {str(path.with_name(near))!r}?" if near else ""
 
 
@@ -224,8 +224,8 @@ class _TreeBuilder:
             )
         root = self._node(next(self._events), depth=1)
         if not isinstance(root.value, dict):
-            found = "the file is empty" if root.value is None else f"found {shown(root.value)}"
-            raise _UnreadableError(root.place, f"{found}; allowed is {_ROOT}. {_SEE_EXAMPLE}")
+            observed = "the file is empty" if root.value is None else f"found {shown(root.value)}"
+            raise _UnreadableError(root.place, f"{observed}; allowed is {_ROOT}. {_SEE_EXAMPLE}")
         next(self._events)  # the end of the document
         after = next(self._events)
         if after.name != "StreamEnd":
@@ -379,10 +379,10 @@ def _unreadable(error: Exception, text: str, last: Place) -> _UnreadableError:
             last, "found an escape that is no character, here or right after; allowed are whole characters. Remove it."
         )
     context = getattr(error, "context", None)
-    words = f"{getattr(error, 'problem', None) or error}{f' ({context})' if context else ''}"
+    problem = f"{getattr(error, 'problem', None) or error}{f' ({context})' if context else ''}"
     return _UnreadableError(
         Place(mark.line + 1, mark.column + 1),
-        f"not valid YAML: {words}. Look at indentation, quotes and colons here and on the line above.",
+        f"not valid YAML: {problem}. Look at indentation, quotes and colons here and on the line above.",
     )
 
 

@@ -119,6 +119,6 @@ def _stop_on_signals() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     del frame
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not cut short the ending of the children
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, signal.SIG_IGN)  # a second Ctrl-C must not cut short the ending of the children
     raise Interrupted(f"stopped by {signal.Signals(number).name}; give the same command again to go on.")

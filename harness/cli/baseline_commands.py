@@ -90,18 +90,18 @@ def verify(
     from harness.jobs import baselines
     from harness.terminal.console import print_json, print_line
 
-    found = baselines.verify_baselines(baselines_dir, names or [], scenarios_dir)
+    checks = baselines.verify_baselines(baselines_dir, names or [], scenarios_dir)
     if as_json:
-        print_json([asdict(each) for each in found])
+        print_json([asdict(check) for check in checks])
     else:
-        for each in found:
-            for problem in each.problems:
-                print_line(f"{each.name}: {problem}")
-            if not each.problems:
-                print_line(f"{each.name}: whole, manifest digest {each.digest}")
-            for note in each.notes:
-                print_line(f"{each.name}: {note}")
-    if any(each.problems for each in found):
+        for check in checks:
+            for problem in check.problems:
+                print_line(f"{check.name}: {problem}")
+            if not check.problems:
+                print_line(f"{check.name}: whole, manifest digest {check.digest}")
+            for note in check.notes:
+                print_line(f"{check.name}: {note}")
+    if any(check.problems for check in checks):
         raise typer.Exit(3)
 
 
@@ -154,12 +154,12 @@ def pull(
     _print_baselines("pulled", baselines.pull_baselines(source, names or [], baselines_dir, replace=replace))
 
 
-def _print_baselines(done: str, found: list[Baseline]) -> None:
+def _print_baselines(done: str, baselines: list[Baseline]) -> None:
     """What was done with each, and the digest that people compare by another channel."""
     from harness.terminal.console import print_line
 
-    for each in found:
-        print_line(f"{done} {each.manifest.name}: manifest digest {each.manifest.digest}")
+    for entry in baselines:
+        print_line(f"{done} {entry.manifest.name}: manifest digest {entry.manifest.digest}")
 
 
 def _user() -> str:

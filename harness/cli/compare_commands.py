@@ -128,15 +128,15 @@ def diff(
     bounds = pictures.Bounds(at_least=at_least or [], at_most=at_most or [])
     reading = pictures.Reading(ignore=ignore or [], pair=pair or [], pair_list=pair_list, alpha=alpha, jobs=jobs)
     output = pictures.Output(lines=out, report=report, language=language)
-    found = pictures.diff(actual, expected, bounds=bounds, reading=reading, output=output)
+    difference = pictures.diff(actual, expected, bounds=bounds, reading=reading, output=output)
     if as_json:
-        print_json(found.model_dump(mode="json"))
-    elif isinstance(found, FolderDiff):
-        table_of_folders(found)
+        print_json(difference.model_dump(mode="json"))
+    elif isinstance(difference, FolderDiff):
+        table_of_folders(difference)
     else:
-        table_of_pictures(found)
-    if found.outcome is not Status.SKIPPED:  # nobody gave a limit, so there is nothing to answer for
-        _leave([found.outcome])
+        table_of_pictures(difference)
+    if difference.outcome is not Status.SKIPPED:  # nobody gave a limit, so there is nothing to answer for
+        _leave([difference.outcome])
 
 
 def gate(
@@ -192,8 +192,8 @@ def report(
         pictures.report_of_lines(comparisons[0], pictures.Output(report=out, language=language))
         print_line(str(out / "index.html"))
         return
-    words = [word.strip() for word in formats.split(",") if word.strip()]
-    for path in reporting.report(comparisons, words, out, language):
+    names = [word.strip() for word in formats.split(",") if word.strip()]
+    for path in reporting.report(comparisons, names, out, language):
         print_line(str(path))
 
 
@@ -238,13 +238,13 @@ def release(
     from harness.terminal.console import print_json, print_line
 
     if verify:
-        found = releasing.verify_release(out / name)
+        problems = releasing.verify_release(out / name)
         if as_json:
-            print_json({"release": name, "problems": found})
+            print_json({"release": name, "problems": problems})
         else:
-            for words in found or ["every file is as its manifest says"]:
-                print_line(f"{out / name}: {words}")
-        raise typer.Exit(3 if found else 0)
+            for text in problems or ["every file is as its manifest says"]:
+                print_line(f"{out / name}: {text}")
+        raise typer.Exit(3 if problems else 0)
     request = releasing.Asked(
         name=name,
         scenarios=scenarios or [],
@@ -267,12 +267,10 @@ def _tell(comparisons: list[Comparison], *, as_json: bool) -> NoReturn:
     from harness.terminal.tables import table_of
 
     if as_json:
-        print_json(
-            [{"scenario": each.scenario, "outcome": each.outcome, "message": each.message} for each in comparisons]
-        )
+        print_json([{"scenario": row.scenario, "outcome": row.outcome, "message": row.message} for row in comparisons])
     else:
-        table_of([(each.scenario, each) for each in comparisons])
-    _leave([each.outcome for each in comparisons])
+        table_of([(comparison.scenario, comparison) for comparison in comparisons])
+    _leave([comparison.outcome for comparison in comparisons])
 
 
 def _leave(statuses: list[Status]) -> NoReturn:

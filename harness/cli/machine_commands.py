@@ -36,14 +36,14 @@ def doctor(
 
     states = examining.examine_baselines(baseline, baselines_dir) if baseline else []
     machine = examining.doctor(device)
-    diagnosis = machine.model_copy(update={"findings": [*(each.finding for each in states), *machine.findings]})
+    diagnosis = machine.model_copy(update={"findings": [*(state.finding for state in states), *machine.findings]})
     if as_json:
         print_json(diagnosis.model_dump(mode="json"))
     else:
         table_of_findings(diagnosis)
     code = machine.exit_code(strict=strict)
-    if code != RunError.exit_code and any(each.status is not Status.IDENTICAL for each in states):
-        code = exit_code([each.status for each in states])
+    if code != RunError.exit_code and any(state.status is not Status.IDENTICAL for state in states):
+        code = exit_code([state.status for state in states])
     raise typer.Exit(code)
 
 
@@ -56,10 +56,10 @@ def selftest(as_json: AsJson = False) -> None:
     from harness.terminal.console import print_json
     from harness.terminal.tables import table_of_checks
 
-    found = examining.selftest()
+    checks = examining.selftest()
     if as_json:
-        print_json([asdict(each) for each in found])
+        print_json([asdict(check) for check in checks])
     else:
-        table_of_checks(found)
-    if not all(each.ok for each in found):
+        table_of_checks(checks)
+    if not all(check.ok for check in checks):
         raise typer.Exit(3)

@@ -64,8 +64,8 @@ def init(
         print_line(str(path))
     for path in started.left:
         print_line(f"left as it is: {path}, which is there already", error=True)
-    for words in started.notes:
-        print_line(f"note: {words}", error=True)
+    for note in started.notes:
+        print_line(f"note: {note}", error=True)
     print_line(f"next: harness check {from_here(started.scenario)} {started.options}".rstrip(), error=True)
 
 
@@ -84,15 +84,15 @@ def validate(
     doubts, refused = 0, 0
     for path in scenarios:
         try:
-            found, warnings = validating.validate(path)
+            scenario, warnings = validating.validate(path)
         except ScenarioError as error:
             refused += 1
             print_line(f"error: {redact(str(error))}", error=True)
             continue
-        print_line(f"{path}: ok, {len(found.cases)} cases, {len(found.seeds)} seeds, {len(found.arms)} arms")
-        for words in warnings:
+        print_line(f"{path}: ok, {len(scenario.cases)} cases, {len(scenario.seeds)} seeds, {len(scenario.arms)} arms")
+        for warning in warnings:
             doubts += 1
-            print_line(f"{path}: warning: {words}")
+            print_line(f"{path}: warning: {warning}")
     if refused:
         raise typer.Exit(ScenarioError.exit_code)
     if strict and doubts:
@@ -172,11 +172,11 @@ def check(
         scenarios, selection, PlainReporter(), step_summary=Path(page) if page else None, language=language
     )
     if as_json:
-        print_json([*(each.summary for each in checked), *(stopped.summary for stopped in unfinished)])
+        print_json([*(job.summary for job in checked), *(stopped.summary for stopped in unfinished)])
     else:
         summarise(checked, unfinished)
-    outcomes = [comparison.outcome for each in checked for comparison in each.report.comparisons]
-    raise typer.Exit(worst_code([exit_code(outcomes), *(each.error.exit_code for each in unfinished)]))
+    outcomes = [comparison.outcome for job in checked for comparison in job.report.comparisons]
+    raise typer.Exit(worst_code([exit_code(outcomes), *(stopped.error.exit_code for stopped in unfinished)]))
 
 
 def calibrate(
@@ -201,21 +201,21 @@ def calibrate(
     from harness.terminal.progress import PlainReporter
     from harness.terminal.tables import table_of_calibration
 
-    found = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, reporter=PlainReporter())
+    calibrated = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, reporter=PlainReporter())
     if out is not None:
-        store.save(found.calibration, out)
+        store.save(calibrated.calibration, out)
     if as_json:
-        print_json(found.calibration.model_dump(mode="json"))
+        print_json(calibrated.calibration.model_dump(mode="json"))
     else:
-        table_of_calibration(found.calibration)
-        print_line(str(found.folder))
-        if found.written:
+        table_of_calibration(calibrated.calibration)
+        print_line(str(calibrated.folder))
+        if calibrated.written:
             print_line(f"{scenario}: the limits are written")
-            for rule in found.guessed:
+            for rule in calibrated.guessed:
                 print_line(
                     f"{scenario}: {rule} still judges and was not measured; remove it, or give it a reason to stay"
                 )
-    if found.calibration.missed:
+    if calibrated.calibration.missed:
         raise typer.Exit(1)
 
 

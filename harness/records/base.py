@@ -156,7 +156,7 @@ def from_json(kind: type[AnyRecord], text: str, *, place: Path | str) -> AnyReco
         return kind.model_validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(_step(each) for each in first["loc"]) or "the whole file"
+        field = ".".join(_step(step) for step in first["loc"]) or "the whole file"
         observed = "" if first["type"] in {"missing", "json_invalid"} else f"; found {shown(first['input'])}"
         raise RecordError(
             f"{place} is not a {kind.__name__} of format {newest}: {field}: {first['msg']}{observed}. "

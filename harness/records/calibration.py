@@ -111,4 +111,4 @@ class Calibration(Record):
     @property
     def missed(self) -> list[str]:
         """Names of planted faults that would pass under the proposed limits; with any the proposal is refused."""
-        return [each.fault for each in self.detections if each.missed]
+        return [detection.fault for detection in self.detections if detection.missed]

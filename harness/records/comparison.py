@@ -337,5 +337,7 @@ def unused_waivers(comparisons: Iterable[Comparison]) -> list[Waiver]:
     for comparison in comparisons:
         verdicts = [*comparison.verdicts, *(verdict for pair in comparison.pairs for verdict in pair.verdicts)]
         excused += [verdict.waiver for verdict in verdicts if verdict.waiver]
-        idle += [each for each in comparison.waivers if comparison.judged_on and comparison.judged_on <= each.expires]
+        idle += [
+            waiver for waiver in comparison.waivers if comparison.judged_on and comparison.judged_on <= waiver.expires
+        ]
     return [waiver for index, waiver in enumerate(idle) if waiver not in excused and waiver not in idle[:index]]

@@ -52,7 +52,7 @@ class Diagnosis(Record):
 
     def exit_code(self, *, strict: bool) -> int:
         """3 where something is blocked; with ``strict``, 1 for a warning that changes numbers; else 0."""
-        if any(each.severity is Severity.BLOCKED for each in self.findings):
+        if any(finding.severity is Severity.BLOCKED for finding in self.findings):
             return 3
-        changed = any(each.severity is Severity.WARNING and each.changes_numbers for each in self.findings)
+        changed = any(finding.severity is Severity.WARNING and finding.changes_numbers for finding in self.findings)
         return 1 if strict and changed else 0

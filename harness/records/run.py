@@ -385,8 +385,8 @@ class Environment(Record):
     @property
     def comparable(self) -> dict[str, Any]:
         """All that can move a number: not the commit, and not what a backend sets in either switch mode."""
-        told = self.model_dump(mode="json", exclude={"commit"})
-        return told | {"switches": [switch for switch in told["switches"] if switch["source"] != "backend"]}
+        fields = self.model_dump(mode="json", exclude={"commit"})
+        return fields | {"switches": [switch for switch in fields["switches"] if switch["source"] != "backend"]}
 
     @property
     def digest(self) -> str:

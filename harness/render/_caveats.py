@@ -226,7 +226,7 @@ def _about_reach(report: Report) -> Iterator[str]:
         steps=many("{count} step", "{count} steps", report.scenario.steps),
         task=term(report.scenario.task),
     )
-    left_out = [case.id for case in report.scenario.cases if case.id not in {covered_case.id for covered_case in cases}]
+    left_out = [case.id for case in report.scenario.cases if case.id not in {part.id for part in cases}]
     if left_out:
         yield say("Cases of the scenario that were not selected: {cases}.", cases=", ".join(left_out))
     unused = [str(seed) for seed in report.scenario.seeds if seed not in seeds]

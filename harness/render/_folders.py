@@ -192,19 +192,14 @@ def _statistics(diff: FolderDiff) -> Iterator[Block]:
     by_metric = {worst.measurement.metric: worst for worst in diff.worst}
     rows = [
         [
-            plain(labels.metric_name(statistic.metric)),
-            plain(translated(statistic.unit) if statistic.unit else labels.NONE),
-            figure(statistic.pairs),
-            *map(
-                figure,
-                map(
-                    formats.number, (statistic.mean, statistic.median, statistic.percentile_5, statistic.percentile_95)
-                ),
-            ),
-            figure(formats.number(statistic.lowest if statistic.better == "higher" else statistic.highest)),
-            code(by_metric[statistic.metric].name),
+            plain(labels.metric_name(row.metric)),
+            plain(translated(row.unit) if row.unit else labels.NONE),
+            figure(row.pairs),
+            *map(figure, map(formats.number, (row.mean, row.median, row.percentile_5, row.percentile_95))),
+            figure(formats.number(row.lowest if row.better == "higher" else row.highest)),
+            code(by_metric[row.metric].name),
         ]
-        for statistic in sorted(diff.statistics, key=lambda statistic: labels.metric_rank(statistic.metric))
+        for row in sorted(diff.statistics, key=lambda row: labels.metric_rank(row.metric))
     ]
     if rows:
         columns = (

@@ -163,11 +163,9 @@ def _figures(release: Release) -> Iterator[Figure]:
     if repetitions:
         most = max(len(repetition.outcomes) for repetition in repetitions)
         yield Figure(str(most), say("distinct outcomes of one case and seed at worst"))
-    bad = [
-        aggregate for aggregate in release.aggregates if (aggregate.metric, aggregate.subject) == ("psnr_db", "image")
-    ]
+    bad = [row for row in release.aggregates if (row.metric, row.subject) == ("psnr_db", "image")]
     if bad:
-        lowest = min(bad, key=lambda aggregate: float("-inf") if aggregate.worst is None else aggregate.worst)
+        lowest = min(bad, key=lambda row: float("-inf") if row.worst is None else row.worst)
         yield Figure(_value(lowest.worst, lowest.unit), say("worst PSNR against a reference"))
 
 
@@ -349,14 +347,14 @@ def _compared(job: ReleasedJob, comparisons: Sequence[Comparison], *, details: b
 
 def _pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
     hints = pairs_table.hints(comparison)
-    for pair_table in ([hints] if hints else []) + pairs_table.pair_tables(comparison):
-        yield replace(pair_table, title=_titled(job.report.scenario.name, pair_table.title), fold=True, open=False)
+    for block in ([hints] if hints else []) + pairs_table.pair_tables(comparison):
+        yield replace(block, title=_titled(job.report.scenario.name, block.title), fold=True, open=False)
 
 
 def _worst_pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
     """The worst pairs by the first subject alone, where the values of all would take too much room."""
-    for pair_table in pairs_table.pair_tables(comparison)[:1]:
-        left_out = len(pair_table.rows) - _MOST_ROWS
+    for block in pairs_table.pair_tables(comparison)[:1]:
+        left_out = len(block.rows) - _MOST_ROWS
         note = (
             many(
                 "and {count} more row, which is in index.html and metrics.csv",
@@ -367,10 +365,7 @@ def _worst_pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
             else ""
         )
         yield replace(
-            pair_table,
-            title=_titled(job.report.scenario.name, pair_table.title),
-            rows=pair_table.rows[:_MOST_ROWS],
-            note=note,
+            block, title=_titled(job.report.scenario.name, block.title), rows=block.rows[:_MOST_ROWS], note=note
         )
 
 
@@ -428,17 +423,9 @@ _TASKS = {
 
 def _capabilities(release: Release, *, details: bool) -> Iterator[Block]:
     groups: dict[tuple[object, ...], list[Aggregate]] = {}
-    for aggregate in (aggregate for aggregate in release.aggregates if details or aggregate.subject == "image"):
-        arms = (
-            aggregate.task,
-            aggregate.arm,
-            aggregate.against,
-            aggregate.device,
-            aggregate.against_device,
-            aggregate.dtype,
-            aggregate.against_dtype,
-        )
-        groups.setdefault(arms, []).append(aggregate)
+    for row in (row for row in release.aggregates if details or row.subject == "image"):
+        arms = (row.task, row.arm, row.against, row.device, row.against_device, row.dtype, row.against_dtype)
+        groups.setdefault(arms, []).append(row)
     yield from (_capability(group) for group in groups.values())
     if not groups:
         yield Paragraph(say("No capability was compared with a reference."))
@@ -459,10 +446,7 @@ def _capability(group: Sequence[Aggregate]) -> Table:
         arm=formats.with_mark(about, simulated=first.simulated),
         against=against,
     )
-    ordered = sorted(
-        group,
-        key=lambda aggregate: (aggregate.subject != "image", labels.metric_rank(aggregate.metric), aggregate.subject),
-    )
+    ordered = sorted(group, key=lambda row: (row.subject != "image", labels.metric_rank(row.metric), row.subject))
     note = say(
         "Mean ± half the width of its 95 % interval (Student) over cases and seeds; a case and seed counts once, and "
         "they are taken as independent, although seeds of one prompt are not quite. Cases and seeds without a finite "
@@ -473,26 +457,22 @@ def _capability(group: Sequence[Aggregate]) -> Table:
     return table(columns, map(_aggregate, ordered), title=title, note=note)
 
 
-def _aggregate(aggregate: Aggregate) -> list[Cell]:
-    left_out = say("{count} and {left_out} left out", count=aggregate.keys, left_out=aggregate.left_out)
+def _aggregate(row: Aggregate) -> list[Cell]:
+    left_out = say("{count} and {left_out} left out", count=row.keys, left_out=row.left_out)
     return [
-        plain(labels.metric_name(aggregate.metric, aggregate.subject)),
-        figure(left_out if aggregate.left_out else aggregate.keys),
-        figure(_mean(aggregate)),
-        figure(_value(aggregate.worst, aggregate.unit)),
-        plain(formats.names([aggregate.worst_scenario, labels.key(aggregate.worst_key)])),
+        plain(labels.metric_name(row.metric, row.subject)),
+        figure(left_out if row.left_out else row.keys),
+        figure(_mean(row)),
+        figure(_value(row.worst, row.unit)),
+        plain(formats.names([row.worst_scenario, labels.key(row.worst_key)])),
     ]
 
 
-def _mean(aggregate: Aggregate) -> str:
-    if aggregate.mean is None:
+def _mean(row: Aggregate) -> str:
+    if row.mean is None:
         return say("no finite value")
-    mean = formats.number(aggregate.mean)
-    return (
-        say("{mean}, one value", mean=mean)
-        if aggregate.reach is None
-        else f"{mean} ± {formats.number(aggregate.reach)}"
-    )
+    mean = formats.number(row.mean)
+    return say("{mean}, one value", mean=mean) if row.reach is None else f"{mean} ± {formats.number(row.reach)}"
 
 
 def _value(value: float | None, unit: str) -> str:
@@ -580,9 +560,7 @@ def _not_measured(release: Release) -> Iterator[Block]:
 
 
 def _links(release: Release) -> Iterator[Block]:
-    names = [
-        release.file_name(plain_name, language_code) for plain_name in _TEXTS for language_code in release.languages
-    ]
+    names = [release.file_name(plain_name, locale) for plain_name in _TEXTS for locale in release.languages]
     yield Paragraph(say("Files beside this one; manifest.json has the SHA-256 and the size of each:"))
     yield Links(tuple(Link(name, name) for name in (*names, *_RECORDS)))
     yield table((say("Job"), say("Scenario"), say("Arm"), say("Run")), _run_rows(release), title=say("Records"))

@@ -153,9 +153,9 @@ def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenar
     try:
         scenario = Scenario.model_validate(values)
     except ValidationError as error:
-        found = error.errors()[0]
-        allowed = allowed_by(definition_of(found["loc"]))
-        raise UsageError(f"--{label_of(found['loc'])}: found {shown(found['input'])}; allowed is {allowed}.") from error
+        fault = error.errors()[0]
+        allowed = allowed_by(definition_of(fault["loc"]))
+        raise UsageError(f"--{label_of(fault['loc'])}: found {shown(fault['input'])}; allowed is {allowed}.") from error
     if input_image is not None:
         _check_picture(input_image, str(input_image))
     return LoadedScenario(
@@ -253,8 +253,8 @@ def _input_image(case: Case, task: Task, folder: Path) -> Path | None:
     """
     if not task.edits:
         if case.input_image is not None:
-            found = f"found {quoted(case.input_image)}"
-            raise UsageError(f"{found}; the task {task} allows none. Remove it, or choose a task that edits.")
+            observed = f"found {quoted(case.input_image)}"
+            raise UsageError(f"{observed}; the task {task} allows none. Remove it, or choose a task that edits.")
         return None
     if not case.input_image:
         raise UsageError(

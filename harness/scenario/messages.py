@@ -26,9 +26,9 @@ def validated(root: Node) -> tuple[Scenario | None, list[Problem]]:
         scenario = Scenario.model_validate_json(json_of(root), strict=True)
     except ValidationError as error:
         problems = [
-            _worded(root, found["loc"], found["type"], found["input"])
-            for found in error.errors()
-            if found["type"] != "value_error"  # what _bound_problems, _dual_problems and _npu_ops_problems word better
+            _worded(root, fault["loc"], fault["type"], fault["input"])
+            for fault in error.errors()
+            if fault["type"] != "value_error"  # what _bound_problems, _dual_problems and _npu_ops_problems word better
         ]
     version = root.child("schema_version")
     if version and type(version.value) in {bool, float} and version.value == 1:  # equal to 1 for Python
@@ -89,8 +89,8 @@ def _find(root: Node, location: tuple[str | int, ...]) -> Node | None:
 
 def label_of(location: tuple[str | int, ...]) -> str:
     """Where in words: ``cases[0].prompt``."""
-    words = "".join(f"[{step}]" if isinstance(step, int) else f".{shown_key(step)}" for step in location)
-    return words.removeprefix(".") or "the file"
+    label = "".join(f"[{step}]" if isinstance(step, int) else f".{shown_key(step)}" for step in location)
+    return label.removeprefix(".") or "the file"
 
 
 def shown_key(key: str) -> str:
@@ -147,8 +147,8 @@ def allowed_by(definition: dict[str, Any]) -> str:
         return _allowed_number(definition)
     if kind == "array":
         shortest = definition.get("minItems", 0)
-        words = "one entry" if shortest == 1 else f"{shortest} entries"
-        return f"a list with at least {words}" if shortest else "a list"
+        amount = "one entry" if shortest == 1 else f"{shortest} entries"
+        return f"a list with at least {amount}" if shortest else "a list"
     if kind == "object":
         keys = list(definition.get("properties", {}))
         return f"a mapping with the keys {', '.join(keys)}" if keys else "a mapping"
@@ -156,17 +156,17 @@ def allowed_by(definition: dict[str, Any]) -> str:
 
 
 def _allowed_number(definition: dict[str, Any]) -> str:
-    words = "a whole number" if definition["type"] == "integer" else "a number"
+    text = "a whole number" if definition["type"] == "integer" else "a number"
     lowest, highest = definition.get("minimum"), definition.get("maximum")
     if lowest is not None and highest is not None:
-        words += f" from {lowest} to {highest}"
+        text += f" from {lowest} to {highest}"
     if "exclusiveMinimum" in definition:
-        words += f" above {definition['exclusiveMinimum']:g}"
+        text += f" above {definition['exclusiveMinimum']:g}"
     if "exclusiveMaximum" in definition:
-        words += f" and below {definition['exclusiveMaximum']:g}"
+        text += f" and below {definition['exclusiveMaximum']:g}"
     if "multipleOf" in definition:
-        words += f" that is a multiple of {definition['multipleOf']}"
-    return words
+        text += f" that is a multiple of {definition['multipleOf']}"
+    return text
 
 
 def _allowed_text(definition: dict[str, Any]) -> str:

@@ -159,10 +159,10 @@ def _overridden_repeats(written: Repeats, repeats: int | None, processes: int | 
     try:
         return Repeats.model_validate({**written.model_dump(), **given}, strict=True)
     except ValidationError as error:
-        found = error.errors()[0]
-        location = ("repeats", *found["loc"])
+        fault = error.errors()[0]
+        location = ("repeats", *fault["loc"])
         raise UsageError(
-            f"{label_of(location)}: found {shown(found['input'])}; allowed is {allowed_by(definition_of(location))}."
+            f"{label_of(location)}: found {shown(fault['input'])}; allowed is {allowed_by(definition_of(location))}."
         ) from error
 
 

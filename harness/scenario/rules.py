@@ -297,7 +297,7 @@ def score_problems(root: Node) -> Iterator[Problem]:
 
 def _score_limit_problems(root: Node, label: str, node: Node, limit: Limit) -> Iterator[Problem]:
     """A limit on a score judges how far two arms may be apart, over all cases and seeds together."""
-    if limit.metric not in [each.value for each in _nodes(root, "scores")]:
+    if limit.metric not in [score.value for score in _nodes(root, "scores")]:
         yield Problem(
             node.place_of("metric"),
             f"{label}.metric: found the score {quoted(limit.metric)}, for which the scenario does not ask; allowed is "
@@ -322,17 +322,17 @@ def _dual_problems(label: str, limit: Node) -> Iterator[Problem]:
     """What else a limit must say when it judges a ratio."""
     if not limit.text("ratio_to"):
         return
-    place, found = limit.place_of("ratio_to"), f"{label}.ratio_to: found {quoted(limit.text('ratio_to') or '')}"
+    place, observed = limit.place_of("ratio_to"), f"{label}.ratio_to: found {quoted(limit.text('ratio_to') or '')}"
     if limit.text("scope") == Scope.REPEAT:
-        yield Problem(place, f"{found} with scope: repeat; allowed is scope: reference. Change one of the two.")
+        yield Problem(place, f"{observed} with scope: repeat; allowed is scope: reference. Change one of the two.")
     elif not limit.text("arm"):
         step = "Add a line 'arm: ...' with a reference arm."
-        yield Problem(place, f"{found} and no arm; allowed is an arm that both are compared with. {step}")
+        yield Problem(place, f"{observed} and no arm; allowed is an arm that both are compared with. {step}")
     elif limit.text("arm") == limit.text("ratio_to"):
         step = "Name the reference that both are compared with in arm."
-        yield Problem(place, f"{found}, which is also the arm; allowed are two reference arms. {step}")
+        yield Problem(place, f"{observed}, which is also the arm; allowed are two reference arms. {step}")
     elif any((node := limit.child(bound)) and node.value is not None for bound in ("at_least", "equals")):
-        yield Problem(place, f"{found} without at_most; allowed is a ratio that is at most a number. Write at_most.")
+        yield Problem(place, f"{observed} without at_most; allowed is a ratio that is at most a number. Write at_most.")
 
 
 def _caps(absolute: Limit, ratio: Limit) -> bool:
@@ -454,8 +454,8 @@ def _bound_problems(label: str, limit: Node) -> Iterator[Problem]:
     if not given:
         yield Problem(limit.place, f"{label}: found no bound; {allowed}. Add the one you mean.")
     if len(given) > 1:
-        found = " and ".join(given)
-        yield Problem(limit.place, f"{label}: found {found}; {allowed}. Write one limit for each.")
+        observed = " and ".join(given)
+        yield Problem(limit.place, f"{label}: found {observed}; {allowed}. Write one limit for each.")
     for key, node in given.items():
         unbreakable = {"at_least": -math.inf, "at_most": math.inf}.get(key)
         if isinstance(node.value, float) and (math.isnan(node.value) or node.value == unbreakable):
@@ -465,5 +465,5 @@ def _bound_problems(label: str, limit: Node) -> Iterator[Problem]:
             )
         # The records read these words back from JSON; here they are a slip.
         if isinstance(node.value, str) and node.value in {"inf", "-inf", "nan"}:
-            found = f"found {quoted(node.value)} (a text)"
-            yield Problem(node.place, f"{label}.{key}: {found}; allowed is a number. Write .inf or -.inf.")
+            observed = f"found {quoted(node.value)} (a text)"
+            yield Problem(node.place, f"{label}.{key}: {observed}; allowed is a number. Write .inf or -.inf.")

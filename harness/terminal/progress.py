@@ -43,11 +43,11 @@ class PlainReporter(ProgressReporter):
             error=True,
         )
 
-    def on_note(self, words: str) -> None:
+    def on_note(self, message: str) -> None:
         """Say it before the work begins."""
         from harness.terminal.console import print_line
 
-        print_line(f"note: {words}", error=True)
+        print_line(f"note: {message}", error=True)
 
     def on_resume(self, folder: Path) -> None:
         """Say which interrupted job is resumed."""
@@ -55,12 +55,12 @@ class PlainReporter(ProgressReporter):
 
         print_line(f"resuming the interrupted job in {folder}", error=True)
 
-    def on_scenario_end(self, words: str) -> None:
+    def on_scenario_end(self, message: str) -> None:
         """Say how one of several scenarios ended."""
         from harness.terminal.console import print_line
         from harness.text import one_line
 
-        print_line(one_line(words, 1000), error=True)
+        print_line(one_line(message, 1000), error=True)
 
     def on_run_end(self, run: Run) -> None:
         """Say what came of an arm."""
@@ -198,8 +198,8 @@ def _made_bars() -> Progress:
 def _words(task: Task) -> str:
     from harness.terminal.console import shown
 
-    words = f"{task.what}: {task.detail}" if task.detail else task.what
-    return shown(one_line(words, 44), sys.stderr)
+    text = f"{task.what}: {task.detail}" if task.detail else task.what
+    return shown(one_line(text, 44), sys.stderr)
 
 
 def _count(task: Task) -> str:

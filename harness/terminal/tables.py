@@ -45,21 +45,19 @@ _SEVERITY_COLOURS = {
 
 def summarise(checked: Sequence[Checked], unfinished: Sequence[Unfinished] = ()) -> None:
     """A table of all comparisons, failures first, then the whole in one sentence with the pages to open."""
-    table_of([(each.report.scenario.name, comparison) for each in checked for comparison in each.report.comparisons])
-    for each in checked:
-        for scores in each.report.scores:
+    table_of([(job.report.scenario.name, comparison) for job in checked for comparison in job.report.comparisons])
+    for job in checked:
+        for scores in job.report.scores:
             for total in scores.totals:
-                print_sentence(f"{each.report.scenario.name}/{scores.arm}: {total.score} {total.words}")
-    pages = [path for each in checked for path in each.pages]
-    words = conclusion([each.report for each in checked], pages)  # in one piece, so that paths can be copied
+                print_sentence(f"{job.report.scenario.name}/{scores.arm}: {total.score} {total.words}")
+    pages = [path for job in checked for path in job.pages]
+    text = conclusion([job.report for job in checked], pages)  # in one piece, so that paths can be copied
     for stopped in unfinished:
         print_sentence(f"{stopped.scenario}: {stopped.error}")
     if unfinished:
         names = ", ".join(stopped.scenario for stopped in unfinished)
-        words = (
-            f"ERROR: {len(unfinished)} of {len(checked) + len(unfinished)} scenarios could not end ({names}). {words}"
-        )
-    print_line(words)
+        text = f"ERROR: {len(unfinished)} of {len(checked) + len(unfinished)} scenarios could not end ({names}). {text}"
+    print_line(text)
 
 
 def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
@@ -67,8 +65,8 @@ def table_of(rows: Sequence[tuple[str, Comparison]]) -> None:
     order = list(EXIT_CODES)
     ranked = sorted(rows, key=lambda row: order.index(row[1].outcome))
     several = len({name for name, _ in rows}) > 1
-    cells = [[_arms(name if several else "", each), *_decisive(each)] for name, each in ranked]
-    _print_rows([each.outcome for _, each in ranked], cells)
+    cells = [[_arms(name if several else "", judged), *_decisive(judged)] for name, judged in ranked]
+    _print_rows([judged.outcome for _, judged in ranked], cells)
     for name, comparison in ranked:
         for sentence in _sentences(comparison):
             print_sentence(f"{_arms(name, comparison)}: {one_line(sentence, 400)}")
@@ -99,8 +97,8 @@ def _word(outcome: Status) -> Text:
     """The outcome in words, in capitals where it is no pass: not every terminal has colours."""
     from rich.text import Text
 
-    words = outcome.value.replace("_", " ")
-    return Text(words.upper() if EXIT_CODES[outcome] else words, style=_COLOURS.get(outcome, "bold red"))
+    label = outcome.value.replace("_", " ")
+    return Text(label.upper() if EXIT_CODES[outcome] else label, style=_COLOURS.get(outcome, "bold red"))
 
 
 def _arms(name: str, comparison: Comparison) -> str:
@@ -113,9 +111,10 @@ def _decisive(comparison: Comparison) -> tuple[str, str]:
     """What decided the outcome, in few words, and where."""
     outcome, repetitions = comparison.outcome, comparison.repetitions
     if outcome is Status.IDENTICAL and repetitions:
-        runs, bound = _span([each.runs for each in repetitions]), max(each.bound_95 for each in repetitions)
+        runs = _span([repetition.runs for repetition in repetitions])
+        bound = max(repetition.bound_95 for repetition in repetitions)
         return f"{runs} equal runs; failure rate, 95 % upper bound: {bound * 100:.0f} %", ""
-    unstable = [each for each in repetitions if each.status is Status.UNSTABLE]
+    unstable = [repetition for repetition in repetitions if repetition.status is Status.UNSTABLE]
     if outcome is Status.UNSTABLE and unstable:
         first, cases = unstable[0], f"{len(unstable)} of {len(repetitions)} cases"
         return f"{len(first.outcomes)} outcomes in {first.runs} runs; {cases}: {first.pattern}", str(first.key)
@@ -129,7 +128,7 @@ def _worst_value(comparison: Comparison) -> tuple[str, str]:
     """The worst value by the first limit that gave the outcome, what is allowed, and where."""
     of_pairs = [(verdict, pair) for pair in comparison.pairs for verdict in pair.verdicts]
     total, outcome = len(comparison.verdicts) + len(of_pairs), comparison.outcome
-    whole = [each for each in comparison.verdicts if each.status is outcome]
+    whole = [verdict for verdict in comparison.verdicts if verdict.status is outcome]
     worst = worst_pair(comparison, outcome)
     deciding = len(whole) + sum(verdict.status is outcome for verdict, _ in of_pairs)
     count = "" if outcome is Status.WITHIN_LIMITS else f"; {deciding} of {total} verdicts"
@@ -145,18 +144,18 @@ def _worst_value(comparison: Comparison) -> tuple[str, str]:
 
 def _sentences(comparison: Comparison) -> list[str]:
     """What a row of the table has no room for."""
-    found, _ = _decisive(comparison)
+    decisive, _ = _decisive(comparison)
     passed = comparison.outcome in {Status.IDENTICAL, Status.WITHIN_LIMITS}
-    said = found if passed else f"{found} {comparison.message}"
-    judged = {each.limit.metric for each in comparison.verdicts}
+    row_text = decisive if passed else f"{decisive} {comparison.message}"
+    judged = {verdict.limit.metric for verdict in comparison.verdicts}
     rest = [
-        *(each.message for each in comparison.verdicts),
-        *(each.message for each in comparison.parities if each.score not in judged),
+        *(verdict.message for verdict in comparison.verdicts),
+        *(parity.message for parity in comparison.parities if parity.score not in judged),
         *comparison.notes,
     ]
-    complete = found == comparison.message and sys.stdout.isatty()  # a log has it in one line, to be searched
+    complete = decisive == comparison.message and sys.stdout.isatty()  # a log has it in one line, to be searched
     sentences = [] if passed or complete else [comparison.message]
-    sentences += [each for each in rest if each.removesuffix(".") not in said]
+    sentences += [sentence for sentence in rest if sentence.removesuffix(".") not in row_text]
     sentences += [f"note: {notice}" for notice in comparison.notices]
     if comparison.actual.simulated or comparison.expected.simulated:
         sentences.append("SIMULATED DEVICE, no evidence about real hardware")
@@ -168,16 +167,16 @@ def table_of_findings(diagnosis: Diagnosis) -> None:
     from rich.text import Text
 
     table = new_table("state", "about", "found")
-    for each in diagnosis.findings:
-        lines = [each.observed]
-        if each.expected:
-            lines.append(f"expected: {each.expected}")
-        if each.next_step:
-            lines.append(f"next: {each.next_step}")
-        if each.changes_numbers:
+    for finding in diagnosis.findings:
+        lines = [finding.observed]
+        if finding.expected:
+            lines.append(f"expected: {finding.expected}")
+        if finding.next_step:
+            lines.append(f"next: {finding.next_step}")
+        if finding.changes_numbers:
             lines.append("This can change numbers.")
-        state = Text(each.severity.value, style=_SEVERITY_COLOURS[each.severity])
-        table.add_row(state, Text(each.name), Text(shown("\n".join(lines), sys.stdout)), end_section=True)
+        state = Text(finding.severity.value, style=_SEVERITY_COLOURS[finding.severity])
+        table.add_row(state, Text(finding.name), Text(shown("\n".join(lines), sys.stdout)), end_section=True)
     print_rich(table)
     print_line(diagnosis.summary)
 
@@ -188,7 +187,7 @@ def changes_of(updated: Updated) -> None:
 
     table = new_table("case", "psnr_db", "ssim", "max_abs_diff", "looks like")
     for pair in updated.comparison.pairs:
-        values = {each.metric: each.value for each in pair.measurements if each.subject == "image"}
+        values = {measured.metric: measured.value for measured in pair.measurements if measured.subject == "image"}
         numbers = [f"{value:.6g}" if (value := values.get(name)) is not None else "no value" for name in _MAIN]
         hints = "; ".join(hint.message for hint in pair.hints) or ("equal" if pair.identical else "")
         table.add_row(*(Text(shown(cell, sys.stdout)) for cell in (str(pair.key), *numbers, one_line(hints, 120))))
@@ -211,63 +210,63 @@ _UNVERIFIED = "noise: unverified; a picture file does not tell which noise it be
 
 def table_of_pictures(pair: PicturePair) -> None:
     """All metrics of two picture files, and in words what the difference looks like."""
-    _table_of_measurements([(each, each.where) for each in pair.measurements], "place")
+    _table_of_measurements([(measurement, measurement.where) for measurement in pair.measurements], "place")
     for hint in pair.hints:
         print_line(f"hint: {hint.message}" + (f" ({hint.where})" if hint.where else ""))
     for verdict in pair.verdicts:
         print_line(f"{verdict.status}: {verdict.limit.metric}: {one_line(verdict.message, 400)}")
-    for words in pair.blank:
-        print_line(f"{'error' if pair.outcome is Status.ERROR else 'note'}: {words}")
-    words = "are equal byte for byte" if are_identical(pair.measurements) else "differ"
+    for text in pair.blank:
+        print_line(f"{'error' if pair.outcome is Status.ERROR else 'note'}: {text}")
+    text = "are equal byte for byte" if are_identical(pair.measurements) else "differ"
     for side, read_as in (("actual", pair.actual_read_as), ("expected", pair.expected_read_as)):
         if read_as is not ReadAs.RGB:
             print_line(f"{side} picture read as RGB: {read_as}")
-    print_line(f"The pictures {words}.{_UNJUDGED * (pair.outcome is Status.SKIPPED)}")
+    print_line(f"The pictures {text}.{_UNJUDGED * (pair.outcome is Status.SKIPPED)}")
     if pair.appearance and pair.appearance is not Appearance.IDENTICAL:
         print_line(f"visual similarity: {pair.appearance.words}; a band for reading, which judges nothing")
     print_line(_UNVERIFIED)
 
 
-def table_of_folders(found: FolderDiff) -> None:
+def table_of_folders(diff: FolderDiff) -> None:
     """The worst pair of two folders by each metric, and by name what is not as it should be."""
-    if found.worst:
-        rows = [(each.measurement, f"{each.name} {each.measurement.where}".strip()) for each in found.worst]
+    if diff.worst:
+        rows = [(worst.measurement, f"{worst.name} {worst.measurement.where}".strip()) for worst in diff.worst]
         _table_of_measurements(rows, "worst pair and place")
-    for metric, count in found.without_value.items():
+    for metric, count in diff.without_value.items():
         print_line(f"{metric}: no value for {count} pairs; the lines that --out keeps say why")
-    problems = [f"{name}: {why}" for name, why in found.problems.items()]
+    problems = [f"{name}: {why}" for name, why in diff.problems.items()]
     for what, lines in (
-        ("breaks a limit", found.broken),
-        ("shows nothing", [f"{name}: {why}" for name, why in found.blank.items()]),
+        ("breaks a limit", diff.broken),
+        ("shows nothing", [f"{name}: {why}" for name, why in diff.blank.items()]),
         ("not measured", problems),
-        ("missing", found.missing),
-        ("unexpected", found.unexpected),
-        ("nearly matches", [_match(near) for near in found.nearly]),
-        ("paired", [_match(near) for near in found.paired]),
-        ("ignored", found.ignored),
-        ("not an image", found.not_images),
+        ("missing", diff.missing),
+        ("unexpected", diff.unexpected),
+        ("nearly matches", [_match(near) for near in diff.nearly]),
+        ("paired", [_match(near) for near in diff.paired]),
+        ("ignored", diff.ignored),
+        ("not an image", diff.not_images),
     ):
         for line in lines[:_SHOWN]:
             print_line(f"{what}: {one_line(line, 400)}")
         if len(lines) > _SHOWN:
             print_line(f"{what}: {len(lines) - _SHOWN} more; --json names all")
-    if found.nearly:
-        print_line(_next_rule(found))
-    for read_as, count in found.read_as.items():
+    if diff.nearly:
+        print_line(_next_rule(diff))
+    for read_as, count in diff.read_as.items():
         print_line(f"read as RGB: {read_as}: {count} pictures")
-    if found.alpha and not found.read_as.keys() & {ReadAs.DROPPED, ReadAs.ON_WHITE, ReadAs.ON_BLACK}:
-        print_line(f"--alpha {found.alpha} had no effect: no picture is transparent")
-    print_line(f"{found.outcome}: {found.message}.{_UNJUDGED * (found.outcome is Status.SKIPPED)}")
+    if diff.alpha and not diff.read_as.keys() & {ReadAs.DROPPED, ReadAs.ON_WHITE, ReadAs.ON_BLACK}:
+        print_line(f"--alpha {diff.alpha} had no effect: no picture is transparent")
+    print_line(f"{diff.outcome}: {diff.message}.{_UNJUDGED * (diff.outcome is Status.SKIPPED)}")
     print_line(_UNVERIFIED)
 
 
-def _next_rule(found: FolderDiff) -> str:
+def _next_rule(diff: FolderDiff) -> str:
     """What pairs the names that nearly match."""
-    differs = {what for near in found.nearly for what in near.differs}
+    differs = {what for near in diff.nearly for what in near.differs}
     rules = [
         f"--pair {rule}"
         for what, rule in (("ending", "stem"), ("case", "casefold"))
-        if what in differs and rule not in found.pair
+        if what in differs and rule not in diff.pair
     ]
     if rules:
         return f"With {' '.join(rules)} names that nearly match are pairs, where each matches one other alone."
@@ -282,9 +281,9 @@ def _table_of_measurements(rows: Sequence[tuple[Measurement, str]], place: str) 
     from rich.text import Text
 
     table = new_table("metric", "value", "better", place)
-    for each, where in rows:
-        value = "no value" if each.value is None else f"{each.value:.6g} {each.unit}".strip()
-        cells = (each.metric, value, each.better, where or one_line(each.problem))
+    for measurement, where in rows:
+        value = "no value" if measurement.value is None else f"{measurement.value:.6g} {measurement.unit}".strip()
+        cells = (measurement.metric, value, measurement.better, where or one_line(measurement.problem))
         table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells))
     print_rich(table)
 
@@ -294,42 +293,42 @@ def table_of_checks(checks: Sequence[Check]) -> None:
     from rich.text import Text
 
     table = new_table("state", "check", "expected", "found")
-    for each in checks:
-        state = Text("ok", style="green") if each.ok else Text("WRONG", style="bold red")
-        cells = (each.name, each.expected, one_line(each.found, 120))
+    for check in checks:
+        state = Text("ok", style="green") if check.ok else Text("WRONG", style="bold red")
+        cells = (check.name, check.expected, one_line(check.found, 120))
         table.add_row(state, *(Text(shown(cell, sys.stdout)) for cell in cells))
     print_rich(table)
-    wrong = [each.name for each in checks if not each.ok]
+    wrong = [check.name for check in checks if not check.ok]
     names = f"; wrong: {'; '.join(wrong)}" if wrong else ""
     print_line(f"{len(checks) - len(wrong)} of {len(checks)} answers are right{names}")
 
 
-def table_of_calibration(found: Calibration) -> None:
+def table_of_calibration(calibration: Calibration) -> None:
     """What correct results were apart, the limits that follow, and what those say about planted faults."""
     from rich.text import Text
 
     table = new_table("source", "metric", "of", "rms", "worst")
-    wanted = {(limit.metric, limit.subject) for limit in found.limits}
-    for floor in found.floors:
+    wanted = {(limit.metric, limit.subject) for limit in calibration.limits}
+    for floor in calibration.floors:
         if (floor.metric, floor.subject) in wanted:
             numbers = [f"{value:.4g}{' dB' * (floor.unit == 'dB')}" for value in (floor.rms, floor.worst)]
             cells = (floor.source.value, floor.metric, floor.subject, *numbers)
             table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells))
     print_rich(table)
-    for limit in found.limits:
+    for limit in calibration.limits:
         print_line(f"{limit.rule}: {limit.reason.removeprefix('Measured by harness calibrate: ')}")
-    for each in found.detections:
-        if each.missed:
-            words = f"PASSES on {len(each.missed)} of {each.planted} pictures, first {each.missed[0]}"
+    for detection in calibration.detections:
+        if detection.missed:
+            result = f"PASSES on {len(detection.missed)} of {detection.planted} pictures, first {detection.missed[0]}"
         else:
-            words = f"seen on all {each.planted} pictures, by {'; '.join(each.caught_by)}"
-        print_line(f"planted {each.fault}: {words}")
-    if found.missed:
+            result = f"seen on all {detection.planted} pictures, by {'; '.join(detection.caught_by)}"
+        print_line(f"planted {detection.fault}: {result}")
+    if calibration.missed:
         print_line(
-            f"The proposal is refused: {', '.join(found.missed)} would pass. Compare the candidate with a more precise "
-            "reference, or run the candidate in a more precise type."
+            f"The proposal is refused: {', '.join(calibration.missed)} would pass. Compare the candidate with a "
+            "more precise reference, or run the candidate in a more precise type."
         )
-    if found.simulated:
+    if calibration.simulated:
         print_line("SIMULATED DEVICE, no evidence about real hardware")
 
 
