@@ -77,6 +77,9 @@ def check(  # noqa: PLR0913 - the options of the verb
     runs_folder: str | os.PathLike[str] = "runs",
     baselines_folder: str | os.PathLike[str] = "baselines",
     allow_command: bool = False,
+    quick: bool = False,
+    last_failed: bool = False,
+    formats: Sequence[str] = (),
     language: str = "en",
 ) -> Checked:
     """Run a scenario, compare, judge and report, as ``harness check`` does; options are those of the command.
@@ -108,8 +111,11 @@ def check(  # noqa: PLR0913 - the options of the verb
         runs_folder=Path(runs_folder),
         permission=Permission(every=allow_command, listed=None),
         baselines_folder=Path(baselines_folder),
+        quick=quick,
+        last_failed=last_failed,
     )
-    checked, _ = checking.check([Path(scenario)], selection, ProgressReporter(), language=language)
+    output = checking.Output(formats=_listed("formats", formats), language=language)
+    checked, _ = checking.check([Path(scenario)], selection, ProgressReporter(), output)
     return checked[0]  # what could not be carried out was raised
 
 

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.records import FolderDiff, MemoryUse, ModelRef, PicturePair, Release, Report, Switch, SwitchMode
+    from harness.records import (
+        FolderDiff,
+        MemoryUse,
+        ModelRef,
+        PicturePair,
+        Record,
+        Release,
+        Report,
+        Switch,
+        SwitchMode,
+    )
 
 Subject = Literal["image", "float_image", "latents", "conversion"]
 """What a metric is measured on: the 8-bit picture (range 255), the decoder's float output (range 2, from -1 to 1), the
@@ -381,6 +391,18 @@ class Adapter(Protocol):
     def load(self, folder: Path, model: ModelRef, device: Device) -> Pipeline:
         """Load the model from ``folder`` onto the device. Imports torch, so it is called in a child only."""
         ...
+
+
+class AdapterWithOptions(Adapter, Protocol):
+    """An adapter that takes options of its own from ``model.options`` of a scenario."""
+
+    OPTIONS: type[Record]
+    """What they are: a record whose fields have types, defaults, bounds and docstrings."""
+
+
+def takes_options(adapter: Adapter) -> TypeGuard[AdapterWithOptions]:
+    """Whether an adapter takes options of its own."""
+    return hasattr(adapter, "OPTIONS")
 
 
 class ChoosingAdapter(Adapter, Protocol):

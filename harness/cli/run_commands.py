@@ -154,6 +154,14 @@ def check(
     last_failed: Annotated[
         bool, typer.Option("--last-failed", help="Run only cases and seeds that failed in the newest job.")
     ] = False,
+    report_format: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="Also write this report format; harness list formats names all, those of other packages too.",
+            metavar="NAME",
+        ),
+    ] = None,
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
@@ -168,9 +176,8 @@ def check(
     selection = selection_of(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
     selection = replace(selection, quick=quick, last_failed=last_failed)
     page = os.environ.get("GITHUB_STEP_SUMMARY")
-    checked, unfinished = checking.check(
-        scenarios, selection, PlainReporter(), step_summary=Path(page) if page else None, language=language
-    )
+    output = checking.Output(formats=report_format or [], step_summary=Path(page) if page else None, language=language)
+    checked, unfinished = checking.check(scenarios, selection, PlainReporter(), output)
     if as_json:
         print_json([*(job.summary for job in checked), *(stopped.summary for stopped in unfinished)])
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness import plugins, scenario, store
@@ -16,7 +16,7 @@ from harness.jobs.arm_runs import JobRuns, Prepared, Selection, made_runs, prepa
 from harness.jobs.compare import comparison_file, today
 from harness.jobs.concluding import conclusion
 from harness.jobs.noise_floors import keep_floors, measured_floors
-from harness.jobs.report import FORMATS, report_of, write_report
+from harness.jobs.report import FORMATS, report_of, require_formats, write_report
 from harness.language import require_known
 from harness.records import ArmScores, Comparison, Limit, Report, Run, Status, exit_code
 
@@ -27,6 +27,18 @@ if TYPE_CHECKING:
     from harness.jobs.references import References
     from harness.records import Unfit
     from harness.scenario import LoadedScenario
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What is written of a check, and how."""
+
+    formats: list[str] = field(default_factory=list)
+    """Formats of reports beside those that every check writes."""
+    step_summary: Path | None = None
+    """Page of a CI step, to which the summary of each scenario is added."""
+    language: str = "en"
+    """Language of the report files for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,17 +113,15 @@ def check(
     paths: list[Path],
     selection: Selection,
     reporter: ProgressReporter,
-    *,
-    step_summary: Path | None = None,
-    language: str = "en",
+    output: Output | None = None,
 ) -> tuple[list[Checked], list[Unfinished]]:
     """Run scenarios, compare, judge and report: the job for CI and for every day.
 
     What is wrong with any of them shows before the first runs; what goes wrong later hides no verdict of another.
-    ``step_summary`` is the page of a CI step; each scenario's summary is added to it. ``language`` is that of the
-    report files for people.
     """
-    require_known(language)
+    output = output or Output()
+    require_formats(output.formats)
+    require_known(output.language)
     questions = [scenario.load(path) for path in paths]
     checked: list[Checked] = []
     unfinished: list[Unfinished] = []
@@ -119,7 +129,7 @@ def check(
         for job in jobs:
             name = job.question.scenario.name
             try:
-                found = _checked(job, selection, reporter, step_summary, language)
+                found = _checked(job, selection, reporter, output)
             except Interrupted:
                 raise
             except (HarnessError, OSError) as error:
@@ -134,9 +144,7 @@ def check(
     return checked, unfinished
 
 
-def _checked(
-    job: Prepared, selection: Selection, reporter: ProgressReporter, step_summary: Path | None, language: str
-) -> Checked:
+def _checked(job: Prepared, selection: Selection, reporter: ProgressReporter, output: Output) -> Checked:
     """One scenario from its runs to its report."""
     with made_runs(job, selection, reporter) as made:
         folder = made.folder
@@ -148,9 +156,10 @@ def _checked(
         floors = measured_floors(made.runs, selection.runs_folder)
         keep_floors(floors, folder)
         report = report_of(job.question.scenario, job.command, made.runs, comparisons, list(scores.values()), floors)
-        files = write_report(report, folder, folder / store.REPORT_FOLDER, list(FORMATS), language)
-        if step_summary is not None:
-            _add_to_step_summary(step_summary, folder, report)
+        formats = list(dict.fromkeys([*FORMATS, *job.question.scenario.formats, *output.formats]))
+        files = write_report(report, folder, folder / store.REPORT_FOLDER, formats, output.language)
+        if output.step_summary is not None:
+            _add_to_step_summary(output.step_summary, folder, report)
     return Checked(folder=folder, report=report, files=files)
 
 

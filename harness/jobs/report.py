@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.contracts import Renderer
+
 FORMATS = ("md", "html", "json", "junit", "csv", "summary")
 """Formats on the command line; each is the short or full name of a renderer."""
 
@@ -61,7 +63,7 @@ def write_report(made: Report, folder: Path, out: Path, formats: list[str], lang
         UnknownName: the language or a format is unknown; nothing was written.
     """
     require_known(language)
-    renderers = {name: plugins.load("render", _RENDERERS.get(name, name)) for name in formats}
+    renderers = require_formats(formats)
     out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out)
     files = []
@@ -71,6 +73,15 @@ def write_report(made: Report, folder: Path, out: Path, formats: list[str], lang
         files.append(out / renderer.FILE_NAME)
         write_text(files[-1], text)
     return files
+
+
+def require_formats(formats: list[str]) -> dict[str, Renderer]:
+    """The renderer of each format.
+
+    Raises:
+        UnknownName: a format is unknown.
+    """
+    return {name: plugins.load("render", _RENDERERS.get(name, name)) for name in dict.fromkeys(formats)}
 
 
 def report_of(  # noqa: PLR0913, PLR0917 - all that a report is made of

@@ -110,6 +110,31 @@ class Record(BaseModel):
     )
 
 
+class Later:
+    """Marks a field that records of its kind did not have at first: left as it is by default, it is in no digest.
+
+    So a new optional field makes no stored scenario, and no baseline of one, another than it was.
+    """
+
+
+def digested(record: Record, dumped: dict[str, Any]) -> dict[str, Any]:
+    """What a record's dump holds without its later fields that have their defaults, however deep they lie."""
+    kept = {}
+    for name, field in type(record).model_fields.items():
+        value = getattr(record, name)
+        if name not in dumped or (Later in field.metadata and value == field.get_default(call_default_factory=True)):
+            continue
+        kept[name] = dumped[name]
+        if isinstance(value, Record):
+            kept[name] = digested(value, dumped[name])
+        elif isinstance(value, list):
+            kept[name] = [
+                digested(item, inner) if isinstance(item, Record) else inner
+                for item, inner in zip(value, dumped[name], strict=True)
+            ]
+    return kept
+
+
 # --- files -----------------------------------------------------------------------------------------------------------
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

@@ -5,10 +5,22 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from harness.language import recordable, recorded
-from harness.records.base import TEXT_ALONE, Day, Digest, Id, Number, Reason, Record, Text, json_digest
+from harness.records.base import (
+    TEXT_ALONE,
+    Day,
+    Digest,
+    Id,
+    Later,
+    Number,
+    Reason,
+    Record,
+    Text,
+    digested,
+    json_digest,
+)
 from harness.records.enums import NoiseMode, NpuOps, Role, Scope, SwitchMode, Task
 
 
@@ -48,6 +60,8 @@ class ModelRef(Record):
     ``{process}`` and ``{repeat}``; ``{case}/{seed}.png`` when left out."""
     command: CommandRef | None = None
     """For ``adapter: command``: what is run in the source folder for each picture."""
+    options: Annotated[dict[str, JsonValue], Later] = Field(default_factory=dict)
+    """Options of the adapter, which declares and checks them."""
 
 
 class Unfitness(StrEnum):
@@ -72,7 +86,7 @@ class Case(Record):
     """What to avoid; left out, the pipeline's own default stands."""
     input_image: str | None = None
     """Picture to edit, relative to the scenario file; ``${VARIABLES}`` are expanded."""
-    expect: dict[Unfitness, Reason] | None = None
+    expect: Annotated[dict[Unfitness, Reason] | None, Later] = None
     """What would be an error elsewhere and is expected of this case, each with its reason: ``flat``, an image of one
     colour; ``same_image``, the image of another prompt or seed; ``noise``, noise where the reference shows
     something."""
@@ -107,9 +121,9 @@ class Arm(Record):
     or hide torch_npu so that libraries take their plain branches; hidden when nothing is said."""
     repeats: Repeats | None = None
     """Overrides the scenario's repeats, for instance for a reference that takes hours."""
-    threads: int | None = Field(default=None, ge=1, le=1024)
+    threads: Annotated[int | None, Later] = Field(default=None, ge=1, le=1024)
     """Overrides the scenario's threads."""
-    against: list[Id] | None = None
+    against: Annotated[list[Id] | None, Later] = None
     """For a candidate: the reference arms it is compared with; all of them when nothing is said. An empty list is for
     an arm that no reference can be compared with, as with a device's own noise: only its repeats are judged."""
     baseline: bool = False
@@ -298,10 +312,6 @@ class OnPurpose(StrEnum):
     """What the model's loader reads: another revision, quantised weights, a LoRA."""
 
 
-_LATER_KEYS = frozenset({"threads", "against", "expect", "differs_in"})
-"""Keys that scenarios, arms and cases did not have at first; left out, they make no other question of an old file."""
-
-
 class Scenario(Record):
     """One question, as a user writes it."""
 
@@ -335,7 +345,7 @@ class Scenario(Record):
     """Ways of running the scenario: at least one candidate, and references where there are any."""
     repeats: Repeats = Repeats()
     """How often each case and seed is made."""
-    threads: int | None = Field(default=None, ge=1, le=1024)
+    threads: Annotated[int | None, Later] = Field(default=None, ge=1, le=1024)
     """CPU threads of each worker process (OMP_NUM_THREADS, MKL_NUM_THREADS); when nothing is said, a deterministic arm
     on a CPU takes all cores and every other arm what the user has set. Where it is given, the processes of an arm on a
     CPU run side by side as far as cores and memory allow."""
@@ -345,7 +355,7 @@ class Scenario(Record):
     """What the measurements must keep."""
     waivers: list[Waiver] = Field(default_factory=list)
     """Limits that may be broken for a while."""
-    differs_in: dict[OnPurpose, Reason] | None = None
+    differs_in: Annotated[dict[OnPurpose, Reason] | None, Later] = None
     """In what a candidate differs on purpose from what it is compared with, each with its reason; such a difference is
     told beside every number and bars no comparison."""
     calibration: CalibrationSet | None = None
@@ -356,19 +366,18 @@ class Scenario(Record):
     """Largest difference of two arms' scores that counts as equivalent; 0.01 is one percentage point."""
     tags: list[Id] = Field(default_factory=list)
     """Free labels."""
+    formats: Annotated[list[str], Later] = Field(default_factory=list)
+    """Formats of reports that ``harness check`` writes beside its own; pictures do not depend on them, so they are no
+    part of the digest."""
     translations: dict[str, dict[str, Annotated[str, StringConstraints(min_length=1)]]] = Field(default_factory=dict)
     """The summary and the reasons in other languages: by language, then by the text as written. Pictures do not depend
     on them, so they are no part of the digest."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON of everything but the translations and later keys that are left out."""
-        written = self.model_dump(mode="json", exclude={"translations"}, context=TEXT_ALONE)
-        for part in (written, *written["arms"], *written["cases"]):
-            for key in _LATER_KEYS & part.keys():
-                if part[key] is None:
-                    del part[key]
-        return json_digest(written)
+        """SHA-256 of canonical JSON without translations, formats, and later fields that have their defaults."""
+        dumped = self.model_dump(mode="json", exclude={"translations", "formats"}, context=TEXT_ALONE)
+        return json_digest(digested(self, dumped))
 
     @property
     def prose(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from harness.language import many, marked, say, translated
@@ -191,6 +192,7 @@ def _model(run: Run) -> dict[str, Cell]:
         **_files(identity),
         say("Weights"): own(run) or figure(formats.size(identity.weights_bytes)),
         say("Adapter"): code(asked.adapter),
+        **({say("Options of the adapter"): code(json.dumps(asked.options, sort_keys=True))} if asked.options else {}),
         say("Type of weights"): own(run) or code(run.plan.arm.dtype or asked.dtype),
         say("Attention"): own(run) or _attention(run),
         say("trust_remote_code"): plain(_yes_or_no(asked.trust_remote_code)),

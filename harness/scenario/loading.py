@@ -18,6 +18,7 @@ from harness.scenario.rules import (
     arm_problems,
     blank_problems,
     calibration_problems,
+    format_problems,
     limit_problems,
     name_problems,
     repetition_problems,
@@ -140,7 +141,12 @@ def _read(path: Path) -> tuple[Node, Scenario | None, list[Problem]]:
     problems += refused
     problems += [*name_problems(root, path), *blank_problems(root), *repetition_problems(root)]
     problems += [*arm_problems(root), *adapter_problems(root), *limit_problems(root), *waiver_problems(root)]
-    problems += [*calibration_problems(root), *score_problems(root), *translation_problems(root)]
+    problems += [
+        *calibration_problems(root),
+        *score_problems(root),
+        *translation_problems(root),
+        *format_problems(root),
+    ]
     return root, scenario, problems
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from harness.records import Scenario
 from harness.yaml_tree import Node, Problem, is_number, json_of, nearest, quoted, shown
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from harness.records import Record
 
 _PATTERNS = {
     "^[a-z0-9][a-z0-9._-]{0,63}$": (
@@ -103,6 +110,40 @@ def _scenario_schema() -> dict[str, Any]:
     return Scenario.model_json_schema()
 
 
+_OPTIONS = ("model", "options")
+_schema: ContextVar[dict[str, Any] | None] = ContextVar("schema", default=None)
+
+
+def _schema_in_force() -> dict[str, Any]:
+    return _schema.get() or _scenario_schema()
+
+
+def option_faults(root: Node, kind: type[Record]) -> list[Problem]:
+    """What an adapter's own record refuses of ``model.options``."""
+    node = _find(root, _OPTIONS)
+    if node is None:
+        return []
+    own = kind.model_json_schema()
+    schema = copy.deepcopy(_scenario_schema())
+    schema["$defs"] |= own.pop("$defs", {})
+    schema["$defs"]["ModelRef"]["properties"]["options"] = own
+    before = _schema.set(schema)
+    try:
+        kind.model_validate_json(json_of(node), strict=True)
+    except ValidationError as error:
+        return [_fault(root, _OPTIONS + fault["loc"], fault) for fault in error.errors()]
+    finally:
+        _schema.reset(before)
+    return []
+
+
+def _fault(root: Node, location: tuple[str | int, ...], fault: ErrorDetails) -> Problem:
+    if fault["type"] != "value_error":
+        return _worded(root, location, fault["type"], fault["input"])
+    node = _find(root, location)
+    return Problem(node.place if node else root.place, f"{label_of(location)}: {fault['ctx']['error']}")
+
+
 def _resolved(definition: dict[str, Any]) -> dict[str, Any]:
     """A definition with its reference followed and ``null`` left out of its alternatives."""
     for choice in definition.get("anyOf", []):
@@ -110,13 +151,13 @@ def _resolved(definition: dict[str, Any]) -> dict[str, Any]:
             return _resolved(choice)
     reference = definition.get("$ref", "")
     if reference:
-        return dict(_scenario_schema()["$defs"][reference.rpartition("/")[2]])
+        return dict(_schema_in_force()["$defs"][reference.rpartition("/")[2]])
     return definition
 
 
 def definition_of(location: tuple[str | int, ...]) -> dict[str, Any]:
     """What the JSON Schema says about a place; empty where it says nothing."""
-    definition = _scenario_schema()
+    definition = _schema_in_force()
     for step in location:
         if isinstance(step, int):
             inner = definition.get("items", {})

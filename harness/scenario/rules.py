@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness import plugins
-from harness.contracts import is_outside
+from harness.contracts import is_outside, takes_options
 from harness.errors import ModelError, UnknownName, UsageError
 from harness.language import languages
 from harness.records import AnyRecord, Arm, Limit, ModelRef, NoiseMode, Role, Scope, Waiver
 from harness.scenario.devices import check_device, is_cpu, refuse_other_device
-from harness.scenario.messages import shown_key
+from harness.scenario.messages import option_faults, shown_key
 from harness.yaml_tree import Node, Problem, json_of, nearest, quoted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from harness.contracts import OutsideAdapter
+    from harness.contracts import Adapter, OutsideAdapter
 
 
 BOUNDS = ("at_least", "at_most", "equals")
@@ -184,12 +184,32 @@ def adapter_problems(root: Node) -> Iterator[Problem]:
             )
     arms = [(f"arms[{index}].", node) for index, node in enumerate(_nodes(root, "arms"))]
     adapter = plugins.load("adapters", name)
+    yield from _option_problems(root, model, name, adapter)
     for label, node in [("", root), *arms]:
         yield from _noise_problems(label, node, name, outside=is_outside(adapter))
     if is_outside(adapter):
         yield from _template_problems(model, adapter)
         for label, node in arms:
             yield from _outside_arm_problems(label, node, name, computes=adapter.COMPUTES)
+
+
+def _option_problems(root: Node, model: Node, name: str, adapter: Adapter) -> Iterator[Problem]:
+    """What the adapter refuses of its options, and options for one that takes none."""
+    if takes_options(adapter):
+        yield from option_faults(root, adapter.OPTIONS)
+    elif model.child("options"):
+        yield Problem(
+            model.place_of("options"),
+            f"model.options: found with the adapter {name}, which takes none; allowed is no such key. Remove it.",
+        )
+
+
+def format_problems(root: Node) -> Iterator[Problem]:
+    """Formats of reports that nobody writes."""
+    known = plugins.names("render")
+    for index, node in enumerate(_nodes(root, "formats")):
+        if isinstance(node.value, str) and node.value not in known:
+            yield Problem(node.place, f"formats[{index}]: {UnknownName('report format', node.value, known)}")
 
 
 def _template_problems(model: Node, adapter: OutsideAdapter) -> Iterator[Problem]:
