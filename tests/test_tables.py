@@ -17,7 +17,7 @@ from harness import store
 from harness.errors import RecordError, UsageError
 from harness.images import write_picture
 from harness.jobs import compare, diff, report
-from harness.jobs.tables import COLUMNS
+from harness.results import COLUMNS
 from tests.command_line import ROOT, environment, patience_seconds
 from tests.compare.stored_runs import job_folder
 

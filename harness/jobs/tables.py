@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from harness import store
 from harness.errors import RecordError, UsageError
-from harness.records import RUN_FILE, NoiseMode, PicturePair, Report, from_json, worst
+from harness.records import RUN_FILE, PicturePair, Report, from_json
+from harness.results import COLUMNS, of_measurement, rows_of
 from harness.suggestions import install
 
 if TYPE_CHECKING:
@@ -17,30 +17,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from harness.records import Comparison, Measurement, Verdict
-
-COLUMNS = (
-    "scenario",
-    "arm",
-    "against",
-    "scope",
-    "case",
-    "seed",
-    "actual",
-    "expected",
-    "simulated",
-    "noise",
-    "subject",
-    "metric",
-    "value",
-    "unit",
-    "better",
-    "spec",
-    "where",
-    "verdict",
-    "problem",
-)
-"""Columns; the names are those of ``metrics.csv``. What a source does not know is missing (``NA``)."""
 
 _WHAT = "a job folder, a comparison file, a report.json, or the lines that `harness diff --out` wrote"
 
@@ -68,14 +44,14 @@ def load_results(path: Path) -> pd.DataFrame:
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.is_dir():
         for file in _comparisons(path):
-            yield from _of_comparison(store.load_comparison(file))
+            yield from rows_of(store.load_comparison(file))
     elif path.suffix == ".jsonl" or _is_pairs(path):
         yield from _of_lines(path)
     elif _is_report(path):
         for comparison in store.load(Report, path).comparisons:
-            yield from _of_comparison(comparison)
+            yield from rows_of(comparison)
     else:
-        yield from _of_comparison(store.load_comparison(path))
+        yield from rows_of(store.load_comparison(path))
 
 
 def _comparisons(folder: Path) -> Sequence[Path]:
@@ -129,40 +105,7 @@ def _of_pair(pair: PicturePair) -> Iterator[dict[str, Any]]:
         "expected": pair.expected_name or pair.name,
         "noise": pair.noise,
     }
-    for each in pair.measurements:
-        yield common | _of_measurement(each, pair.verdicts)
+    for measurement in pair.measurements:
+        yield common | of_measurement(measurement, pair.verdicts)
     if not pair.measurements:  # a pair that was not measured is no pair that was left out
         yield common | {"problem": pair.problem, "verdict": pair.outcome.value}
-
-
-def _of_comparison(comparison: Comparison) -> Iterator[dict[str, Any]]:
-    sides = comparison.actual, comparison.expected
-    unverified = any(side.noise is NoiseMode.UNVERIFIED for side in sides)
-    common = {
-        "scenario": comparison.scenario,
-        "arm": comparison.actual.arm,
-        "against": comparison.expected.arm,
-        "scope": comparison.scope.value,
-        "simulated": any(side.simulated for side in sides),
-        "noise": "unverified" if unverified else "logged",
-    }
-    for pair in comparison.pairs:
-        place = {"case": pair.key.case, "seed": pair.key.seed, "actual": pair.actual, "expected": pair.expected}
-        for each in pair.measurements:
-            yield common | place | _of_measurement(each, pair.verdicts)
-
-
-def _of_measurement(found: Measurement, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    wanted = found.metric, found.subject
-    words = [each.status for each in verdicts if (each.limit.metric, each.limit.subject) == wanted]
-    return {
-        "subject": found.subject,
-        "metric": found.metric,
-        "value": math.nan if found.value is None else found.value,
-        "unit": found.unit,
-        "better": found.better,
-        "spec": found.spec,
-        "where": found.where,
-        "verdict": worst(words).value if words else "",
-        "problem": found.problem,
-    }

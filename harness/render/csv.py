@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harness.records import NoiseMode, worst
+from harness import results
 from harness.render import _folders
 from harness.render._document import clean
 from harness.text import csv_cell
@@ -16,46 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from harness.records import (
-        Comparison,
-        DualRatio,
-        FolderDiff,
-        Measurement,
-        Pair,
-        PicturePair,
-        Release,
-        Report,
-        Verdict,
-    )
+    from harness.records import Comparison, DualRatio, FolderDiff, PicturePair, Release, Report, Verdict
 
 FILE_NAME = "metrics.csv"
 FOLDERS_FILE_NAME = "pairs.csv"
 
-COLUMNS = (
-    "scenario",
-    "arm",
-    "against",
-    "scope",
-    "case",
-    "seed",
-    "actual",
-    "expected",
-    "simulated",
-    "noise",
-    "subject",
-    "metric",
-    "value",
-    "unit",
-    "spec",
-    "verdict",
-)
-"""Headings; ``actual`` and ``expected`` are samples of ``arm`` and ``against``, such as ``p0r2``.
-
-``simulated`` is ``yes`` where a stand-in library plays the device of either arm, ``noise`` is ``unverified`` where the
-pictures of either were made outside the worker, and else ``logged``. ``verdict`` is the word of the limits on the
-value, empty where none judges it. A ratio of two arms' errors is a row with the metric ``dual_ratio``: one for all
-pairs, without a case, and one for each.
-"""
+COLUMNS = tuple(name for name in results.COLUMNS if name not in {"better", "where", "problem"})
+"""Headings. A ratio of two arms' errors is a row with the metric ``dual_ratio``: one for all pairs, without a case, and
+one for each."""
 
 
 def render(report: Report, *, folder: Path) -> str:
@@ -122,66 +90,30 @@ def _text(rows: Iterable[tuple[str, ...]]) -> str:
 
 def _rows(report: Report) -> Iterator[tuple[str, ...]]:
     for comparison in report.comparisons:
-        for pair in comparison.pairs:
-            for measurement in pair.measurements:
-                yield _row(comparison, pair, measurement)
+        for row in results.rows_of(comparison):
+            yield _texts(row)
         for verdict in comparison.verdicts:
             if verdict.dual is not None:
                 yield from _ratios(comparison, verdict, verdict.dual)
 
 
-def _row(comparison: Comparison, pair: Pair, measurement: Measurement) -> tuple[str, ...]:
-    return (
-        comparison.scenario,
-        comparison.actual.arm,
-        comparison.expected.arm,
-        comparison.scope.value,
-        pair.key.case,
-        str(pair.key.seed),
-        pair.actual,
-        pair.expected,
-        _simulated(comparison),
-        _noise(comparison),
-        measurement.subject,
-        measurement.metric,
-        _value(measurement),
-        measurement.unit,
-        measurement.spec,
-        _word(pair, measurement),
-    )
-
-
 def _ratios(comparison: Comparison, verdict: Verdict, dual: DualRatio) -> Iterator[tuple[str, ...]]:
     limit = verdict.limit
     spec = f"dual_ratio:{limit.metric}:rms-over-pairs:over-{limit.ratio_to}:floor-{dual.floor!r}"
-    sides = (comparison.scenario, comparison.actual.arm, comparison.expected.arm, comparison.scope.value)
-    sources = (comparison, *comparison.yardsticks)
-    common = (_simulated(*sources), _noise(*sources), limit.subject, "dual_ratio")
-    yield (*sides, "", "", "", "", *common, repr(dual.ratio), "", spec, verdict.status.value)
+    common = results.of_sides(comparison, *comparison.yardsticks) | {"subject": limit.subject, "spec": spec}
+    common |= {"metric": "dual_ratio"}
+    yield _texts(common | {"value": dual.ratio, "verdict": verdict.status.value})
     for pair in dual.pairs:
-        yield (*sides, pair.key.case, str(pair.key.seed), "", "", *common, repr(pair.ratio), "", spec, "")
+        yield _texts(common | {"case": pair.key.case, "seed": pair.key.seed, "value": pair.ratio})
 
 
-def _simulated(*comparisons: Comparison) -> str:
-    return (
-        "yes"
-        if any(comparison.actual.simulated or comparison.expected.simulated for comparison in comparisons)
-        else "no"
-    )
-
-
-def _noise(*comparisons: Comparison) -> str:
-    sides = {side.noise for comparison in comparisons for side in (comparison.actual, comparison.expected)}
-    return "unverified" if NoiseMode.UNVERIFIED in sides else "logged"
-
-
-def _word(pair: Pair, measurement: Measurement) -> str:
-    wanted = measurement.metric, measurement.subject
-    statuses = [verdict.status for verdict in pair.verdicts if (verdict.limit.metric, verdict.limit.subject) == wanted]
-    return worst(statuses).value if statuses else ""
-
-
-def _value(measurement: Measurement) -> str:
-    if measurement.value is None or math.isnan(measurement.value):
-        return clean(f"undefined: {measurement.problem or 'not a number'}")
-    return repr(measurement.value)
+def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
+    value = row["value"]
+    texts = {
+        **row,
+        "simulated": "yes" if row["simulated"] else "no",
+        "value": clean(f"undefined: {row['problem'] or 'not a number'}")
+        if value is None or math.isnan(value)
+        else repr(value),
+    }
+    return tuple(str(texts.get(name, "")) for name in COLUMNS)
