@@ -51,14 +51,14 @@ def check_template(model: ModelRef) -> None:
     command = _command(model)
     for text in (*command.words, command.output or ""):
         check_names(text, NAMES)
-    named = _told(command)
-    if missing := [name for name in _NEEDED if name not in named]:
+    placeholders = _placeholders(command)
+    if missing := [name for name in _NEEDED if name not in placeholders]:
         raise ModelError(
             f"model.command is not told {', '.join(missing)}, so different cases or seeds would get one picture. Add "
             + " and ".join(f"a word with {{{name}}}" for name in missing)
             + "."
         )
-    if ("output" in named) == (command.output is not None):
+    if ("output" in placeholders) == (command.output is not None):
         raise ModelError(
             "model.command must say once where the picture appears: by a word with {output}, a path that the harness "
             "chooses, or by `output:`, the file that the command writes by itself. Give one of them, not both."
@@ -102,10 +102,10 @@ class Command:
 
     def __init__(self, folder: Path, model: ModelRef, device: Device) -> None:
         self._command = _command(model)
-        self._told = _told(self._command)
+        self._placeholders = _placeholders(self._command)
         self._folder = folder
         self._fixed = {"python": sys.executable, "device": device.torch_device, "dtype": model.dtype}
-        own = [name for name in _SETTINGS if name not in self._told]
+        own = [name for name in _SETTINGS if name not in self._placeholders]
         self.modules: dict[str, object] = {}
         self.components: dict[str, str] = {}
         untold = recorded("the command is not told {names}, so it uses its own", names=", ".join(own))
@@ -154,9 +154,9 @@ class Command:
             "output": output,
         }
         values = {name: str(value) for name, value in offered.items() if value is not None} | self._fixed
-        if lacking := sorted(self._told - set(values)):
+        if lacking := sorted(self._placeholders - set(values)):
             raise RunError(f"the command asks for {', '.join(lacking)}, and the case {request.case} has none; add it.")
-        if unheard := [name for name in _OPTIONAL if name in values and name not in self._told]:
+        if unheard := [name for name in _OPTIONAL if name in values and name not in self._placeholders]:
             raise RunError(
                 f"the case {request.case} has {', '.join(unheard)}, and the command is not told; add a word with "
                 f"{{{unheard[0]}}} to model.command."
@@ -205,7 +205,7 @@ def _command(model: ModelRef) -> CommandRef:
     return model.command
 
 
-def _told(command: CommandRef) -> set[str]:
+def _placeholders(command: CommandRef) -> set[str]:
     return {name for word in command.words for name in fields(word)}
 
 

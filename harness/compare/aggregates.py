@@ -97,15 +97,7 @@ def _aggregate(arms: _Arms, sources: list[str], values: list[_Value]) -> Aggrega
         )
     means = [math.fsum(of_key) / len(of_key) for of_key in by_key.values() if all(map(math.isfinite, of_key))]
     mean, reach = mean_interval(means) if means else (None, None)
-    bad = max(
-        values,
-        key=lambda candidate: (
-            candidate.measurement.badness,
-            candidate.scenario,
-            candidate.key.case,
-            candidate.key.seed,
-        ),
-    )
+    bad = max(values, key=lambda item: (item.measurement.badness, item.scenario, item.key.case, item.key.seed))
     first = values[0].measurement
     return Aggregate(
         **vars(arms),
@@ -127,8 +119,6 @@ def _aggregate(arms: _Arms, sources: list[str], values: list[_Value]) -> Aggrega
 
 def _order(group: list[Aggregate]) -> tuple[int, float, str, str]:
     """Capabilities in the order of the note, then the arms whose worst picture is farthest off."""
-    psnr = next(
-        (aggregate.worst for aggregate in group if (aggregate.metric, aggregate.subject) == ("psnr_db", "image")), None
-    )
+    psnr = next((item.worst for item in group if (item.metric, item.subject) == ("psnr_db", "image")), None)
     first = group[0]
     return (list(Task).index(first.task), -math.inf if psnr is None else psnr, first.arm, first.against)

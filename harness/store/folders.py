@@ -220,10 +220,8 @@ def _lacking(run: Run, records: Collection[str], folder: Path) -> Iterator[str]:
     """Samples that a run of its own would have; a baseline has one for each outcome."""
     if run.failures or not records or (folder / MANIFEST_FILE).exists():
         return
-    wanted, made = (
-        run.plan.repeats.in_process * run.plan.repeats.processes,
-        Counter(sample.key for sample in run.samples),
-    )
+    wanted = run.plan.repeats.in_process * run.plan.repeats.processes
+    made = Counter(sample.key for sample in run.samples)
     for key in run.plan.keys:
         if made[key] < wanted:
             yield f"it is called finished without a failure, and has {made[key]} of {wanted} samples of {key}"

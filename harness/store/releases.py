@@ -23,9 +23,7 @@ def seal(folder: Path, release: Release, names: list[str]) -> None:
         StoredFile(path=name, sha256=sha256_of(folder / name), bytes=(folder / name).stat().st_size)
         for name in sorted(names)
     ]
-    runs = [
-        ReleasedRun(id=run_id, sha256=hashlib.sha256(stored[run_id].encode()).hexdigest()) for run_id in sorted(stored)
-    ]
+    runs = [ReleasedRun(id=name, sha256=hashlib.sha256(stored[name].encode()).hexdigest()) for name in sorted(stored)]
     save(ReleaseManifest(name=release.name, runs=runs, files=files), folder / MANIFEST_FILE)
 
 

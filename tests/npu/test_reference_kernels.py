@@ -27,7 +27,7 @@ from harness.run.worker import npu_operators
 
 seen = {}
 
-def told(function):
+def outcome_of(function):
     try:
         return function()
     except Exception as error:
@@ -76,10 +76,10 @@ places = {
 """
 
 CURED = """
-seen["before"] = {name: told(place) for name, place in places.items()}
+seen["before"] = {name: outcome_of(place) for name, place in places.items()}
 seen["before"] = {name: words(result) for name, result in seen["before"].items()}
 calls = npu_operators.answer_by_reference()
-after = {name: told(place) for name, place in places.items()}
+after = {name: outcome_of(place) for name, place in places.items()}
 seen["after"] = {name: words(result) for name, result in after.items()}
 calls.take()
 fused = sd3()
@@ -128,10 +128,10 @@ for name in calls.covered:
         if argument.has_default_value() and argument.default_value != parameters[argument.name].default
     ]
 query = torch.ones(1, 2, 3, 4)
-seen["npu_mish"] = told(lambda: torch_npu.npu_mish(torch.ones(2)))
-seen["npu_mish with gradient"] = told(lambda: torch_npu.npu_mish(torch.ones(2, requires_grad=True)))
-seen["overload"] = told(lambda: torch.ops.npu.npu_format_cast.Tensor(torch.ones(2), torch.ones(2)))
-seen["dropout"] = told(lambda: torch_npu.npu_fusion_attention(query, query, query, 2, "BNSD", keep_prob=0.5))
+seen["npu_mish"] = outcome_of(lambda: torch_npu.npu_mish(torch.ones(2)))
+seen["npu_mish with gradient"] = outcome_of(lambda: torch_npu.npu_mish(torch.ones(2, requires_grad=True)))
+seen["overload"] = outcome_of(lambda: torch.ops.npu.npu_format_cast.Tensor(torch.ones(2), torch.ones(2)))
+seen["dropout"] = outcome_of(lambda: torch_npu.npu_fusion_attention(query, query, query, 2, "BNSD", keep_prob=0.5))
 seen["refused calls"] = calls.take()
 seen["positional"] = torch_npu.npu_geglu(torch.tensor([2.0, 1.0]), -1, 0, True)[0].tolist()
 seen["by name"] = torch.ops.npu.npu_geglu(activate_left=True, approximate=0, input=torch.tensor([2.0, 1.0]))[0].tolist()
@@ -140,8 +140,8 @@ seen["results"] = [
     for function in (torch_npu.npu_fusion_attention, torch_npu.npu_fusion_attention_v3)
 ]
 seen["taken"], seen["taken again"] = calls.take(), calls.take()
-seen["twice"] = told(npu_operators.answer_by_reference)
-seen["hidden too late"] = told(npu_operators.hide_torch_npu)
+seen["twice"] = outcome_of(npu_operators.answer_by_reference)
+seen["hidden too late"] = outcome_of(npu_operators.hide_torch_npu)
 print(json.dumps(seen))
 """
 
@@ -165,10 +165,10 @@ seen["covered"] = npu_operators.answer_by_reference().covered
 one = torch.ones(2)
 seen["left out"] = torch_npu.npu_rms_norm(one, one)[1].item()
 seen["the default"] = torch_npu.npu_rms_norm(one, one, 1e-6)[1].item()
-seen["another value"] = told(lambda: torch_npu.npu_rms_norm(one, one, epsilon=0.5))
+seen["another value"] = outcome_of(lambda: torch_npu.npu_rms_norm(one, one, epsilon=0.5))
 npu_operators._libraries.clear()
 plugins.load = lambda kind, name: Stranger
-seen["stranger"] = told(npu_operators.answer_by_reference)
+seen["stranger"] = outcome_of(npu_operators.answer_by_reference)
 print(json.dumps(seen))
 """
 
