@@ -17,7 +17,7 @@ import annotated_types
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BeforeValidator, StringConstraints, ValidationError
+from pydantic import BeforeValidator, JsonValue, StringConstraints, ValidationError
 
 import harness.run.events
 import harness.store
@@ -77,6 +77,8 @@ versioned = pytest.mark.parametrize("kind", VERSIONED, ids=lambda kind: kind.__n
 def anything(annotation: Any, rules: Iterable[Any] = ()) -> st.SearchStrategy[Any]:
     """Values that a field with this annotation may hold."""
     rules = list(rules)
+    if annotation is JsonValue:
+        return st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=12)
     if hasattr(annotation, "__metadata__"):
         return anything(annotation.__origin__, [*rules, *annotation.__metadata__])
     if isinstance(annotation, type) and issubclass(annotation, Record):
