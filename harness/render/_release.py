@@ -6,7 +6,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.language import language, languages, many, marked, say, translated
+from harness.language import language, languages, many, marked, say, translated, untranslated
 from harness.language import name_of as language_name
 from harness.records import EXIT_CODES, Scope, Task
 from harness.render import _format as formats
@@ -66,21 +66,26 @@ def document(
     ``plain_name`` is the file's name in the first language, ``places`` where a page shows its cases; ``details`` adds
     the values of every pair, and those of float output and latents.
     """
-    return Document(
-        title=say("{name}: accuracy report of a release", name=release.name),
-        summary=_summary(release),
-        status=release.outcome,
-        sentence=_sentence(release),
-        reasons=tuple(_reasons(release)),
-        marks=tuple(_marks(release)),
-        figures=tuple(_figures(release)),
-        sections=tuple(_sections(release, places, details=details)),
-        languages=tuple(
-            Link(language_name(code), release.file_name(plain_name, code))
-            for code in languages()
-            if code in release.languages and code != language()
-        ),
-    )
+    with untranslated() as missing:
+        whole = Document(
+            title=say("{name}: accuracy report of a release", name=release.name),
+            summary=_summary(release),
+            status=release.outcome,
+            sentence=_sentence(release),
+            reasons=tuple(_reasons(release)),
+            marks=tuple(_marks(release)),
+            figures=tuple(_figures(release)),
+            sections=tuple(_sections(release, places, details=details)),
+            languages=tuple(
+                Link(language_name(code), release.file_name(plain_name, code))
+                for code in languages()
+                if code in release.languages and code != language()
+            ),
+        )
+    if not missing:
+        return whole
+    listing = Section("untranslated", say("8. Sentences that are not translated"), (Bullets(tuple(missing)),))
+    return replace(whole, sections=(*whole.sections, listing))
 
 
 def _sections(release: Release, places: Mapping[tuple[str, CaseKey], str], *, details: bool) -> Iterator[Section]:

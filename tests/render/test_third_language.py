@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import polib
 import pytest
 
+from harness import language, plugins
 from harness.errors import UnknownName
 from harness.language import (
     languages,
@@ -28,8 +29,10 @@ from harness.language import (
     untranslated,
 )
 from harness.message import joined
+from tests.render import sample_reports
 from tests.render.readers import rendered
 from tests.render.test_languages import BUILDERS, FOR_PEOPLE, foreign, left_in_english
+from tests.render.test_release import release_of
 from translations.extract import sentences
 
 if TYPE_CHECKING:
@@ -82,8 +85,6 @@ def third_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    from harness import language
-
     yield
     language._catalogue.cache_clear()
     language._words.cache_clear()
@@ -141,3 +142,22 @@ def test_a_sentence_without_translation_is_english_and_counted(third_language: P
         assert say("not measured") == "not measured"
         assert say("none") == greek("none")
     assert list(missed) == ["not measured"]
+
+
+def test_a_release_lists_what_is_not_translated(third_language: Path, tmp_path: Path) -> None:
+    """The page of a language with a gap names the gap; one without has no such list."""
+    (tmp_path / "jobs").mkdir()
+    release, folders = release_of(tmp_path / "jobs", {"drift": sample_reports.drift})
+    whole = release.model_copy(update={"languages": ["en", CODE]})
+    gap = "Scenarios and arms"
+    for lacking in (False, True):
+        if lacking:
+            path = third_language / "messages.po"
+            catalogue = polib.pofile(str(path))
+            catalogue.remove(catalogue.find(gap))
+            catalogue.save(str(path))
+            language._catalogue.cache_clear()
+        with spoken(CODE):
+            page = plugins.load("render", "markdown").render_release(whole, folders=folders)
+        heading = greek("8. Sentences that are not translated")
+        assert (heading in page, f"- {gap}" in page) == (lacking, lacking)
