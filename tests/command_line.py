@@ -6,6 +6,7 @@ far above all that a busy one can cost.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -110,3 +111,17 @@ def job_folder(runs: Path) -> Path:
     """The only job folder below a runs folder."""
     (folder,) = sorted(path for path in runs.iterdir() if path.is_dir())
     return folder
+
+
+def read_json(path: Path) -> Any:
+    """A record's file as parsed JSON, with each message as its English text."""
+    return with_texts(json.loads(path.read_text(encoding="utf-8")))
+
+
+def with_texts(data: Any) -> Any:
+    """Parsed JSON with each message as its English text."""
+    if isinstance(data, list):
+        return [with_texts(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    return data["text"] if "template" in data else {name: with_texts(value) for name, value in data.items()}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.command_line import job_folder, patience_seconds
+from tests.command_line import job_folder, patience_seconds, read_json
 from tests.processes import DISPOSITIONS, started, wait_for, workers
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def slow_scenario(write_scenario: WriteScenario, in_process: int = 4) -> Path:
 
 
 def stored_run(folder: Path) -> dict[str, Any]:
-    run: dict[str, Any] = json.loads((job_folder(folder / "runs") / "candidate" / "run.json").read_text("utf-8"))
+    run: dict[str, Any] = read_json(job_folder(folder / "runs") / "candidate" / "run.json")
     return run
 
 
@@ -60,7 +59,7 @@ def test_a_signal_ends_the_children_and_the_same_command_goes_on(
     assert run["state"] == "finished"
     assert len(run["samples"]) == 4
     assert {sample["process"] for sample in run["samples"]} == {0, 1}, "new samples have a new process index"
-    repetition = json.loads((job_folder(tmp_path / "runs") / "comparison-repeat-candidate.json").read_text("utf-8"))
+    repetition = read_json(job_folder(tmp_path / "runs") / "comparison-repeat-candidate.json")
     assert repetition["repetitions"][0]["processes"] == 2
 
 

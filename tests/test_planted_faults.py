@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.command_line import growing_limits
+from tests.command_line import growing_limits, read_json, with_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ AUTO = [{"name": "candidate"}]
 
 
 def outcome(folder: Path, arm: str = "candidate") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / f"comparison-repeat-{arm}.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = read_json(folder / f"comparison-repeat-{arm}.json")
     return found
 
 
@@ -92,7 +92,7 @@ def test_a_killed_child_leaves_its_last_words_and_what_it_made(
 ) -> None:
     path = write_scenario(model={"adapter": "planted-killed"}, repeats={"in_process": 3, "processes": 2})
     require_verdict(run_harness("check", path), only_job(), 3, "error", "killed by signal 9")
-    run = json.loads((only_job() / "candidate" / "run.json").read_text(encoding="utf-8"))
+    run = read_json(only_job() / "candidate" / "run.json")
     assert run["state"] == "finished"
     assert [(sample["process"], sample["repeat"]) for sample in run["samples"]] == [(0, 0)]
     assert [failure["process"] for failure in run["failures"]] == [0], "no second process is started after a crash"
@@ -109,7 +109,7 @@ def test_a_crash_shows_no_secret_no_home_folder_and_no_escape_code(
     for text in (ended.out, ended.err, stored, (only_job() / "report" / "index.html").read_text(encoding="utf-8")):
         assert "hf_abcdefgh" not in text
         assert "\x1b[31m" not in text
-    failure = json.loads(stored)["failures"][0]
+    failure = with_texts(json.loads(stored))["failures"][0]
     assert "planted crash in ~/model" in failure["message"]
     assert "Traceback" in failure["traceback"]
 

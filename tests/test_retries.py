@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from harness.records import EndedBy, Failure
 from harness.run.supervisor import is_infrastructure
-from tests.command_line import growing_limits
+from tests.command_line import growing_limits, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def stored_run(job: Path) -> dict[str, Any]:
-    run: dict[str, Any] = json.loads((job / "candidate" / "run.json").read_text(encoding="utf-8"))
+    run: dict[str, Any] = read_json(job / "candidate" / "run.json")
     return run
 
 

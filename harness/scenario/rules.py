@@ -197,7 +197,7 @@ def _option_problems(root: Node, model: Node, name: str, adapter: Adapter) -> It
     """What the adapter refuses of its options, and options for one that takes none."""
     if takes_options(adapter):
         yield from option_faults(root, adapter.OPTIONS)
-    elif model.child("options"):
+    elif (options := model.child("options")) and options.value != {}:
         yield Problem(
             model.place_of("options"),
             f"model.options: found with the adapter {name}, which takes none; allowed is no such key. Remove it.",

@@ -17,7 +17,7 @@ import pytest
 from harness.adapters import command
 from harness.errors import ModelError, UnknownName
 from harness.records import CommandRef, ModelRef
-from tests.command_line import environment, growing_limits
+from tests.command_line import environment, growing_limits, read_json
 from tests.processes import at_a_prompt, wait_for
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def calls(port: Path) -> list[dict[str, str]]:
 
 
 def message(job: Path, name: str = "repeat-candidate") -> str:
-    return str(json.loads((job / f"comparison-{name}.json").read_text(encoding="utf-8"))["message"])
+    return str(read_json(job / f"comparison-{name}.json")["message"])
 
 
 def test_a_script_is_told_what_the_case_asks_and_its_repeats_are_judged(
@@ -96,14 +96,14 @@ def test_a_script_is_told_what_the_case_asks_and_its_repeats_are_judged(
     expected = {"--prompt": "a cup; $(touch pwned) {seed}", "--seed": "42", "--width": "64", "--height": "64"}
     assert told == [expected | {"--device": "cpu", "variable": "7"}] * 4
     assert not (port / "pwned").exists(), "no shell reads the words"
-    run = json.loads((only_job() / "candidate" / "run.json").read_text(encoding="utf-8"))
+    run = read_json(only_job() / "candidate" / "run.json")
     assert run["model"]["code"].keys() == {"inference.py"}
     assert run["loaded"]["substitutions"] == [
         "the command is not told steps, guidance_scale, dtype, so it uses its own"
     ]
     assert "loading the model" in run["log_tail"]
     assert "noise unverified" in message(only_job())
-    report = json.loads((only_job() / "report" / "report.json").read_text(encoding="utf-8"))
+    report = read_json(only_job() / "report" / "report.json")
     assert "--allow-command" in report["command"]
     page = (only_job() / "report" / "report.md").read_text(encoding="utf-8")
     for name in ("Type of weights", "Attention", "Weights", "Switches"):
@@ -128,7 +128,7 @@ def test_an_npu_arm_tells_the_device_and_the_worker_touches_none(
     ended = run_harness("check", scenario(write_scenario, arms=arms, limits=[LIMIT]), "--allow-command")
     assert ended.code == 0, ended.err
     assert [each["--device"] for each in calls(port)] == ["npu:1", "npu:1", "cpu", "cpu"]
-    run = json.loads((only_job() / "candidate" / "run.json").read_text(encoding="utf-8"))
+    run = read_json(only_job() / "candidate" / "run.json")
     assert (run["backend"], run["environment"]["device"]) == ("npu", "npu:1")
     assert run["environment"]["device_name"].startswith("not opened")
     assert "noise unverified: the pictures of both sides" in message(only_job(), "reference-candidate-against-cpu")

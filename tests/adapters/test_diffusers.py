@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import logging
 import re
 import shutil
@@ -31,6 +30,7 @@ torch = pytest.importorskip("torch")
 diffusers: Any = pytest.importorskip("diffusers")
 
 from tests.adapters.tiny_pipelines import PIPELINES, saved  # noqa: E402 - it imports torch
+from tests.command_line import read_json  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,7 +122,7 @@ def test_a_pipeline_repeats_itself_and_is_measured_against_float32(
     assert 0 < measured["relative_l2", "latents"] < 0.5
     assert measured["max_abs_diff", "float_image"] > 0
     assert pair["first_differing_step"] == 1
-    run = json.loads((only_job() / "bfloat16" / "run.json").read_text(encoding="utf-8"))
+    run = read_json(only_job() / "bfloat16" / "run.json")
     assert run["samples"][0]["hidden_draws"] == []
     assert {draw["drawn_from"] for draw in run["samples"][0]["draws"]} == {"given"}
     assert len(run["samples"][0]["per_step"]) == STEPS
@@ -160,7 +160,7 @@ def test_what_a_pipeline_cannot_take_is_a_failure_in_words(
 
 
 def comparison(job: Path, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((job / f"comparison-{name}.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = read_json(job / f"comparison-{name}.json")
     return found
 
 

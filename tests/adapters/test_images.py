@@ -18,7 +18,7 @@ from harness.adapters import images
 from harness.errors import ModelError, UnknownName
 from harness.images import write_picture
 from harness.records import ModelRef, Run, from_json
-from tests.command_line import environment, patience_seconds
+from tests.command_line import environment, patience_seconds, read_json, with_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def scenario(write: WriteScenario, **changes: Any) -> Path:
 
 
 def comparison(job: Path, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((job / f"comparison-{name}.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = read_json(job / f"comparison-{name}.json")
     return found
 
 
@@ -138,7 +138,7 @@ def test_a_run_of_a_model_can_be_held_against_pictures_and_is_marked(
     (goldens,) = (tmp_path / "goldens").glob("*/candidate")
     ended = run_harness("compare", only_job() / "candidate", goldens, "--json")
     assert ended.code == 0, ended.err
-    found = json.loads(ended.out)
+    found = with_texts(json.loads(ended.out))
     assert found["outcome"] == "within_limits", "the picture is the same, and there is no float output to compare"
     assert {each["value"] for each in found["pairs"][0]["measurements"] if each["metric"] == "identical"} == {1}
     assert found["differences"] == []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.records import Run, from_json
-from tests.command_line import PLANTED, ROOT
+from tests.command_line import PLANTED, ROOT, with_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def stored(tmp_path: Path) -> Callable[[str], Any]:
         text = (folder / name).read_text(encoding="utf-8")
         if name.endswith("run.json"):
             return from_json(Run, text, place=name)
-        return json.loads(text) if name.endswith(".json") else text
+        return with_texts(json.loads(text)) if name.endswith(".json") else text
 
     return read
 
