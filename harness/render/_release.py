@@ -319,9 +319,9 @@ def _against(release: Release, kind: str, nothing: str, *, details: bool) -> Ite
         if comparisons:
             shown = True
             yield from _compared(job, comparisons, details=details)
-    missing = [gap for gap in release.missing if gap.arm and _asks(release, gap.scenario, gap.arm, kind)]
-    if missing:
-        yield Bullets(tuple(_titled(say("MISSING"), formats.names([gap.scenario, gap.arm or ""])) for gap in missing))
+    gaps = [gap for gap in release.missing if gap.arm and _asks(release, gap.scenario, gap.arm, kind)]
+    if gaps:
+        yield Bullets(tuple(_titled(say("MISSING"), formats.names([gap.scenario, gap.arm or ""])) for gap in gaps))
     elif not shown:
         yield Paragraph(nothing)
 

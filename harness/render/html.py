@@ -49,7 +49,7 @@ def render_folders(diff: FolderDiff, pairs: Sequence[PicturePair], *, folders: t
 def render_pair(shown: ShownPair) -> str:
     """Two pictures, their difference and all metrics as a piece of a page, whose styles stand in its elements."""
     (view,) = _loose_pairs.views([shown])
-    return fill("loose_pair.html.j2", each=view)
+    return fill("loose_pair.html.j2", pair=view)
 
 
 def render_pairs(title: str, sentence: str, shown: Sequence[ShownPair]) -> str:
