@@ -128,7 +128,10 @@ def filled(
         text += own
         before = bool(name)
         if name:
-            text += _shown(values[name], form or "", word, separator, named=form == "s" and not conversion)
+            value = repr(values[name]) if conversion == "r" else values[name]
+            text += _shown(
+                value, form or "", word, separator, named=conversion == "r" or (form == "s" and not conversion)
+            )
         if len(text) > LONGEST:
             raise ValueError(f"a message is longer than {LONGEST} characters")
     return text

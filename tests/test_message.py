@@ -134,5 +134,9 @@ def test_a_message_that_would_grow_without_bound_is_refused() -> None:
         from_json(Verdict, json.dumps(data | {"message": {"text": "", **value}}), place="here")
 
 
+def test_a_value_may_be_quoted() -> None:
+    assert Message("it is {state!r}", {"state": "off"}) == "it is 'off'"
+
+
 def test_a_template_without_values_is_its_text() -> None:
     assert filled("none: {{left}} as it is", {}) == "none: {left} as it is"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from string import Formatter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import polib
 import pytest
@@ -38,6 +38,8 @@ from translations.extract import sentences
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from harness.contracts import ReleaseRenderer
 
 
 CODE = "qgr"
@@ -158,6 +160,6 @@ def test_a_release_lists_what_is_not_translated(third_language: Path, tmp_path: 
             catalogue.save(str(path))
             language._catalogue.cache_clear()
         with spoken(CODE):
-            page = plugins.load("render", "markdown").render_release(whole, folders=folders)
+            page = cast("ReleaseRenderer", plugins.load("render", "markdown")).render_release(whole, folders=folders)
         heading = greek("8. Sentences that are not translated")
         assert (heading in page, f"- {gap}" in page) == (lacking, lacking)
