@@ -323,6 +323,12 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def translations(session: nox.Session) -> None:
+    """List sentences of the code that a language does not translate: -- --update writes its catalogue again."""
+    python(session, "-m", "translations.extract", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def bench(session: nox.Session) -> None:
     """Measure what the harness costs, as ratios in one run: all, or one: -- overhead --rounds 5."""
     named, *words = session.posargs or [""]

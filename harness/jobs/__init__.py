@@ -6,10 +6,13 @@
 | ``compare`` | compare, gate |
 | ``diff`` | diff, and compare for pictures |
 | ``report`` | report |
-| ``calibrate`` | calibrate, and what validate doubts |
+| ``calibrate``, ``validate`` | calibrate, validate |
 | ``baselines`` | all of baseline |
 | ``doctor`` | doctor, selftest |
-| ``generate``, ``list``, ``init`` | generate, list, init |
+| ``list``, ``prune`` | list and runs list, runs prune |
+| ``generate``, ``init``, ``open``, ``release`` | generate, init, open, release |
 
-What verbs that run arms share is in ``arm_runs`` and ``references``; ``progress`` is what a job says while it works.
+What verbs that run arms share is in ``arm_runs``, ``references`` and ``noise_floors``; ``progress`` is what a job says
+while it works, ``concluding`` the sentence at its end. ``drafts`` writes the scenarios of init. ``closeness``,
+``image_baselines`` and ``tables`` are for programs and tests.
 """

@@ -111,7 +111,7 @@ class Record(BaseModel):
 
 
 class Later:
-    """Marks a field that records of its kind did not have at first: left as it is by default, it is in no digest.
+    """Marks a field that scenarios did not have at first: while it has its default, it is not part of their digest.
 
     So a new optional field makes no stored scenario, and no baseline of one, another than it was.
     """

@@ -4,7 +4,7 @@ runs/<utc>_<scenario>/
     job.json                          the question and the command
     <arm>/run.json                    Run
     <arm>/samples/<case>/<seed>/      pictures, arrays and a record for every sample
-    comparison-<scope>-<arm>.json     Comparison
+    comparison-<scope>-<arm>[-against-<arm>].json     Comparison
     scores-<arm>.json                 ArmScores, where the scenario asks for scores
     calibration-<arm>.json            Calibration of a reference, where one was measured as it was run
     report/                           what renderers made of it
