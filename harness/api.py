@@ -95,7 +95,7 @@ def check(  # noqa: PLR0913 - the options of the verb
     Raises:
         HarnessError: the scenario is wrong, or its check could not be carried out.
     """
-    from harness.jobs import check as checking
+    from harness.jobs import check as check_job
     from harness.jobs.arm_runs import Selection
     from harness.jobs.progress import ProgressReporter
     from harness.run.sources import Permission
@@ -114,8 +114,8 @@ def check(  # noqa: PLR0913 - the options of the verb
         quick=quick,
         last_failed=last_failed,
     )
-    output = checking.Output(formats=_listed("formats", formats), language=language)
-    checked, _ = checking.check([Path(scenario)], selection, ProgressReporter(), output)
+    output = check_job.Output(formats=_listed("formats", formats), language=language)
+    checked, _ = check_job.check([Path(scenario)], selection, ProgressReporter(), output)
     return checked[0]  # what could not be carried out was raised
 
 

@@ -108,7 +108,7 @@ class ImageBaseline:
         )
         self._tell(place, judged)
         if judged.complaint:
-            raise NotClose(judged.complaint, judged.found)
+            raise NotClose(judged.complaint, judged.measured)
 
     def _place(self, name: str) -> Place:
         from harness.errors import UsageError

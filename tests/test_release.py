@@ -13,7 +13,7 @@ import pytest
 
 from harness import store
 from harness.errors import UnknownName, UsageError
-from harness.jobs.release import Asked, Released, release, verify_release
+from harness.jobs.release import Released, ReleaseRequest, release, verify_release
 from harness.records import MANIFEST_FILE, RUN_FILE, Failure, Release, ReleaseManifest, Run, Status, from_json
 from tests.command_line import environment, patience_seconds
 from tests.release_jobs import Stored, release_folder, stored
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def made(place: Path, *scenarios: Path, jobs: list[Path] | None = None) -> Released:
-    asked = Asked(
+    request = ReleaseRequest(
         name="r1",
         scenarios=list(scenarios),
         jobs=jobs or [],
@@ -34,7 +34,7 @@ def made(place: Path, *scenarios: Path, jobs: list[Path] | None = None) -> Relea
         runs_folder=place / "runs",
         scenarios_folder=place / "scenarios",
     )
-    return release(asked, place / "reports")
+    return release(request, place / "reports")
 
 
 def reasons(found: Released) -> list[tuple[str, str | None, str]]:
@@ -156,9 +156,9 @@ def test_a_job_that_was_not_asked_for_is_wrong_use(tmp_path: Path) -> None:
 
 def test_names_and_languages_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be the name of a release"):
-        release(Asked(name="../up"), tmp_path)
+        release(ReleaseRequest(name="../up"), tmp_path)
     with pytest.raises(UnknownName, match="language"):
-        release(Asked(name="r1", languages=["zz"]), tmp_path)
+        release(ReleaseRequest(name="r1", languages=["zz"]), tmp_path)
 
 
 def test_the_manifest_names_every_file_and_every_run_and_a_changed_file(tmp_path: Path) -> None:
@@ -184,7 +184,9 @@ def test_the_manifest_names_every_file_and_every_run_and_a_changed_file(tmp_path
 def test_what_is_no_longer_wanted_is_removed(tmp_path: Path) -> None:
     place = release_folder(tmp_path)
     folder = made(place).folder
-    release(Asked(name="r1", runs_folder=place / "runs", scenarios_folder=place / "scenarios"), place / "reports")
+    release(
+        ReleaseRequest(name="r1", runs_folder=place / "runs", scenarios_folder=place / "scenarios"), place / "reports"
+    )
     assert not (folder / "index.zh.html").exists()
     assert verify_release(folder) == []
 
@@ -193,8 +195,10 @@ def test_what_machines_read_is_the_same_in_every_language(tmp_path: Path) -> Non
     place = release_folder(tmp_path)
     texts = []
     for languages in (["en"], ["zh"]):
-        asked = Asked(name="r1", languages=languages, runs_folder=place / "runs", scenarios_folder=place / "scenarios")
-        folder = release(asked, place / "reports").folder
+        request = ReleaseRequest(
+            name="r1", languages=languages, runs_folder=place / "runs", scenarios_folder=place / "scenarios"
+        )
+        folder = release(request, place / "reports").folder
         texts.append([(folder / name).read_bytes() for name in ("junit.xml", "metrics.csv")])
         assert ("验证" in (folder / "index.html").read_text(encoding="utf-8")) == (languages == ["zh"])
     assert texts[0] == texts[1]

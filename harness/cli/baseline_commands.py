@@ -42,9 +42,9 @@ def accept(
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
     """Accept a run as the baseline of its scenario and arm."""
-    from harness.jobs import baselines
+    from harness.jobs import baselines as baseline_job
 
-    made = baselines.accept_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes)
+    made = baseline_job.accept_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes)
     _print_baselines("accepted", [made])
 
 
@@ -60,10 +60,10 @@ def update(
 
     Shows how the new images differ from the old ones, and who accepted both, when and why.
     """
-    from harness.jobs import baselines
+    from harness.jobs import baselines as baseline_job
     from harness.terminal.tables import changes_of
 
-    changes_of(baselines.update_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes))
+    changes_of(baseline_job.update_baseline(run, baselines_dir, reason=reason, who=who or _user(), modes=modes))
 
 
 @baseline.command(name="list")
@@ -87,10 +87,10 @@ def verify(
 
     Exits with 3 when a file is damaged, missing or unexpected.
     """
-    from harness.jobs import baselines
+    from harness.jobs import baselines as baseline_job
     from harness.terminal.console import print_json, print_line
 
-    checks = baselines.verify_baselines(baselines_dir, names or [], scenarios_dir)
+    checks = baseline_job.verify_baselines(baselines_dir, names or [], scenarios_dir)
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
@@ -112,9 +112,9 @@ def pack(
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
     """Write a baseline as one file, to copy to another machine."""
-    from harness.jobs import baselines
+    from harness.jobs import baselines as baseline_job
 
-    _print_baselines("packed", [baselines.pack_baseline(baselines_dir, name, out)])
+    _print_baselines("packed", [baseline_job.pack_baseline(baselines_dir, name, out)])
 
 
 @baseline.command()
@@ -124,9 +124,9 @@ def unpack(
     replace: Replace = False,
 ) -> None:
     """Verify a packed baseline and add it to the baselines here."""
-    from harness.jobs import baselines
+    from harness.jobs import baselines as baseline_job
 
-    _print_baselines("unpacked", [baselines.unpack_baseline(file, baselines_dir, replace=replace)])
+    _print_baselines("unpacked", [baseline_job.unpack_baseline(file, baselines_dir, replace=replace)])
 
 
 @baseline.command()
@@ -136,9 +136,9 @@ def push(
     baselines_dir: BaselinesDir = BASELINES_DIR,
 ) -> None:
     """Copy packed baselines to where other machines can pull them."""
-    from harness.jobs import baselines
+    from harness.jobs import baselines as baseline_job
 
-    _print_baselines("pushed", baselines.push_baselines(baselines_dir, names or [], target))
+    _print_baselines("pushed", baseline_job.push_baselines(baselines_dir, names or [], target))
 
 
 @baseline.command()
@@ -149,9 +149,9 @@ def pull(
     replace: Replace = False,
 ) -> None:
     """Download baselines that another machine pushed, and unpack."""
-    from harness.jobs import baselines
+    from harness.jobs import baselines as baseline_job
 
-    _print_baselines("pulled", baselines.pull_baselines(source, names or [], baselines_dir, replace=replace))
+    _print_baselines("pulled", baseline_job.pull_baselines(source, names or [], baselines_dir, replace=replace))
 
 
 def _print_baselines(done: str, baselines: list[Baseline]) -> None:

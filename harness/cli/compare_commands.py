@@ -40,14 +40,14 @@ def compare(
 
     Image files and folders of images are compared as by 'harness diff'.
     """
-    from harness.jobs import compare as comparing
+    from harness.jobs import compare as compare_job
     from harness.terminal.console import print_json, print_line
     from harness.terminal.tables import table_of
 
-    if comparing.are_pictures(actual, expected):
+    if compare_job.are_pictures(actual, expected):
         diff(actual, expected, out=out, as_json=as_json)
         return
-    path, comparison = comparing.compare(actual, expected, out, ratio_to or [])
+    path, comparison = compare_job.compare(actual, expected, out, ratio_to or [])
     if as_json:
         print_json(comparison.model_dump(mode="json"))
     else:
@@ -120,15 +120,15 @@ def diff(
 
     Without --at-least or --at-most the differences are shown, and nothing passes or fails.
     """
-    from harness.jobs import diff as pictures
+    from harness.jobs import diff as diff_job
     from harness.records import FolderDiff, Status
     from harness.terminal.console import print_json
     from harness.terminal.tables import table_of_folders, table_of_pictures
 
-    bounds = pictures.Bounds(at_least=at_least or [], at_most=at_most or [])
-    reading = pictures.Reading(ignore=ignore or [], pair=pair or [], pair_list=pair_list, alpha=alpha, jobs=jobs)
-    output = pictures.Output(lines=out, report=report, language=language)
-    difference = pictures.diff(actual, expected, bounds=bounds, reading=reading, output=output)
+    bounds = diff_job.Bounds(at_least=at_least or [], at_most=at_most or [])
+    reading = diff_job.Reading(ignore=ignore or [], pair=pair or [], pair_list=pair_list, alpha=alpha, jobs=jobs)
+    output = diff_job.Output(lines=out, report=report, language=language)
+    difference = diff_job.diff(actual, expected, bounds=bounds, reading=reading, output=output)
     if as_json:
         print_json(difference.model_dump(mode="json"))
     elif isinstance(difference, FolderDiff):
@@ -155,9 +155,9 @@ def gate(
 
     Nothing is run or measured.
     """
-    from harness.jobs import compare as comparing
+    from harness.jobs import compare as compare_job
 
-    _tell(comparing.gate(comparisons, scenario), as_json=as_json)
+    _tell(compare_job.gate(comparisons, scenario), as_json=as_json)
 
 
 def report(
@@ -183,17 +183,17 @@ def report(
 
     Nothing is run or measured.
     """
-    from harness.jobs import report as reporting
+    from harness.jobs import report as report_job
     from harness.terminal.console import print_line
 
     if [path.suffix for path in comparisons] == [".jsonl"]:
-        from harness.jobs import diff as pictures
+        from harness.jobs import diff as diff_job
 
-        pictures.report_of_lines(comparisons[0], pictures.Output(report=out, language=language))
+        diff_job.report_of_lines(comparisons[0], diff_job.Output(report=out, language=language))
         print_line(str(out / "index.html"))
         return
     names = [word.strip() for word in formats.split(",") if word.strip()]
-    for path in reporting.report(comparisons, names, out, language):
+    for path in report_job.report(comparisons, names, out, language):
         print_line(str(path))
 
 
@@ -233,19 +233,19 @@ def release(
 
     Nothing is run, measured or judged.
     """
-    from harness.jobs import release as releasing
+    from harness.jobs import release as release_job
     from harness.records import exit_code
     from harness.terminal.console import print_json, print_line
 
     if verify:
-        problems = releasing.verify_release(out / name)
+        problems = release_job.verify_release(out / name)
         if as_json:
             print_json({"release": name, "problems": problems})
         else:
             for text in problems or ["every file is as its manifest says"]:
                 print_line(f"{out / name}: {text}")
         raise typer.Exit(3 if problems else 0)
-    request = releasing.Asked(
+    request = release_job.ReleaseRequest(
         name=name,
         scenarios=scenarios or [],
         jobs=job or [],
@@ -253,7 +253,7 @@ def release(
         runs_folder=runs_dir,
         scenarios_folder=scenarios_dir,
     )
-    made = releasing.release(request, out)
+    made = release_job.release(request, out)
     if as_json:
         print_json(made.summary)
     else:

@@ -48,14 +48,14 @@ def prune(
 
     Unfinished jobs are never deleted.
     """
-    from harness.jobs import prune as pruning
+    from harness.jobs import prune as prune_job
     from harness.terminal.console import print_line
 
-    old = pruning.old_jobs(runs_dir, keep)
+    old = prune_job.old_jobs(runs_dir, keep)
     for job in old:
         print_line(f"{job.folder}: {job.size_bytes / 1e6:.1f} MB")
     if yes:
-        pruning.delete(old)
+        prune_job.delete(old)
     total = f"jobs: {len(old)}, {sum(job.size_bytes for job in old) / 1e6:.1f} MB"
     print_line(f"deleted: {total}" if yes else f"would be deleted with --yes: {total}")
 
@@ -68,10 +68,10 @@ def open_page(
     """Open the HTML report of a job in the browser."""
     import webbrowser
 
-    from harness.jobs import open as opening
+    from harness.jobs import open as open_job
     from harness.terminal.console import print_line
 
-    page = opening.page_of(job, runs_dir)
+    page = open_job.page_of(job, runs_dir)
     print_line(str(page))
     if not show and not webbrowser.open(page.as_uri()):
         print_line("No browser could be started here; open the file named above.", error=True)
@@ -79,10 +79,10 @@ def open_page(
 
 def show_list(what: str, runs_dir: Path, scenarios_dir: Path, baselines_dir: Path, *, as_json: bool) -> None:
     """Print what there is of a kind, a line each or as JSON."""
-    from harness.jobs import list as listing
+    from harness.jobs import list as list_job
     from harness.terminal.console import print_json, print_line
 
-    rows = listing.listed(what, runs_folder=runs_dir, scenarios_folder=scenarios_dir, baselines_folder=baselines_dir)
+    rows = list_job.listed(what, runs_folder=runs_dir, scenarios_folder=scenarios_dir, baselines_folder=baselines_dir)
     if as_json:
         print_json(rows)
         return

@@ -29,13 +29,13 @@ def doctor(
     Exit codes: exit 3 when the device cannot be used; with --baseline also 3 for a damaged baseline, 7 for one that is
     not comparable and 4 for a missing one.
     """
-    from harness.jobs import doctor as examining
+    from harness.jobs import doctor as doctor_job
     from harness.records import Status, exit_code
     from harness.terminal.console import print_json
     from harness.terminal.tables import table_of_findings
 
-    states = examining.examine_baselines(baseline, baselines_dir) if baseline else []
-    machine = examining.doctor(device)
+    states = doctor_job.examine_baselines(baseline, baselines_dir) if baseline else []
+    machine = doctor_job.doctor(device)
     diagnosis = machine.model_copy(update={"findings": [*(state.finding for state in states), *machine.findings]})
     if as_json:
         print_json(diagnosis.model_dump(mode="json"))
@@ -52,11 +52,11 @@ def selftest(as_json: AsJson = False) -> None:
 
     Exits with 3 when an answer is wrong on this machine.
     """
-    from harness.jobs import doctor as examining
+    from harness.jobs import doctor as doctor_job
     from harness.terminal.console import print_json
     from harness.terminal.tables import table_of_checks
 
-    checks = examining.selftest()
+    checks = doctor_job.selftest()
     if as_json:
         print_json([asdict(check) for check in checks])
     else:

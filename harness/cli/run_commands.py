@@ -55,11 +55,11 @@ def init(
 
     The CI files are for GitHub, GitLab and GitCode; a .gitignore is written too. No file is overwritten.
     """
-    from harness.jobs import init as starting
+    from harness.jobs import init as init_job
     from harness.suggestions import from_here
     from harness.terminal.console import print_line
 
-    started = starting.init(folder, adapter, source)
+    started = init_job.init(folder, adapter, source)
     for path in started.written:
         print_line(str(path))
     for path in started.left:
@@ -77,14 +77,14 @@ def validate(
 
     Checks schema, names, paths and the evidence for limits; loads no model and writes nothing.
     """
-    from harness.jobs import validate as validating
+    from harness.jobs import validate as validate_job
     from harness.terminal.console import print_line
     from harness.text import redact
 
     doubts, refused = 0, 0
     for path in scenarios:
         try:
-            scenario, warnings = validating.validate(path)
+            scenario, warnings = validate_job.validate(path)
         except ScenarioError as error:
             refused += 1
             print_line(f"error: {redact(str(error))}", error=True)
@@ -117,13 +117,13 @@ def run(
 
     Nothing is compared.
     """
-    from harness.jobs import check as checking
+    from harness.jobs import check as check_job
     from harness.terminal.console import print_line
     from harness.terminal.progress import PlainReporter
 
     permission = permission_of(every=allow_command, listed=allowed_commands)
     selection = selection_of(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
-    made = checking.run(scenarios, selection, PlainReporter())
+    made = check_job.run(scenarios, selection, PlainReporter())
     for of_arm in made:
         print_line(str(of_arm.folder))
         for unfit in of_arm.unfit:
@@ -166,7 +166,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Run scenarios, compare, judge and report: the command for CI."""
-    from harness.jobs import check as checking
+    from harness.jobs import check as check_job
     from harness.records import exit_code, worst_code
     from harness.terminal.console import print_json
     from harness.terminal.progress import PlainReporter
@@ -176,8 +176,8 @@ def check(
     selection = selection_of(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
     selection = replace(selection, quick=quick, last_failed=last_failed)
     page = os.environ.get("GITHUB_STEP_SUMMARY")
-    output = checking.Output(formats=report_format or [], step_summary=Path(page) if page else None, language=language)
-    checked, unfinished = checking.check(scenarios, selection, PlainReporter(), output)
+    output = check_job.Output(formats=report_format or [], step_summary=Path(page) if page else None, language=language)
+    checked, unfinished = check_job.check(scenarios, selection, PlainReporter(), output)
     if as_json:
         print_json([*(job.summary for job in checked), *(stopped.summary for stopped in unfinished)])
     else:
@@ -203,12 +203,12 @@ def calibrate(
     Exits with 1 when a planted fault would pass the limits.
     """
     from harness import store
-    from harness.jobs import calibrate as calibrating
+    from harness.jobs import calibrate as calibrate_job
     from harness.terminal.console import print_json, print_line
     from harness.terminal.progress import PlainReporter
     from harness.terminal.tables import table_of_calibration
 
-    calibrated = calibrating.calibrate(scenario, arm, write=write, runs_folder=runs_dir, reporter=PlainReporter())
+    calibrated = calibrate_job.calibrate(scenario, arm, write=write, runs_folder=runs_dir, reporter=PlainReporter())
     if out is not None:
         store.save(calibrated.calibration, out)
     if as_json:
@@ -291,11 +291,11 @@ def generate(
     ] = "deepgen",
 ) -> None:
     """Make one image, with the options of an inference script."""
-    from harness.jobs import generate as generating
+    from harness.jobs import generate as generate_job
     from harness.terminal.console import print_line
     from harness.terminal.progress import LogReporter
 
-    options = generating.GenerateOptions(
+    options = generate_job.GenerateOptions(
         model_path=model_path,
         prompt=prompt,
         input_image=input_image,
@@ -311,7 +311,7 @@ def generate(
         trust_remote_code=trust_remote_code,
         adapter=adapter,
     )
-    made = generating.generate(options, LogReporter(output_image, model_path))
+    made = generate_job.generate(options, LogReporter(output_image, model_path))
     for failure in made.failures:
         print_line(f"error: {failure.stage}: {failure.error}: {failure.message}\n{failure.traceback}", error=True)
     if not made.samples:

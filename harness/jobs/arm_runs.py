@@ -56,7 +56,7 @@ class Selection:
     last_failed: bool = False
     """Whether only cases and seeds are run that did not pass in the scenario's newest finished job."""
 
-    def narrowed(self, question: LoadedScenario) -> Selection:
+    def narrowed(self, loaded: LoadedScenario) -> Selection:
         """The same with the cases, seeds and repeats that ``quick`` and ``last_failed`` stand for.
 
         What was named beside them holds.
@@ -66,17 +66,17 @@ class Selection:
         """
         cases, seeds = self.cases, self.seeds
         if self.last_failed:
-            failed = failed_keys(self.runs_folder, question.scenario.name)
+            failed = failed_keys(self.runs_folder, loaded.scenario.name)
             cases = cases or list(dict.fromkeys(key.case for key in failed))
             seeds = seeds or list(dict.fromkeys(key.seed for key in failed))
         if not self.quick:
             return replace(self, cases=cases, seeds=seeds)
-        written = question.scenario.repeats
+        written = loaded.scenario.repeats
         in_process = min(written.in_process, 2)
         return replace(
             self,
-            cases=(cases or [question.scenario.cases[0].id])[:1],
-            seeds=(seeds or list(question.scenario.seeds))[:1],
+            cases=(cases or [loaded.scenario.cases[0].id])[:1],
+            seeds=(seeds or list(loaded.scenario.seeds))[:1],
             repeats=self.repeats or in_process,
             # What the scenario repeats in fresh processes alone may have no other way to be repeated.
             processes=self.processes or (1 if in_process > 1 else min(written.processes, 2)),
@@ -103,17 +103,17 @@ def failed_keys(runs_folder: Path, name: str) -> list[CaseKey]:
     failed = [comparison for comparison in failed if comparison.outcome is not Status.SKIPPED]
     if not all(map(failing, failed)):  # a whole comparison failed, and no single case did
         return [CaseKey(case=case.id, seed=seed) for case in job.scenario.cases for seed in job.scenario.seeds]
-    found = dict.fromkeys(key for comparison in failed for key in failing(comparison))
-    if not found:
+    keys = dict.fromkeys(key for comparison in failed for key in failing(comparison))
+    if not keys:
         raise NothingSelected(f"nothing failed in {folder.absolute()}; leave --last-failed out to run everything.")
-    return list(found)
+    return list(keys)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A scenario with everything looked up that can be known before anything runs."""
 
-    question: LoadedScenario
+    loaded: LoadedScenario
     """The scenario."""
     command: list[str]
     """The command that asks the same question."""
@@ -129,7 +129,7 @@ class Prepared:
 
 @contextmanager
 def prepared(
-    questions: Sequence[LoadedScenario],
+    loaded_scenarios: Sequence[LoadedScenario],
     selection: Selection,
     verb: str,
     reporter: ProgressReporter,
@@ -140,36 +140,36 @@ def prepared(
     ``plans`` replaces the plans of the selected arms, for one scenario. Copies of models are gone when this is left.
     """
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-        found: dict[str, ChosenDevice] = {}
+        chosen_devices: dict[str, ChosenDevice] = {}
         yield [
-            _prepared(question, selection, verb, reporter, plans, found, Path(scratch) / str(number))
-            for number, question in enumerate(questions)
+            _prepared(loaded, selection, verb, reporter, plans, chosen_devices, Path(scratch) / str(number))
+            for number, loaded in enumerate(loaded_scenarios)
         ]
 
 
 def _prepared(  # noqa: PLR0913, PLR0917 - what a scenario is looked up with
-    question: LoadedScenario,
+    loaded: LoadedScenario,
     selection: Selection,
     verb: str,
     reporter: ProgressReporter,
     plans: list[Plan] | None,
-    found: dict[str, ChosenDevice],
+    chosen_devices: dict[str, ChosenDevice],
     scratch: Path,
 ) -> Prepared:
-    for words in question.notes:
-        reporter.on_note(words)
-    selection = selection.narrowed(question)
-    arms, kept = chosen_arms(question, selection, verb) if plans is None else ([], [])
-    plans = plans or plans_of(question, selection, arms)
+    for note in loaded.notes:
+        reporter.on_note(note)
+    selection = selection.narrowed(loaded)
+    arms, kept = chosen_arms(loaded, selection, verb) if plans is None else ([], [])
+    plans = plans or plans_of(loaded, selection, arms)
     scratch.mkdir()
-    devices = _devices(plans, scratch, found)
-    model = prepare(question.model_source, question.scenario.model, scratch / "model", selection.permission)
-    references = read_references(selection.baselines_folder, question, kept, plans)
-    for words in references.missing.values():
-        reporter.on_note(words)
+    devices = _devices(plans, scratch, chosen_devices)
+    model = prepare(loaded.model_source, loaded.scenario.model, scratch / "model", selection.permission)
+    references = read_references(selection.baselines_folder, loaded, kept, plans)
+    for message in references.missing.values():
+        reporter.on_note(message)
     return Prepared(
-        question=question,
-        command=command_of(verb, question, selection),
+        loaded=loaded,
+        command=command_of(verb, loaded, selection),
         plans=[references.with_noise(plan, model.identity) for plan in plans],
         devices=devices,
         model=model,
@@ -218,7 +218,7 @@ def made_runs(job: Prepared, selection: Selection, reporter: ProgressReporter) -
     """
     folder = _job_folder(job, selection, reporter)
     with store.locked(folder):
-        record = store.Job(state="unfinished", scenario=job.question.scenario, command=job.command)
+        record = store.Job(state="unfinished", scenario=job.loaded.scenario, command=job.command)
         store.save(record, folder / store.JOB_FILE)
         with _tidied(folder):
             job.references.take(folder)
@@ -236,7 +236,7 @@ def _order(job: Prepared, plan: Plan, folder: Path, selection: Selection) -> Ord
         plan=plan,
         device=job.devices[plan.arm.name],
         model=job.model,
-        input_images=job.question.input_images,
+        input_images=job.loaded.input_images,
         folder=(folder / plan.arm.name).absolute(),
         run_id=f"{folder.name}/{plan.arm.name}",
         noise=job.references.given_noise(plan, folder),
@@ -254,7 +254,7 @@ def _tidied(folder: Path) -> Iterator[None]:
             remove_leftovers(Path(place))
 
 
-def chosen_arms(question: LoadedScenario, selection: Selection, verb: str) -> tuple[list[Arm], list[Arm]]:
+def chosen_arms(loaded: LoadedScenario, selection: Selection, verb: str) -> tuple[list[Arm], list[Arm]]:
     """Arms that are run, and arms that are read from the baseline store.
 
     ``check`` never runs a baseline's arm: to name one chooses it among several. ``run`` makes the one that is named.
@@ -262,10 +262,10 @@ def chosen_arms(question: LoadedScenario, selection: Selection, verb: str) -> tu
     Raises:
         UnknownName: the scenario has no arm of a name that was given.
     """
-    arms = question.scenario.arms
+    arms = loaded.scenario.arms
     for name in selection.arms:
         if name not in {arm.name for arm in arms}:
-            raise UnknownName(f"arm of {question.scenario.name}", name, [arm.name for arm in arms])
+            raise UnknownName(f"arm of {loaded.scenario.name}", name, [arm.name for arm in arms])
     named = [arm for arm in arms if arm.name in selection.arms]
     live = [arm for arm in arms if not arm.baseline]
     if verb == "run":
@@ -277,11 +277,11 @@ def chosen_arms(question: LoadedScenario, selection: Selection, verb: str) -> tu
     )
 
 
-def plans_of(question: LoadedScenario, selection: Selection, arms: list[Arm]) -> list[Plan]:
+def plans_of(loaded: LoadedScenario, selection: Selection, arms: list[Arm]) -> list[Plan]:
     """A plan for every arm that is run."""
     return [
         scenario.plan(
-            question,
+            loaded,
             arm,
             cases=selection.cases or None,
             seeds=selection.seeds or None,
@@ -293,13 +293,13 @@ def plans_of(question: LoadedScenario, selection: Selection, arms: list[Arm]) ->
     ]
 
 
-def _devices(plans: list[Plan], scratch: Path, found: dict[str, ChosenDevice]) -> dict[str, ChosenDevice]:
+def _devices(plans: list[Plan], scratch: Path, devices: dict[str, ChosenDevice]) -> dict[str, ChosenDevice]:
     """The device of every arm; each name is asked for once, and not at all where no worker opens it."""
     if any(plan.noise is NoiseMode.UNVERIFIED for plan in plans):
         return {plan.arm.name: named_device(plan.arm.device) for plan in plans}
-    for wanted in sorted({plan.arm.device for plan in plans} - found.keys()):
-        found[wanted] = choose_device(wanted, scratch)
-    return {plan.arm.name: found[plan.arm.device] for plan in plans}
+    for wanted in sorted({plan.arm.device for plan in plans} - devices.keys()):
+        devices[wanted] = choose_device(wanted, scratch)
+    return {plan.arm.name: devices[plan.arm.device] for plan in plans}
 
 
 def _job_folder(job: Prepared, selection: Selection, reporter: ProgressReporter) -> Path:
@@ -317,7 +317,7 @@ def _job_folder(job: Prepared, selection: Selection, reporter: ProgressReporter)
     if (old := store.resumable_job_folder(selection.runs_folder, wanted)) is not None:
         reporter.on_resume(old)
         return old
-    return store.new_job_folder(selection.runs_folder, job.question.scenario.name)
+    return store.new_job_folder(selection.runs_folder, job.loaded.scenario.name)
 
 
 def _made_run(order: Order, reporter: ProgressReporter) -> Run:
@@ -332,9 +332,9 @@ def _made_run(order: Order, reporter: ProgressReporter) -> Run:
     return made
 
 
-def command_of(verb: str, question: LoadedScenario, selection: Selection) -> list[str]:
+def command_of(verb: str, loaded: LoadedScenario, selection: Selection) -> list[str]:
     """The command that asks the same question, with a path that holds wherever the scenarios folder is."""
-    words = ["harness", verb, scenario.place(question.path)]
+    words = ["harness", verb, scenario.place(loaded.path)]
     for flag, values in (("--arm", selection.arms), ("--case", selection.cases), ("--seed", selection.seeds)):
         words += [word for value in values for word in (flag, str(value))]
     for flag, value in (

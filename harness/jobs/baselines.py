@@ -51,9 +51,9 @@ def update_baseline(run_folder: Path, baselines_folder: Path, *, reason: str, wh
     run = load_run(run_folder)
     older = baselines.read(baselines_folder, f"{run.plan.scenario}/{run.plan.arm.name}")
     place = run_folder.resolve()
-    mine = StoredRun(run=run, folder=place)
-    theirs = StoredRun(run=older.run, folder=older.folder, manifest=older.manifest)
-    comparison = judge(compare_runs(mine, theirs, limits=[], base=place.parent), today=datetime.now(UTC).date())
+    actual = StoredRun(run=run, folder=place)
+    expected = StoredRun(run=older.run, folder=older.folder, manifest=older.manifest)
+    comparison = judge(compare_runs(actual, expected, limits=[], base=place.parent), today=datetime.now(UTC).date())
     made = accept_baseline(run_folder, baselines_folder, reason=reason, who=who, modes=modes)
     return Updated(before=older.manifest, after=made.manifest, comparison=comparison)
 
@@ -86,8 +86,8 @@ def verify_baselines(
         raise BaselineMissing(f"there are no baselines in {baselines_folder}; harness baseline accept makes one.")
     verified = [_verified(baselines_folder, name, scenarios_folder) for name in chosen]
     if not wanted:
-        words = "an accept or unpack was cut off here; the next one of this baseline cleans it up"
-        verified += [Verified(name=str(path), digest="", problems=[words], notes=[]) for path in leftovers]
+        problem = "an accept or unpack was cut off here; the next one of this baseline cleans it up"
+        verified += [Verified(name=str(path), digest="", problems=[problem], notes=[]) for path in leftovers]
     return verified
 
 
@@ -123,7 +123,7 @@ def pull_baselines(source: str, wanted: list[str], baselines_folder: Path, *, re
 
 def orphan_notes(name: str, scenarios_folder: Path) -> list[str]:
     """A word for a baseline that no scenario asks for; a scenario that cannot be used here might."""
-    wanted, _, arm = name.partition("/")
+    wanted, _, arm_name = name.partition("/")
     path = scenarios_folder / f"{wanted}.yaml"
     if not scenarios_folder.is_dir():
         return []
@@ -131,6 +131,6 @@ def orphan_notes(name: str, scenarios_folder: Path) -> list[str]:
         arms = scenario.load(path).scenario.arms if path.exists() else []
     except ScenarioError:
         return []
-    if any(each.name == arm and each.baseline for each in arms):
+    if any(arm.name == arm_name and arm.baseline for arm in arms):
         return []
-    return [f"unused: no scenario in {scenarios_folder} has an arm {arm} with baseline: true for it"]
+    return [f"unused: no scenario in {scenarios_folder} has an arm {arm_name} with baseline: true for it"]

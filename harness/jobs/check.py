@@ -60,7 +60,7 @@ class Checked:
     @property
     def exit_code(self) -> int:
         """What ``harness check`` would exit with: 0 where all passed."""
-        return exit_code([each.outcome for each in self.report.comparisons])
+        return exit_code([comparison.outcome for comparison in self.report.comparisons])
 
     @property
     def pages(self) -> list[Path]:
@@ -76,15 +76,15 @@ class Checked:
             "folder": str(self.folder),
             "comparisons": [
                 {
-                    "arm": each.actual.arm,
-                    "against": each.expected.arm,
-                    "scope": each.scope,
-                    "outcome": each.outcome,
-                    "message": each.message,
-                    "notices": each.notices,
-                    "parities": [parity.message for parity in each.parities],
+                    "arm": comparison.actual.arm,
+                    "against": comparison.expected.arm,
+                    "scope": comparison.scope,
+                    "outcome": comparison.outcome,
+                    "message": comparison.message,
+                    "notices": comparison.notices,
+                    "parities": [parity.message for parity in comparison.parities],
                 }
-                for each in self.report.comparisons
+                for comparison in self.report.comparisons
             ],
             "retried": [
                 {"arm": run.plan.arm.name, "message": failure.message}
@@ -122,23 +122,23 @@ def check(
     output = output or Output()
     require_formats(output.formats)
     require_known(output.language)
-    questions = [scenario.load(path) for path in paths]
+    loaded_scenarios = [scenario.load(path) for path in paths]
     checked: list[Checked] = []
     unfinished: list[Unfinished] = []
-    with prepared(questions, selection, "check", reporter) as jobs:
+    with prepared(loaded_scenarios, selection, "check", reporter) as jobs:
         for job in jobs:
-            name = job.question.scenario.name
+            name = job.loaded.scenario.name
             try:
-                found = _checked(job, selection, reporter, output)
+                result = _checked(job, selection, reporter, output)
             except Interrupted:
                 raise
             except (HarnessError, OSError) as error:
                 unfinished.append(Unfinished(scenario=name, error=worded(error)))
                 reporter.on_scenario_end(f"{name}: ERROR: {unfinished[-1].error}")
                 continue
-            checked.append(found)
+            checked.append(result)
             if len(jobs) > 1:
-                reporter.on_scenario_end(f"{name}: {conclusion([found.report], found.pages)}")
+                reporter.on_scenario_end(f"{name}: {conclusion([result.report], result.pages)}")
     if unfinished and not checked:
         raise unfinished[0].error
     return checked, unfinished
@@ -148,15 +148,15 @@ def _checked(job: Prepared, selection: Selection, reporter: ProgressReporter, ou
     """One scenario from its runs to its report."""
     with made_runs(job, selection, reporter) as made:
         folder = made.folder
-        scores = _scores(job.question, made.stored, folder)
+        scores = _scores(job.loaded, made.stored, folder)
         compared = [with_parities(comparison, scores) for comparison in _comparisons(made, job.references)]
         comparisons = [judge(comparison, today=today()) for comparison in compared]
         for comparison in comparisons:
             store.save(comparison, folder / comparison_file(comparison))
         floors = measured_floors(made.runs, selection.runs_folder)
         keep_floors(floors, folder)
-        report = report_of(job.question.scenario, job.command, made.runs, comparisons, list(scores.values()), floors)
-        formats = list(dict.fromkeys([*FORMATS, *job.question.scenario.formats, *output.formats]))
+        report = report_of(job.loaded.scenario, job.command, made.runs, comparisons, list(scores.values()), floors)
+        formats = list(dict.fromkeys([*FORMATS, *job.loaded.scenario.formats, *output.formats]))
         files = write_report(report, folder, folder / store.REPORT_FOLDER, formats, output.language)
         if output.step_summary is not None:
             _add_to_step_summary(output.step_summary, folder, report)
@@ -182,12 +182,12 @@ class Made:
 
 def run(paths: list[Path], selection: Selection, reporter: ProgressReporter) -> list[Made]:
     """Run scenarios and keep the samples and their scores; nothing is compared."""
-    questions = [scenario.load(path) for path in paths]
+    loaded_scenarios = [scenario.load(path) for path in paths]
     made = []
-    with prepared(questions, selection, "run", reporter) as jobs:
+    with prepared(loaded_scenarios, selection, "run", reporter) as jobs:
         for job in jobs:
             with made_runs(job, selection, reporter) as runs:
-                _scores(job.question, runs.made, runs.folder)
+                _scores(job.loaded, runs.made, runs.folder)
                 made += [
                     Made(folder=stored.folder, run=stored.run, unfit=unfit_images(stored.run, stored.folder))
                     for stored in runs.made
@@ -224,17 +224,17 @@ def _others(limits: list[Limit], reference: StoredRun, references: list[StoredRu
     """Arms that a limit against a reference divides by."""
     name = reference.run.plan.arm.name
     wanted = {limit.ratio_to for limit in limits if limit.arm == name}
-    return [each for each in references if each.run.plan.arm.name in wanted]
+    return [other for other in references if other.run.plan.arm.name in wanted]
 
 
-def _scores(question: LoadedScenario, stored: list[StoredRun], folder: Path) -> dict[str, ArmScores]:
+def _scores(loaded: LoadedScenario, stored: list[StoredRun], folder: Path) -> dict[str, ArmScores]:
     """Score every arm and keep that in the job's folder; by run, and empty where the scenario asks for no score."""
-    if not question.scenario.scores:
+    if not loaded.scenario.scores:
         return {}
-    scores = [score_run(each, question.scenario, question.input_images) for each in stored]
-    for each in scores:
-        store.save(each, folder / store.scores_file(each.arm))
-    return {each.run: each for each in scores}
+    scores = [score_run(stored_run, loaded.scenario, loaded.input_images) for stored_run in stored]
+    for arm_scores in scores:
+        store.save(arm_scores, folder / store.scores_file(arm_scores.arm))
+    return {arm_scores.run: arm_scores for arm_scores in scores}
 
 
 _STEP_SUMMARY_BYTES = 1 << 20

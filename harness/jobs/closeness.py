@@ -76,29 +76,29 @@ def assert_close(actual: Any, expected: Any, bounds: Mapping[str, Any], **readin
         ImageError: one is no picture, or their sizes differ.
         UsageError: a bound or an option is none.
     """
-    found = compared(actual, expected, limits_of(bounds), **reading)
-    if complaint := complaint_of(found):
-        raise NotClose(complaint, found)
-    return found
+    measured = compared(actual, expected, limits_of(bounds), **reading)
+    if complaint := complaint_of(measured):
+        raise NotClose(complaint, measured)
+    return measured
 
 
-def complaint_of(found: Compared) -> str:
+def complaint_of(measured: Compared) -> str:
     """Why two pictures do not pass, in lines; empty where they do. Without limits they have to be identical.
 
     The first line says what is wrong, then come the broken limits, and what the difference looks like.
     """
-    if found.blank:
-        return f"refused: {'; '.join(found.blank)}.\n{_PROVES_NOTHING}"
-    verdicts = found.pair.verdicts
-    broken = [each for each in verdicts if each.status not in _KEPT]
+    if measured.blank:
+        return f"refused: {'; '.join(measured.blank)}.\n{_PROVES_NOTHING}"
+    verdicts = measured.pair.verdicts
+    broken = [verdict for verdict in verdicts if verdict.status not in _KEPT]
     if verdicts and not broken:
         return ""
-    if not verdicts and found.identical:
+    if not verdicts and measured.identical:
         return ""
     if broken:
         first = f"the pictures are not close: {len(broken)} of {len(verdicts)} limits broken."
-        said = [f"  {each.limit.metric}: {one_line(each.message, 400)}" for each in broken]
+        lines = [f"  {verdict.limit.metric}: {one_line(verdict.message, 400)}" for verdict in broken]
     else:
         first = "the pictures are not identical, and no limit was given."
-        said = [f"  {name}: {shown_value(found.metrics[name])}" for name in _TOLD if name in found.metrics]
-    return "\n".join([first, *said, f"  {found.sentence}", *(f"  {words}" for words in found.remarks)])
+        lines = [f"  {name}: {shown_value(measured.metrics[name])}" for name in _TOLD if name in measured.metrics]
+    return "\n".join([first, *lines, f"  {measured.sentence}", *(f"  {remark}" for remark in measured.remarks)])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from harness import scenario, store
+from harness import scenario as scenarios
+from harness import store
 from harness.compare.comparator import StoredRun, compare_repeats, compare_runs
 from harness.compare.gates import judge
 from harness.compare.parity import with_parities
@@ -50,14 +51,14 @@ def compare(actual: Path, expected: Path, out: Path | None, ratio_to: Sequence[P
     # Each path is followed once: a link that changes meanwhile would make one run out of two.
     place = actual.resolve()
     other = place if expected == actual else expected.resolve()
-    mine = _stored(place)
+    actual_run = _stored(place)
     if place == other:
-        comparison = compare_repeats(mine, limits=mine.run.plan.limits, base=base.resolve())
+        comparison = compare_repeats(actual_run, limits=actual_run.run.plan.limits, base=base.resolve())
     else:
         others = [_stored(folder.resolve()) for folder in ratio_to]
-        limits, theirs = mine.run.plan.limits, _stored(other)
-        compared = compare_runs(mine, theirs, limits=limits, base=base.resolve(), others=others)
-        comparison = with_parities(compared, kept_scores([mine, theirs]))
+        limits, expected_run = actual_run.run.plan.limits, _stored(other)
+        compared = compare_runs(actual_run, expected_run, limits=limits, base=base.resolve(), others=others)
+        comparison = with_parities(compared, kept_scores([actual_run, expected_run]))
     judged = judge(comparison, today=today())
     # What lies elsewhere may have an arm of the same name as one of this job, whose comparison is kept.
     elsewhere = "" if other.parent == place.parent else other.parent.name
@@ -68,8 +69,8 @@ def compare(actual: Path, expected: Path, out: Path | None, ratio_to: Sequence[P
 
 def gate(paths: list[Path], scenario_path: Path | None) -> list[Comparison]:
     """Judge stored comparisons again, with the limits and waivers they carry or a scenario's; measures nothing."""
-    asked = scenario.load(scenario_path).scenario if scenario_path else None
-    limits, waivers = (asked.limits, asked.waivers) if asked else (None, None)
+    scenario = scenarios.load(scenario_path).scenario if scenario_path else None
+    limits, waivers = (scenario.limits, scenario.waivers) if scenario else (None, None)
     return [judge(store.load_comparison(path), limits, waivers, today=today()) for path in paths]
 
 
@@ -85,9 +86,9 @@ def _stored(folder: Path) -> StoredRun:
 
 def kept_scores(stored: list[StoredRun]) -> dict[str, ArmScores]:
     """Scores that were kept beside the folders of runs, by run."""
-    paths = [each.folder.parent / store.scores_file(each.run.plan.arm.name) for each in stored]
-    found = [store.load(ArmScores, path) for path in paths if path.is_file()]
-    return {each.run: each for each in found}
+    paths = [stored_run.folder.parent / store.scores_file(stored_run.run.plan.arm.name) for stored_run in stored]
+    scores = [store.load(ArmScores, path) for path in paths if path.is_file()]
+    return {arm_scores.run: arm_scores for arm_scores in scores}
 
 
 def comparison_file(comparison: Comparison, elsewhere: str = "") -> str:

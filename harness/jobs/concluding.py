@@ -82,9 +82,9 @@ def _why(comparisons: Sequence[Comparison], outcome: Status) -> str:
     if outcome is Status.DRIFT:
         pairs = [pair for comparison in comparisons for pair in comparison.pairs]
         broken = [pair for pair in pairs if any(verdict.status is Status.DRIFT for verdict in pair.verdicts)]
-        found = worst_pair(first, Status.DRIFT)
-        if found:
-            limit, pair, measured = found
+        decisive = worst_pair(first, Status.DRIFT)
+        if decisive:
+            limit, pair, measured = decisive
             example = f"{pair.key}: {_value(measured)}, {_bound(limit)}"
             verb = "breaks" if len(broken) == 1 else "break"
             return f"{len(broken)} of {_count(pairs, 'pair')} of {_arms(comparisons)} {verb} a limit ({example})"
@@ -116,9 +116,9 @@ def _value(measured: Measurement) -> str:
 
 
 def _bound(limit: Limit) -> str:
-    for words, bound in (("at least", limit.at_least), ("at most", limit.at_most), ("exactly", limit.equals)):
+    for side, bound in (("at least", limit.at_least), ("at most", limit.at_most), ("exactly", limit.equals)):
         if bound is not None:
-            return f"{words} {bound:g}"
+            return f"{side} {bound:g}"
     raise AssertionError("a limit has a bound")
 
 

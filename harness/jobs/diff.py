@@ -43,9 +43,7 @@ class Bounds:
         Raises:
             UsageError: words are not ``METRIC=NUMBER``, or the metric is not known.
         """
-        return [_limit(words, "at_least") for words in self.at_least] + [
-            _limit(words, "at_most") for words in self.at_most
-        ]
+        return [_limit(text, "at_least") for text in self.at_least] + [_limit(text, "at_most") for text in self.at_most]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +130,8 @@ def diff(actual: Path, expected: Path, *, bounds: Bounds, reading: Reading, outp
     if actual.is_dir() != expected.is_dir():
         raise UsageError(f"of {actual} and {expected} one is a folder and one a file; give two files or two folders.")
     if actual.is_dir():
-        asked = Asked(ignore=tuple(reading.ignore), pair=tuple(reading.pair), listed=reading.listed())
-        names = names_of(actual, expected, asked)
+        pairing = Asked(ignore=tuple(reading.ignore), pair=tuple(reading.pair), listed=reading.listed())
+        names = names_of(actual, expected, pairing)
         pairs = compare_folders(names, limits, reading.jobs or len(os.sched_getaffinity(0)), alpha)
         return _of_folders(names, pairs, limits, alpha, output)
     if reading.ignore or reading.pair or reading.pair_list:
@@ -153,8 +151,8 @@ def _of_files(
         tally = Tally()
         tally.add(pair)
         named = pair.model_copy(update={"expected_name": expected.name})
-        found = tally.summary(Names.alone(actual, expected), limits, alpha)
-        write_report(found, [named], (actual.parent, expected.parent), output)
+        summary = tally.summary(Names.alone(actual, expected), limits, alpha)
+        write_report(summary, [named], (actual.parent, expected.parent), output)
     return pair
 
 
@@ -173,10 +171,10 @@ def _of_folders(
                 lines.write(pair.model_dump_json() + "\n")
             if output.report:
                 kept.append(pair)
-    found = tally.summary(names, limits, alpha)
+    summary = tally.summary(names, limits, alpha)
     if output.report is not None:
-        write_report(found, kept, (names.actual, names.expected), output)
-    return found
+        write_report(summary, kept, (names.actual, names.expected), output)
+    return summary
 
 
 def report_of_lines(path: Path, output: Output) -> FolderDiff:
@@ -193,13 +191,13 @@ def report_of_lines(path: Path, output: Output) -> FolderDiff:
         tally.add(pair)
         pairs.append(pair)
     limits = list({verdict.limit.rule: verdict.limit for pair in pairs for verdict in pair.verdicts}.values())
-    found = tally.summary(Names.alone(path, path), limits)
-    write_report(found, pairs, None, output)
-    return found
+    summary = tally.summary(Names.alone(path, path), limits)
+    write_report(summary, pairs, None, output)
+    return summary
 
 
 def write_report(
-    found: FolderDiff, pairs: Sequence[PicturePair], folders: tuple[Path, Path] | None, output: Output
+    summary: FolderDiff, pairs: Sequence[PicturePair], folders: tuple[Path, Path] | None, output: Output
 ) -> list[Path]:
     """Write the report of two folders of picture files: a page, a text, test cases and a table of all values."""
     if output.report is None:
@@ -210,14 +208,14 @@ def write_report(
     for name, language in (("html", output.language), ("markdown", output.language), ("junit", "en"), ("csv", "en")):
         renderer = cast("FolderRenderer", plugins.load("render", name))
         with spoken(language):
-            text = renderer.render_folders(found, pairs, folders=folders)
+            text = renderer.render_folders(summary, pairs, folders=folders)
         files.append(output.report / renderer.FOLDERS_FILE_NAME)
         write_text(files[-1], text)
     return files
 
 
-def _limit(words: str, bound: str) -> Limit:
-    metric, _, number = words.partition("=")
+def _limit(text: str, bound: str) -> Limit:
+    metric, _, number = text.partition("=")
     plugins.load("metrics", metric)
     try:
         return Limit.model_validate(
@@ -225,7 +223,7 @@ def _limit(words: str, bound: str) -> Limit:
         )
     except ValueError as error:
         flag = f"--{bound.replace('_', '-')}"
-        raise UsageError(f"{flag} {words}: {number!r} is not a number; write it as {flag} {metric}=30.") from error
+        raise UsageError(f"{flag} {text}: {number!r} is not a number; write it as {flag} {metric}=30.") from error
 
 
 @contextmanager

@@ -59,39 +59,41 @@ def examine_baselines(path: Path, baselines_folder: Path) -> list[BaselineState]
         NothingSelected: the scenario reads none.
         UsageError: two of its baselines differ in their noise.
     """
-    question = scenario.load(path)
-    live, kept = chosen_arms(question, Selection(), "check")
+    loaded = scenario.load(path)
+    live, kept = chosen_arms(loaded, Selection(), "check")
     if not kept:
         raise NothingSelected(f"{path} has no arm with 'baseline: true', so it reads no baseline.")
-    plans = plans_of(question, Selection(), live)
+    plans = plans_of(loaded, Selection(), live)
     with tempfile.TemporaryDirectory(prefix="harness-doctor-") as scratch:
-        model = prepare(question.model_source, question.scenario.model, Path(scratch) / "model").identity
-    states = [_baseline_state(question, arm, plans, model, baselines_folder) for arm in kept]
-    if all(each.status is not Status.ERROR for each in states):
-        read_references(baselines_folder, question, kept, plans)
+        model = prepare(loaded.model_source, loaded.scenario.model, Path(scratch) / "model").identity
+    states = [_baseline_state(loaded, arm, plans, model, baselines_folder) for arm in kept]
+    if all(state.status is not Status.ERROR for state in states):
+        read_references(baselines_folder, loaded, kept, plans)
     return states
 
 
 def _baseline_state(
-    question: LoadedScenario, arm: Arm, plans: list[Plan], model: ModelIdentity, baselines_folder: Path
+    loaded: LoadedScenario, arm: Arm, plans: list[Plan], model: ModelIdentity, baselines_folder: Path
 ) -> BaselineState:
-    name = f"baseline {question.scenario.name}/{arm.name}"
+    name = f"baseline {loaded.scenario.name}/{arm.name}"
     blocked = partial(Finding, name=name, severity=Severity.BLOCKED)
     try:
-        references = read_references(baselines_folder, question, [arm], plans)
+        references = read_references(baselines_folder, loaded, [arm], plans)
     except BaselineDamaged as error:
         return BaselineState(status=Status.ERROR, finding=blocked(observed=str(error)))
     if references.missing:
         return BaselineState(status=Status.MISSING_BASELINE, finding=blocked(observed=references.missing[arm.name]))
-    kept = references.found[arm.name]
-    found = [
-        f"{plan.arm.name}: {words}"
+    kept = references.baselines[arm.name]
+    differences = [
+        f"{plan.arm.name}: {difference}"
         for plan in plans
-        for words in plan_differences(references.with_noise(plan, model), model, kept.run, plan.differs_in)
+        for difference in plan_differences(references.with_noise(plan, model), model, kept.run, plan.differs_in)
     ]
-    if found:
+    if differences:
         step = "Change the scenario back, or make the baseline again and accept it."
-        return BaselineState(status=Status.NOT_COMPARABLE, finding=blocked(observed="; ".join(found), next_step=step))
+        return BaselineState(
+            status=Status.NOT_COMPARABLE, finding=blocked(observed="; ".join(differences), next_step=step)
+        )
     notes = on_purpose(plans[0], model, kept.run)
     notes += baseline_notes(plans[0], kept.manifest, describe_host().packages)
     finding = Finding(

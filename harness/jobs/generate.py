@@ -77,18 +77,18 @@ class GenerateOptions:
 
 def generate(options: GenerateOptions, reporter: ProgressReporter) -> Run:
     """Make one picture in a worker, as every run does, and keep only the picture."""
-    question = options.loaded()
-    plan = scenario.plan(question, question.scenario.arms[0])
+    loaded = options.loaded()
+    plan = scenario.plan(loaded, loaded.scenario.arms[0])
     with tempfile.TemporaryDirectory(prefix="harness-generate-") as scratch:
         folder = Path(scratch)
         device = choose_device(options.device, folder)
-        model = prepare(question.model_source, plan.model, folder / "model")
+        model = prepare(loaded.model_source, plan.model, folder / "model")
         reporter.on_run_start(plan, device)
         order = Order(
             plan=plan,
             device=device,
             model=model,
-            input_images=question.input_images,
+            input_images=loaded.input_images,
             folder=folder / "run",
             run_id="generate",
         )

@@ -117,7 +117,7 @@ class Judged:
     """The picture; None where none was made."""
     expected: NDArray[np.uint8] | None = None
     """The one it was compared with, accepted or made a second time; None where there is none of this size."""
-    found: Compared | None = None
+    measured: Compared | None = None
     """What was measured; None where nothing was."""
 
 
@@ -129,13 +129,13 @@ def file_name(test: str, label: str) -> str:
     >>> file_name("test_port.py::test_cup[a/b]", "2")
     'test_cup-a_b-545c304e@2'
     """
-    words = "::".join(test.split("::")[1:]) or test
-    plain = words.replace("::", ".", words.partition("[")[0].count("::"))
+    test_name = "::".join(test.split("::")[1:]) or test
+    plain = test_name.replace("::", ".", test_name.partition("[")[0].count("::"))
     if plain.endswith("]"):
         plain = plain[:-1].replace("[", "-", 1)
     safe = _UNSAFE.sub("_", plain)[:_LONGEST_NAME]
     if safe != plain:  # two names may have become one
-        safe += f"-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+        safe += f"-{hashlib.sha256(test_name.encode()).hexdigest()[:8]}"
     return safe if label == "1" else f"{safe}@{label}"
 
 
@@ -158,8 +158,10 @@ def judged_image(
     if unstable := _unstable(made):
         return unstable
     if why := shows_nothing(actual):
-        words = f"refused: the actual image shows nothing: {why}.\n  It would prove nothing, so it is never accepted."
-        return Judged(complaint=words, actual=actual)
+        complaint = (
+            f"refused: the actual image shows nothing: {why}.\n  It would prove nothing, so it is never accepted."
+        )
+        return Judged(complaint=complaint, actual=actual)
     if acceptance is None:
         return _against_accepted(actual, place, limits)
     if _is_accepted(actual, place):
@@ -171,15 +173,15 @@ def judged_image(
 def _against_accepted(actual: NDArray[np.uint8], place: Place, limits: list[Limit]) -> Judged:
     expected = _stored(place)
     if expected is None:
-        words = f"there is no accepted picture of this test: {place.picture}\n  {_how_to_accept(place)}"
-        return Judged(complaint=words, actual=actual)
+        complaint = f"there is no accepted picture of this test: {place.picture}\n  {_how_to_accept(place)}"
+        return Judged(complaint=complaint, actual=actual)
     if expected.shape != actual.shape:
         return Judged(complaint=_sizes(actual, expected, place), actual=actual)
-    found = compared(actual, expected, limits)
-    words = complaint_of(found)
-    if words:
-        words += f"\n  Accepted: {place.picture}\n  {_how_to_accept(place)}"
-    return Judged(complaint=words, actual=actual, expected=expected, found=found)
+    measured = compared(actual, expected, limits)
+    complaint = complaint_of(measured)
+    if complaint:
+        complaint += f"\n  Accepted: {place.picture}\n  {_how_to_accept(place)}"
+    return Judged(complaint=complaint, actual=actual, expected=expected, measured=measured)
 
 
 def _is_accepted(actual: NDArray[np.uint8], place: Place) -> bool:
@@ -196,19 +198,19 @@ def _unstable(made: Sequence[Held]) -> Judged | None:
     first, *again = made
     for other in again:
         if first.pixels.shape != other.pixels.shape:
-            words = "refused: it is unstable: made twice, it had two sizes."
-            return Judged(complaint=words, actual=first.pixels)
-        found = compared(first.pixels, other.pixels, [])
+            complaint = "refused: it is unstable: made twice, it had two sizes."
+            return Judged(complaint=complaint, actual=first.pixels)
+        measured = compared(first.pixels, other.pixels, [])
         floats = (
             first.floats is not None and other.floats is not None and not np.array_equal(first.floats, other.floats)
         )
-        if found.identical and not floats:
+        if measured.identical and not floats:
             continue
-        said = [f"  {words}" for words in (found.sentence, *found.remarks)]
-        if found.identical:
-            said = ["  The two are equal in 8 bits; their floats are not."]
-        words = "\n".join(["refused: it is unstable: made twice, it was not the same.", *said])
-        return Judged(complaint=words, actual=first.pixels, expected=other.pixels, found=found)
+        lines = [f"  {line}" for line in (measured.sentence, *measured.remarks)]
+        if measured.identical:
+            lines = ["  The two are equal in 8 bits; their floats are not."]
+        complaint = "\n".join(["refused: it is unstable: made twice, it was not the same.", *lines])
+        return Judged(complaint=complaint, actual=first.pixels, expected=other.pixels, measured=measured)
     return None
 
 
@@ -241,10 +243,10 @@ def _stored(place: Place) -> NDArray[np.uint8] | None:
         if not path.exists():
             raise ImageError(f"{path} is missing; an accepted picture is a PNG and a JSON file. {next_step}")
     accepted, picture = read_record(AcceptedImage, place.record), read_picture(place.picture)
-    if (found := array_digest(picture)) != accepted.digest:
+    if (digest := array_digest(picture)) != accepted.digest:
         raise ImageError(
             f"{place.picture} is not the picture that {accepted.who} accepted on {accepted.accepted_utc}: digest "
-            f"{found[:16]}…, recorded {accepted.digest[:16]}…. {next_step}"
+            f"{digest[:16]}…, recorded {accepted.digest[:16]}…. {next_step}"
         )
     return picture
 
@@ -278,8 +280,8 @@ def keep_failure(report_folder: Path, place: Place, judged: Judged) -> dict[str,
     for name, picture in ((_ACTUAL, judged.actual), (_EXPECTED, judged.expected)):
         if picture is not None:
             write_picture(folder / name, picture)
-    if judged.found is not None:
-        write_text(folder / _PAIR, to_json(judged.found.pair))
+    if judged.measured is not None:
+        write_text(folder / _PAIR, to_json(judged.measured.pair))
     title = place.test if place.label == "1" else f"{place.test} ({place.label})"
     return {"title": title, "message": judged.complaint, "folder": folder.name}
 
@@ -287,9 +289,9 @@ def keep_failure(report_folder: Path, place: Place, judged: Judged) -> dict[str,
 def write_page(report_folder: Path, failures: Sequence[Mapping[str, str]]) -> Path:
     """One page of all failures of a session, in the order of their tests; what earlier sessions left is removed."""
     report_folder.mkdir(parents=True, exist_ok=True)
-    _forget(report_folder, {each["folder"] for each in failures})
-    ordered = sorted(failures, key=lambda each: each["title"])
-    shown = [each for failure in ordered if (each := _shown(report_folder, failure))]
+    _forget(report_folder, {failure["folder"] for failure in failures})
+    ordered = sorted(failures, key=lambda failure: failure["title"])
+    shown = [pair for failure in ordered if (pair := _shown(report_folder, failure))]
     sentence = "Pictures that are not as accepted, or cannot be accepted; the accepted one stands in the middle."
     path = report_folder / PAGE
     write_text(path, renderer().render_pairs("Image baselines: FAILED", sentence, shown))

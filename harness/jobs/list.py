@@ -55,7 +55,7 @@ def _scenario_row(path: Path) -> dict[str, str]:
 def _run_row(folder: Path) -> dict[str, str]:
     made = store.load(Run, folder / RUN_FILE)
     failed = f", {len(made.failures)} failed" if made.failures else ""
-    verdicts = "".join(f"; {words}" for words in _verdicts(folder))
+    verdicts = "".join(f"; {verdict}" for verdict in _verdicts(folder))
     return {"name": str(folder), "about": f"{made.state}, {len(made.samples)} samples{failed}{verdicts}"}
 
 
@@ -79,7 +79,7 @@ def _baseline_row(baselines_folder: Path, name: str, scenarios_folder: Path) -> 
     except BaselineDamaged as error:  # one that cannot be used is still listed
         return {"name": name, "about": str(error)}
     notes = orphan_notes(name, scenarios_folder)
-    modes = max(each.modes for each in manifest.accepted)
+    modes = max(entry.modes for entry in manifest.accepted)
     several = f", up to {modes} outcomes each" if modes > 1 else ""
     return {
         "name": name,

@@ -32,38 +32,38 @@ class NoiseFloors:
 
 def measured_floors(runs: list[Run], runs_folder: Path) -> NoiseFloors:
     """The newest calibration of each reference in a runs folder that was measured as the reference was run."""
-    found = NoiseFloors()
+    floors = NoiseFloors()
     for run in _references(runs):
         arm, refused = run.plan.arm.name, ""
         for calibration, plain in _calibrations(runs_folder, run):
             misfit = _misfit(run, calibration, plain)
             if not misfit:
-                found.known.append(calibration)
+                floors.known.append(calibration)
                 break
             refused = refused or recorded(
                 "the calibration of {date} does not fit: {misfit}", date=calibration.date, misfit=misfit
             )
         else:
-            found.unknown[arm] = refused or recorded("there is no calibration of {arm} in the runs folder", arm=arm)
-    return found
+            floors.unknown[arm] = refused or recorded("there is no calibration of {arm} in the runs folder", arm=arm)
+    return floors
 
 
 def keep_floors(floors: NoiseFloors, folder: Path) -> None:
     """Put the calibrations into a job's folder, so that its report needs no other folder."""
-    for each in floors.known:
-        store.save(each, folder / _kept_file(each.arm))
+    for calibration in floors.known:
+        store.save(calibration, folder / _kept_file(calibration.arm))
 
 
 def kept_floors(runs: list[Run], folder: Path) -> NoiseFloors:
     """What a job keeps."""
-    found = NoiseFloors()
+    floors = NoiseFloors()
     for run in _references(runs):
         arm = run.plan.arm.name
         if (path := folder / _kept_file(arm)).is_file():
-            found.known.append(store.load(Calibration, path))
+            floors.known.append(store.load(Calibration, path))
         else:
-            found.unknown[arm] = recorded("the job keeps no calibration of {arm}", arm=arm)
-    return found
+            floors.unknown[arm] = recorded("the job keeps no calibration of {arm}", arm=arm)
+    return floors
 
 
 def _references(runs: list[Run]) -> list[Run]:
@@ -89,19 +89,19 @@ def _calibrations(runs_folder: Path, run: Run) -> Iterator[tuple[Calibration, Ru
 def _misfit(run: Run, calibration: Calibration, plain: Run) -> str:
     """In what a reference was run otherwise than when it was calibrated; empty where nothing differs."""
     sides = ((_circumstances(run), _circumstances(plain)), (_device(run), calibration.device))
-    found = [
-        recorded("it was measured with {theirs}, and the reference ran with {mine}", theirs=theirs, mine=mine)
-        for mine, theirs in sides
-        if mine != theirs
+    misfits = [
+        recorded("it was measured with {theirs}, and the reference ran with {mine}", theirs=then, mine=now)
+        for now, then in sides
+        if now != then
     ]
-    return joined(found + input_differences(run.plan, run.model, plain))
+    return joined(misfits + input_differences(run.plan, run.model, plain))
 
 
 def _circumstances(run: Run) -> str:
     """How an arm computes, in words."""
     plan, operators = run.plan, run.environment and run.environment.npu_ops
-    found = f"{plan.model.dtype}, attention {plan.model.attention}, switches {plan.switches}, noise {plan.noise}"
-    return f"{found}, operators of torch_npu {operators}" if operators else found
+    text = f"{plan.model.dtype}, attention {plan.model.attention}, switches {plan.switches}, noise {plan.noise}"
+    return f"{text}, operators of torch_npu {operators}" if operators else text
 
 
 def _device(run: Run) -> str:

@@ -31,8 +31,8 @@ def page_of(wanted: str, runs_folder: Path) -> Path:
     if wanted == LATEST:
         return next(iter(pages.values())).absolute()
     job = wanted.rstrip("/").rpartition("/")[2]
-    found = [page for folder, page in pages.items() if job in {folder, folder.partition("_")[2]}]
-    if not found:
+    matching = [page for folder, page in pages.items() if job in {folder, folder.partition("_")[2]}]
+    if not matching:
         scenarios = {folder.partition("_")[2] for folder in pages}
         raise UnknownName("job or scenario with a page", job, [LATEST, *scenarios, *pages])
-    return found[0].absolute()
+    return matching[0].absolute()

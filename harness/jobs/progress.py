@@ -23,7 +23,7 @@ class ProgressReporter:
     def on_run_start(self, plan: Plan, device: ChosenDevice) -> None:
         """An arm is about to run."""
 
-    def on_note(self, words: str) -> None:
+    def on_note(self, message: str) -> None:
         """Something ought to be known before the work begins."""
 
     def on_resume(self, folder: Path) -> None:
@@ -32,7 +32,7 @@ class ProgressReporter:
     def on_event(self, event: Event) -> None:
         """A worker said something."""
 
-    def on_scenario_end(self, words: str) -> None:
+    def on_scenario_end(self, message: str) -> None:
         """One of several scenarios has ended."""
 
     def on_run_end(self, run: Run) -> None:

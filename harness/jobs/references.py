@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class References:
     """What the baseline store holds for a scenario."""
 
-    found: dict[str, Baseline] = field(default_factory=dict)
+    baselines: dict[str, Baseline] = field(default_factory=dict)
     """Whole baselines that hold every selected case and seed, by arm."""
     missing: dict[str, str] = field(default_factory=dict)
     """Why there is none, and what makes it, by arm."""
@@ -39,7 +39,7 @@ class References:
         """The plan with the noise of a baseline, where it would have portable noise and the two can be compared."""
         if plan.noise is not NoiseMode.PORTABLE:
             return plan
-        for baseline in self.found.values():
+        for baseline in self.baselines.values():
             unlike = input_differences(plan, model, baseline.run, plan.differs_in)
             if _has_noise(baseline) and not unlike:
                 return plan.model_copy(update={"noise_from": baseline.manifest.digest})
@@ -47,40 +47,42 @@ class References:
 
     def given_noise(self, plan: Plan, folder: Path) -> list[GivenNoise]:
         """Noise for a plan that takes it from a baseline, as files of the job's copy."""
-        for arm, baseline in self.found.items():
+        for arm, baseline in self.baselines.items():
             if baseline.manifest.digest == plan.noise_from:
                 firsts = [baseline.run.samples_of(key)[0] for key in self.keys]
                 return [
                     GivenNoise(
-                        key=each.key, path=str((folder / arm / (each.noise_path or "")).absolute()), draws=each.draws
+                        key=sample.key,
+                        path=str((folder / arm / (sample.noise_path or "")).absolute()),
+                        draws=sample.draws,
                     )
-                    for each in firsts
+                    for sample in firsts
                 ]
         return []
 
     def take(self, folder: Path) -> None:
         """Copy the baselines into a job's folder."""
-        for arm, baseline in self.found.items():
+        for arm, baseline in self.baselines.items():
             baselines.take(baseline, self.keys, folder / arm)
 
     def stored(self, folder: Path) -> list[StoredRun]:
         """The job's copies."""
         return [
-            StoredRun(run=baselines.selected(each.run, self.keys), folder=folder / arm, manifest=each.manifest)
-            for arm, each in self.found.items()
+            StoredRun(run=baselines.selected(baseline.run, self.keys), folder=folder / arm, manifest=baseline.manifest)
+            for arm, baseline in self.baselines.items()
         ]
 
 
-def read_references(baselines_folder: Path, question: LoadedScenario, arms: list[Arm], plans: list[Plan]) -> References:
+def read_references(baselines_folder: Path, loaded: LoadedScenario, arms: list[Arm], plans: list[Plan]) -> References:
     """What the store holds for these arms.
 
     Raises:
         BaselineDamaged: a baseline is not what was accepted.
         UsageError: two baselines differ in their noise, so one run cannot be compared with both.
     """
-    found, missing = {}, {}
+    whole, missing = {}, {}
     for arm in arms:
-        name = f"{question.scenario.name}/{arm.name}"
+        name = f"{loaded.scenario.name}/{arm.name}"
         try:
             baseline = baselines.read(baselines_folder, name)
         except BaselineMissing:
@@ -90,7 +92,7 @@ def read_references(baselines_folder: Path, question: LoadedScenario, arms: list
                 "and harness baseline pack and unpack carry it here",
                 baseline=name,
                 folder=baselines_folder,
-                scenario=from_here(question.path),
+                scenario=from_here(loaded.path),
                 arm=arm.name,
             )
             continue
@@ -102,19 +104,19 @@ def read_references(baselines_folder: Path, question: LoadedScenario, arms: list
                 "and harness baseline pack and unpack carry it here",
                 baseline=name,
                 lacking=lacking,
-                scenario=from_here(question.path),
+                scenario=from_here(loaded.path),
                 arm=arm.name,
             )
         else:
-            found[arm.name] = baseline
-    _refuse_two_noises(found, plans[0].keys)
-    return References(found=found, missing=missing, keys=plans[0].keys, arms={arm.name: arm for arm in arms})
+            whole[arm.name] = baseline
+    _refuse_two_noises(whole, plans[0].keys)
+    return References(baselines=whole, missing=missing, keys=plans[0].keys, arms={arm.name: arm for arm in arms})
 
 
-def _refuse_two_noises(found: dict[str, Baseline], keys: list[CaseKey]) -> None:
+def _refuse_two_noises(whole: dict[str, Baseline], keys: list[CaseKey]) -> None:
     noises = {
         arm: [baseline.run.samples_of(key)[0].noise_digest for key in keys]
-        for arm, baseline in found.items()
+        for arm, baseline in whole.items()
         if _has_noise(baseline)
     }
     (first, *others) = noises or [""]

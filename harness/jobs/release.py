@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness import plugins, scenario, store
+from harness import plugins, store
+from harness import scenario as scenarios
 from harness.compare.aggregates import aggregates
 from harness.errors import RecordError, ScenarioError, UsageError
 from harness.files import write_text
@@ -31,7 +32,7 @@ _FOR_MACHINES = ("json", "junit", "csv")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ReleaseRequest:
     """What a release is asked for, and where its records are."""
 
     name: str
@@ -49,7 +50,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class ScenarioFile:
     """A scenario as its file has it now; what a machine needs to run it is not asked for."""
 
     scenario: Scenario
@@ -75,10 +76,10 @@ class Released:
     def lines(self) -> list[str]:
         """How it ended, for people: what is missing, every job, the word for the whole, and what to open."""
         missing = [
-            f"MISSING: {', '.join(filter(None, (each.scenario, each.arm, each.job)))}: {each.reason}"
-            for each in self.release.missing
+            f"MISSING: {', '.join(filter(None, (cell.scenario, cell.arm, cell.job)))}: {cell.reason}"
+            for cell in self.release.missing
         ]
-        jobs = [f"{each.report.outcome.value}: {each.name}" for each in self.release.jobs]
+        jobs = [f"{job.report.outcome.value}: {job.name}" for job in self.release.jobs]
         return [*missing, *jobs, f"{self.release.outcome.value}: {self.release.name}", str(self.files[0])]
 
     @property
@@ -88,12 +89,12 @@ class Released:
             "release": self.release.name,
             "outcome": self.release.outcome,
             "folder": str(self.folder),
-            "missing": [each.model_dump(mode="json") for each in self.release.missing],
-            "jobs": [{"job": each.job, "outcome": each.report.outcome} for each in self.release.jobs],
+            "missing": [cell.model_dump(mode="json") for cell in self.release.missing],
+            "jobs": [{"job": job.job, "outcome": job.report.outcome} for job in self.release.jobs],
         }
 
 
-def release(asked: Asked, out: Path) -> Released:
+def release(request: ReleaseRequest, out: Path) -> Released:
     """Make the report of a release in ``out/NAME``; nothing is run, measured or judged.
 
     Raises:
@@ -101,24 +102,24 @@ def release(asked: Asked, out: Path) -> Released:
         UnknownName: a language is not known.
         ScenarioError: a scenario that was named cannot be used.
     """
-    _check(asked)
-    questions, unusable = _questions(asked)
-    jobs = _jobs(asked, questions)
-    chosen = [(question, _answers(question, jobs, every=bool(asked.jobs))) for question in questions]
-    folders = {folder.name: folder for _, found in chosen for folder in found}
+    _check(request)
+    files, unusable = _scenario_files(request)
+    jobs = _jobs(request, files)
+    chosen = [(file, _answers(file, jobs, every=bool(request.jobs))) for file in files]
+    folders = {folder.name: folder for _, job_folders in chosen for folder in job_folders}
     released = [ReleasedJob(job=name, report=_stored_report(folder)) for name, folder in folders.items()]
-    missing = [*unusable, *(cell for question in questions for cell in _missing(question, released, jobs))]
+    missing = [*unusable, *(cell for file in files for cell in _missing(file, released, jobs))]
     made = Release(
-        name=asked.name,
-        languages=asked.languages,
-        command=_command(asked, questions),
-        scenarios=[question.scenario for question in questions],
+        name=request.name,
+        languages=request.languages,
+        command=_command(request, files),
+        scenarios=[file.scenario for file in files],
         jobs=released,
         missing=missing,
-        aggregates=aggregates(each.report for each in released),
-        outcome=worst([*(each.report.outcome for each in released), *(each.status for each in missing)]),
+        aggregates=aggregates(job.report for job in released),
+        outcome=worst([*(job.report.outcome for job in released), *(cell.status for cell in missing)]),
     )
-    folder = out / asked.name
+    folder = out / request.name
     return Released(folder=folder, release=made, files=write_release(made, folders, folder))
 
 
@@ -156,49 +157,49 @@ def _renderer(name: str) -> ReleaseRenderer:
 # --- what is asked for -----------------------------------------------------------------------------------------------
 
 
-def _check(asked: Asked) -> None:
+def _check(request: ReleaseRequest) -> None:
     try:
-        TypeAdapter(Id).validate_python(asked.name)
+        TypeAdapter(Id).validate_python(request.name)
     except ValidationError as error:
         raise UsageError(
-            f"{asked.name!r} cannot be the name of a release, because it becomes a folder; use small letters, digits, "
-            "dots, hyphens and underscores, such as deepgen-1.0."
+            f"{request.name!r} cannot be the name of a release, because it becomes a folder; use small letters, "
+            "digits, dots, hyphens and underscores, such as deepgen-1.0."
         ) from error
-    for language in asked.languages:
+    for language in request.languages:
         require_known(language)
 
 
-def _questions(asked: Asked) -> tuple[list[Question], list[MissingCell]]:
+def _scenario_files(request: ReleaseRequest) -> tuple[list[ScenarioFile], list[MissingCell]]:
     """Scenarios that can be used here; of a whole folder those that cannot are missing, of named ones none may be."""
-    if asked.scenarios:
-        return [_question(path) for path in dict.fromkeys(asked.scenarios)], []
-    found, unusable = [], []
-    for path in store.scenario_files(asked.scenarios_folder):
+    if request.scenarios:
+        return [_scenario_file(path) for path in dict.fromkeys(request.scenarios)], []
+    usable, unusable = [], []
+    for path in store.scenario_files(request.scenarios_folder):
         try:
-            found.append(_question(path))
+            usable.append(_scenario_file(path))
         except ScenarioError as error:
             reason = recorded("the scenario cannot be used here: {why}", why=str(error).partition("\n")[0])
             unusable.append(MissingCell(scenario=path.stem, arm=None, status=Status.ERROR, reason=reason))
-    return found, unusable
+    return usable, unusable
 
 
-def _question(path: Path) -> Question:
-    return Question(scenario=scenario.written(path), place=scenario.place(path), typed=from_here(path))
+def _scenario_file(path: Path) -> ScenarioFile:
+    return ScenarioFile(scenario=scenarios.written(path), place=scenarios.place(path), typed=from_here(path))
 
 
-def _jobs(asked: Asked, questions: Sequence[Question]) -> dict[Path, store.Job]:
+def _jobs(request: ReleaseRequest, files: Sequence[ScenarioFile]) -> dict[Path, store.Job]:
     """Every job that may answer, by its folder, oldest first.
 
     Raises:
         RecordError: a folder that was named holds no job.
         UsageError: a job that was named answers no scenario that was asked for, or two have one name.
     """
-    if not asked.jobs:
-        found = (path.parent for path in sorted(asked.runs_folder.glob(f"*/{store.JOB_FILE}")))
-        return dict(_readable(found))
-    jobs = {folder: store.load(store.Job, folder / store.JOB_FILE) for folder in sorted(asked.jobs, key=_name)}
+    if not request.jobs:
+        folders = (path.parent for path in sorted(request.runs_folder.glob(f"*/{store.JOB_FILE}")))
+        return dict(_readable(folders))
+    jobs = {folder: store.load(store.Job, folder / store.JOB_FILE) for folder in sorted(request.jobs, key=_name)}
     names = [folder.name for folder in jobs]
-    wanted = {question.scenario.name for question in questions}
+    wanted = {file.scenario.name for file in files}
     for folder, job in jobs.items():
         if job.scenario.name not in wanted:
             raise UsageError(f"{folder} is a job of {job.scenario.name}, which was not asked for; name its scenario.")
@@ -219,21 +220,21 @@ def _readable(folders: Iterable[Path]) -> Iterator[tuple[Path, store.Job]]:
             continue
 
 
-def _command(asked: Asked, questions: Sequence[Question]) -> list[str]:
-    places = [question.place for question in questions] if asked.scenarios else []
-    languages = [word for each in asked.languages for word in ("--lang", each)]
-    return ["harness", "release", asked.name, *places, *languages]
+def _command(request: ReleaseRequest, files: Sequence[ScenarioFile]) -> list[str]:
+    places = [file.place for file in files] if request.scenarios else []
+    languages = [word for language in request.languages for word in ("--lang", language)]
+    return ["harness", "release", request.name, *places, *languages]
 
 
 # --- what is there ---------------------------------------------------------------------------------------------------
 
 
-def _answers(question: Question, jobs: Mapping[Path, store.Job], *, every: bool) -> list[Path]:
+def _answers(file: ScenarioFile, jobs: Mapping[Path, store.Job], *, every: bool) -> list[Path]:
     """The newest finished job that asked exactly this and compared something, or every one."""
-    found = [
-        folder for folder, job in jobs.items() if _same(question, job) and job.state == "finished" and _compared(folder)
+    answering = [
+        folder for folder, job in jobs.items() if _same(file, job) and job.state == "finished" and _compared(folder)
     ]
-    return found if every else found[-1:]
+    return answering if every else answering[-1:]
 
 
 def _compared(folder: Path) -> bool:
@@ -241,8 +242,8 @@ def _compared(folder: Path) -> bool:
     return any(folder.glob("comparison-*.json"))
 
 
-def _same(question: Question, job: store.Job) -> bool:
-    return job.scenario.digest == question.scenario.digest
+def _same(file: ScenarioFile, job: store.Job) -> bool:
+    return job.scenario.digest == file.scenario.digest
 
 
 def _stored_report(folder: Path) -> Report:
@@ -268,53 +269,53 @@ def _rank(arms: list[str], name: str) -> int:
 
 
 def _missing(
-    question: Question, released: Sequence[ReleasedJob], jobs: Mapping[Path, store.Job]
+    file: ScenarioFile, released: Sequence[ReleasedJob], jobs: Mapping[Path, store.Job]
 ) -> Iterator[MissingCell]:
     """Every arm of a scenario that no job has, or has not whole."""
-    mine = [each for each in released if each.report.scenario.name == question.scenario.name]
-    for arm in question.scenario.arms:
-        if not mine:
-            reason = _why_no_job(question, jobs)
-            yield MissingCell(scenario=question.scenario.name, arm=arm.name, status=Status.ERROR, reason=reason)
+    answering = [job for job in released if job.report.scenario.name == file.scenario.name]
+    for arm in file.scenario.arms:
+        if not answering:
+            reason = _why_no_job(file, jobs)
+            yield MissingCell(scenario=file.scenario.name, arm=arm.name, status=Status.ERROR, reason=reason)
         else:
-            yield from _missing_arm(question.scenario, arm, mine)
+            yield from _missing_arm(file.scenario, arm, answering)
 
 
-def _why_no_job(question: Question, jobs: Mapping[Path, store.Job]) -> str:
+def _why_no_job(file: ScenarioFile, jobs: Mapping[Path, store.Job]) -> str:
     """What stands against the newest job of a scenario."""
-    found = [(folder, job) for folder, job in jobs.items() if job.scenario.name == question.scenario.name]
-    if not found:
-        return recorded("no job answers this scenario; run: harness check {place}", place=question.typed)
-    folder, job = found[-1]
-    if _same(question, job) and job.state == "finished":
-        return recorded("job {job} compared nothing; run: harness check {place}", job=folder.name, place=question.typed)
-    if _same(question, job):
+    named = [(folder, job) for folder, job in jobs.items() if job.scenario.name == file.scenario.name]
+    if not named:
+        return recorded("no job answers this scenario; run: harness check {place}", place=file.typed)
+    folder, job = named[-1]
+    if _same(file, job) and job.state == "finished":
+        return recorded("job {job} compared nothing; run: harness check {place}", job=folder.name, place=file.typed)
+    if _same(file, job):
         return recorded("job {job} is unfinished; give its command again and it goes on", job=folder.name)
     return recorded(
         "the scenario was edited after job {job}; run it again: harness check {place}",
         job=folder.name,
-        place=question.typed,
+        place=file.typed,
     )
 
 
-def _missing_arm(asked: Scenario, arm: Arm, jobs: Sequence[ReleasedJob]) -> Iterator[MissingCell]:
-    runs = [(each.job, run) for each in jobs for run in each.report.runs if run.plan.arm.name == arm.name]
+def _missing_arm(scenario: Scenario, arm: Arm, jobs: Sequence[ReleasedJob]) -> Iterator[MissingCell]:
+    runs = [(job.job, run) for job in jobs for run in job.report.runs if run.plan.arm.name == arm.name]
     for job, run in runs:
-        if reason := _why_not_whole(asked, run):
-            yield MissingCell(scenario=asked.name, arm=arm.name, job=job, status=Status.ERROR, reason=reason)
+        if reason := _why_not_whole(scenario, run):
+            yield MissingCell(scenario=scenario.name, arm=arm.name, job=job, status=Status.ERROR, reason=reason)
     if not runs:
         sought = [
-            each.missing_baseline
+            comparison.missing_baseline
             for job in jobs
-            for each in job.report.comparisons
-            if each.expected.arm == arm.name and each.missing_baseline
+            for comparison in job.report.comparisons
+            if comparison.expected.arm == arm.name and comparison.missing_baseline
         ]
         status = Status.MISSING_BASELINE if sought else Status.ERROR
         reason = sought[0] if sought else recorded("no job ran this arm")
-        yield MissingCell(scenario=asked.name, arm=arm.name, status=status, reason=reason)
+        yield MissingCell(scenario=scenario.name, arm=arm.name, status=status, reason=reason)
 
 
-def _why_not_whole(asked: Scenario, run: Run) -> str:
+def _why_not_whole(scenario: Scenario, run: Run) -> str:
     """Why a run does not stand for its arm; empty where it does."""
     if run.state == "unfinished":
         return recorded("the run is unfinished; give its command again and it goes on")
@@ -327,7 +328,7 @@ def _why_not_whole(asked: Scenario, run: Run) -> str:
             error=first.error,
             message=first.message,
         )
-    wanted = [(case.id, seed) for case in asked.cases for seed in asked.seeds]
+    wanted = [(case.id, seed) for case in scenario.cases for seed in scenario.seeds]
     made = {(sample.key.case, sample.key.seed) for sample in run.samples}
     lacking = [key for key in wanted if key not in made]
     if lacking:

@@ -50,9 +50,9 @@ def stored_report(folder: Path, paths: list[Path], load_run: Callable[[Path], Ru
     """
     comparisons = [store.load_comparison(path) for path in paths]
     job = store.load(store.Job, folder / store.JOB_FILE)
-    named = {ref.path for each in comparisons for ref in (each.actual, each.expected) if ref.path}
+    named = {ref.path for comparison in comparisons for ref in (comparison.actual, comparison.expected) if ref.path}
     stored = [StoredRun(run=load_run(folder / path), folder=folder / path) for path in _in_order(named, job.scenario)]
-    runs, scores = [each.run for each in stored], list(kept_scores(stored).values())
+    runs, scores = [stored_run.run for stored_run in stored], list(kept_scores(stored).values())
     return report_of(job.scenario, job.command, runs, comparisons, scores, kept_floors(runs, folder))
 
 
@@ -85,7 +85,7 @@ def require_formats(formats: list[str]) -> dict[str, Renderer]:
 
 
 def report_of(  # noqa: PLR0913, PLR0917 - all that a report is made of
-    asked: Scenario,
+    scenario: Scenario,
     command: list[str],
     runs: list[Run],
     comparisons: list[Comparison],
@@ -94,19 +94,19 @@ def report_of(  # noqa: PLR0913, PLR0917 - all that a report is made of
 ) -> Report:
     """The records of one job as a report; its outcome is that of its worst comparison."""
     return Report(
-        title=recorded("{scenario}: accuracy and determinism", scenario=asked.name),
-        scenario=asked,
+        title=recorded("{scenario}: accuracy and determinism", scenario=scenario.name),
+        scenario=scenario,
         command=command,
         runs=runs,
         comparisons=comparisons,
-        outcome=worst([each.outcome for each in comparisons]),
+        outcome=worst([comparison.outcome for comparison in comparisons]),
         scores=scores,
         calibrations=floors.known,
         uncalibrated=floors.unknown,
     )
 
 
-def _in_order(run_paths: set[str], asked: Scenario) -> list[str]:
+def _in_order(run_paths: set[str], scenario: Scenario) -> list[str]:
     """Run folders in the order of the scenario's arms; those of other jobs last."""
-    arms = [arm.name for arm in asked.arms]
+    arms = [arm.name for arm in scenario.arms]
     return sorted(run_paths, key=lambda path: (arms.index(path) if path in arms else len(arms), path))

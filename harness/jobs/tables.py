@@ -55,9 +55,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _comparisons(folder: Path) -> Sequence[Path]:
-    found = sorted(folder.glob("comparison-*.json"))
-    if found:
-        return found
+    files = sorted(folder.glob("comparison-*.json"))
+    if files:
+        return files
     if (folder / RUN_FILE).is_file():
         next_step = f"It is the folder of one arm; give the job's folder, {folder.parent}"
     else:
@@ -76,19 +76,19 @@ def _first_line(path: Path) -> str:
 def _is_pairs(path: Path) -> bool:
     """Whether each line is a record: that of a file with indented JSON is a bracket."""
     try:
-        found = json.loads(_first_line(path))
+        content = json.loads(_first_line(path))
     except ValueError:
         return False
-    return isinstance(found, dict) and "presence" in found
+    return isinstance(content, dict) and "presence" in content
 
 
 def _is_report(path: Path) -> bool:
     """Whether a file is a report, by a key that a comparison does not have."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False  # reading it as a comparison says in words what is wrong
-    return isinstance(found, dict) and "comparisons" in found
+    return isinstance(content, dict) and "comparisons" in content
 
 
 def _of_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import html5lib
 import pytest
 
-from harness.jobs.release import Asked, release
+from harness.jobs.release import ReleaseRequest, release
 from harness.language import languages, spoken
 from tests.release_jobs import release_folder
 from tests.render import sample_reports
@@ -44,7 +44,7 @@ def test_every_page_is_valid(name: str, code: str, tmp_path: Path) -> None:
 
 def test_the_pages_of_a_release_are_valid(tmp_path: Path) -> None:
     place = release_folder(tmp_path)
-    asked = Asked(
+    request = ReleaseRequest(
         name="r1",
         scenarios=[],
         jobs=[],
@@ -52,7 +52,7 @@ def test_the_pages_of_a_release_are_valid(tmp_path: Path) -> None:
         runs_folder=place / "runs",
         scenarios_folder=place / "scenarios",
     )
-    made = release(asked, place / "reports")
+    made = release(request, place / "reports")
     pages = [path for path in made.files if path.suffix == ".html"]
     assert len(pages) == len(languages())
     for path in pages:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness import scenario
 from harness.errors import UnknownName, UsageError
-from harness.jobs.drafts.form import INDEX, SCENARIOS, Asked, Draft
+from harness.jobs.drafts.form import INDEX, SCENARIOS, Draft, Origin
 from harness.jobs.drafts.pictures import images, pictures_in
 from harness.jobs.drafts.pipelines import class_name, deepgen, diffusers, is_deepgen
 from harness.jobs.drafts.scripts import INFERENCE, command, scripts_in
@@ -43,13 +43,13 @@ def draft(project: Path, adapter: str | None, source: str | None) -> Draft:
             )
         text = (resources.files("harness") / "starter" / "example.yaml").read_text(encoding="utf-8")
         return Draft(name="example", adapter="deepgen", text=text)
-    asked = _asked(project, str(project) if source is None else source)
-    return _DRAFTED[adapter or _fitting(asked)](asked)
+    origin = _origin(project, str(project) if source is None else source)
+    return _DRAFTED[adapter or _fitting(origin)](origin)
 
 
-def _asked(project: Path, source: str) -> Asked:
+def _origin(project: Path, source: str) -> Origin:
     if not scenario.names_a_folder(source) or "$" in source:
-        return Asked(written=source, source=source, folder=None)
+        return Origin(written=source, source=source, folder=None)
     path = Path(source).expanduser()
     script = path.name if path.is_file() else ""
     folder = path.parent if script else path
@@ -61,39 +61,39 @@ def _asked(project: Path, source: str) -> Asked:
     whole = folder.resolve()
     if whole.is_relative_to(project.resolve()):
         inside = Path(os.path.relpath(whole, project.resolve() / SCENARIOS)).as_posix()
-        return Asked(written=source, source=inside, folder=folder, script=script)
+        return Origin(written=source, source=inside, folder=folder, script=script)
     note = f"{whole} is outside the project, so a CI machine has no such folder"
-    return Asked(written=source, source=str(whole), folder=folder, script=script, notes=[note])
+    return Origin(written=source, source=str(whole), folder=folder, script=script, notes=[note])
 
 
-def _fitting(asked: Asked) -> str:
+def _fitting(origin: Origin) -> str:
     """The adapter for what a folder holds.
 
     Raises:
         UsageError: it cannot be looked into, or holds nothing that an adapter takes.
     """
-    if asked.written.startswith("builtin:"):
+    if origin.written.startswith("builtin:"):
         return "deepgen"
-    if asked.folder is None:
+    if origin.folder is None:
         raise UsageError(
-            f"--source {asked.written} is not looked into, so it does not say which adapter it needs. Give --adapter "
+            f"--source {origin.written} is not looked into, so it does not say which adapter it needs. Give --adapter "
             "diffusers, or --adapter deepgen for DeepGen-1.0."
         )
-    if asked.script:
+    if origin.script:
         return "command"
-    if (asked.folder / INDEX).is_file():
-        return "deepgen" if is_deepgen(class_name(asked.folder)) else "diffusers"
-    if any(INFERENCE.search(name) for name in scripts_in(asked.folder)):
+    if (origin.folder / INDEX).is_file():
+        return "deepgen" if is_deepgen(class_name(origin.folder)) else "diffusers"
+    if any(INFERENCE.search(name) for name in scripts_in(origin.folder)):
         return "command"
-    if pictures_in(asked.folder):
+    if pictures_in(origin.folder):
         return "images"
     raise UsageError(
-        f"{asked.folder.absolute()} holds no model_index.json, no script whose name says that it makes pictures, such "
+        f"{origin.folder.absolute()} holds no model_index.json, no script whose name says that it makes pictures, such "
         "as inference.py, and no pictures. Give another --source, such as the script itself."
     )
 
 
-_DRAFTED: Mapping[str, Callable[[Asked], Draft]] = {
+_DRAFTED: Mapping[str, Callable[[Origin], Draft]] = {
     "deepgen": deepgen,
     "diffusers": diffusers,
     "command": command,

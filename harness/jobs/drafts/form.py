@@ -46,7 +46,7 @@ class Draft:
 
 
 @dataclass(kw_only=True)
-class Asked:
+class Origin:
     """What is drafted from."""
 
     written: str

@@ -16,8 +16,8 @@ from harness.jobs.drafts.form import (
     REPEAT_LIMIT,
     SMALLEST,
     STEP,
-    Asked,
     Draft,
+    Origin,
     text_of,
 )
 
@@ -38,13 +38,13 @@ _REFERENCE = re.compile(r"ref|gold|expect|baseline|fp32|float32|gpu|cuda|cpu")
 """In the name of a folder of pictures that others are compared with."""
 
 
-def images(asked: Asked) -> Draft:
+def images(origin: Origin) -> Draft:
     """Pictures that are there already.
 
     Raises:
         UsageError: their names tell no case and seed, they are not complete, or a scenario has no word for their size.
     """
-    folder = asked.there
+    folder = origin.there
     names = pictures_in(folder)
     template, described = _laid_out(folder, names)
     arms, cases, seeds = (sorted({picture.get(key, "") for picture in described}) for key in ("arm", "case", "seed"))
@@ -55,21 +55,21 @@ def images(asked: Asked) -> Draft:
     width, height = _size(folder / names[0])
     entries = _arms_of_pictures(arms)
     if arms == [""] and repeats == ONCE:
-        asked.notes.append(
+        origin.notes.append(
             "there is one set of pictures without repeats, so there is nothing to compare: put those of a reference "
             "beside them, in a folder for each arm ({arm}/{case}/{seed}.png), and run harness init again"
         )
     elif len(arms) > 1:
         reference = next(entry["name"] for entry in entries if entry.get("role"))
-        asked.notes.append(f"{reference} was taken as the reference; change `role` if it is another")
+        origin.notes.append(f"{reference} was taken as the reference; change `role` if it is another")
     limits = [] if repeats == ONCE else [REPEAT_LIMIT]
     text = text_of(
         headline=f"{len(described)} pictures",
-        name=asked.name,
+        name=origin.name,
         summary="Are the pictures that were made near those of the reference?" if len(arms) > 1 else "Do they repeat?",
         task="text_to_image",
         adapter="images",
-        source=asked.source,
+        source=origin.source,
         pictures=template,
         cases=[{"id": case, "prompt": f"{case}, by the name of the file"} for case in cases],
         seeds=sorted(map(int, seeds)),
@@ -79,7 +79,7 @@ def images(asked: Asked) -> Draft:
         repeats=repeats,
         limits=[*limits, *([REFERENCE_LIMIT] if len(arms) > 1 else [])],
     )
-    return Draft(name=asked.name, adapter="images", text=text, notes=tuple(asked.notes))
+    return Draft(name=origin.name, adapter="images", text=text, notes=tuple(origin.notes))
 
 
 def pictures_in(folder: Path) -> list[str]:

@@ -18,8 +18,8 @@ from harness.jobs.drafts.form import (
     STEP,
     USUAL_GUIDANCE,
     USUAL_STEPS,
-    Asked,
     Draft,
+    Origin,
     text_of,
 )
 
@@ -37,67 +37,69 @@ _GUIDANCE = {"StableDiffusionXL": 5.0, "StableDiffusion3": 7.0, "StableDiffusion
 _FEW = 4
 
 
-def deepgen(asked: Asked) -> Draft:
+def deepgen(origin: Origin) -> Draft:
     """DeepGen-1.0 and the embedded models in its layout.
 
     Raises:
         UsageError: the folder holds another pipeline.
     """
-    embedded = asked.written.startswith("builtin:")
-    if asked.folder is not None and not is_deepgen(name := class_name(asked.folder)):
+    embedded = origin.written.startswith("builtin:")
+    if origin.folder is not None and not is_deepgen(name := class_name(origin.folder)):
         raise UsageError(
-            f"{asked.folder.absolute()} holds the pipeline {name or 'of no name'}, which is not DeepGen's. Give "
+            f"{origin.folder.absolute()} holds the pipeline {name or 'of no name'}, which is not DeepGen's. Give "
             "--adapter diffusers."
         )
     if not embedded:
-        asked.notes.append(
+        origin.notes.append(
             "the folder brings Python of its own: read it, then write `trust_remote_code: true` in the scenario (the "
             "refusal of harness check prints lines that pin its content)"
         )
     side, steps = (128, 20) if embedded else (512, 50)
-    name = asked.written.partition(":")[2] if embedded else asked.name
-    return _of_a_pipeline(asked, "deepgen", name=name, side=side, steps=steps, guidance_scale=4.0, trust=embedded)
+    name = origin.written.partition(":")[2] if embedded else origin.name
+    return _of_a_pipeline(origin, "deepgen", name=name, side=side, steps=steps, guidance_scale=4.0, trust=embedded)
 
 
-def diffusers(asked: Asked) -> Draft:
+def diffusers(origin: Origin) -> Draft:
     """Any other pipeline of diffusers.
 
     Raises:
         UsageError: the folder holds none, or one that needs what a scenario has no word for.
     """
-    if asked.folder is None:
-        few = bool(_FEW_STEPS.search(asked.written))
-        asked.notes.append(f"{asked.written} was not looked into: set width, height and steps to what the model is for")
+    if origin.folder is None:
+        few = bool(_FEW_STEPS.search(origin.written))
+        origin.notes.append(
+            f"{origin.written} was not looked into: set width, height and steps to what the model is for"
+        )
         return _of_a_pipeline(
-            asked,
+            origin,
             "diffusers",
-            name=asked.name,
+            name=origin.name,
             side=1024,
             steps=_FEW if few else USUAL_STEPS,
             guidance_scale=0.0 if few else USUAL_GUIDANCE,
         )
-    name = class_name(asked.folder)
+    name = class_name(origin.folder)
     if "Inpaint" in name:
         raise UsageError(
             f"{name} needs a mask, and a scenario has no word for one. Give --adapter command with a script that makes "
             "the picture."
         )
-    index = _json(asked.folder / INDEX)
-    few = bool(_FEW_STEPS.search(f"{asked.folder.resolve().name} {index.get('scheduler')}")) or _is_schnell(
-        asked.folder
+    index = _json(origin.folder / INDEX)
+    few = bool(_FEW_STEPS.search(f"{origin.folder.resolve().name} {index.get('scheduler')}")) or _is_schnell(
+        origin.folder
     )
     own = max((key for key in _GUIDANCE if name.startswith(key)), key=len, default="")
-    code = sorted(path.relative_to(asked.folder).as_posix() for path in asked.folder.rglob("*.py"))
+    code = sorted(path.relative_to(origin.folder).as_posix() for path in origin.folder.rglob("*.py"))
     if code:
-        asked.notes.append(
+        origin.notes.append(
             f"the folder brings Python of its own ({', '.join(code)}): read it, then write `trust_remote_code: true` "
             "in the scenario"
         )
     return _of_a_pipeline(
-        asked,
+        origin,
         "diffusers",
-        name=asked.name,
-        side=_native_side(asked.folder),
+        name=origin.name,
+        side=_native_side(origin.folder),
         steps=_FEW if few else USUAL_STEPS,
         guidance_scale=0.0 if few else _GUIDANCE.get(own, USUAL_GUIDANCE),
         trust=False if code else None,
@@ -107,7 +109,7 @@ def diffusers(asked: Asked) -> Draft:
 
 
 def _of_a_pipeline(  # noqa: PLR0913 - one word for each thing that tells pipelines apart
-    asked: Asked,
+    origin: Origin,
     adapter: str,
     *,
     name: str,
@@ -119,7 +121,7 @@ def _of_a_pipeline(  # noqa: PLR0913 - one word for each thing that tells pipeli
     headline: str = "",
 ) -> Draft:
     picture = {"input_image": f"{name}-input.png"} if edits else {}
-    asked.notes.append(
+    origin.notes.append(
         "cpu-fp32 makes every picture once in float32 on the CPU, which takes long for a large model: take the arm and "
         "its limit out to ask only for determinism"
     )
@@ -129,7 +131,7 @@ def _of_a_pipeline(  # noqa: PLR0913 - one word for each thing that tells pipeli
         summary="Does it repeat itself, and does it stay near float32 on the CPU?",
         task="image_editing" if edits else "text_to_image",
         adapter=adapter,
-        source=asked.source,
+        source=origin.source,
         loads=True,
         trust=trust,
         cases=[{"id": key, "prompt": prompt, **picture} for key, prompt in (_EDITS if edits else PROMPTS).items()],
@@ -146,7 +148,7 @@ def _of_a_pipeline(  # noqa: PLR0913 - one word for each thing that tells pipeli
         limits=[REPEAT_LIMIT, REFERENCE_LIMIT],
     )
     size = (side, side) if edits else None
-    return Draft(name=name, adapter=adapter, text=text, input_size=size, notes=tuple(asked.notes))
+    return Draft(name=name, adapter=adapter, text=text, input_size=size, notes=tuple(origin.notes))
 
 
 def class_name(folder: Path) -> str:
@@ -160,8 +162,8 @@ def class_name(folder: Path) -> str:
             f"{folder.absolute()} has no model_index.json, so it is no model in diffusers format; give the folder that "
             "holds it."
         )
-    found = _json(folder / INDEX).get("_class_name")
-    return str(found[-1] if isinstance(found, list) and found else found or "")
+    name = _json(folder / INDEX).get("_class_name")
+    return str(name[-1] if isinstance(name, list) and name else name or "")
 
 
 def is_deepgen(class_name: str) -> bool:
@@ -190,9 +192,11 @@ def _native_side(folder: Path) -> int:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path.absolute()} cannot be read: {error}. Fetch the folder again.") from error
-    if not isinstance(found, dict):
-        raise UsageError(f"{path.absolute()}: found {type(found).__name__}; allowed is a JSON object. Fetch it again.")
-    return found
+    if not isinstance(content, dict):
+        raise UsageError(
+            f"{path.absolute()}: found {type(content).__name__}; allowed is a JSON object. Fetch it again."
+        )
+    return content

@@ -18,8 +18,8 @@ from harness.jobs.drafts.form import (
     STEP,
     USUAL_GUIDANCE,
     USUAL_STEPS,
-    Asked,
     Draft,
+    Origin,
     text_of,
 )
 
@@ -55,54 +55,54 @@ class _Option:
     required: bool
 
 
-def command(asked: Asked) -> Draft:
+def command(origin: Origin) -> Draft:
     """Any script that makes one picture.
 
     Raises:
         UsageError: no script is found, several are and none says that it makes pictures, or it has no option for what
             has to be told.
     """
-    folder = asked.there
-    script = asked.script or _script(folder)
+    folder = origin.there
+    script = origin.script or _script(folder)
     options = _options(folder / script)
-    told = {name: found for name in _OPTIONS if (found := _known(options, name))}
-    if options and (missing := [name for name in _NEEDED if name not in told]):
+    known = {name: option for name in _OPTIONS if (option := _known(options, name))}
+    if options and (missing := [name for name in _NEEDED if name not in known]):
         raise UsageError(
             f"{(folder / script).absolute()} has no option that is known to tell {', '.join(missing)}; it has "
             f"{', '.join(option.flag for option in options)}. Call the right one --{missing[0]}, or write the scenario "
             "by hand."
         )
     if not options:
-        asked.notes.append(f"no options could be read in {script}; the words of the command are a guess: mend them")
-        told = {name: _Option(flag=f"--{_OPTIONS[name].split()[0]}", default=None, required=False) for name in _USUAL}
-    required = [option.flag for option in options if option.required and option not in told.values()]
-    asked.notes += [f"{script} also asks for {flag}: add it to the words of the command" for flag in required]
-    if untold := [name for name in ("width", "height") if name not in told]:
-        asked.notes.append(f"{script} is not told {' and '.join(untold)}: set width and height to what it makes")
-    asked.notes.append("a command runs only with --allow-command; read it first")
+        origin.notes.append(f"no options could be read in {script}; the words of the command are a guess: mend them")
+        known = {name: _Option(flag=f"--{_OPTIONS[name].split()[0]}", default=None, required=False) for name in _USUAL}
+    required = [option.flag for option in options if option.required and option not in known.values()]
+    origin.notes += [f"{script} also asks for {flag}: add it to the words of the command" for flag in required]
+    if untold := [name for name in ("width", "height") if name not in known]:
+        origin.notes.append(f"{script} is not told {' and '.join(untold)}: set width and height to what it makes")
+    origin.notes.append("a command runs only with --allow-command; read it first")
     device = next((name for name, files in _DEVICES.items() if list(Path("/dev").glob(files))), "cpu")
     words = ["{python}" if script.endswith(".py") else "bash", script]
-    words += [word for name, option in told.items() for word in (option.flag, f"{{{name}}}")]
+    words += [word for name, option in known.items() for word in (option.flag, f"{{{name}}}")]
     text = text_of(
         headline=script,
-        name=asked.name,
+        name=origin.name,
         summary="Does the script repeat itself?",
         task="text_to_image",
         adapter="command",
-        source=asked.source,
+        source=origin.source,
         words=words,
         required=required,
         cases=[{"id": key, "prompt": prompt} for key, prompt in PROMPTS.items()],
         seeds=[42],
-        width=_side(told.get("width") or told.get("height")),
-        height=_side(told.get("height") or told.get("width")),
-        steps=_whole(told.get("steps"), USUAL_STEPS, 1, 1000),
-        guidance_scale=float(_number(told.get("guidance_scale"), USUAL_GUIDANCE, 0, 100)),
+        width=_side(known.get("width") or known.get("height")),
+        height=_side(known.get("height") or known.get("width")),
+        steps=_whole(known.get("steps"), USUAL_STEPS, 1, 1000),
+        guidance_scale=float(_number(known.get("guidance_scale"), USUAL_GUIDANCE, 0, 100)),
         arms=[{"name": "candidate", "device": device}],
         repeats=ONCE | {"in_process": 2},
         limits=[REPEAT_LIMIT],
     )
-    return Draft(name=asked.name, adapter="command", text=text, notes=tuple(asked.notes))
+    return Draft(name=origin.name, adapter="command", text=text, notes=tuple(origin.notes))
 
 
 def scripts_in(folder: Path) -> list[str]:
@@ -114,8 +114,8 @@ def _script(folder: Path) -> str:
     scripts = scripts_in(folder)
     likely = [name for name in scripts if INFERENCE.search(name)] or scripts
     if len(likely) != 1:
-        found = f"the scripts {', '.join(likely)}" if likely else "no script (.py or .sh)"
-        raise UsageError(f"{folder.absolute()} holds {found}; allowed is one. Give the script itself as --source.")
+        content = f"the scripts {', '.join(likely)}" if likely else "no script (.py or .sh)"
+        raise UsageError(f"{folder.absolute()} holds {content}; allowed is one. Give the script itself as --source.")
     return likely[0]
 
 
