@@ -452,7 +452,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mappi
 def read_array(path: Path, name: str) -> NDArray[Any]:
     """Read one array of a safetensors file, bit for bit as it was written; bfloat16 comes as float32, which is exact.
 
-    A flipped bit among the values goes unnoticed here; hold ``array_digest`` against the recorded digest.
+    A flipped bit among the values goes unnoticed here; compare ``array_digest`` with the recorded digest.
 
     Raises:
         RecordError: there is no such file, it is damaged or cut off, it has no array of that name, or one of a type

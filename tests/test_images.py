@@ -232,7 +232,7 @@ def test_avif_is_read_as_it_decodes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["hole.png", "hole.webp", "hole.tif"])
 def test_transparency_is_taken_as_asked(tmp_path: Path, name: str) -> None:
-    """Held against exact fractions; one half falls nowhere, because 255 is odd."""
+    """Compared with exact fractions; one half falls nowhere, because 255 is odd."""
     colours, opacity = _noise(), np.random.default_rng(4).integers(0, 256, (21, 13, 1), dtype=np.uint8)
     Image.fromarray(np.dstack([colours, opacity])).save(tmp_path / name, lossless=True, exact=True)
     read = {alpha: read_picture_as(tmp_path / name, alpha) for alpha in ALPHA}

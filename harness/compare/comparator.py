@@ -45,7 +45,7 @@ class StoredRun:
 
 
 def compare_repeats(stored: StoredRun, *, limits: list[Limit], base: Path) -> Comparison:
-    """Hold all samples of each case and seed against the first of them.
+    """Compare all samples of each case and seed with the first of them.
 
     Metrics are measured between distinct outcomes only: equal digests need no arithmetic. Paths in the comparison are
     relative to ``base``.
@@ -74,7 +74,7 @@ def compare_repeats(stored: StoredRun, *, limits: list[Limit], base: Path) -> Co
 def compare_runs(
     actual: StoredRun, expected: StoredRun, *, limits: list[Limit], base: Path, others: Sequence[StoredRun] = ()
 ) -> Comparison:
-    """Hold a candidate against a reference, case by case and seed by seed, each by its first sample.
+    """Compare a candidate with a reference, case by case and seed by seed, each by its first sample.
 
     Of a baseline with several accepted outcomes the one that is nearest to the candidate's picture is taken.
     ``others`` are runs of arms that a limit with ``ratio_to`` divides by; they are compared with the same reference.
@@ -121,7 +121,7 @@ def compare_runs(
 
 
 def compare_samples(actual: StoredRun, expected: StoredRun) -> list[Pair]:
-    """Hold every sample of a run against the first one of each case and seed of another; for calibration only.
+    """Compare every sample of a run with the first one of each case and seed of another; for calibration only.
 
     Disturbed runs are welcome. A sample is not compared with itself, so a run with itself gives its repeats.
 

@@ -325,7 +325,7 @@ def _made_run(order: Order, reporter: ProgressReporter) -> Run:
     if (order.folder / RUN_FILE).exists():
         stored = store.load(Run, order.folder / RUN_FILE)
         if stored.state == "finished":
-            return store.load_run(order.folder)  # which holds it against the samples beside it
+            return store.load_run(order.folder)  # which compares it with the samples beside it
     reporter.on_run_start(order.plan, order.device)
     made = make_run(order, reporter.on_event)
     reporter.on_run_end(made)

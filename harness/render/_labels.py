@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.language import marked, say, translated
-from harness.records import NpuOps, Scope, Status
+from harness.records import EXIT_CODES, NpuOps, Scope, Status
 
 if TYPE_CHECKING:
     from harness.records import CaseKey
@@ -53,22 +53,7 @@ SIGNS: dict[Status, str] = {
 }
 """A sign for each outcome, so that colour alone never carries it."""
 
-RANKS: dict[Status, int] = {
-    status: rank
-    for rank, status in enumerate(
-        (
-            Status.ERROR,
-            Status.NOT_COMPARABLE,
-            Status.MISSING_BASELINE,
-            Status.DRIFT,
-            Status.UNSTABLE,
-            Status.SKIPPED,
-            Status.WAIVED,
-            Status.WITHIN_LIMITS,
-            Status.IDENTICAL,
-        )
-    )
-}
+RANKS: dict[Status, int] = {status: rank for rank, status in enumerate(EXIT_CODES)}
 """Order in which rows are shown, the worst first."""
 
 METRICS: dict[str, str] = {

@@ -107,7 +107,7 @@ def _acceptable(folder: Path, *, modes: bool) -> tuple[Run, Environment]:
     barred += [] if barred else _contents(run, folder)
     if barred or run.environment is None:
         raise NotAcceptable(
-            f"{folder} cannot become a baseline: {'; '.join(barred)}. Nothing was written; mend the cause, run again."
+            f"{folder} cannot become a baseline: {'; '.join(barred)}. Nothing was written; fix the cause, run again."
         )
     return run, run.environment
 

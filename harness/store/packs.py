@@ -59,7 +59,7 @@ def pack(baselines_folder: Path, name: str, out: Path) -> Baseline:
 
 
 def unpack(path: Path, baselines_folder: Path, *, replace: bool) -> Baseline:
-    """Put a packed baseline in its place, after holding every byte against its manifest.
+    """Put a packed baseline in its place, after comparing every byte with its manifest.
 
     Raises:
         BaselineDamaged: the file is cut off, damaged, or not as the harness packs.
@@ -201,7 +201,7 @@ def _refuse_other(baselines_folder: Path, manifest: Manifest) -> None:
 
 
 def _extract(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, stated: StoredFile, target: Path) -> None:
-    """Write one member in pieces and hold it against its hash."""
+    """Write one member in pieces and compare it with its hash."""
     target.parent.mkdir(parents=True, exist_ok=True)
     state = hashlib.sha256()
     with archive.open(info) as source, target.open("xb") as sink:

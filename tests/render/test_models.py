@@ -33,7 +33,7 @@ DIFFERENCE = ModelDifference(
 
 
 def of_two_models(folder: Path) -> Report:
-    """A candidate with quantised weights, within limits of the original that the scenario holds it against."""
+    """A candidate with quantised weights, within limits of the original that the scenario compares it with."""
     made = sample_reports.within_limits(folder)
     scenario = made.scenario.model_copy(update={"differs_in": {OnPurpose.MODEL: REASON}})
     return made.model_copy(

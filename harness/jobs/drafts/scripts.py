@@ -73,7 +73,7 @@ def command(origin: Origin) -> Draft:
             "by hand."
         )
     if not options:
-        origin.notes.append(f"no options could be read in {script}; the words of the command are a guess: mend them")
+        origin.notes.append(f"no options could be read in {script}; the words of the command are a guess: fix them")
         known = {name: _Option(flag=f"--{_OPTIONS[name].split()[0]}", default=None, required=False) for name in _USUAL}
     required = [option.flag for option in options if option.required and option not in known.values()]
     origin.notes += [f"{script} also asks for {flag}: add it to the words of the command" for flag in required]
@@ -130,7 +130,7 @@ def _options(script: Path) -> list[_Option]:
     try:
         tree = ast.parse(script.read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError) as error:
-        raise UsageError(f"{script.absolute()} cannot be read as Python: {error}. Mend the script.") from error
+        raise UsageError(f"{script.absolute()} cannot be read as Python: {error}. Fix the script.") from error
     options = []
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") not in {"add_argument", "option"}:
