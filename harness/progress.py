@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
+BYTES = "bytes"
+"""Unit of work that is shown in MB."""
+
+
 @dataclass(eq=False)
 class Task:
     """One piece of work that may take long."""
@@ -26,7 +30,7 @@ class Task:
     total: int | None = None
     """How much there is; None where that is not known."""
     unit: str = ""
-    """What is counted, such as ``images`` or ``bytes``."""
+    """What is counted, such as ``images``, or ``BYTES``."""
     done: int = 0
     """How much of it is done."""
     detail: str = ""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import doctest
 import io
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -14,12 +13,6 @@ from harness import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def test_the_examples_in_the_docstrings_hold() -> None:
-    result = doctest.testmod(text)
-    assert result.attempted > 8
-    assert result.failed == 0
 
 
 # --- printable -------------------------------------------------------------------------------------------------------

@@ -91,9 +91,9 @@ def _why(comparisons: Sequence[Comparison], outcome: Status) -> str:
     if outcome is Status.ERROR and first.failures:
         failures = [failure for comparison in comparisons for failure in comparison.failures]
         where = f"{failures[0].key}: " if failures[0].key else ""
-        message = failures[0].message.removesuffix(".")
+        message = failures[0].message.rstrip(".")
         return f"{_count(dict.fromkeys(map(str, failures)), 'failure')}, the first: {where}{message}"
-    return first.message.removesuffix(".")
+    return first.message.rstrip(".")
 
 
 def worst_pair(comparison: Comparison, outcome: Status) -> tuple[Limit, Pair, Measurement] | None:

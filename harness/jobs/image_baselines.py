@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 PAGE = "image_baselines.html"
 _MADE_BY_CALLABLE = 2
 _LONGEST_NAME = 100
+_FIRST = "1"
+"""Label of the first picture of a test that has no name."""
 _UNSAFE = re.compile("[^A-Za-z0-9._-]+")
 _KEPT = re.compile("[0-9a-f]{16}")
 """Names of the folders in which the pictures of failures are kept."""
@@ -136,7 +138,7 @@ def file_name(test: str, label: str) -> str:
     safe = _UNSAFE.sub("_", plain)[:_LONGEST_NAME]
     if safe != plain:  # two names may have become one
         safe += f"-{hashlib.sha256(test_name.encode()).hexdigest()[:8]}"
-    return safe if label == "1" else f"{safe}@{label}"
+    return safe if label == _FIRST else f"{safe}@{label}"
 
 
 def judged_image(
@@ -282,7 +284,7 @@ def keep_failure(report_folder: Path, place: Place, judged: Judged) -> dict[str,
             write_picture(folder / name, picture)
     if judged.measured is not None:
         write_text(folder / _PAIR, to_json(judged.measured.pair))
-    title = place.test if place.label == "1" else f"{place.test} ({place.label})"
+    title = place.test if place.label == _FIRST else f"{place.test} ({place.label})"
     return {"title": title, "message": judged.complaint, "folder": folder.name}
 
 

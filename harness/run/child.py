@@ -48,7 +48,7 @@ class End:
     @property
     def error(self) -> str:
         """How it ended, in short."""
-        return self.words.split(" (", maxsplit=1)[0]
+        return f"killed by signal {-self.exit_code}" if self.by is EndedBy.SIGNAL else str(self.words)
 
     @property
     def words(self) -> str:

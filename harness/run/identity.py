@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from harness.files import write_text
-from harness.progress import task
+from harness.progress import BYTES, task
 from harness.records import FileIdentity
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def file_identities(files: Mapping[str, Path], memory_file: Path) -> dict[str, F
     memory = _DigestMemory(memory_file)
     sizes = {name: path.stat().st_size for name, path in files.items()}
     identities = {}
-    with task("hashing the model", sum(sizes.values()), "bytes") as work:
+    with task("hashing the model", sum(sizes.values()), BYTES) as work:
         for name, path in files.items():
             work.doing(name)
             identities[name] = _identity(path, sizes[name], memory)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from harness.jobs.progress import ProgressReporter
-from harness.progress import Task, observed_by
+from harness.progress import BYTES, Task, observed_by
 from harness.text import one_line
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _amount(task: Task) -> str:
     """How much of how much; empty where it is not known how much there is."""
     if task.total is None:
         return ""
-    if task.unit == "bytes":
+    if task.unit == BYTES:
         return f"{task.done / 1e6:,.0f} of {task.total / 1e6:,.0f} MB"
     return f"{task.done} of {task.total} {task.unit}"
 

@@ -155,7 +155,7 @@ def _sentences(comparison: Comparison) -> list[str]:
     ]
     complete = decisive == comparison.message and sys.stdout.isatty()  # a log has it in one line, to be searched
     sentences = [] if passed or complete else [comparison.message]
-    sentences += [sentence for sentence in rest if sentence.removesuffix(".") not in row_text]
+    sentences += [sentence for sentence in rest if sentence.rstrip(".") not in row_text]
     sentences += [f"note: {notice}" for notice in comparison.notices]
     if comparison.actual.simulated or comparison.expected.simulated:
         sentences.append("SIMULATED DEVICE, no evidence about real hardware")
@@ -311,12 +311,12 @@ def table_of_calibration(calibration: Calibration) -> None:
     wanted = {(limit.metric, limit.subject) for limit in calibration.limits}
     for floor in calibration.floors:
         if (floor.metric, floor.subject) in wanted:
-            numbers = [f"{value:.4g}{' dB' * (floor.unit == 'dB')}" for value in (floor.rms, floor.worst)]
+            numbers = [f"{value:.4g} {floor.unit}".rstrip() for value in (floor.rms, floor.worst)]
             cells = (floor.source.value, floor.metric, floor.subject, *numbers)
             table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells))
     print_rich(table)
     for limit in calibration.limits:
-        print_line(f"{limit.rule}: {limit.reason.removeprefix('Measured by harness calibrate: ')}")
+        print_line(f"{limit.rule}: {limit.evidence.rule if limit.evidence else limit.reason}")
     for detection in calibration.detections:
         if detection.missed:
             result = f"PASSES on {len(detection.missed)} of {detection.planted} pictures, first {detection.missed[0]}"

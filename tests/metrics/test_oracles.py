@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
@@ -538,11 +537,6 @@ def _overlaps(where: str, x: int, y: int, side: int = 32) -> bool:
     spans = dict(part.split("=") for part in where.split()[1:])
     (left, right), (top, bottom) = (map(int, spans[axis].split("..")) for axis in "xy")
     return left < x + side and right >= x and top < y + side and bottom >= y
-
-
-def test_the_shared_arithmetic_has_an_example() -> None:
-    """It is run with those of all modules."""
-    assert sum(len(each.examples) for each in doctest.DocTestFinder().find(_differences)) == 2
 
 
 # --- where there is no value -----------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 from typing import TYPE_CHECKING, get_args
 
@@ -12,9 +11,9 @@ from harness.adapters.deepgen import attention_on
 from harness.adapters.images import Pictures
 from harness.language import recorded, spoken, translated
 from harness.records import NoiseMode, Role, Run, Switch, SwitchMode, Task
-from harness.render import _format, _labels, _references
 from harness.render import _performance as performance
 from harness.render import _provenance as provenance
+from harness.render import _references
 from harness.render._caveats import marks, not_shown
 from harness.render._document import plain, table
 from harness.render._format import listed, running
@@ -34,12 +33,6 @@ ENGLISH = re.compile(r"[A-Za-z]{2,}(?:[ ,]+[A-Za-z]{2,}){2}")
 """Three words in a row; names and abbreviations stand alone or in pairs."""
 OTHERS = sorted(set(sample_reports.BUILDERS) - {"hostile"})
 """Reports whose free texts are not English on purpose."""
-
-
-def test_the_docstrings_have_examples() -> None:
-    """They are run with those of all modules."""
-    finder = doctest.DocTestFinder()
-    assert sum(len(each.examples) for module in (_format, _labels) for each in finder.find(module)) >= 3
 
 
 def not_terms(words: Iterable[str]) -> list[str]:

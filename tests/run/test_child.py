@@ -276,7 +276,7 @@ def test_a_child_that_hangs_after_its_work_is_ended_without_a_time_limit(
     end = child.run("import atexit", "atexit.register(time.sleep, 600)", time_limit_seconds=None)
     assert child.answered
     assert (end.done, end.exit_code, end.timed_out) == (True, -signal.SIGTERM, False)
-    assert end.words == "killed by signal 15 (SIGTERM) after its work was done"
+    assert (end.error, end.words) == ("killed by signal 15", "killed by signal 15 (SIGTERM) after its work was done")
 
 
 # --- leaving ---------------------------------------------------------------------------------------------------------
