@@ -90,3 +90,10 @@ def test_a_home_folder_in_a_value_is_not_recorded(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ASCEND_CUSTOM_OPP_PATH", "/home/somebody/operators")
     (found,) = (switch for switch in with_variables([]) if switch.name == "ASCEND_CUSTOM_OPP_PATH")
     assert "somebody" not in str(found.effective)
+
+
+def test_older_random_numbers_of_torch_npu_are_told_once() -> None:
+    for value, severity in (("gelu,randomness", Severity.WARNING), ("gelu", Severity.HARMLESS)):
+        findings = diagnose(plain_machine(environment={"TORCH_NPU_LEGACY_IMPL_LIST": value})).findings
+        told = [finding for finding in findings if "TORCH_NPU_LEGACY_IMPL_LIST" in finding.observed]
+        assert [finding.severity for finding in told] == [severity], value

@@ -101,7 +101,8 @@ def switches(machine: Machine) -> Iterator[Finding]:
     findings = [*_of_table(machine), *_of_form(machine)]
     yield from findings
     yield from _known(machine)
-    if machine.transfers_to_npu and not any("TORCH_TRANSFER_TO_NPU" in finding.observed for finding in findings):
+    contradicted = {switch.variable for switch in _contradicted(machine)}
+    if machine.transfers_to_npu and "TORCH_TRANSFER_TO_NPU" not in contradicted:
         yield Finding(
             name="switch",
             severity=Severity.WARNING,
@@ -118,26 +119,32 @@ def switches(machine: Machine) -> Iterator[Finding]:
         )
 
 
+def _contradicted(machine: Machine) -> list[Switch]:
+    """The switches of the table that are set to a value which contradicts determinism."""
+    return [
+        switch for switch in SWITCHES if machine.environment.get(switch.variable, "").strip().lower() in switch.values
+    ]
+
+
 def _of_table(machine: Machine) -> Iterator[Finding]:
-    for switch in SWITCHES:
-        value = machine.environment.get(switch.variable, "")
-        if value.strip().lower() in switch.values:
-            yield Finding(
-                name="switch",
-                severity=switch.severity,
-                changes_numbers=switch.changes_numbers,
-                observed=f"{switch.variable}={value}: {switch.effect}",
-                expected=switch.expected,
-                next_step=""
-                if switch.severity is Severity.HARMLESS
-                else f"unset {switch.variable}, or give it the value above.",
-            )
+    for switch in _contradicted(machine):
+        value = machine.environment[switch.variable]
+        yield Finding(
+            name="switch",
+            severity=switch.severity,
+            changes_numbers=switch.changes_numbers,
+            observed=f"{switch.variable}={value}: {switch.effect}",
+            expected=switch.expected,
+            next_step=""
+            if switch.severity is Severity.HARMLESS
+            else f"unset {switch.variable}, or give it the value above.",
+        )
 
 
 def _known(machine: Machine) -> Iterator[Finding]:
     """Variables that change numbers by any value, and so must be the same wherever pictures are compared."""
     for name, value in variables.set_in(machine.environment).items():
-        if name in {switch.variable for switch in SWITCHES} | _OURS:
+        if name in {switch.variable for switch in SWITCHES} | _OURS or _draws_as_before(name, value):
             continue
         entry = variables.known(name)
         if entry is not None and value.strip():
@@ -148,6 +155,11 @@ def _known(machine: Machine) -> Iterator[Finding]:
                 observed=f"{name}={value} {entry.effect}",
                 expected=f"the same in all runs that are compared ({entry.source})",
             )
+
+
+def _draws_as_before(name: str, value: str) -> bool:
+    """Whether a variable asks torch_npu for its older random numbers."""
+    return name == "TORCH_NPU_LEGACY_IMPL_LIST" and "randomness" in value
 
 
 def _of_form(machine: Machine) -> Iterator[Finding]:
@@ -170,7 +182,7 @@ def _of_form(machine: Machine) -> Iterator[Finding]:
             expected="one of them: torch_npu refuses both",
             next_step="unset PYTORCH_ALLOC_CONF, or the other one.",
         )
-    if "randomness" in machine.environment.get("TORCH_NPU_LEGACY_IMPL_LIST", ""):
+    if any(_draws_as_before(name, value) for name, value in machine.environment.items()):
         yield Finding(
             name="switch",
             severity=Severity.WARNING,
