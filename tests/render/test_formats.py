@@ -351,13 +351,17 @@ Outcome = tuple[str, str | None, str] | None
 def junit_cases(root: ET.Element) -> list[tuple[str, str, Outcome]]:
     """Suite, name and outcome of every test case, in order; one that has two outcomes stands there twice."""
     return [
-        (suite.attrib["name"], case.attrib["name"], told)
+        (suite.attrib["name"], case.attrib["name"], outcome)
         for suite in root.iter("testsuite")
         for case in suite.iter("testcase")
         if case.get("classname") == suite.get("name")
-        for told in [(each.tag, each.get("type"), each.attrib["message"]) for each in case if each.tag != "properties"]
-        or [None]
+        for outcome in outcomes(case)
     ]
+
+
+def outcomes(case: ET.Element) -> list[Outcome]:
+    elements = [element for element in case if element.tag != "properties"]
+    return [(element.tag, element.get("type"), element.attrib["message"]) for element in elements] or [None]
 
 
 JUNIT_OF_STATUS: dict[Status, Outcome] = {
