@@ -187,7 +187,7 @@ def damages(draw: st.DrawFn, shape: tuple[int, ...]) -> NDArray[np.int_]:
 
 @pytest.mark.parametrize("name", ["photo-like", "night", "text", "gradients", "chelsea, a part"])
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 def test_damage_that_is_added_never_makes_the_band_better(name: str, data: st.DataObject) -> None:
     # Not black or white anywhere, so that all of the damage arrives.
     expected = levels(60 + 0.5 * base(name)[:128, :160])

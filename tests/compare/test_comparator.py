@@ -453,16 +453,6 @@ def test_other_structure_is_refused_before_any_number(other: np.ndarray[Any, Any
         measure(other, picture_of("A"), subject="image", metrics=["identical"])
 
 
-def test_equal_pictures_have_the_value_that_stands_for_equal() -> None:
-    names = plugins.names("metrics")
-    found = measure(picture_of("B"), picture_of("B"), subject="image", metrics=names)
-    assert {each.metric: each.value for each in found} == {
-        name: plugins.load("metrics", name).IDENTICAL
-        for name in names
-        if "image" in plugins.load("metrics", name).SUBJECTS
-    }
-
-
 def test_a_metric_without_a_value_says_why() -> None:
     (found,) = measure(picture_of("A", 8), picture_of("A", 8)[::-1], subject="image", metrics=["ssim"])
     assert found.value is None

@@ -21,7 +21,6 @@ from harness.errors import ImageError, UndefinedMetric
 from harness.metrics import _pairs
 
 if TYPE_CHECKING:
-
     from numpy.typing import NDArray
 
     from harness.contracts import ErrorMetric

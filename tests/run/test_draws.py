@@ -329,7 +329,7 @@ def test_planted_by_a_running_index_they_are_not(way: str, device: Device, monke
         max_size=25,
     )
 )
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 def test_the_equal_draws_of_any_work_are_those_of_torch(work: list[tuple[str, int, int]]) -> None:
     device = cpu.open(0, SwitchMode.AS_SHIPPED)
 
