@@ -221,7 +221,7 @@ def _values(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _decode(path: Path, *, turn: bool) -> Image.Image:
-    """Decode one picture of 8 bits per channel; whatever a decoder raises becomes an ``ImageError``."""
+    """Decode one picture of 8 bits per channel; what a decoder raises becomes an ``ImageError``, but not lack of memory."""
     try:
         _refuse_no_file(path)
         with path.open("rb") as stream, _strict_decoder():
@@ -240,7 +240,7 @@ def _decode(path: Path, *, turn: bool) -> Image.Image:
                 decoded = ImageOps.exif_transpose(image)
                 _refuse_no_end(path, image.format)
                 return decoded
-    except ImageError:
+    except (ImageError, MemoryError):  # too little memory says nothing about the file
         raise
     except PermissionError as error:
         raise _refusal(path, "it may not be read", "a readable file", "Check its permissions") from error
