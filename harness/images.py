@@ -221,7 +221,7 @@ def _values(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _decode(path: Path, *, turn: bool) -> Image.Image:
-    """Decode one picture of 8 bits per channel; what a decoder raises becomes an ``ImageError``, save lack of memory."""
+    """Decode one picture of 8 bits per channel; what a decoder raises becomes an ``ImageError``, save for memory."""
     try:
         _refuse_no_file(path)
         with path.open("rb") as stream, _strict_decoder():
