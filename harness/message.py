@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 Value: TypeAlias = "str | int | float | list[Value]"
 """What a template is filled with: a number, a name, another message, or several of them."""
 
-LONGEST = 1_000_000
-"""Characters of a message; values within values could make it longer than any memory."""
+LONGEST = 20_000_000
+"""Characters of a message from a file; values within values could make it longer than any memory."""
 
-_FORM = re.compile(r"[-+]?(\.\d{1,2})?[defgs%]?")
+_FORM = re.compile(r"[-+]?(\.\d{1,2})?[defgs%]?|;")
+_LONGEST_NUMBER = 500
+_JOINED = ";"
+"""Format of a list of sentences, which are put one after another."""
 
 SEPARATOR, STOP, BETWEEN = ", ", ".", "; "
 """English punctuation between the values of a list, at the end of a sentence, and between sentences."""
@@ -67,12 +70,9 @@ def joined(sentences: Iterable[str]) -> str:
     'one; two.'
     """
     kept = [sentence for sentence in sentences if sentence]
-    if not kept:
-        return ""
-    *before, text = kept
-    for sentence in reversed(before):
-        text = Message("{before}; {after}", {"before": sentence, "after": text})
-    return text
+    if len(kept) > 1:
+        return Message("{sentences:;}", {"sentences": kept})
+    return kept[0] if kept else ""
 
 
 def listed(words: Iterable[object]) -> Message:
@@ -115,7 +115,8 @@ def filled(
 ) -> str:
     """A template with its values; ``word`` says a text in the template's language, ``marks`` are its punctuation.
 
-    A sentence that another one follows behind a semicolon loses its full stop.
+    A sentence that another one follows behind a semicolon loses its full stop; a list with the format ``;`` is one of
+    sentences.
 
     >>> filled("{names}: {left:.1f} {unit}", {"names": ["a", "b"], "left": 2.25, "unit": "levels"})
     'a, b: 2.2 levels'
@@ -129,11 +130,13 @@ def filled(
         before = bool(name)
         if name:
             value = repr(values[name]) if conversion == "r" else values[name]
+            if form == _JOINED and isinstance(value, list):
+                *others, last = [_shown(item, "", word, separator, named=False) for item in value] or [""]
+                text += between.join([*(sentence.removesuffix(stop) for sentence in others), last])
+                continue
             text += _shown(
                 value, form or "", word, separator, named=conversion == "r" or (form == "s" and not conversion)
             )
-        if len(text) > LONGEST:
-            raise ValueError(f"a message is longer than {LONGEST} characters")
     return text
 
 
@@ -213,10 +216,21 @@ def _of_inner(data: Mapping[str, Any]) -> Message:
     for _, name, form, _ in (field for text in (template, several) for field in _fields(text)):
         if name is not None and not (name.isidentifier() and _FORM.fullmatch(form or "")):
             raise ValueError(f"the template {template!r} has a value {name!r} with the format {form!r}")
+    known = {str(name): _from_json(value) for name, value in values.items()}
+    names = [name for _, name, _, _ in (field for text in (template, several) for field in _fields(text)) if name]
+    if len(template) + len(several) + sum(_length(known.get(name, "")) for name in names) > LONGEST:
+        raise ValueError(f"a message is longer than {LONGEST} characters")
     try:
-        return Message(template, {str(name): _from_json(value) for name, value in values.items()}, several)
+        return Message(template, known, several)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"the template {template!r} cannot be filled with its values: {error}") from error
+
+
+def _length(value: Value) -> int:
+    """Characters that a value has at most."""
+    if isinstance(value, list):
+        return sum(_length(item) + len(SEPARATOR) for item in value)
+    return len(value) if isinstance(value, str) else _LONGEST_NUMBER
 
 
 def _fields(template: str) -> list[tuple[str, str | None, str | None, str | None]]:

@@ -29,7 +29,6 @@ FAKE = {
     "red": "红",
     "green": "绿",
     "{first}, {second}": "{first}、{second}",
-    "{before}; {after}": "{before}；{after}",
     ".": "。",
     "; ": "；",
 }

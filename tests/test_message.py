@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from harness.errors import RecordError, UndefinedMetric
+from harness.language import spoken, translated
 from harness.message import Message, filled, from_data, joined, listed, mapped, of_error, to_data
 from harness.records import Status, Verdict, from_json, to_json
 from tests.compare.stored_runs import CUP, limit
@@ -65,6 +66,15 @@ def test_sentences_are_joined_without_the_stop_before_a_semicolon() -> None:
     assert joined([]) == joined([""]) == ""
     assert joined(["alone."]) == "alone."
     assert listed([]) == ""
+
+
+def test_very_many_sentences_are_joined_flat_and_read_back() -> None:
+    text = joined(Message("{number:d} differs.", {"number": number}) for number in range(20_000))
+    assert text.count("; ") == 19_999
+    again = from_json(Verdict, to_json(verdict(text)), place="here")
+    assert again.message == text
+    with spoken("zh"):
+        assert translated(again.message).count("；") == 19_999
 
 
 def test_what_an_error_was_raised_with_is_kept() -> None:
