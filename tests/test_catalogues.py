@@ -103,7 +103,7 @@ def test_sentences_are_found_in_code_and_in_templates(tmp_path: Path) -> None:
         "title = f'1 {say(\"in the midst\")}'\n"
     )
     (tmp_path / "page.j2").write_text('{{ say("three") }}{{ shown(say("four", n=2)) }}{{ say(name) }}')
-    assert extract.sentences(tmp_path) == [
+    assert list(extract.sentences(tmp_path)) == [
         Sentence("three", "", ("page.j2",)),
         Sentence("four", "", ("page.j2",)),
         Sentence("one more", "", ("part.py",)),

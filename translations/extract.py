@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from string import Formatter
@@ -53,7 +54,8 @@ NOT_TRANSLATED, NOT_SAID, OTHER_VALUES, TWICE = (
 )
 
 
-def sentences(package: Path = PACKAGE) -> list[Sentence]:
+@cache
+def sentences(package: Path = PACKAGE) -> tuple[Sentence, ...]:
     """Every sentence that the code of a package says, once, in the order of its files.
 
     Read from the syntax, not by Babel: that passes over calls inside of f-strings, and the terminal prints with a
@@ -63,7 +65,7 @@ def sentences(package: Path = PACKAGE) -> list[Sentence]:
     for path in sorted((*package.rglob("*.py"), *package.rglob("*.j2"))):
         for one, several in (_in_python if path.suffix == ".py" else _in_template)(path):
             places.setdefault((one, several), {})[str(path.relative_to(package))] = None
-    return [Sentence(one, several, tuple(files)) for (one, several), files in places.items()]
+    return tuple(Sentence(one, several, tuple(files)) for (one, several), files in places.items())
 
 
 def _in_python(path: Path) -> Iterator[tuple[str, str]]:

@@ -337,9 +337,15 @@ def foreign(report: Report, code: str) -> list[str]:
     """Letters of the texts of a record that no catalogue knows: prompts, names, what a library said."""
     texts = {text for whole in strings(report.model_dump()) for text in (whole, *whole.split("; "))}
     if code in OTHERS:  # what nobody has translated yet is a warning of test_catalogues
-        texts |= {gap.sentence for gap in gaps(sentences(), polib.pofile(str(catalogue(code))))}
+        texts |= lacking(code)
     with spoken(code):
         return [_letters(printable(text)) for text in sorted(texts) if translated(text) == text]
+
+
+@cache
+def lacking(code: str) -> frozenset[str]:
+    """Sentences that a catalogue of the project does not have."""
+    return frozenset(gap.sentence for gap in gaps(sentences(), polib.pofile(str(catalogue(code)))))
 
 
 def strings(value: object) -> Iterator[str]:

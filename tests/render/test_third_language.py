@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import cache
 from string import Formatter
 from typing import TYPE_CHECKING, cast
 
@@ -61,15 +62,9 @@ def greek(sentence: str) -> str:
     return text
 
 
-@pytest.fixture
-def third_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An installed package that offers a language."""
-    package, info = tmp_path / "site" / "planted_greek", tmp_path / "site" / "planted_greek-1.dist-info"
-    package.mkdir(parents=True)
-    info.mkdir()
-    (package / "__init__.py").write_text('NAME = "Γρεεκ"\nTAG = "x-greek"\n', encoding="utf-8")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted_greek\nVersion: 1\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text(f"[harness.catalogues]\n{CODE} = planted_greek\n", encoding="utf-8")
+@cache
+def greek_catalogue() -> str:
+    """A catalogue of all sentences of the code."""
     catalogue = polib.POFile()
     catalogue.metadata = {"Content-Type": "text/plain; charset=UTF-8", "Plural-Forms": SLAVIC}
     for one, several, _ in sentences():
@@ -79,17 +74,41 @@ def third_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             catalogue.append(polib.POEntry(msgid=one, msgid_plural=several, msgstr_plural=marked))
         else:
             catalogue.append(polib.POEntry(msgid=one, msgstr=greek(one)))
-    catalogue.save(str(package / "messages.po"))
+    return str(catalogue)
+
+
+@pytest.fixture
+def third_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An installed package that offers a language."""
+    package, info = tmp_path / "site" / "planted_greek", tmp_path / "site" / "planted_greek-1.dist-info"
+    package.mkdir(parents=True)
+    info.mkdir()
+    (package / "__init__.py").write_text('NAME = "Γρεεκ"\nTAG = "x-greek"\n', encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted_greek\nVersion: 1\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[harness.catalogues]\n{CODE} = planted_greek\n", encoding="utf-8")
+    (package / "messages.po").write_text(greek_catalogue(), encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     yield package
     sys.modules.pop("planted_greek", None)
 
 
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    yield
+def forget() -> None:
+    """Catalogues are read once in a process; what a test has changed is not to be remembered."""
     language._catalogue.cache_clear()
     language._words.cache_clear()
+
+
+@pytest.fixture
+def _other_catalogue() -> Iterator[None]:
+    forget()
+    yield
+    forget()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_greek_after_this_module() -> Iterator[None]:
+    yield
+    forget()
 
 
 @pytest.mark.usefixtures("third_language")
@@ -113,8 +132,13 @@ def test_a_count_chooses_among_three_forms(count: int, form: int) -> None:
 
 
 @pytest.mark.usefixtures("third_language")
-@pytest.mark.parametrize("form", FOR_PEOPLE)
-@pytest.mark.parametrize("builder", sorted(set(BUILDERS) - {"hostile"}))
+@pytest.mark.parametrize(
+    ("builder", "form"),
+    [
+        *((builder, "html") for builder in sorted(set(BUILDERS) - {"hostile"})),
+        *(("judged_and_scored", form) for form in FOR_PEOPLE if form != "html"),
+    ],
+)
 def test_no_english_and_nothing_chinese_is_left(builder: str, form: str, tmp_path: Path) -> None:
     report = BUILDERS[builder](tmp_path / "job")
     with spoken(CODE), untranslated() as missed:
@@ -135,7 +159,7 @@ def test_punctuation_of_messages_is_the_language_s_own() -> None:
         assert translated(text) == f"{greek('no case and seed has a value')}; {greek('noise unverified')}"
 
 
-@pytest.mark.usefixtures("third_language")
+@pytest.mark.usefixtures("third_language", "_other_catalogue")
 def test_a_sentence_without_translation_is_english_and_counted(third_language: Path) -> None:
     path = third_language / "messages.po"
     text = path.read_text(encoding="utf-8").replace('msgid "not measured"', 'msgid "never measured"')
@@ -146,6 +170,7 @@ def test_a_sentence_without_translation_is_english_and_counted(third_language: P
     assert list(missed) == ["not measured"]
 
 
+@pytest.mark.usefixtures("_other_catalogue")
 def test_a_release_lists_what_is_not_translated(third_language: Path, tmp_path: Path) -> None:
     """The page of a language with a gap names the gap; one without has no such list."""
     (tmp_path / "jobs").mkdir()
@@ -158,7 +183,7 @@ def test_a_release_lists_what_is_not_translated(third_language: Path, tmp_path: 
             catalogue = polib.pofile(str(path))
             catalogue.remove(catalogue.find(gap))
             catalogue.save(str(path))
-            language._catalogue.cache_clear()
+            forget()
         with spoken(CODE):
             page = cast("ReleaseRenderer", plugins.load("render", "markdown")).render_release(whole, folders=folders)
         heading = greek("8. Sentences that are not translated")
