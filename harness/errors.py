@@ -127,18 +127,9 @@ class NotClose(AssertionError):
         """All that was measured: a ``harness.Compared``; None where there was nothing to compare with."""
 
 
-class _Undefined(Exception):
-    """There is no value, and a sentence says why."""
-
-    @property
-    def message(self) -> str:
-        """The sentence, with what it was made from where it is a message."""
-        return self.args[0] if self.args else ""
-
-
-class UndefinedMetric(_Undefined):
+class UndefinedMetric(Exception):
     """A metric has no value for this pair of pictures, for instance SSIM below its window."""
 
 
-class UndefinedScore(_Undefined):
+class UndefinedScore(Exception):
     """A score has no value for this picture, for instance because it does not know what the prompt speaks of."""

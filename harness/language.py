@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from importlib import resources
@@ -214,12 +215,10 @@ def has_words(sentence: str) -> bool:
 @cache
 def _catalogue(code: str) -> NullTranslations:
     """Every sentence of a language; what it does not have is noted."""
-    catalogue = _words(code)
-    if code == ENGLISH:
-        return catalogue
-    noting = _read(code)
-    noting.add_fallback(_English())
-    return noting
+    catalogue = copy(_words(code))
+    if code != ENGLISH:
+        catalogue.add_fallback(_English())
+    return catalogue
 
 
 @cache

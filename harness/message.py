@@ -179,7 +179,7 @@ def from_data(data: Any) -> Message:
     Raises:
         ValueError: it is no message, or its text is not what its template and values say.
     """
-    if not isinstance(data, dict) or not {"text", *_KEYS} <= {*data, "several"}:
+    if not isinstance(data, dict) or not {"text", *_KEYS} <= data.keys():
         raise ValueError(f"a message has the fields text, template, values, and perhaps several; found {_keys(data)}")
     message = _of_inner({name: value for name, value in data.items() if name != "text"})
     if message != data["text"]:

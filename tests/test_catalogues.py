@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING
 import polib
 import pytest
 
-from harness.language import ENGLISH, languages
 from translations import extract
-from translations.extract import NOT_SAID, NOT_TRANSLATED, OTHER_VALUES, TWICE, Gap, Sentence, catalogue, gaps
+from translations.extract import NOT_SAID, NOT_TRANSLATED, OTHER_VALUES, TWICE, Gap, Sentence, catalogues, gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROOT = Path(__file__).parents[1]
-OTHERS = [code for code in languages() if code != ENGLISH]
+OWN = catalogues()
 
 
-@pytest.mark.parametrize("code", OTHERS)
+def test_chinese_is_the_project_s_own_language() -> None:
+    assert OWN.keys() == {"zh"}
+
+
+@pytest.mark.parametrize("code", OWN)
 def test_a_catalogue_fits_the_code(code: str) -> None:
     """What is not translated yet is a warning: reports say it in English, and ``nox -s report`` refuses."""
-    found = list(gaps(extract.sentences(), polib.pofile(str(catalogue(code)))))
+    found = list(gaps(extract.sentences(), polib.pofile(str(OWN[code]))))
     for gap in found:
         if gap.what == NOT_TRANSLATED:
             warnings.warn(f"{gap.sentence!r} ({code}) is not translated; run: nox -s translations", stacklevel=1)
@@ -131,7 +134,7 @@ def test_an_update_keeps_translations_adds_what_is_new_and_drops_what_nobody_say
 def test_the_command_reports_and_is_strict_when_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lacking = {gap.sentence for code in OTHERS for gap in gaps(extract.sentences(), polib.pofile(str(catalogue(code))))}
+    lacking = {gap.sentence for path in OWN.values() for gap in gaps(extract.sentences(), polib.pofile(str(path)))}
     said = [sentence for sentence in extract.sentences() if sentence.one not in lacking]
     monkeypatch.setattr(sys, "argv", ["extract", "--strict"])
     monkeypatch.setattr(extract, "sentences", lambda: said)

@@ -10,7 +10,7 @@ import pytest
 from harness.language import spoken
 from harness.records import Role, Status
 from harness.render._labels import status_word, term
-from translations.extract import catalogue
+from translations.extract import catalogues
 
 PAGE = Path(__file__).parents[1] / "docs" / "glossary.md"
 NOT_USED = "—"
@@ -29,7 +29,7 @@ def rows() -> list[list[str]]:
 
 def chinese_sentences() -> str:
     """All that the Chinese catalogue says."""
-    entries = polib.pofile(str(catalogue("zh")))  # type: ignore[no-untyped-call]
+    entries = polib.pofile(str(catalogues()["zh"]))  # type: ignore[no-untyped-call]
     return "\n".join(text for entry in entries for text in (entry.msgstr, *entry.msgstr_plural.values()))
 
 

@@ -660,3 +660,16 @@ def test_a_foreign_array_file_is_a_record_error(tmp_path: Path, content: bytes) 
 def test_a_folder_in_place_of_an_array_file_is_a_record_error(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="not a complete safetensors file"):
         read_array(tmp_path, "latents")
+
+
+def test_too_little_memory_is_not_told_as_a_damaged_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_picture(tmp_path / "whole.png", np.zeros((8, 8, 3), np.uint8))
+
+    def no_room(*_: Any) -> None:
+        raise MemoryError
+
+    for fault, error in ((no_room, MemoryError), (lambda *_: 1 / 0, ImageError)):
+        monkeypatch.setattr(Image.Image, "tobytes", fault)
+        monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fault)
+        with pytest.raises(error):
+            read_picture(tmp_path / "whole.png")

@@ -30,6 +30,7 @@ from harness.records import (
     Calibration,
     CaseKey,
     Comparison,
+    Evidence,
     FolderDiff,
     Limit,
     Measurement,
@@ -324,6 +325,21 @@ def test_a_kind_that_holds_messages_is_of_version_2() -> None:
         "optional in scenarios"
     )
     assert len(with_messages) > 5
+
+
+def test_evidence_says_how_its_limit_follows() -> None:
+    values = {
+        "date": date(2026, 1, 1),
+        "device": "cpu",
+        "samples": 1,
+        "seeds": [1],
+        "cases": ["a"],
+        "worst": 1,
+        "margin": 1,
+    }
+    assert Evidence.model_validate({**values, "rule": "twice the worst"}).reason.endswith("twice the worst.")
+    with pytest.raises(ValidationError, match="at least 1 character"):
+        Evidence.model_validate({**values, "rule": ""})
 
 
 def test_files_of_version_1_are_still_read() -> None:

@@ -16,6 +16,7 @@ from harness.records import Arm, Case, ModelRef, Record, Scenario
 from harness.records.base import Later
 from harness.scenario import load
 from tests.command_line import job_folder
+from translations.extract import catalogues
 
 if TYPE_CHECKING:
     from tests.command_line import RunHarness
@@ -109,6 +110,11 @@ def test_an_option_that_is_refused_is_named_with_its_place(
     assert f"painted.yaml:{place}: " in str(caught.value)
     assert "model.options" in str(caught.value)
     assert words in str(caught.value)
+
+
+def test_the_catalogue_of_a_package_is_not_ours_to_write() -> None:
+    assert "tlh" in languages()
+    assert catalogues().keys() == {"zh"}
 
 
 def test_options_that_fit_are_accepted(tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ def _turns_here() -> str:
 
 
 def _measured_share(cores: int) -> float:
-    block = bytes(1 << 20)
+    # So long a block that the interpreter's lock does not hold up even hundreds of cores.
+    block = bytes(1 << 23)
 
     def compute(_: int) -> float:
         """Processor seconds for each second that goes by: the interpreter is free while a block is hashed."""

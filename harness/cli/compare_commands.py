@@ -219,7 +219,7 @@ def release(
     lang: Annotated[
         list[str] | None,
         typer.Option(
-            help="Language, en or zh; may be given again. Files in the first have no language in their names.  "
+            help="Language, such as en or zh; may be given again. Files in the first have no language in their names.  "
             "[default: en, zh]",
             metavar="en|zh",
         ),

@@ -57,7 +57,10 @@ AllowedCommands = Annotated[
     typer.Option("--allowed-commands", metavar="FILE", help="Allow only the commands whose digests this file lists."),
 ]
 Language = Annotated[
-    str, typer.Option("--lang", help="Language of HTML and Markdown reports: en or zh.", metavar="en|zh")
+    str,
+    typer.Option(
+        "--lang", help="Language of HTML and Markdown reports: en, zh or one of an installed package.", metavar="CODE"
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RUNS_DIR = Path("runs")

@@ -21,6 +21,7 @@ from harness.compare.traces import step_differences, trace_differences
 from harness.contracts import DATA_RANGE
 from harness.errors import ImageError, RunError, UndefinedMetric
 from harness.images import read_kept
+from harness.message import of_error
 from harness.progress import counted
 from harness.records import Acceptance, CaseKey, Comparison, Measurement, NoiseMode, Pair, RunRef, Scope, SwitchMode
 
@@ -200,7 +201,7 @@ def _measured(name: str, metric: Metric, subject: Subject, actual: NDArray[Any],
     try:
         result = metric.measure(actual, expected, data_range=DATA_RANGE.get(subject, math.nan))
     except UndefinedMetric as error:
-        return blank.model_copy(update={"value": None, "problem": error.message})
+        return blank.model_copy(update={"value": None, "problem": of_error(error)})
     return blank.model_copy(update={"value": result.value, "parts": dict(result.parts), "where": result.where})
 
 

@@ -10,6 +10,7 @@ from harness import plugins
 from harness.compare.intervals import share_interval
 from harness.errors import UndefinedScore
 from harness.images import read_input_picture, read_kept
+from harness.message import of_error
 from harness.progress import counted
 from harness.records import ArmScores, Score, ScoreTotal
 
@@ -110,7 +111,7 @@ def _scored(name: str, picture: NDArray[Any], prompt: str, input_image: NDArray[
     try:
         result = plugins.load("scores", name).score(picture, prompt=prompt, input_image=input_image)
     except UndefinedScore as error:
-        return {"value": None, "problem": error.message}
+        return {"value": None, "problem": of_error(error)}
     strange = [value for value in (result.value, *result.parts.values()) if not 0 <= value <= 1]
     if strange:
         return {"value": None, "problem": f"{name} gave {strange[0]}; allowed is a number from 0 to 1."}

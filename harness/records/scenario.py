@@ -162,7 +162,7 @@ class Evidence(Record):
     """Cases they were measured on."""
     worst: Number
     """The worst of the values, in the metric's unit."""
-    rule: Text
+    rule: Text = Field(min_length=1)
     """How the limit follows from the values."""
     margin: Number
     """Distance between the worst value and the limit, in the metric's unit."""

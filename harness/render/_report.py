@@ -193,7 +193,8 @@ def _judged(report: Report, comparison: Comparison) -> Iterator[Block]:
 def _sentence(report: Report, message: str) -> str:
     """A message of a record with a stop last; as it was recorded, which is in English, also with a capital first."""
     text = own_words(report.scenario, message)
-    stopped = text.endswith((".", "!", "?", "。", "。）"))
+    stop = say(".")
+    stopped = text.endswith((".", "!", "?", stop, f"{stop}）"))
     if text == message:
         return clean(text[:1].upper() + text[1:] + ("" if stopped else "."))
     return clean(text if stopped else say("{sentence}.", sentence=text))

@@ -138,7 +138,7 @@ def option_faults(root: Node, kind: type[Record]) -> list[Problem]:
 
 
 def _fault(root: Node, location: tuple[str | int, ...], fault: ErrorDetails) -> Problem:
-    if fault["type"] != "value_error":
+    if fault["type"] not in {"value_error", "assertion_error"}:
         return _worded(root, location, fault["type"], fault["input"])
     node = _find(root, location)
     return Problem(node.place if node else root.place, f"{label_of(location)}: {fault['ctx']['error']}")

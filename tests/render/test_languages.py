@@ -22,7 +22,7 @@ from harness.records import ArmScores, CaseKey, Scope, Score, Status, Task, Waiv
 from harness.text import printable
 from tests.render import sample_reports, test_hints, test_limits_table, test_models
 from tests.render.readers import Page, markdown_tables, outside_fences, rendered
-from translations.extract import catalogue, gaps, sentences
+from translations.extract import catalogues, gaps, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -345,7 +345,7 @@ def foreign(report: Report, code: str) -> list[str]:
 @cache
 def lacking(code: str) -> frozenset[str]:
     """Sentences that a catalogue of the project does not have."""
-    return frozenset(gap.sentence for gap in gaps(sentences(), polib.pofile(str(catalogue(code)))))
+    return frozenset(gap.sentence for gap in gaps(sentences(), polib.pofile(str(catalogues()[code]))))
 
 
 def strings(value: object) -> Iterator[str]:
