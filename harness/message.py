@@ -214,7 +214,7 @@ def _of_inner(data: Mapping[str, Any]) -> Message:
     if unknown := sorted({*data} - {*_KEYS, "several"}):
         raise ValueError(f"a message has no field {unknown[0]!r}")
     for _, name, form, _ in (field for text in (template, several) for field in _fields(text)):
-        if name is not None and not (name.isidentifier() and _FORM.fullmatch(form or "")):
+        if name is not None and not _FORM.fullmatch(form or ""):
             raise ValueError(f"the template {template!r} has a value {name!r} with the format {form!r}")
     known = {str(name): _from_json(value) for name, value in values.items()}
     names = [name for _, name, _, _ in (field for text in (template, several) for field in _fields(text)) if name]

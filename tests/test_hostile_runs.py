@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,14 +18,13 @@ from harness import store
 from harness.errors import BaselineDamaged, HarnessError, RecordError
 from harness.images import array_digest, read_kept, write_picture
 from harness.jobs import compare
-from harness.records import RUN_FILE, ArrayRef, Run, Status
+from harness.records import RUN_FILE, ArrayRef, Run, Scope, Status
 from harness.store import baselines
 from tests.compare.stored_runs import CAT, CUP, IDENTICAL_PICTURES, processes, stored_run
 from tests.store.test_acceptance import NAME, accept, two_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -216,6 +216,24 @@ def test_a_run_behind_a_link_that_changes_gets_no_verdict_of_two_runs(tmp_path: 
                 break
     assert ends <= {("identical", "identical"), ("unstable", "unstable"), ("refused", "")}
     assert len(ends) > 1
+
+
+def test_a_link_that_changes_between_two_looks_is_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link, targets = tmp_path / "cpu", [made(tmp_path / "one" / "cpu"), made(tmp_path / "other" / "cpu", "AAA AAB")]
+    link.symlink_to(targets[0])
+    real = Path.resolve
+
+    def looked_at(path: Path, *, strict: bool = False) -> Path:
+        place = real(path, strict)
+        if path == link:
+            link.unlink()
+            link.symlink_to(targets[1] if place == targets[0] else targets[0])
+        return place
+
+    monkeypatch.setattr(Path, "resolve", looked_at)
+    _, comparison = compare.compare(link, link, tmp_path / "out.json", [])
+    assert comparison.scope is Scope.REPEAT
+    assert len(comparison.repetitions) == 2
 
 
 def test_a_baseline_that_changes_after_it_was_hashed_is_damaged(
