@@ -347,9 +347,10 @@ def test_files_of_version_1_are_still_read() -> None:
     assert {run.schema_version for run in runs} == {1}
     names = {name for run in runs for sample in run.samples for name in sample.traces}
     assert {name.partition("/")[2] for name in names} <= {"real_rows", "padded_rows"}
-    release = read_record(Release, ROOT / "tests" / "golden" / "version_1" / "report.json")
-    assert release.schema_version == 1
-    assert release.outcome is read_record(Release, ROOT / "tests" / "golden" / "report" / "report.json").outcome
+    comparison = read_record(Comparison, ROOT / "tests" / "golden" / "version_1" / "comparison.json")
+    assert (comparison.schema_version, comparison.message) == (1, "Every limit is kept.")
+    places = {measured.where for pair in comparison.pairs for measured in pair.measurements if measured.where}
+    assert places == {"tile x=32..63 y=32..63"}
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
