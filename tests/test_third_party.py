@@ -11,6 +11,7 @@ import pytest
 
 from harness import plugins
 from harness.errors import ScenarioError
+from harness.jobs.report import require_formats
 from harness.language import languages, name_of, say, spoken
 from harness.records import Arm, Case, ModelRef, Record, Scenario
 from harness.records.base import Later
@@ -129,6 +130,10 @@ def test_options_for_an_adapter_that_takes_none_are_refused(tmp_path: Path) -> N
     )
     with pytest.raises(ScenarioError, match=r"model\.options: found with the adapter diffusers, which takes none"):
         load(path)
+
+
+def test_a_format_under_both_of_its_names_is_written_once() -> None:
+    assert list(require_formats(["md", "html", "markdown", "lines"])) == ["markdown", "html", "lines"]
 
 
 def test_a_format_that_nobody_writes_is_refused(tmp_path: Path) -> None:

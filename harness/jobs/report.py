@@ -76,12 +76,13 @@ def write_report(made: Report, folder: Path, out: Path, formats: list[str], lang
 
 
 def require_formats(formats: list[str]) -> dict[str, Renderer]:
-    """The renderer of each format.
+    """The renderer of each format, once.
 
     Raises:
         UnknownName: a format is unknown.
     """
-    return {name: plugins.load("render", _RENDERERS.get(name, name)) for name in dict.fromkeys(formats)}
+    names = dict.fromkeys(_RENDERERS.get(name, name) for name in formats)
+    return {name: plugins.load("render", name) for name in names}
 
 
 def report_of(  # noqa: PLR0913, PLR0917 - all that a report is made of
