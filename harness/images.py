@@ -65,6 +65,9 @@ _WITH_ALPHA = {"drop": ReadAs.DROPPED, "white": ReadAs.ON_WHITE, "black": ReadAs
 _OPAQUE = 255
 _END = {"GIF": b";", "JPEG2000": b"\xff\xd9", "QOI": bytes(7) + b"\1"}
 """Last bytes of a whole file, for formats whose decoders do not miss them."""
+_ROOM_TO_DECODE_BYTES = 16 * 2**20
+"""Far more than decoders need beside the picture itself."""
+
 _PNG_DEPTH_OFFSET = 24
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_COLOUR_MAP = 320
@@ -245,13 +248,20 @@ def _decode(path: Path, *, turn: bool) -> Image.Image:
     except PermissionError as error:
         raise _refusal(path, "it may not be read", "a readable file", "Check its permissions") from error
     except UnidentifiedImageError as error:
+        _refuse_little_memory()
         raise _unidentified(path) from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_large(path, str(error).rstrip(".")) from error
     # On a damaged file decoders raise nearly anything: SyntaxError, struct.error, KeyError, a warning.
     except Exception as error:
+        _refuse_little_memory()
         observed = f"it cannot be decoded ({type(error).__name__}: {error}) and is probably damaged or cut off"
         raise _refusal(path, observed, "a complete picture", "Copy or make it again") from error
+
+
+def _refuse_little_memory() -> None:
+    """Raise ``MemoryError`` where a decoder's own error, of whatever words, may come from too little memory."""
+    bytearray(_ROOM_TO_DECODE_BYTES)
 
 
 def _formats(path: Path) -> list[str]:

@@ -147,6 +147,9 @@ TABLE = (
 )
 """Every variable known to change numbers; those of one library stand together."""
 
+HARMLESS = frozenset({"TORCHINDUCTOR_CACHE_DIR"})
+"""Members of families that change no number; torch sets this one itself while it is imported."""
+
 
 def known(name: str) -> Variable | None:
     """The entry of a variable; None for one that is not in the table.
@@ -155,6 +158,8 @@ def known(name: str) -> Variable | None:
     'TORCHINDUCTOR_*'
     >>> known("HOME")
     """
+    if name in HARMLESS:
+        return None
     exact = (entry for entry in TABLE if entry.name == name)
     families = (entry for entry in TABLE if entry.name.endswith("*") and name.startswith(entry.name[:-1]))
     return next(exact, next(families, None))

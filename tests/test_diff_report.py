@@ -85,6 +85,36 @@ def test_the_text_and_the_page_speak_the_language_that_is_asked_for(folders: Pat
     assert run_harness("diff", "mine", "goldens", "--report", "other", "--lang", "xx").code == 2
 
 
+@pytest.mark.parametrize("limit", [(), ("--at-least", "psnr_db=30")])
+def test_the_page_tells_which_pair_shows_nothing(
+    limit: tuple[str, ...], tmp_path: Path, run_harness: RunHarness
+) -> None:
+    for name in ("mine", "goldens"):
+        (tmp_path / name).mkdir()
+        write_picture(tmp_path / name / "black.png", np.zeros((64, 64, 3), np.uint8))
+        write_picture(tmp_path / name / "equal.png", smooth(1))
+    run_harness("diff", "mine", "goldens", "--report", "report", *limit)
+    for name in ("report.md", "index.html"):
+        text = (tmp_path / "report" / name).read_text(encoding="utf-8")
+        assert "1 pair has a side that shows nothing." in text
+        assert "black.png: the actual image shows nothing: " in text
+        assert "equal.png:" not in text
+
+
+def test_what_a_page_tells_of_pairs_is_in_its_language(tmp_path: Path, run_harness: RunHarness) -> None:
+    for name in ("mine", "goldens"):
+        (tmp_path / name).mkdir()
+        write_picture(tmp_path / name / "black.png", np.zeros((64, 64, 3), np.uint8))
+        write_picture(tmp_path / name / "drift.png", smooth(1 if name == "mine" else 2))
+        write_picture(tmp_path / name / f"of-{name}.png", smooth(3))
+    limits = ("--at-least", "psnr_db=60", "--at-most", "max_abs_diff=0")
+    run_harness("diff", "mine", "goldens", "--report", "report", "--lang", "zh", *limits)
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "black.png：实际图片没有任何内容：" in text
+    assert "允许：" in text
+    assert re.findall(r"[A-Za-z]{2,}(?:[ ,]+[A-Za-z]{2,}){2}", text) == []
+
+
 def test_every_value_stands_in_the_table(folders: Path, run_harness: RunHarness) -> None:
     reported(run_harness, "--out", "pairs.jsonl")
     lines = [json.loads(line) for line in (folders / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]

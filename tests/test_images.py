@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -662,6 +665,30 @@ def test_a_folder_in_place_of_an_array_file_is_a_record_error(tmp_path: Path) ->
         read_array(tmp_path, "latents")
 
 
+_WITHOUT_ROOM = """
+import resource, sys
+from pathlib import Path
+from harness.images import read_picture
+
+path, blocks = Path(sys.argv[1]), int(sys.argv[2])
+read_picture(path)
+in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (in_use + 200 * 1024,) * 2)
+filled = []
+try:
+    while True:
+        filled.append(bytearray(2048))
+except MemoryError:
+    del filled[len(filled) - blocks :]
+try:
+    read_picture(path)
+except Exception as error:
+    print(type(error).__name__)
+else:
+    print("decoded")
+"""
+
+
 def test_too_little_memory_is_not_told_as_a_damaged_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_picture(tmp_path / "whole.png", np.zeros((8, 8, 3), np.uint8))
 
@@ -673,3 +700,21 @@ def test_too_little_memory_is_not_told_as_a_damaged_picture(tmp_path: Path, monk
         monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fault)
         with pytest.raises(error):
             read_picture(tmp_path / "whole.png")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+def test_a_decoder_that_finds_no_room_is_not_told_as_a_damaged_picture(name: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / name)
+    told = Counter(
+        subprocess.run(
+            [sys.executable, "-c", _WITHOUT_ROOM, str(tmp_path / name), str(blocks)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout.strip()
+        for blocks in range(0, 48, 12)
+    )
+    assert told.keys() <= {"decoded", "MemoryError"}, told
+    assert told["MemoryError"] >= 2

@@ -60,7 +60,9 @@ def test_a_variable_that_is_set_is_told_by_doctor_and_recorded(name: str, monkey
     assert recorded[name] == Switch(name=name, requested=None, effective="1", source="environment")
 
 
-@pytest.mark.parametrize("name", ["HOME_MADE", "PIP_INDEX_URL", "DIFFUSERS_VERBOSITY", "TORCHINDUCTOR"])
+@pytest.mark.parametrize(
+    "name", ["HOME_MADE", "PIP_INDEX_URL", "DIFFUSERS_VERBOSITY", "TORCHINDUCTOR", *variables.HARMLESS]
+)
 def test_a_variable_that_changes_no_number_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "1")
     assert not any(name in finding.observed for finding in diagnose(plain_machine(environment={name: "1"})).findings)

@@ -244,7 +244,7 @@ def _dual_verdict(comparison: Comparison, limit: Limit) -> Verdict:
     try:
         dual = dual_ratio(comparison, limit)
     except NoRatio as error:
-        message = recorded("{found!s}; allowed: {limit}.", found=of_error(error), limit=_allowed(limit))
+        message = recorded("{found!s}; allowed: {limit}.", found=of_error(error), limit=allowed(limit))
         return Verdict(limit=limit, measured=None, status=error.status, message=message)
     passed = Status.IDENTICAL if all(pair.identical for pair in comparison.pairs) else Status.WITHIN_LIMITS
     return Verdict(
@@ -272,14 +272,20 @@ def _dual_words(limit: Limit, comparison: Comparison, dual: DualRatio) -> str:
         pairs=recorded_many("1 pair", "{count:d} pairs", len(dual.pairs)),
         key=dual.pairs[0].key,
         worst=dual.pairs[0].ratio,
-        limit=_allowed(limit),
+        limit=allowed(limit),
     )
 
 
-def _allowed(limit: Limit, unit: str = "") -> str:
+def allowed(limit: Limit, unit: str = "") -> str:
     """The limit in words, and where it holds if it does not hold everywhere."""
     rule = recorded("{amount} {unit}", amount=limit.rule, unit=unit) if unit else limit.rule
     return recorded("{limit} (the limit for {place})", limit=rule, place=limit.holds_for) if limit.holds_for else rule
+
+
+def amount(measurement: Measurement) -> str:
+    """The value in words, with its unit if it has one."""
+    value = f"{math.nan if measurement.value is None else measurement.value:.6g}"
+    return recorded("{amount} {unit}", amount=value, unit=measurement.unit) if measurement.unit else value
 
 
 def keeps(measurement: Measurement, limit: Limit) -> bool:
@@ -310,10 +316,7 @@ def holds(limit: Limit, value: float) -> bool:
 
 
 def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
-    unit = measurement.unit
-    value = f"{math.nan if measurement.value is None else measurement.value:.6g}"
-    if unit:
-        value = recorded("{amount} {unit}", amount=value, unit=unit)
+    value, unit = amount(measurement), measurement.unit
     expected = pair.expected
     if pair.accepted_outcome is not None:
         expected = recorded(
@@ -329,7 +332,7 @@ def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
             actual=pair.actual,
             expected=expected,
             value=value,
-            limit=_allowed(limit, unit),
+            limit=allowed(limit, unit),
         )
     return recorded(
         "{key}, {actual:s} against {expected}: {value} at {place}; allowed: {limit}.",
@@ -338,7 +341,7 @@ def _words(limit: Limit, pair: Pair, measurement: Measurement) -> str:
         expected=expected,
         value=value,
         place=measurement.where,
-        limit=_allowed(limit, unit),
+        limit=allowed(limit, unit),
     )
 
 

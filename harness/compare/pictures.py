@@ -17,14 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
 from harness import plugins
 from harness.compare.appearance import appearance
 from harness.compare.comparator import measure
-from harness.compare.gates import keeps
+from harness.compare.gates import allowed, amount, keeps
 from harness.compare.hints import explained
 from harness.compare.hints.failed import ONLY_NOISE
 from harness.compare.hints.pictures import Pictures
@@ -32,6 +32,7 @@ from harness.compare.names import text_of
 from harness.errors import ImageError, RunError
 from harness.fitness import shows_nothing
 from harness.images import read_picture_as
+from harness.language import recordable, recorded
 from harness.message import joined, mapped, of_error
 from harness.records import (
     FolderDiff,
@@ -60,6 +61,16 @@ _AHEAD = 4
 
 _WHOLE = "identical"
 """Says yes or no, of which no mean is made."""
+
+_BLANK = {
+    "actual": recordable("the actual image shows nothing: {why}"),
+    "expected": recordable("the expected image shows nothing: {why}"),
+}
+
+_ALONE = {
+    "missing": recordable("there is no such picture on the actual side"),
+    "unexpected": recordable("there is no such picture on the expected side"),
+}
 
 _READY = b"ready\n"
 
@@ -107,10 +118,10 @@ def compare_arrays(
     unjudged = Status.IDENTICAL if identical else Status.SKIPPED
     looked_at = Pictures(actual, expected)
     sides = {"actual": actual, "expected": expected}
-    blank = [f"the {side} image shows nothing: {why}" for side, image in sides.items() if (why := shows_nothing(image))]
+    blank = [recorded(_BLANK[side], why=why) for side, image in sides.items() if (why := shows_nothing(image))]
     hints = [] if identical else explained(looked_at)
     if any(hint.name == ONLY_NOISE for hint in hints):
-        blank.append("the actual image shows nothing but noise, and the expected one does not")
+        blank.append(recorded("the actual image shows nothing but noise, and the expected one does not"))
     return PicturePair(
         name=name,
         width=width,
@@ -297,30 +308,33 @@ def _statistics(measurement: Measurement, values: list[float]) -> PairStatistics
 
 def _verdict(limit: Limit, measurements: Sequence[Measurement], *, identical: bool) -> Verdict:
     measurement = next((candidate for candidate in measurements if candidate.metric == limit.metric), None)
-    unit = f" {measurement.unit}" if measurement and measurement.unit else ""
     if measurement is None or measurement.value is None:
-        why = measurement.problem if measurement else "it is not defined on 8-bit pictures"
-        return Verdict(
-            limit=limit,
-            measured=None,
-            status=Status.ERROR,
-            message=f"{limit.metric} has no value: {why}; allowed: {limit.rule}.",
+        why = measurement.problem if measurement else recorded("it is not defined on 8-bit pictures")
+        message = recorded(
+            "{metric:s} has no value: {why}; allowed: {limit}.", metric=limit.metric, why=why, limit=limit.rule
         )
+        return Verdict(limit=limit, measured=None, status=Status.ERROR, message=message)
+    value, rule = amount(measurement), allowed(limit, measurement.unit)
+    message = (
+        recorded("{value} at {place}; allowed: {limit}.", value=value, place=measurement.where, limit=rule)
+        if measurement.where
+        else recorded("{value}; allowed: {limit}.", value=value, limit=rule)
+    )
     kept = Status.IDENTICAL if identical else Status.WITHIN_LIMITS
-    where = f" at {measurement.where}" if measurement.where else ""
     return Verdict(
         limit=limit,
         measured=measurement.value,
         status=kept if keeps(measurement, limit) else Status.DRIFT,
-        message=f"{measurement.value:.6g}{unit}{where}; allowed: {limit.rule}{unit}.",
+        message=message,
     )
 
 
 def _alone(actual: str | None, expected: str | None) -> PicturePair:
+    presence: Literal["missing", "unexpected"] = "missing" if actual is None else "unexpected"
     return PicturePair(
         name=text_of(actual or expected or ""),
-        presence="missing" if actual is None else "unexpected",
-        problem=f"there is no such picture on the {'actual' if actual is None else 'expected'} side",
+        presence=presence,
+        problem=recorded(_ALONE[presence]),
         outcome=Status.ERROR,
     )
 
@@ -387,8 +401,10 @@ class _Child:
             return PicturePair.model_validate_json(line)
         self.end()
         process.wait()
-        how = f"signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
-        return _unmeasured(text_of(actual), f"the process that read it was ended by {how}; look at both files alone.")
+        code = process.returncode
+        how = recorded("signal {number:d}", number=-code) if code < 0 else recorded("exit code {number:d}", number=code)
+        why = recorded("the process that read it was ended by {how}; look at both files alone.", how=how)
+        return _unmeasured(text_of(actual), why)
 
     def end(self) -> None:
         process, self._process = self._process, None

@@ -106,9 +106,20 @@ def _sentence(diff: FolderDiff) -> str:
         equal=diff.identical,
     )
     if not diff.limits:
-        return running([equal, say("No limit was given, so nothing is judged.")]) if diff.differing else equal
+        unjudged = say("No limit was given, so nothing is judged.") if diff.differing else ""
+        return running([equal, _showing_nothing(diff), unjudged])
     broken = many("{count} pair breaks a limit.", "{count} pairs break a limit.", len(diff.broken))
-    return running([equal, broken])
+    return running([equal, _showing_nothing(diff), broken])
+
+
+def _showing_nothing(diff: FolderDiff) -> str:
+    if not diff.blank:
+        return ""
+    return many(
+        "{count} pair has a side that shows nothing.",
+        "{count} pairs have a side that shows nothing.",
+        len(diff.blank),
+    )
 
 
 def _figures(diff: FolderDiff) -> Iterator[Figure]:
@@ -117,23 +128,40 @@ def _figures(diff: FolderDiff) -> Iterator[Figure]:
     yield Figure(str(diff.differing), say("differ"))
     if diff.limits:
         yield Figure(str(len(diff.broken)), say("break a limit"))
+    if diff.blank:
+        yield Figure(str(len(diff.blank)), say("show nothing"))
     alone = len(diff.missing) + len(diff.unexpected) + len(diff.problems)
     if alone:
         yield Figure(str(alone), say("not compared"))
 
 
 def _sections(diff: FolderDiff, pairs: Sequence[PicturePair], places: Mapping[str, str]) -> Iterator[Section]:
+    yield Section("blank", say("Show nothing"), tuple(_blank(diff)))
     yield Section("not-compared", say("Not compared"), tuple(_not_compared(diff)))
     yield Section("pairs", say("Pairs"), tuple(_pairs(pairs, places)))
     yield Section("statistics", say("All differing pairs"), tuple(_statistics(diff)))
     yield Section("limits", say("Limits"), tuple(_limits(diff)))
 
 
+def _blank(diff: FolderDiff) -> Iterator[Block]:
+    if diff.blank:
+        yield Paragraph(
+            say("If one side of a pair shows nothing, the pair proves nothing, even if both sides are equal.")
+        )
+        yield Bullets(tuple(map(clean, _reasons(diff.blank))))
+
+
+def _reasons(of_pairs: Mapping[str, str]) -> Iterator[str]:
+    """What is told of pairs, each after its name."""
+    for name, why in of_pairs.items():
+        yield say("{name}: {text}", name=name, text=translated(why))
+
+
 def _not_compared(diff: FolderDiff) -> Iterator[Block]:
     groups = (
         (say("Missing: the actual folder does not hold them"), diff.missing),
         (say("Unexpected: the expected folder does not hold them"), diff.unexpected),
-        (say("Not measured"), [f"{name}: {why}" for name, why in diff.problems.items()]),
+        (say("Not measured"), list(_reasons(diff.problems))),
         (say("Left out by name"), diff.ignored),
         (say("No pictures"), diff.not_images),
     )
@@ -177,8 +205,8 @@ def _row(pair: PicturePair, places: Mapping[str, str]) -> list[Cell]:
             for metric in _SHOWN
         ),
         figure(_share(pair)),
-        plain(translated(pair.appearance.words) if pair.appearance else say(labels.NOT_MEASURED)),
-        plain(running([*hints, *broken, *pair.blank]) or labels.NONE),
+        plain(labels.term(pair.appearance) if pair.appearance else say(labels.NOT_MEASURED)),
+        plain(running([*hints, *broken, *map(translated, pair.blank)]) or labels.NONE),
     ]
 
 

@@ -133,6 +133,14 @@ TERMS = frozenset(
         marked("VAE encode"),
         marked("denoising"),
         marked("VAE decode"),
+        # visual similarity
+        marked("identical"),
+        marked("code noise"),
+        marked("lossless to the eye"),
+        marked("same picture"),
+        marked("same composition"),
+        marked("drifted"),
+        marked("different"),
     }
 )
 """Words that records write with underscores and reports with spaces."""

@@ -73,7 +73,7 @@ def _sentence(pair: PicturePair) -> str:
         return say("The 8-bit pictures are equal byte for byte.")
     if pair.appearance is None:
         return say("The pictures differ.")
-    return say("The pictures differ; visual similarity: {appearance}.", appearance=translated(pair.appearance.words))
+    return say("The pictures differ; visual similarity: {appearance}.", appearance=labels.term(pair.appearance))
 
 
 def _lines(pair: PicturePair) -> Iterator[str]:

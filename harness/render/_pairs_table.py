@@ -123,7 +123,7 @@ def _pair_row(pairs: Sequence[Pair], metrics: Sequence[str], subject: str) -> li
 
 
 def _appearance_cell(pair: Pair) -> Cell:
-    return plain(translated(pair.appearance.words) if pair.appearance else say(labels.NOT_MEASURED))
+    return plain(labels.term(pair.appearance) if pair.appearance else say(labels.NOT_MEASURED))
 
 
 def _value_cell(pair: Pair, measurement: Measurement | None) -> Cell:

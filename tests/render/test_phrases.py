@@ -10,7 +10,7 @@ import pytest
 from harness.adapters.deepgen import attention_on
 from harness.adapters.images import Pictures
 from harness.language import recorded, spoken, translated
-from harness.records import NoiseMode, Role, Run, Switch, SwitchMode, Task
+from harness.records import Appearance, NoiseMode, Role, Run, Switch, SwitchMode, Task
 from harness.render import _performance as performance
 from harness.render import _provenance as provenance
 from harness.render import _references
@@ -41,8 +41,9 @@ def not_terms(words: Iterable[str]) -> list[str]:
 
 def test_every_word_that_a_record_may_hold_is_a_term() -> None:
     literals = [Run.model_fields["state"].annotation, Switch.model_fields["source"].annotation]
-    words = [*Role, *NoiseMode, *SwitchMode, *Task, *(word for each in literals for word in get_args(each))]
-    assert len(words) >= 17
+    words = [*Role, *NoiseMode, *SwitchMode, *Task, *Appearance]
+    words += [word for literal in literals for word in get_args(literal)]
+    assert len(words) >= 24
     assert not_terms(words) == []
     assert not_terms(["as_shipped", "vae_decode", "turned_off"]) == ["turned_off"]
 
