@@ -254,8 +254,8 @@ def test_two_that_go_on_with_one_interrupted_job_mix_nothing(workplace: Workplac
     ]
     said = [process.communicate(timeout=300)[1] for process in both]
     codes = [process.returncode for process in both]
-    assert sorted(codes) in ([0, 0], [0, 3])
-    assert all("is in use by another process" in words for words, code in zip(said, codes, strict=True) if code)
+    assert sorted(codes) in ([0, 0], [0, 3]), said
+    assert all("is in use by another process" in words for words, code in zip(said, codes, strict=True) if code), said
     jobs = sorted(path for path in (workplace.folder / "runs").iterdir() if path.is_dir())
     assert len(jobs) in {1, 2}, "both may go on with it one after the other, or the second makes its own"
     for folder in jobs:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.contracts import Picture
+    from harness.records import Switch
 
 
 def pictures(folder: Path) -> ModelRef:
@@ -61,11 +62,11 @@ def outside(name: str) -> OutsideAdapter:
     return adapter
 
 
-def device(model: ModelRef) -> UnopenedDevice:
+def device(model: ModelRef, switches: SwitchMode = SwitchMode.AS_SHIPPED) -> UnopenedDevice:
     plan = Plan(
         scenario="laws",
         scenario_digest="0" * 64,
-        arm=Arm(name="candidate", device="cpu", switches=SwitchMode.AS_SHIPPED),
+        arm=Arm(name="candidate", device="cpu", switches=switches),
         task=Task.TEXT_TO_IMAGE,
         model=model,
         cases=[Case(id="one", prompt="one")],
@@ -80,6 +81,21 @@ def device(model: ModelRef) -> UnopenedDevice:
         limits=[],
     )
     return UnopenedDevice("cpu", plan)
+
+
+def test_how_long_threads_wait_makes_no_other_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = next(iter(SOURCES.values()))(tmp_path / "source")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    def compared(**variables: str) -> list[Switch]:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        opened = device(model, SwitchMode.DETERMINISTIC)
+        return [switch for switch in opened.switches() if switch.source != "backend"]
+
+    calm = compared(GOMP_SPINCOUNT="5000", KMP_BLOCKTIME="1")
+    assert compared(GOMP_SPINCOUNT="1000", KMP_BLOCKTIME="2") == calm
+    assert compared(OMP_NUM_THREADS="7") != calm
 
 
 def make(name: str, folder: Path, model: ModelRef, case: str) -> Picture:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness import plugins
 from harness.errors import RunError
 from harness.language import recordable, recorded
-from harness.records import MemoryUse, Plan, Switch, json_digest
+from harness.records import MemoryUse, Plan, Switch, SwitchMode, json_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,9 @@ class UnopenedDevice:
 
     def __init__(self, backend: str, plan: Plan) -> None:
         self.torch_device = plan.arm.device
-        self._start = plugins.load("backends", backend).start_environment(plan.switches)
+        module = plugins.load("backends", backend)
+        self._start = module.start_environment(plan.switches)
+        self._needed = module.start_environment(SwitchMode.AS_SHIPPED).keys()
 
     def seed(self, seed: int) -> None:
         """There is no generator to seed."""
@@ -36,11 +38,15 @@ class UnopenedDevice:
 
     def switches(self) -> list[Switch]:
         """The variables that were set before the start: a command inherits them, and can change them."""
-        variables = {name: os.environ.get(name) for name in self._start}
         return [
-            Switch(name=name, requested=None, effective=value, source="default" if value is None else "scenario")
-            for name, value in variables.items()
+            Switch(name=name, requested=None, effective=os.environ.get(name), source=self._source(name))
+            for name in self._start
         ]
+
+    def _source(self, name: str) -> Literal["default", "backend", "scenario"]:
+        if name not in os.environ:
+            return "default"
+        return "backend" if name in self._needed else "scenario"
 
     def memory(self, modules: Mapping[str, Any]) -> dict[str, MemoryUse]:
         """Nothing is known."""
