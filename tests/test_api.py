@@ -389,7 +389,7 @@ def test_limits_that_are_none_are_refused() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'psnr_db'"):
         harness.assert_close(noise(), noise(), psnr=40)
     with pytest.raises(UsageError, match="measured on latents"):
-        harness.assert_close(noise(), noise(), relative_l2=0.1)
+        harness.assert_close(noise(), noise(), cosine_distance=0.1)
     for bound in ("40", None, True, float("nan"), [1]):
         with pytest.raises(UsageError, match="is not a number; write it as psnr_db=30"):
             harness.assert_close(noise(), noise(), psnr_db=bound)  # type: ignore[arg-type]

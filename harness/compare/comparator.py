@@ -6,11 +6,12 @@ import math
 import os
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import plugins
+from harness import plugins, readings
 from harness.compare import comparability
 from harness.compare.appearance import appearance
 from harness.compare.fitness import noise_for_images, unfit_images
@@ -23,7 +24,18 @@ from harness.errors import ImageError, RunError, UndefinedMetric
 from harness.images import read_kept
 from harness.message import of_error
 from harness.progress import counted
-from harness.records import Acceptance, CaseKey, Comparison, Measurement, NoiseMode, Pair, RunRef, Scope, SwitchMode
+from harness.records import (
+    Acceptance,
+    CaseKey,
+    Comparison,
+    Measurement,
+    NoiseMode,
+    OtherNoise,
+    Pair,
+    RunRef,
+    Scope,
+    SwitchMode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +117,7 @@ def compare_runs(
         expected=_ref(expected, base),
         limits=[limit for limit in limits if limit.scope is Scope.REFERENCE],
         pairs=pairs,
+        other_noise=other_noise(expected, [key for key in wanted if key in compared]),
         missing=missing,
         unexpected=[key for key in actual.run.plan.keys if key not in wanted and key not in missing],
         differences=differences,
@@ -116,7 +129,10 @@ def compare_runs(
             *(unfit for side in (actual, expected) for unfit in unfit_images(side.run, side.folder)),
             *noise_for_images(actual.run, pairs),
         ],
-        yardsticks=[compare_runs(other, expected, limits=[], base=base) for other in others],
+        yardsticks=[
+            compare_runs(other, expected, limits=[], base=base).model_copy(update={"other_noise": []})
+            for other in others
+        ],
         waivers=[waiver for waiver in actual.run.plan.waivers if waiver.scope is Scope.REFERENCE],
     )
 
@@ -263,18 +279,51 @@ def missing_baseline(actual: StoredRun, expected: Arm, why: str, *, limits: list
     )
 
 
-def _pair(key: CaseKey, actual: StoredRun, sample: Sample, expected: StoredRun, other: Sample) -> Pair:
-    names = plugins.names("metrics")
-    pictures = read_kept(actual.folder, sample.image), read_kept(expected.folder, other.image)
-    measurements = measure(*pictures, subject="image", metrics=names)
+def other_noise(stored: StoredRun, keys: Sequence[CaseKey]) -> list[OtherNoise]:
+    """What the images of one case differ by that began with other noise: each seed against the next of its case.
+
+    Only the metrics that readings of "within 1 %" are made of are measured.
+    """
+    pairs = [(key, other) for key, other in pairwise(sorted(keys, key=_case_and_seed)) if key.case == other.case]
+    what = f"comparing other noise of {stored.run.plan.arm.name}"
+    return [
+        OtherNoise(key=key, other_seed=other.seed, measurements=_between(stored, key, other))
+        for key, other in counted(pairs, what, len(pairs), "pairs")
+    ]
+
+
+def _case_and_seed(key: CaseKey) -> tuple[str, int]:
+    return key.case, key.seed
+
+
+def _between(stored: StoredRun, key: CaseKey, other: CaseKey) -> list[Measurement]:
+    samples = [stored.run.samples_of(one)[0] for one in (key, other)]
+    return _measurements((stored, samples[0]), (stored, samples[1]), list(readings.METRICS))[1]
+
+
+_Side = tuple[StoredRun, "Sample"]
+
+
+def _measurements(
+    actual: _Side, expected: _Side, metrics: list[str]
+) -> tuple[tuple[NDArray[Any], NDArray[Any]], list[Measurement]]:
+    """The 8-bit pictures of two samples, and the metrics of everything that both sides have."""
+    (run, sample), (other_run, other) = actual, expected
+    pictures = read_kept(run.folder, sample.image), read_kept(other_run.folder, other.image)
+    measurements = measure(*pictures, subject="image", metrics=metrics)
     if sample.float_image and other.float_image:
-        floats = read_kept(actual.folder, sample.float_image), read_kept(expected.folder, other.float_image)
-        measurements += measure(*floats, subject="float_image", metrics=names)
+        floats = read_kept(run.folder, sample.float_image), read_kept(other_run.folder, other.float_image)
+        measurements += measure(*floats, subject="float_image", metrics=metrics)
         conversions = [conversion(*arrays) for arrays in zip(pictures, floats, strict=True)]
-        measurements += measure(*conversions, subject="conversion", metrics=names)
+        measurements += measure(*conversions, subject="conversion", metrics=metrics)
     if sample.latents and other.latents:
-        latents = read_kept(actual.folder, sample.latents), read_kept(expected.folder, other.latents)
-        measurements += measure(*latents, subject="latents", metrics=names)
+        latents = read_kept(run.folder, sample.latents), read_kept(other_run.folder, other.latents)
+        measurements += measure(*latents, subject="latents", metrics=metrics)
+    return pictures, measurements
+
+
+def _pair(key: CaseKey, actual: StoredRun, sample: Sample, expected: StoredRun, other: Sample) -> Pair:
+    pictures, measurements = _measurements((actual, sample), (expected, other), plugins.names("metrics"))
     looked_at = Pictures(*pictures)
     equal = sample.image.digest == other.image.digest
     return Pair(

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _EXACT = 1e-9
 _SIZE = (96, 128, 3)
 _WHITE = 255
+_BY_EXPECTED_SIDE = "mean_relative_error, relative_l1, relative_l2, share_over_1_percent"
+"""Metrics that divide by the expected side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +231,7 @@ def _laws() -> Iterator[_Question]:
     """Laws of every metric there is, those of other packages too; the answer names the metrics that break one."""
     yield _Question("equal pictures: metrics not at their best", "", partial(_names, _not_best))
     yield _Question("black and white: metrics at their best", "", partial(_names, _best_for_opposites))
-    yield _Question("sides exchanged: metrics of another size", "", partial(_names, _lopsided))
+    yield _Question("sides exchanged: metrics of another size", _BY_EXPECTED_SIDE, partial(_names, _lopsided))
     nan = np.full(_SIZE, math.nan, np.float32)
     yield _Question("not a number: metrics with a value", "identical", partial(_answering, nan, nan))
     yield _Question("another width: metrics with a value", "", partial(_answering, picture()[:, 1:], picture()))

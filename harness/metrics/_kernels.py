@@ -84,6 +84,29 @@ def tally(
 
 
 @compiled
+def count_meetings(
+    actual: NDArray[np.uint8], expected: NDArray[np.uint8], top: int, bottom: int, counts: NDArray[np.int64]
+) -> None:
+    """Rows ``top`` to ``bottom`` of ``uint8[H, 3 W]``: ``counts[a, e]`` grows by one where ``a`` stands for ``e``."""
+    for i in range(top, bottom):
+        for j in range(actual.shape[1]):
+            counts[actual[i, j], expected[i, j]] += 1
+
+
+@compiled
+def sum_of_two_parts(values: Doubles) -> tuple[float, float]:
+    """Sum of ``[N]`` in stated order as a double and what it lacks, by Knuth's exact addition of two doubles."""
+    total, rest = 0.0, 0.0
+    for value in values:
+        before = total
+        total = before + value
+        part = total - before
+        rest += (before - (total - part)) + (value - part)
+    high = total + rest
+    return high, rest - (high - total)
+
+
+@compiled
 def fullest_window(
     pixels: NDArray[Any], tolerance: float, height: int, width: int, top: int, bottom: int
 ) -> tuple[int, int, int]:

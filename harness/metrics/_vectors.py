@@ -46,4 +46,24 @@ def vectors(actual: NDArray[Any], expected: NDArray[Any]) -> tuple[Doubles, Doub
 
 def length(values: Doubles) -> float:
     """Euclidean norm; the squares are summed exactly and rounded once."""
-    return math.sqrt(math.fsum((values * values).tolist()))
+    return math.sqrt(exact_sum(values * values))
+
+
+def exact_sum(values: Doubles) -> float:
+    """Sum of values that are not negative, exact and rounded once, as ``math.fsum`` gives it.
+
+    Two doubles hold the running sum, so at most ``size^2 * 2^-105`` of it is lost. Where the rounding could depend on
+    that, ``math.fsum`` is asked, which takes forty times as long.
+
+    >>> exact_sum(np.array([1.0, 2.0**-60, 2.0**-60]))
+    1.0
+    """
+    from harness.metrics import _kernels
+
+    total, rest = _kernels.sum_of_two_parts(np.ascontiguousarray(values).ravel())
+    half_a_step = math.ulp(total) / 2
+    # Just below a power of two the steps are half as wide.
+    nearest = min(abs(abs(rest) - half_a_step), abs(abs(rest) - half_a_step / 2))
+    if nearest <= total * values.size**2 * 2.0**-105:
+        return math.fsum(values.ravel().tolist())
+    return total

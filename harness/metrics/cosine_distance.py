@@ -1,4 +1,4 @@
-"""How far two latents point in different directions, whatever their size."""
+"""How far two latents or float pictures point in different directions, whatever their size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.contracts import Measured, Scale, Subject
 from harness.errors import UndefinedMetric
 from harness.language import recorded
-from harness.metrics._vectors import length, vectors
+from harness.metrics._differences import require_comparable
+from harness.metrics._vectors import exact_sum, length, vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +19,7 @@ BETTER: Literal["higher", "lower"] = "lower"
 SCALE: Scale = "distance"
 IDENTICAL = 0.0
 SPEC = "cosine_distance:|a/|a|-e/|e||^2/2:exact-sums"
-SUBJECTS: tuple[Subject, ...] = ("latents",)
+SUBJECTS: tuple[Subject, ...] = ("latents", "float_image")
 
 
 def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) -> Measured:
@@ -36,7 +37,8 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
         ImageError: shapes or types differ, or are not those of floats.
         UndefinedMetric: there are non-finite values, or one side is zero throughout and the other not.
     """
-    del data_range  # directions have no scale
+    if not math.isnan(data_range):
+        require_comparable(actual, expected)
     actual_vector, expected_vector = vectors(actual, expected)
     lengths = length(actual_vector), length(expected_vector)
     if not all(lengths):
@@ -44,7 +46,7 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
             return Measured(value=0.0)
         raise UndefinedMetric(recorded("no value, because every value of one side is zero and has no direction."))
     apart = actual_vector / lengths[0] - expected_vector / lengths[1]
-    return Measured(value=math.fsum((apart * apart).tolist()) / 2)
+    return Measured(value=exact_sum(apart * apart) / 2)
 
 
 def rounding_floor(step: float) -> float:

@@ -208,6 +208,21 @@ class Pair(Record):
         return next((item for item in self.measurements if (item.metric, item.subject) == (metric, subject)), None)
 
 
+class OtherNoise(Record):
+    """What two seeds of one case on the expected side differ by: what a comparison must not take for a port's error."""
+
+    key: CaseKey
+    """Case, and the seed whose image stands for the actual side."""
+    other_seed: int
+    """The seed whose image stands for the expected side."""
+    measurements: list[Measurement]
+    """The metrics that readings of "within 1 %" are made of."""
+
+    def measurement(self, metric: str, subject: str) -> Measurement | None:
+        """What a metric gave on a subject; None where it was not measured."""
+        return next((item for item in self.measurements if (item.metric, item.subject) == (metric, subject)), None)
+
+
 class Outcome(Record):
     """One distinct result among the samples that ought to be the same."""
 
@@ -294,6 +309,8 @@ class Comparison(Record):
     """Determinism by case and seed; for repeats only."""
     pairs: list[Pair]
     """Everything that was measured."""
+    other_noise: list[OtherNoise] = Field(default_factory=list)
+    """The expected side against itself with other seeds, case by case; empty where every case has one seed."""
     missing: list[CaseKey] = Field(default_factory=list)
     """Expected cases and seeds that the actual side does not have."""
     unexpected: list[CaseKey] = Field(default_factory=list)

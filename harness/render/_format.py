@@ -91,6 +91,15 @@ def percent(share: float) -> str:
     return f"{hundredths:.{decimals}f} %"
 
 
+def per_cent(share: float) -> str:
+    """A share of any size with three significant digits; what is above ten thousand per cent in a power of ten.
+
+    >>> per_cent(0.00263), per_cent(0.0119), per_cent(128.4), per_cent(0.0), per_cent(3e-7)
+    ('0.263 %', '1.19 %', '1.28e+04 %', '0 %', '3e-05 %')
+    """
+    return f"{share * 100:.3g} %"
+
+
 def size(count: int) -> str:
     """Bytes in the largest unit that leaves at least one whole.
 
@@ -161,6 +170,15 @@ def running(sentences: Iterable[str]) -> str:
     """
     texts = [sentence for sentence in sentences if sentence]
     return reduce(lambda before, after: say("{before} {after}", before=before, after=after), texts) if texts else ""
+
+
+def sentence(words: str) -> str:
+    """Words of a record as a sentence, with a capital first and a stop last.
+
+    >>> sentence("it differs"), sentence("")
+    ('It differs.', '')
+    """
+    return say("{sentence}.", sentence=words[:1].upper() + words[1:]) if words else ""
 
 
 def capital(name: str) -> str:

@@ -67,8 +67,13 @@ METRICS: dict[str, str] = {
     "signed_mean_diff": marked("Signed mean difference"),
     "worst_window_count": marked("Bad pixels in the worst window"),
     "worst_block_diff": marked("Mean difference of the worst block"),
+    "relative_l1": marked("Relative L1"),
     "relative_l2": marked("Relative L2"),
     "cosine_distance": marked("Cosine distance"),
+    "mean_relative_error": marked("Mean relative error"),
+    "max_relative_error": marked("Max relative error"),
+    "share_over_1_percent": marked("Share of values off by more than 1 %"),
+    "pixels_over_1_percent": marked("Share of pixels off by more than 1 % of the range"),
 }
 """Names of known metrics, in the order they are shown; any other metric follows under its own name."""
 
@@ -80,6 +85,13 @@ _OF_SUBJECT = {
     "conversion": marked("{metric}, conversion to 8 bits"),
 }
 """A metric's name with what it was measured on, where that is not the 8-bit picture."""
+
+_SUBJECTS = {
+    "image": marked("8-bit image"),
+    "float_image": marked("float output"),
+    "latents": marked("final latents"),
+    "conversion": marked("conversion to 8 bits"),
+}
 
 _STATUSES: dict[Status, str] = {
     Status.IDENTICAL: marked("identical"),
@@ -174,6 +186,15 @@ def metric_name(metric: str, subject: str = "image") -> str:
     """
     name = say(_METRIC_NAMES[metric]) if metric in _METRIC_NAMES else metric.replace("_", " ")
     return say(_OF_SUBJECT[subject], metric=name) if subject in _OF_SUBJECT else name
+
+
+def subject(name: str) -> str:
+    """What is measured, in words; a plugin's stays as it is.
+
+    >>> subject("float_image")
+    'float output'
+    """
+    return say(_SUBJECTS[name]) if name in _SUBJECTS else name
 
 
 def metric_rank(metric: str) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.language import many, say, translated
@@ -16,6 +17,7 @@ from harness.render import _models as models
 from harness.render import _pairs_table as pairs_table
 from harness.render import _performance as performance
 from harness.render import _provenance as provenance
+from harness.render import _readings as readings
 from harness.render import _references as references
 from harness.render import _results_table as results_table
 from harness.render._caveats import marks, not_shown
@@ -149,6 +151,7 @@ def _reference(report: Report) -> Iterator[Block]:
         yield Heading(_scoped(comparison), comparison.outcome)
         yield from _judged(report, comparison)
         yield from _understood(report, comparison)
+        yield from _readings(comparison)
         yield from _pairs(comparison)
 
 
@@ -165,6 +168,13 @@ def _understood(report: Report, comparison: Comparison) -> Iterator[Block]:
     traces = references.traces(comparison)
     if traces:
         yield traces
+
+
+def _readings(comparison: Comparison) -> Iterator[Block]:
+    if text := readings.sentence(comparison):
+        yield Paragraph(text)
+    if (rows := readings.readings(comparison)) is not None:
+        yield replace(rows, fold=True, open=False)
 
 
 def _judged(report: Report, comparison: Comparison) -> Iterator[Block]:

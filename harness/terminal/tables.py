@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.compare.pictures import are_identical
 from harness.jobs.concluding import conclusion, worst_pair
+from harness.readings import ladder
 from harness.records import EXIT_CODES, Appearance, ReadAs, Scope, Severity, Status, unused_waivers
 from harness.terminal.console import columns, new_table, print_line, print_rich, print_sentence, shown
 from harness.text import one_line
@@ -152,6 +153,7 @@ def _sentences(comparison: Comparison) -> list[str]:
         *(verdict.message for verdict in comparison.verdicts),
         *(parity.message for parity in comparison.parities if parity.score not in judged),
         *comparison.notes,
+        *([f"1 %: {found.sentence}"] if (found := ladder(comparison)) else []),
     ]
     complete = decisive == comparison.message and sys.stdout.isatty()  # a log has it in one line, to be searched
     sentences = [] if passed or complete else [comparison.message]

@@ -26,17 +26,23 @@ from harness.metrics import (
     _windows,
     cosine_distance,
     max_abs_diff,
+    max_relative_error,
     mean_abs_diff,
+    mean_relative_error,
     mse,
     p99_abs_diff,
+    pixels_over_1_percent,
     psnr_db,
+    relative_l1,
     relative_l2,
+    share_over_1_percent,
     signed_mean_diff,
     ssim,
     ssim_tile_min,
     worst_block_diff,
     worst_window_count,
 )
+from harness.metrics._vectors import exact_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -387,6 +393,53 @@ def test_latents_get_the_numbers_of_exact_arithmetic(apart: float, kind: type[np
     pair = actual, expected.astype(kind)
     for metric, exact in zip((relative_l2, cosine_distance), _exact_vectors(*pair), strict=True):
         assert metric.measure(*pair, data_range=math.nan).value == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, "latents"])
+def test_relative_errors_are_those_of_exact_fractions(kind: Any) -> None:
+    generator = np.random.default_rng(5)
+    pair = [generator.integers(0, 9, (6, 7, 3)).astype(np.float32 if kind == "latents" else kind) for _ in range(2)]
+    mine, theirs = ([Fraction(value) for value in side.astype(float).ravel().tolist()] for side in pair)
+    floor = Fraction(1, 2**14) if kind == "latents" else Fraction(1)
+    data_range = math.nan if kind == "latents" else 255.0
+    sizes = [abs(m - t) for m, t in zip(mine, theirs, strict=True)]
+    errors = [size / max(abs(t), floor) for size, t in zip(sizes, theirs, strict=True)]
+    exact = {
+        relative_l1: sum(sizes) / sum(map(abs, theirs)),
+        mean_relative_error: sum(errors) / len(errors),
+        max_relative_error: max(errors),
+        share_over_1_percent: Fraction(sum(error > Fraction(1, 100) for error in errors), len(errors)),
+    }
+    for metric, value in exact.items():
+        assert metric.measure(*pair, data_range=data_range).value == pytest.approx(float(value), rel=1e-15)
+    square = sum(size * size for size in sizes) / sum(t * t for t in theirs)
+    assert relative_l2.measure(*pair, data_range=data_range).value == pytest.approx(math.sqrt(square), rel=1e-14)
+
+
+def test_a_black_picture_is_divided_by_one_level_and_zero_latents_by_nothing() -> None:
+    black, grey = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 10, np.uint8)
+    for metric in (relative_l1, relative_l2, mean_relative_error, max_relative_error):
+        assert metric.measure(grey, black, data_range=255).value == 10
+    latents = np.zeros((1, 2, 2), np.float32)
+    for metric in (relative_l1, mean_relative_error, max_relative_error, share_over_1_percent):
+        assert metric.measure(latents, latents.copy(), data_range=math.nan).value == 0
+        with pytest.raises(UndefinedMetric, match="zero"):
+            metric.measure(latents + 1, latents, data_range=math.nan)
+
+
+def test_pixels_are_counted_that_are_off_by_more_than_a_hundredth_of_the_range() -> None:
+    expected = np.zeros((1, 10, 3), np.uint8)
+    actual = expected.copy()
+    actual[0, :4, 1] = 2, 3, 3, 255
+    assert _value(pixels_over_1_percent, actual, expected) == 0.3
+
+
+@given(st.lists(st.floats(0, 1e60), min_size=1, max_size=60), st.integers(0, 40))
+@settings(max_examples=150, derandomize=True)
+def test_sums_are_exact_in_any_order(values: list[float], tiny: int) -> None:
+    # So small beside the others that a plain sum loses it, and at half a step, where only an exact sum rounds rightly.
+    array = np.array([*values, *[max(values) * 2.0**-54] * tiny])
+    assert exact_sum(array) == exact_sum(array[::-1]) == math.fsum(array.tolist())
 
 
 def test_a_tiny_angle_is_not_lost() -> None:
