@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from harness.answers import room
 from harness.language import many, say, translated
 from harness.records import EXIT_CODES, Status, worst
 from harness.render import _format as formats
@@ -12,7 +13,6 @@ from harness.render import _labels as labels
 from harness.render import _lookup as lookup
 from harness.render._document import clean
 from harness.render._labels import term
-from harness.render._limits_table import relative_room
 
 if TYPE_CHECKING:
     from harness.records import CaseKey, Comparison, Failure, Repetition, Report
@@ -148,7 +148,7 @@ def _nothing_against(part: Comparison, status: Status) -> str:
     if waived:
         return formats.clauses(waived)
     if verdicts:
-        return translated(min(verdicts, key=relative_room).message)
+        return translated(min(verdicts, key=room).message)
     if repeated:
         return say("one run only: nothing was repeated")
     if part.pairs and not all(pair.identical for pair in part.pairs):

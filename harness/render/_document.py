@@ -12,6 +12,7 @@ from harness.text import printable, redact
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from harness.answers import Answered
     from harness.records import Status
 
 _SHORT_DIGEST = 12
@@ -122,6 +123,8 @@ class Section:
     id: str
     title: str
     blocks: tuple[Block, ...]
+    fold: bool = False
+    """Whether a format that can fold shows only the title at first."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,19 @@ class Mark:
     title: str
     text: str
     kind: Literal["simulated", "cpu", "unfinished", "unverified"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerLine:
+    """One of the questions that a report is opened for, with its answer."""
+
+    question: str
+    answered: Answered | None
+    """How it is answered, for signs and colours; None where it is no question of yes or no."""
+    word: str
+    """The same in a word."""
+    text: str
+    """The figures behind it."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +170,11 @@ class Document:
     marks: tuple[Mark, ...]
     figures: tuple[Figure, ...]
     sections: tuple[Section, ...]
+    answers: tuple[AnswerLine, ...] = ()
+    """The answers to the questions that a report is opened for."""
     languages: tuple[Link, ...] = ()
     """The same in other languages."""
-    pictures_before: tuple[str, ...] = ("repeats", "evidence")
+    pictures_before: tuple[str, ...] = ("determinism",)
     """Sections of which the first is preceded by the pictures, in a format that has any."""
 
 

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
     from harness.records import Measurement, Repetition
 
-_DIGITS = 6
+_DIGITS = 4
 _MOST_DIGITS = 17
 _KIB = 1024
 _CHANNELS = 4
 
 
 def number(value: float) -> str:
-    """A number with six significant digits, or as many more as it takes not to look like a whole number it is not.
+    """A number with four significant digits, or as many more as it takes not to look like a whole number it is not.
 
     >>> number(0), number(38.42134567), number(0.99999999), number(-0.0), number(float("inf"))
-    ('0', '38.4213', '0.99999999', '0', '∞')
+    ('0', '38.42', '0.99999999', '0', '∞')
     """
     if math.isnan(value):
         return say("undefined: not a number")
@@ -65,8 +65,8 @@ def with_remark(text: str, remark: str) -> str:
     return say("{text} ({remark})", text=text, remark=remark) if remark else text
 
 
-def measured(measurement: Measurement, *, unit: bool) -> str:
-    """The value of a measurement, with or without its unit; why there is none when there is none."""
+def measured(measurement: Measurement, *, unit: bool, parts: bool = True) -> str:
+    """The value of a measurement, with or without its unit and its parts; why there is none when there is none."""
     if measurement.value is None:
         return undefined(measurement.problem)
     if measurement.metric == "identical":
@@ -74,8 +74,8 @@ def measured(measurement: Measurement, *, unit: bool) -> str:
     if measurement.metric == "psnr_db" and measurement.value == math.inf:
         return say("∞ (identical)")
     text = number(measurement.value) + (f" {translated(measurement.unit)}" if unit and measurement.unit else "")
-    parts = measurement.parts if 1 < len(measurement.parts) <= _CHANNELS else {}
-    return with_remark(text, ", ".join(f"{name} {number(value)}" for name, value in parts.items()))
+    shown = measurement.parts if parts and 1 < len(measurement.parts) <= _CHANNELS else {}
+    return with_remark(text, ", ".join(f"{name} {number(value)}" for name, value in shown.items()))
 
 
 def percent(share: float) -> str:

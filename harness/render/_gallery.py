@@ -30,7 +30,7 @@ def gallery(release: Release, folders: Mapping[str, Path], budget: int = BUDGET)
         made = viewer(job.report, folders[job.job], share, max(1, FIRST // len(release.jobs)))
         cases += [_of_job(case, number, job.name) for case in made.cases]
         notes += [say("{job}: not every picture is whole here.", job=job.name)] if made.left_out else []
-    return Viewer(tuple(sorted(cases, key=lambda case: labels.RANKS[case.status])), " ".join(notes))
+    return Viewer(tuple(sorted(cases, key=lambda case: case.rank)), " ".join(notes))
 
 
 def places(release: Release, shown: Viewer) -> dict[tuple[str, CaseKey], str]:

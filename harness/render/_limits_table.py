@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
+from harness.answers import room
 from harness.language import many, say, translated
 from harness.records import Status, unused_waivers, worst
 from harness.render import _format as formats
@@ -58,12 +58,13 @@ def verdicts(comparison: Comparison) -> Table:
     """Each limit of a comparison: what was allowed, the worst that was measured, and the word."""
     return table(
         (say("Limit"), say("Verdict"), say("Worst measured"), say("Where"), say("Pairs passing")),
-        [_verdict_row(comparison, limit) for limit in comparison.limits],
+        [verdict_cells(comparison, limit) for limit in comparison.limits],
         title=say("{comparison}: limits", comparison=name_of(comparison)),
     )
 
 
-def _verdict_row(comparison: Comparison, limit: Limit) -> list[Cell]:
+def verdict_cells(comparison: Comparison, limit: Limit, *, short: bool = False) -> list[Cell]:
+    """Limit, verdict, worst value, where, and how many pairs keep it; ``short`` without channels and samples."""
     ratio = next((verdict for verdict in comparison.verdicts if verdict.limit == limit), None)
     if ratio is not None:
         return _ratio_row(ratio)
@@ -75,9 +76,9 @@ def _verdict_row(comparison: Comparison, limit: Limit) -> list[Cell]:
     return [
         code(rule(limit)),
         word(worst([judgement.status for _, judgement in judged])),
-        figure(_measured(pair, verdict)),
-        plain(place_of(pair)),
-        plain(_kept_by(kept, len(judged))),
+        figure(measured(pair, verdict, short=short)),
+        plain(labels.key(pair.key) if short else place_of(pair)),
+        plain(say("{part} of {whole}", part=kept, whole=len(judged)) if short else _kept_by(kept, len(judged))),
     ]
 
 
@@ -101,32 +102,14 @@ def _ratio_row(verdict: Verdict) -> list[Cell]:
 
 
 def _verdict_order(verdict: Verdict) -> tuple[int, float]:
-    return (labels.RANKS[verdict.status], _room(verdict))
+    return (labels.RANKS[verdict.status], room(verdict))
 
 
-def _room(verdict: Verdict) -> float:
-    """How far the measured value is inside its limit; the smaller, the worse."""
-    limit, value = verdict.limit, verdict.measured
-    if value is None or math.isnan(value):
-        return -math.inf
-    if limit.at_least is not None:
-        return value - limit.at_least
-    if limit.at_most is not None:
-        return limit.at_most - value
-    return 0.0 if value == limit.equals else -math.inf
-
-
-def relative_room(verdict: Verdict) -> float:
-    """How far the measured value is inside its limit, in parts of the limit."""
-    limit = verdict.limit
-    bound = next(bound for bound in (limit.at_least, limit.at_most, limit.equals) if bound is not None)
-    return _room(verdict) / (abs(bound) or 1.0)
-
-
-def _measured(pair: Pair, verdict: Verdict) -> str:
+def measured(pair: Pair, verdict: Verdict, *, short: bool = False) -> str:
+    """The value that a verdict is about, with its unit; ``short`` without the values of channels."""
     pair_and_value = worst_pair([pair], verdict.limit.metric, verdict.limit.subject)
     if pair_and_value is not None and pair_and_value[1].value == verdict.measured:
-        return formats.measured(pair_and_value[1], unit=True)
+        return formats.measured(pair_and_value[1], unit=True, parts=not short)
     return formats.number(verdict.measured) if verdict.measured is not None else formats.undefined(verdict.message)
 
 

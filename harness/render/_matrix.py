@@ -122,7 +122,7 @@ def _lines(report: Report, mine: Sequence[Comparison], arm: Arm) -> list[str]:
     lines += [say("CPU stand-in")] if arm.name in cpu_candidates(report) else []
     references = [comparison for comparison in mine if comparison.scope is Scope.REFERENCE]
     for reference in references:
-        lines += [*(_broken(reference) or _psnr(reference)), _floor(report, reference)]
+        lines.append(formats.clauses([*(_broken(reference) or _psnr(reference)), _floor(report, reference)]))
     if not references:
         counts = [len(repetition.outcomes) for comparison in mine for repetition in comparison.repetitions]
         lines.append(say("distinct outcomes: {count}", count=formats.span(counts)) if counts else labels.NOT_MEASURED)

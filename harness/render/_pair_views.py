@@ -18,7 +18,7 @@ from harness.render._pictures import THUMBNAIL_SIDE, Album, Picture, link_to
 from harness.sketches import relative_difference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -133,6 +133,8 @@ class PairView:
     """What the difference amounts to."""
     whole: bool = False
     """Whether all views are on the page; otherwise there are thumbnails or links."""
+    values: tuple[tuple[str, str], ...] = ()
+    """The metrics that are read first, by name, with their values."""
     difference: Picture | None = None
     heat: Scale | None = None
     place: str = ""
@@ -232,10 +234,21 @@ def numbers(two: Sides, delta: NDArray[np.int16]) -> dict[str, Any]:
             levels=maps.LEVELS,
             share=share,
         ),
+        "values": tuple(_values(two.measurements)),
         "histogram": charts.histogram(counts),
         "course": course,
         "curve": curve,
     }
+
+
+def _values(measurements: Sequence[Measurement]) -> Iterator[tuple[str, str]]:
+    for metric in _READ_FIRST:
+        for measurement in measurements:
+            if (measurement.metric, measurement.subject) == (metric, "image"):
+                yield labels.metric_name(metric), formats.measured(measurement, unit=True)
+
+
+_READ_FIRST = ("psnr_db", "ssim", "ssim_tile_min", "max_abs_diff", "mean_abs_diff")
 
 
 def _noise_floor(two: Two) -> tuple[list[float], str]:

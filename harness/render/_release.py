@@ -14,6 +14,7 @@ from harness.render import _labels as labels
 from harness.render import _limits_table as limits_table
 from harness.render import _lookup as lookup
 from harness.render import _models as models
+from harness.render import _overview as overview
 from harness.render import _pairs_table as pairs_table
 from harness.render import _performance as performance
 from harness.render import _provenance as provenance
@@ -24,7 +25,6 @@ from harness.render._caveats import marks, not_shown
 from harness.render._document import (
     Bullets,
     Document,
-    Figure,
     Heading,
     Link,
     Links,
@@ -74,7 +74,8 @@ def document(
             sentence=_sentence(release),
             reasons=tuple(_reasons(release)),
             marks=tuple(_marks(release)),
-            figures=tuple(_figures(release)),
+            answers=overview.answer_lines([job.report for job in release.jobs], release.missing),
+            figures=(),
             sections=tuple(_sections(release, places, details=details)),
             languages=tuple(
                 Link(language_name(code), release.file_name(plain_name, code))
@@ -89,14 +90,24 @@ def document(
 
 
 def _sections(release: Release, places: Mapping[tuple[str, CaseKey], str], *, details: bool) -> Iterator[Section]:
+    """What a reader decides by, and then, folded, all that it rests on."""
+    reports = [job.report for job in release.jobs]
+    yield Section("not-shown", say("What this does not show"), overview.gaps(reports))
     yield Section("matrix", say("Scenarios and arms"), tuple(_overview(release, places)))
-    yield Section("validated", say("1. What was validated"), (_questions(release), *_alike(release, _model)))
-    yield Section("environment", say("2. Environment"), tuple(_alike(release, _environment)))
-    yield Section("reproduce", say("3. How to reproduce"), tuple(_reproduce(release)))
-    yield Section("accuracy", say("4. Accuracy"), tuple(_accuracy(release, details=details)))
-    yield Section("evidence", say("5. Evidence"), tuple(_evidence(release, details=details)))
-    yield Section("limits", say("6. Limits, waivers, and what was not measured"), tuple(_limits(release)))
-    yield Section("links", say("7. Files and records"), tuple(_links(release)))
+    if broken := overview.failing(reports):
+        yield Section("broken", say("Broken limits"), broken)
+    yield Section("determinism", say("Determinism"), overview.determinism(reports))
+    yield Section("accuracy", say("Accuracy"), overview.accuracy(reports))
+    for name, title, blocks in (
+        ("validated", say("1. What was validated"), (_questions(release), *_alike(release, _model))),
+        ("environment", say("2. Environment"), _alike(release, _environment)),
+        ("reproduce", say("3. How to reproduce"), _reproduce(release)),
+        ("measurements", say("4. Accuracy, every measurement"), _accuracy(release, details=details)),
+        ("evidence", say("5. Evidence"), _evidence(release, details=details)),
+        ("limits", say("6. Limits, waivers, and what was not measured"), _limits(release)),
+        ("links", say("7. Files and records"), _links(release)),
+    ):
+        yield Section(name, title, tuple(blocks), fold=True)
 
 
 # --- head ------------------------------------------------------------------------------------------------------------
@@ -153,25 +164,6 @@ def _of_comparison(job: ReleasedJob, comparison: Comparison) -> str:
 
 def _titled(name: str, text: str) -> str:
     return say("{name}: {text}", name=name, text=text)
-
-
-def _figures(release: Release) -> Iterator[Figure]:
-    made = sum(len(run.samples) for job in release.jobs for run in job.report.runs)
-    yield Figure(str(made), many("picture made", "pictures made", made))
-    yield Figure(str(len(release.missing)), say("missing"))
-    repetitions = [
-        repetition
-        for job in release.jobs
-        for comparison in lookup.of_scope(job.report, Scope.REPEAT)
-        for repetition in comparison.repetitions
-    ]
-    if repetitions:
-        most = max(len(repetition.outcomes) for repetition in repetitions)
-        yield Figure(str(most), say("distinct outcomes of one case and seed at worst"))
-    bad = [row for row in release.aggregates if (row.metric, row.subject) == ("psnr_db", "image")]
-    if bad:
-        lowest = min(bad, key=lambda row: float("-inf") if row.worst is None else row.worst)
-        yield Figure(_value(lowest.worst, lowest.unit), say("worst PSNR against a reference"))
 
 
 # --- matrix ----------------------------------------------------------------------------------------------------------

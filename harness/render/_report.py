@@ -14,6 +14,7 @@ from harness.render import _labels as labels
 from harness.render import _limits_table as limits_table
 from harness.render import _lookup as lookup
 from harness.render import _models as models
+from harness.render import _overview as overview
 from harness.render import _pairs_table as pairs_table
 from harness.render import _performance as performance
 from harness.render import _provenance as provenance
@@ -37,7 +38,7 @@ from harness.render._scores import scores
 from harness.scenario import own_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from harness.records import Comparison, Report
 
@@ -58,6 +59,7 @@ def document(report: Report) -> Document:
         sentence=say(labels.SENTENCES[report.outcome]),
         reasons=tuple(map(clean, dict.fromkeys(reasons))),
         marks=marks(report),
+        answers=overview.answer_lines([report]),
         figures=tuple(_figures(report)),
         sections=tuple(section for section in _sections(report) if section.blocks),
     )
@@ -69,31 +71,38 @@ def _scoped(comparison: Comparison) -> str:
 
 
 def _sections(report: Report) -> Iterator[Section]:
-    failures = Section("failures", say("Failures"), tuple(_failures(report)))
+    """What a reader decides by, and then, folded, all that it rests on."""
+    failures = tuple(_failures(report))
     failed = bool(failure_rows.failures_of(report))
-    yield Section("summary", say("Summary"), _summary(report))
+    yield Section("not-shown", say("What this does not show"), overview.gaps([report]))
     # Whoever opens a report of a failed run looks for the failure first.
     if failed:
-        yield failures
-    yield Section("repeats", say("Repeats"), tuple(_repeats(report)))
-    yield Section("reference", say("Against reference"), tuple(_reference(report)))
+        yield Section("failures", say("Failures"), failures)
+    yield Section("broken", say("Broken limits"), overview.failing([report]))
+    yield Section("determinism", say("Determinism"), overview.determinism([report]))
+    yield Section("accuracy", say("Accuracy"), overview.accuracy([report]))
     yield Section("scores", say("Scores"), tuple(scores(report)))
-    yield Section("limits", say("Limits and waivers"), tuple(_limits(report)))
-    yield Section(
-        "definitions", say("Definitions"), (_or(pairs_table.definitions(report), say("Nothing was measured.")),)
-    )
+    for name, title, blocks in _folded(report):
+        yield Section(name, title, tuple(blocks), fold=True)
     if not failed:
-        yield failures
-    yield Section("not-shown", say("What this does not show"), (Bullets(tuple(map(clean, not_shown(report)))),))
-    yield Section("work", say("What was run"), tuple(_work(report)))
-    yield Section("model", say("Model"), tuple(_model(report)))
-    yield Section("environment", say("Environment"), tuple(_environment(report)))
-    yield Section(
-        "allocation", say("Device allocation"), (_or(performance.allocation(report), say("No model was loaded.")),)
-    )
-    yield Section("performance", say("Performance"), (_or(performance.performance(report), say("Nothing was run.")),))
-    yield Section("log", say("Log excerpt"), tuple(_log(report)))
-    yield Section("reproduce", say("How to reproduce"), tuple(_reproduce(report)))
+        yield Section("failures", say("Failures"), failures, fold=True)
+
+
+def _folded(report: Report) -> Iterator[tuple[str, str, Iterable[Block]]]:
+    yield "summary", say("Comparisons"), _summary(report)
+    yield "repeats", say("Repeats"), _repeats(report)
+    yield "reference", say("Against reference"), _reference(report)
+    yield "limits", say("Limits and waivers"), _limits(report)
+    yield "definitions", say("Definitions"), [_or(pairs_table.definitions(report), say("Nothing was measured."))]
+    yield "gaps", say("Everything that is not shown"), [Bullets(tuple(map(clean, not_shown(report))))]
+    yield "work", say("What was run"), _work(report)
+    yield "model", say("Model"), _model(report)
+    yield "environment", say("Environment"), _environment(report)
+    allocation, performed = performance.allocation(report), performance.performance(report)
+    yield "allocation", say("Device allocation"), [_or(allocation, say("No model was loaded."))]
+    yield "performance", say("Performance"), [_or(performed, say("Nothing was run."))]
+    yield "log", say("Log excerpt"), _log(report)
+    yield "reproduce", say("How to reproduce"), _reproduce(report)
 
 
 def _or(table: Table, otherwise: str) -> Block:

@@ -62,6 +62,8 @@ class CaseView:
     pictures: tuple[Picture, ...]
     """Each distinct picture once."""
     pairs: tuple[PairView, ...]
+    rank: tuple[int, bool, float] = (0, False, math.inf)
+    """What cases are sorted by, the worst first."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class Viewer:
     """What is shown, in a sentence; empty for the cases of a scenario."""
     views: tuple[tuple[str, str, str], ...] = VIEWS
 
+    @property
+    def shown(self) -> int:
+        """Cases that are open at first, the worst one, or two where any fails; all others are folded."""
+        return 2 if any(case.failing for case in self.cases) else 1
+
 
 def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: int = FIRST) -> Viewer:
     """All cases and seeds of a report, the worst first, so that the budget goes where it is needed."""
@@ -84,7 +91,7 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: i
     keys = dict.fromkeys(key for _, by_key in samples for key in by_key)
     album, twos, parts = Album(folder, budget), _twos(report), _parts(report)
     cases: list[CaseView] = []
-    for number, (status, key) in enumerate(_ordered(report, keys, parts), 1):
+    for number, (rank, status, key) in enumerate(_ordered(report, keys, parts), 1):
         album.turn()
         failing = EXIT_CODES[status] not in _NOT_FAILING
         whole = failing or number <= first
@@ -108,6 +115,7 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: i
                 tuple(_strips((part for _, part in parts.get(key, [])), order)),
                 tuple(pictures.stored(picture, album, whole=alone) for picture in made),
                 pairs,
+                rank,
             )
         )
     return Viewer(tuple(cases), _left_out(cases, budget, first), tuple(_unknown_floors(report, cases)))
@@ -162,10 +170,18 @@ def _parts(report: Report) -> _Parts:
     return parts
 
 
-def _ordered(report: Report, keys: Iterable[CaseKey], parts: _Parts) -> list[tuple[Status, CaseKey]]:
-    """Each case and seed with its worst word; the worst word first, then the lowest PSNR."""
+_Rank = tuple[int, bool, float]
+
+
+def _ordered(report: Report, keys: Iterable[CaseKey], parts: _Parts) -> list[tuple[_Rank, Status, CaseKey]]:
+    """Each case and seed with its worst word; the worst word first, then the lowest PSNR.
+
+    Among those that pass, what a score says the model can draw comes before what it cannot: a reader who sees the first
+    images looks for what the port did, not for what the model never learned.
+    """
     # Sides that cannot be compared have no pairs, and so no keys of their own; what they say holds for every key.
     everywhere = [comparison for comparison in report.comparisons if comparison.differences]
+    right = {score.key for arm in report.scores for score in arm.scores if score.value == 1}
     ranked = []
     for key in keys:
         own = parts.get(key, [])
@@ -173,8 +189,9 @@ def _ordered(report: Report, keys: Iterable[CaseKey], parts: _Parts) -> list[tup
         about += [comparison for comparison in everywhere if all(comparison is not whole for whole, _ in own)]
         status = worst([key_status(part, key) for part in about]) if about else Status.SKIPPED
         psnr = min((_psnr(pair) for part in about for pair in part.pairs), default=math.inf)
-        ranked.append((labels.RANKS[status], psnr, key.case, key.seed, status, key))
-    return [(status, key) for *_, status, key in sorted(ranked, key=lambda row: row[:4])]
+        undrawn = EXIT_CODES[status] in _NOT_FAILING and key not in right
+        ranked.append(((labels.RANKS[status], undrawn, psnr), status, key))
+    return sorted(ranked, key=lambda row: (row[0], row[2].case, row[2].seed))
 
 
 def _psnr(pair: Pair) -> float:

@@ -17,7 +17,7 @@ CUT = """
   const cuts = style.overflowX === "hidden" || style.overflowX === "clip";
   const text = [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim());
   const wide = each.getClientRects().length && each.getBoundingClientRect().right > innerWidth + 1;
-  const scrolls = each.closest(".scroll, pre");
+  const scrolls = each.closest(".scroll, pre, nav");
   const frame = each.matches("svg text") && each.ownerSVGElement.getBoundingClientRect();
   const box = each.getBoundingClientRect();
   const outside = frame && box.width && (box.left < frame.left - 1 || box.right > frame.right + 1);

@@ -114,7 +114,7 @@ def gallery(report: Report, folder: Path) -> str:
     """What the section of pictures says and labels, without prompts."""
     text = rendered("html", report, folder)
     section = text[text.index('<section id="pictures">') :]
-    section = section[: section.index('<section id="repeats">')]
+    section = section[: section.index('<section id="determinism">')]
     page = Page(re.sub(r'<p class="quote.*?</p>', "", section, flags=re.DOTALL))
     told = {"alt", "aria-label", "title"}
     return "\n".join([page.text, *(value for name, value in page.attributes if name in told or name[:5] == "data-")])

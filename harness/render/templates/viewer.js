@@ -1,12 +1,13 @@
 "use strict";
 // Without this script the page shows every view of every pair, one below the other.
 const BLINK_MILLISECONDS = 700;
-const cases = [...document.querySelectorAll(".case[data-failing]")];
+const everyCase = [...document.querySelectorAll(".case")];
+const failingCases = everyCase.filter((element) => "failing" in element.dataset);
 const pairs = [...document.querySelectorAll(".pair.whole")];
 // What the script says, in the language of the page.
 const words = document.querySelector(".keys")?.dataset;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-let at = -1;
+let at = null;
 let blinking = 0;
 
 const visible = (element) => {
@@ -51,19 +52,35 @@ const choose = (pair, view) => {
   else show(pair, again && (view === "blink" || view === "tile") ? "all" : view);
 };
 
-const go = (by) => {
+// What a link, a key or a search leads to may lie in folded parts of the page.
+const reveal = (element) => {
+  for (let part = element; part; part = part.parentElement) {
+    if (part.matches("details")) part.open = true;
+  }
+};
+
+// The next of some cases, counted from the case that was gone to last.
+const next = (cases, by) => {
+  if (!at) return by > 0 ? cases[0] : undefined;
+  const place = everyCase.indexOf(at);
+  const beyond = cases.filter((element) => (everyCase.indexOf(element) - place) * by > 0);
+  return by > 0 ? beyond[0] : beyond[beyond.length - 1];
+};
+
+const go = (cases, by, told) => {
   if (!words) return;
   const status = document.querySelector(".keys [role=status]");
-  const next = at + by;
-  if (!cases[next]) {
+  const target = next(cases, by);
+  if (!target) {
     status.textContent = cases.length ? (by > 0 ? words.further : words.earlier) : words.none;
     return;
   }
-  at = next;
-  status.textContent = words.place.replace("{number}", at + 1).replace("{count}", cases.length);
-  cases[at].focus({ preventScroll: true });
+  at = target;
+  status.textContent = told.replace("{number}", cases.indexOf(at) + 1).replace("{count}", cases.length);
+  reveal(at);
+  at.focus({ preventScroll: true });
   // At once: a key that is pressed next acts on what is on the screen.
-  cases[at].scrollIntoView({ behavior: "instant" });
+  at.scrollIntoView({ behavior: "instant" });
 };
 
 const slide = (pair, percent) => {
@@ -92,10 +109,36 @@ for (const pair of pairs) {
 }
 for (const keys of document.querySelectorAll(".keys")) keys.hidden = false;
 
+const follow = () => {
+  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  reveal(target);
+  target.scrollIntoView({ behavior: "instant" });
+};
+addEventListener("hashchange", follow);
+follow();
+
+for (const filter of document.querySelectorAll(".filter")) {
+  filter.hidden = false;
+  const folded = [...filter.parentElement.querySelectorAll(":scope > .case")];
+  filter.querySelector("input").addEventListener("input", ({ target }) => {
+    const wanted = target.value.toLowerCase().split(" ");
+    for (const element of folded) {
+      const text = element.querySelector("summary").textContent.toLowerCase();
+      element.hidden = !wanted.every((word) => text.includes(word));
+    }
+    const left = folded.filter((element) => !element.hidden).length;
+    filter.querySelector("[role=status]").textContent = `${left} / ${folded.length}`;
+  });
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "n") return go(1);
-  if (event.key === "p") return go(-1);
+  if (event.target.closest?.("input[type=search]")) return;
+  if (event.key === "n") return go(failingCases, 1, words?.place);
+  if (event.key === "p") return go(failingCases, -1, words?.place);
+  if (event.key === "j") return go(everyCase, 1, words?.any);
+  if (event.key === "k") return go(everyCase, -1, words?.any);
   const pair = current();
   const button = [...(pair ? pair.querySelectorAll("button") : [])].find(
     (each) => each.querySelector("kbd").textContent === event.key,
