@@ -1,11 +1,12 @@
-"""Confidence intervals for shares, for the difference of two paired shares, and for means.
+"""Confidence intervals for shares, for differences of paired shares or values, and for means.
 
-Those for shares never have no width.
+Those for shares and paired differences never have no width.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -52,12 +53,27 @@ def paired_interval(only_first: int, only_second: int, pairs: int, *, confidence
     return _where(lambda d: score(d) <= z, -1.0, seen), _where(lambda d: score(d) < -z, seen, 1.0)
 
 
+def paired_mean_interval(differences: Sequence[float], *, confidence: float = 0.90) -> tuple[float, float]:
+    """Interval for the mean of paired differences from -1 to 1, of scores that know degrees.
+
+    Student's, over the differences and two more, one of -1 and one of 1, as Bonett and Price do for paired shares
+    (2012, J. Educ. Behav. Stat. 37:479). Without the two it has no width where no pair differs, and a score that falls
+    rarely but far is called equal from pairs without a fall: see ``tests/compare/test_intervals.py``.
+
+    >>> tuple(round(end, 4) for end in paired_mean_interval([0.0] * 600))
+    (-0.0039, 0.0039)
+    """
+    mean, reach = mean_interval([*differences, -1.0, 1.0], confidence=confidence)
+    reach = reach or 0.0
+    return max(-1.0, mean - reach), min(1.0, mean + reach)
+
+
 def pairs_needed(differing: float, margin: float, *, confidence: float = 0.90) -> int:
     """About how many pairs show equivalence within a margin, in four of five tries or more, if the sides are alike.
 
     ``(z1 + z2)^2 differing / margin^2`` is the usual number for two one-sided tests (8.6 for each at 90 % confidence),
-    with ``differing`` the share of pairs that differ. ``z1 (z1 + z2) / margin`` comes on top, because the interval has
-    a width although no pair differs.
+    with ``differing`` the mean square of the differences, which is the share of pairs that differ where values are 0
+    and 1. ``z1 (z1 + z2) / margin`` comes on top, because the interval has a width although no pair differs.
 
     >>> pairs_needed(0.0, 0.01), pairs_needed(0.05, 0.01)
     (482, 4764)
@@ -84,6 +100,7 @@ def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> tuple
     return mean, _student(confidence, degrees) * spread / math.sqrt(len(values))
 
 
+@cache
 def _student(confidence: float, degrees: int) -> float:
     """The ``t`` between whose negative and itself Student's distribution has so much of its weight."""
     angle = _where(lambda angle: _student_weight(angle, degrees) >= confidence, 0.0, math.pi / 2)

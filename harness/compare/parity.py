@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.compare.intervals import paired_interval, pairs_needed
+from harness.compare.intervals import paired_interval, paired_mean_interval, pairs_needed
 from harness.compare.scores import firsts, is_strict, total
 from harness.language import recorded
 from harness.message import joined
 from harness.records import EquivalenceVerdict, NoiseMode, Parity, Scope, Status, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from harness.records import ArmScores, CaseKey, Comparison, Limit, Number, Score
 
@@ -64,9 +64,7 @@ def _why_not(parity: Parity | None) -> str:
         return recorded("it was not scored on both sides; name it under scores in the scenario and run harness check")
     if parity.one_sided:
         return recorded("one side alone has a value for {key}", key=parity.one_sided[0])
-    if not parity.pairs:
-        return recorded("no case and seed has a value")
-    return recorded("its values are not only 0 and 1")
+    return recorded("no case and seed has a value")
 
 
 def _parity(comparison: Comparison, actual: ArmScores, expected: ArmScores, name: str) -> Parity:
@@ -74,12 +72,9 @@ def _parity(comparison: Comparison, actual: ArmScores, expected: ArmScores, name
     keys = [pair.key for pair in comparison.pairs]
     known = {key: (_value(ours, key), _value(others, key)) for key in dict.fromkeys(keys)}
     values = {key: (a, b) for key, (a, b) in known.items() if a is not None and b is not None}
-    strict = is_strict([value for both in values.values() for value in both])
-    only_actual = sum(a > b for a, b in values.values())
-    only_expected = sum(a < b for a, b in values.values())
-    low, high = paired_interval(only_actual, only_expected, len(values)) if values and strict else (None, None)
+    low, high = _interval(list(values.values())) if values else (None, None)
+    square = sum((a - b) ** 2 for a, b in values.values()) / len(values) if values else None
     sides = [total(name, [scores[key] for key in values]) for scores in (ours, others)]
-    differing = (only_actual + only_expected) / len(values) if values else 0.0
     parity = Parity(
         score=name,
         task=actual.task,
@@ -87,18 +82,26 @@ def _parity(comparison: Comparison, actual: ArmScores, expected: ArmScores, name
         pairs=len(values),
         actual=sides[0],
         expected=sides[1],
-        only_actual=only_actual,
-        only_expected=only_expected,
+        only_actual=sum(a > b for a, b in values.values()),
+        only_expected=sum(a < b for a, b in values.values()),
         difference=sum(a - b for a, b in values.values()) / len(values) if values else None,
         low=low,
         high=high,
         standing=standing(low, high, actual.parity_margin),
-        pairs_needed=pairs_needed(differing, actual.parity_margin) if low is not None else None,
+        mean_square=square,
+        pairs_needed=None if square is None else pairs_needed(square, actual.parity_margin),
         without_value=[key for key, both in known.items() if both == (None, None)],
         one_sided=[key for key, (a, b) in known.items() if (a is None) != (b is None)],
         message="",
     )
     return parity.model_copy(update={"message": _statement(parity, comparison)})
+
+
+def _interval(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """90 % interval of the difference: Tango's where all values are 0 and 1, else Student's with two pairs added."""
+    if is_strict([value for both in values for value in both]):
+        return paired_interval(sum(a > b for a, b in values), sum(a < b for a, b in values), len(values))
+    return paired_mean_interval([a - b for a, b in values])
 
 
 def _value(scores: Mapping[CaseKey, Score], key: CaseKey) -> float | None:
@@ -129,13 +132,10 @@ def _statement(parity: Parity, comparison: Comparison) -> str:
     }
     notes = _notes(parity, comparison)
     if parity.low is None or parity.high is None:
-        why = recorded("no interval is made of values between 0 and 1")
-        if not parity.pairs:
-            why = recorded("no pair has a value")
         return recorded(
             "{score:s} of {actual:s} {mine}, of {expected:s} {theirs}: equivalence not shown ({notes!s})",
             **values,
-            notes=joined([why, *notes]),
+            notes=joined([recorded("no pair has a value"), *notes]),
         )
     points = 100 * parity.margin
     margin = recorded("1 point") if parity.margin == _POINT else recorded("{points:g} points", points=points)
@@ -171,7 +171,10 @@ def _statement(parity: Parity, comparison: Comparison) -> str:
 
 def _wanted(parity: Parity) -> str:
     """How many pairs would have shown equivalence."""
-    needed = pairs_needed((parity.only_actual + parity.only_expected) / parity.pairs, parity.margin)
+    square = parity.mean_square
+    if square is None:  # a record from before it was kept, of values 0 and 1
+        square = (parity.only_actual + parity.only_expected) / parity.pairs
+    needed = pairs_needed(square, parity.margin)
     if needed <= parity.pairs:
         return recorded("enough pairs to show it, had the two been alike")
     return recorded("about {count:d} pairs are needed if the two are alike", count=needed)

@@ -111,15 +111,18 @@ class Parity(Record):
     expected: ScoreTotal
     """The expected side over these pairs."""
     only_actual: int
-    """Pairs in which the actual side alone is right."""
+    """Pairs in which the actual side alone is right; of values between 0 and 1, those in which it is higher."""
     only_expected: int
-    """Pairs in which the expected side alone is right."""
+    """The same for the expected side."""
     difference: Number | None
     """Mean of the actual side less that of the expected side; None without pairs."""
     low: Number | None
-    """Lower end of the 90 % interval of Tango; None without pairs, or where a value lies between 0 and 1."""
+    """Lower end of the 90 % interval of the difference: Tango's where all values are 0 and 1, else Student's with one
+    pair added at either end of the scale; None without pairs."""
     high: Number | None
     """Upper end."""
+    mean_square: Number | None = None
+    """Mean square of the differences; None without pairs, and in records from before it was kept."""
     standing: EquivalenceVerdict
     """What the interval says: two one-sided tests at 5 % each."""
     pairs_needed: int | None

@@ -56,9 +56,9 @@ def totals(report: Report) -> Table | None:
 def equivalence() -> str:
     """When two arms are called equivalent."""
     return say(
-        "Two arms are equivalent where the 90 % interval of their paired difference (Tango's; two one-sided "
-        "tests at 5 % each) lies within the margin. Each pair is one case and seed; pairs are taken as "
-        "independent."
+        "Two arms are equivalent where the 90 % interval of their paired difference (two one-sided tests at 5 % each) "
+        "lies within the margin. It is Tango's where all values are 0 and 1, and otherwise Student's with one pair "
+        "added at either end of the scale. Each pair is one case and seed; pairs are taken as independent."
     )
 
 

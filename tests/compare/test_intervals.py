@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.compare.intervals import paired_interval, pairs_needed, share_interval
+from harness.compare.intervals import (
+    mean_interval,
+    paired_interval,
+    paired_mean_interval,
+    pairs_needed,
+    share_interval,
+)
 
 Z90 = 1.6448536269514722
 Z95 = 1.959963984540054
@@ -117,6 +123,36 @@ def test_the_worst_is_the_smallest_number_of_pairs_that_can_show_anything() -> N
 def test_the_interval_of_wald_would_claim_too_much() -> None:
     claimed = [b for b in range(30) if within(wald(b, 0, 300))]
     assert sum(chance(300, MARGIN, 0, b, 0) for b in claimed) > 0.15
+
+
+# --- scores that know degrees ----------------------------------------------------------------------------------------
+
+
+def claims_of_rare_falls(size: float, n: int, *, added: bool) -> float:
+    """How often equivalence is claimed where one of some pairs falls by ``size`` and the mean is the margin itself."""
+    draws = -size * (np.random.default_rng(7).random((1000, n)) < MARGIN / size)
+    if added:
+        return float(np.mean([within(paired_mean_interval(list(row))) for row in draws]))
+    middles = [mean_interval(list(row), confidence=0.90) for row in draws]
+    return float(np.mean([within((mean - reach, mean + reach)) for mean, reach in middles if reach is not None]))
+
+
+@pytest.mark.parametrize("size", [0.2, 0.5])
+def test_rare_falls_are_seldom_called_equal(size: float) -> None:
+    assert claims_of_rare_falls(size, 300, added=True) <= 0.05
+
+
+def test_the_interval_of_student_alone_would_call_rare_falls_equal() -> None:
+    assert claims_of_rare_falls(0.5, 300, added=False) > 0.1
+
+
+@given(values=st.lists(st.floats(-1, 1), min_size=1, max_size=50))
+def test_an_interval_of_paired_values_holds_their_mean_mirrors_and_has_a_width(values: list[float]) -> None:
+    low, high = paired_mean_interval(values)
+    assert -1 <= low <= np.mean(values) + 1e-9
+    assert np.mean(values) - 1e-9 <= high <= 1
+    assert high - low > 1 / (len(values) + 3)
+    assert paired_mean_interval([-value for value in values]) == pytest.approx((-high, -low), abs=1e-9)
 
 
 @pytest.mark.parametrize(("p", "q", "n"), [(0.1, 0.05, 100), (0.02, 0.02, 300), (0.3, 0.1, 40)])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.compare.comparator import compare_runs
+from harness.compare.intervals import pairs_needed
 from harness.compare.parity import parity_verdict, with_parities
 from harness.compare.scores import score_run, total
 from harness.records import ArmScores, CaseKey, EquivalenceVerdict, Limit, Scope, Score, Status, Task
@@ -118,13 +119,31 @@ def test_no_value_at_all_is_an_error_of_the_limit_and_never_a_pass(tmp_path: Pat
     assert judge(comparison).outcome is Status.ERROR
 
 
-def test_values_between_0_and_1_get_a_mean_and_no_interval(tmp_path: Path) -> None:
-    comparison = compared(tmp_path, [0.5, 1], [0.25, 1])
-    parity = only(comparison)
-    assert (parity.difference, parity.low, parity.high) == (0.125, None, None)
+def test_values_between_0_and_1_get_an_interval_of_their_difference(tmp_path: Path) -> None:
+    few = only(compared(tmp_path, [0.5, 1], [0.25, 1]))
+    assert (few.difference, few.standing) == (0.125, EquivalenceVerdict.NOT_SHOWN)
+    assert (few.actual.low, few.actual.high) == (None, None), "a mean of values between is no share"
+    values = [0.1 * (number % 10) for number in range(100)]
+    alike = compared(tmp_path, values, [min(1, value + 0.01) for value in values])
+    assert only(alike).difference == pytest.approx(-0.01)
+    assert only(alike).standing is EquivalenceVerdict.EQUIVALENT
+    assert parity_verdict(alike, LIMIT).status is Status.WITHIN_LIMITS
+
+
+def test_a_fall_of_values_between_0_and_1_is_no_equivalence(tmp_path: Path) -> None:
+    values = [0.1 * (number % 10) for number in range(100)]
+    fallen = compared(tmp_path, [max(0, value - 0.2) for value in values], values)
+    assert only(fallen).standing is EquivalenceVerdict.BEYOND
+    assert parity_verdict(fallen, LIMIT).status is Status.DRIFT
+
+
+def test_scores_that_scatter_are_told_how_many_pairs_would_show_it(tmp_path: Path) -> None:
+    high, low = [0.9, 0.1] * 10, [0.1, 0.9] * 10
+    parity = only(compared(tmp_path, high, low))
     assert parity.standing is EquivalenceVerdict.NOT_SHOWN
-    assert (parity.actual.low, parity.actual.high) == (None, None)
-    assert parity_verdict(comparison, LIMIT).status is Status.ERROR
+    assert parity.mean_square == pytest.approx(0.64)
+    assert parity.pairs_needed == pairs_needed(0.64, 0.1)
+    assert f"about {parity.pairs_needed} pairs are needed" in parity.message
 
 
 def test_without_a_limit_parity_is_stated_and_not_judged(tmp_path: Path) -> None:
