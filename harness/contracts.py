@@ -489,5 +489,6 @@ KINDS: Mapping[str, str] = {
     "render": "report format",
     "models": "embedded model",
     "kernels": "reference kernel",
+    "benchmarks": "benchmark",
 }
 """Folder of each kind of part, and the word for one of its parts."""

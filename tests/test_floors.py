@@ -26,7 +26,7 @@ FLOORS = {
     **dict.fromkeys(["cli", "__main__", "terminal", "api", "pytest_plugin"], DOOR),
     **dict.fromkeys(["jobs"], JOBS),
     **dict.fromkeys(["run", "compare", "diagnose", "store", "calibrate"], ACTS),
-    **dict.fromkeys(["backends", "adapters", "metrics", "scores", "render", "models", "kernels"], PARTS),
+    **dict.fromkeys(["backends", "adapters", "metrics", "scores", "render", "models", "kernels", "benchmarks"], PARTS),
 }
 LENT = {f"harness.{name}" for name in harness.__all__} - {"harness.compare", "harness.__version__"}
 """What the package itself hands on from the command line; who imports it imports the command line."""

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from harness.cli import baseline_commands, compare_commands, listing_commands, machine_commands, run_commands
+from harness.cli import (
+    baseline_commands,
+    compare_commands,
+    listing_commands,
+    machine_commands,
+    run_commands,
+    score_commands,
+)
 from harness.errors import HarnessError, Interrupted, RunError, worded
 from harness.terminal.progress import shown_work
 
@@ -67,6 +74,7 @@ app.command()(machine_commands.selftest)
 app.command(name="open")(listing_commands.open_page)
 app.add_typer(baseline_commands.baseline, name="baseline")
 app.add_typer(listing_commands.runs, name="runs")
+app.add_typer(score_commands.scores, name="scores")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -91,6 +91,15 @@ def kept_scores(stored: list[StoredRun]) -> dict[str, ArmScores]:
     return {arm_scores.run: arm_scores for arm_scores in scores}
 
 
+def kept_runs(comparison: Comparison, job_folder: Path) -> list[StoredRun]:
+    """The runs on both sides of a stored comparison of a job.
+
+    Raises:
+        RecordError: one of them cannot be read.
+    """
+    return [_stored((job_folder / side.path).resolve()) for side in (comparison.actual, comparison.expected)]
+
+
 def comparison_file(comparison: Comparison, elsewhere: str = "") -> str:
     """Name of a comparison's file; ``elsewhere`` is the folder of an expected run that is not of the same job."""
     arms = comparison.actual.arm

@@ -34,6 +34,7 @@ def listed(what: str, *, runs_folder: Path, scenarios_folder: Path, baselines_fo
         "scores": lambda: _part_rows("scores"),
         "models": lambda: _part_rows("models"),
         "kernels": lambda: _part_rows("kernels"),
+        "benchmarks": lambda: _part_rows("benchmarks"),
         "formats": lambda: _part_rows("render"),
     }
     if what not in lists:

@@ -23,6 +23,7 @@ from harness.records.base import (
     to_json,
 )
 from harness.records.baseline import MANIFEST_FILE, Acceptance, AcceptedCase, AcceptedImage, Manifest, StoredFile
+from harness.records.benchmark import Export, ExportedPicture
 from harness.records.calibration import Calibration, Detection, Floor, FloorSource, StepFloor
 from harness.records.comparison import (
     Appearance,
@@ -98,7 +99,7 @@ from harness.records.scenario import (
     Unfitness,
     Waiver,
 )
-from harness.records.scores import ArmScores, EquivalenceVerdict, Parity, Score, ScoreTotal
+from harness.records.scores import ArmScores, EquivalenceVerdict, ImportedScores, Parity, Score, ScoreTotal
 
 __all__ = [
     "EXIT_CODES",
@@ -133,6 +134,8 @@ __all__ = [
     "Environment",
     "EquivalenceVerdict",
     "Evidence",
+    "Export",
+    "ExportedPicture",
     "Failure",
     "FileDifference",
     "FileIdentity",
@@ -142,6 +145,7 @@ __all__ = [
     "FolderDiff",
     "Hint",
     "Id",
+    "ImportedScores",
     "Limit",
     "LoadedModel",
     "Manifest",

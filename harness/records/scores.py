@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from harness.records.base import Digest, Id, Number, Record, Text, Version
+from harness.records.baseline import StoredFile
 from harness.records.enums import Task
 from harness.records.run import CaseKey
 
@@ -61,6 +62,17 @@ class ScoreTotal(Record):
         return f"{100 * self.mean:.1f} % ({interval}{self.pictures} picture{'s' * (self.pictures != 1)}{left_out})"
 
 
+class ImportedScores(Record):
+    """Where scores come from that another program made."""
+
+    benchmark: str | None
+    """Name of the benchmark whose results were read; None for a table of values."""
+    judge: str
+    """Which model or program judged, as whoever imported it says; empty where nobody said."""
+    files: list[StoredFile]
+    """The files that were read, by their names alone."""
+
+
 class ArmScores(Record):
     """All scores of one arm."""
 
@@ -82,6 +94,8 @@ class ArmScores(Record):
     """Each score over all cases and seeds."""
     scores: list[Score]
     """Every distinct picture of every case and seed by every score."""
+    imported: dict[str, ImportedScores] = Field(default_factory=dict)
+    """Where scores come from that the harness did not make, by score."""
 
 
 class EquivalenceVerdict(StrEnum):

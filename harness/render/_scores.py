@@ -50,7 +50,20 @@ def totals(report: Report) -> Table | None:
         "independent; {none} where a value lies between 0 and 1.",
         none=labels.NONE,
     )
-    return table(columns, rows, note=note)
+    return table(columns, rows, note=formats.running([note, *origins(report)]))
+
+
+def origins(report: Report) -> Iterator[str]:
+    """Which scores were made by another program, and the files that they were read from."""
+    for arm in report.scores:
+        for name, origin in arm.imported.items():
+            yield say(
+                "{score} of {arm} was made by another program and imported from {files}; judge: {judge}.",
+                score=name,
+                arm=arm.arm,
+                files=formats.names(f"{file.path} (SHA-256 {file.sha256[:12]}…)" for file in origin.files),
+                judge=origin.judge or say(labels.UNKNOWN),
+            )
 
 
 def equivalence() -> str:
