@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Report,
         Switch,
         SwitchMode,
+        Trend,
     )
 
 Subject = Literal["image", "float_image", "latents", "conversion"]
@@ -143,6 +144,14 @@ class ReleaseRenderer(Renderer, Protocol):
 
     def render_release(self, release: Release, *, folders: Mapping[str, Path]) -> str:
         """Turn records into text in the spoken language; ``folders`` are the job folders, by the names of the jobs."""
+        ...
+
+
+class TrendRenderer(Renderer, Protocol):
+    """A format that shows one scenario over several jobs as well."""
+
+    def render_trend(self, trend: Trend, names: Mapping[str, str]) -> str:
+        """Turn records into text in the spoken language; ``names`` are the names of the page's files by language."""
         ...
 
 

@@ -18,6 +18,7 @@ from harness.cli import (
     machine_commands,
     run_commands,
     score_commands,
+    trend_commands,
 )
 from harness.errors import HarnessError, Interrupted, RunError, worded
 from harness.terminal.progress import shown_work
@@ -67,6 +68,7 @@ app.command()(compare_commands.gate)
 app.command()(compare_commands.report)
 app.command()(run_commands.check)
 app.command()(compare_commands.release)
+app.command()(trend_commands.trend)
 app.command()(run_commands.calibrate)
 app.command()(run_commands.generate)
 app.command()(machine_commands.doctor)

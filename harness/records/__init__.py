@@ -100,6 +100,7 @@ from harness.records.scenario import (
     Waiver,
 )
 from harness.records.scores import ArmScores, EquivalenceVerdict, ImportedScores, Parity, Score, ScoreTotal
+from harness.records.trend import ChangeKind, LeftOut, Trend, TrendChange, TrendPoint, TrendRepeats, TrendValue
 
 __all__ = [
     "EXIT_CODES",
@@ -121,6 +122,7 @@ __all__ = [
     "CalibrationSet",
     "Case",
     "CaseKey",
+    "ChangeKind",
     "CommandRef",
     "Comparison",
     "Day",
@@ -146,6 +148,7 @@ __all__ = [
     "Hint",
     "Id",
     "ImportedScores",
+    "LeftOut",
     "Limit",
     "LoadedModel",
     "Manifest",
@@ -198,6 +201,11 @@ __all__ = [
     "SwitchMode",
     "Task",
     "TraceDifference",
+    "Trend",
+    "TrendChange",
+    "TrendPoint",
+    "TrendRepeats",
+    "TrendValue",
     "Unfit",
     "Unfitness",
     "Verdict",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from harness.answers import Answered
     from harness.records import Status
+    from harness.render._courses import Course
 
 _SHORT_DIGEST = 12
 _KEPT = 16_384
@@ -113,7 +114,15 @@ class Links:
     kind: Literal["links"] = "links"
 
 
-Block = Table | Paragraph | Heading | Bullets | Listing | Links
+@dataclass(frozen=True)
+class Charts:
+    """Drawings beside each other, in a format that can draw."""
+
+    charts: tuple[Course, ...]
+    kind: Literal["charts"] = "charts"
+
+
+Block = Table | Paragraph | Heading | Bullets | Listing | Links | Charts
 
 
 @dataclass(frozen=True)

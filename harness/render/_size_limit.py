@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.language import many, say
 from harness.records import EXIT_CODES
-from harness.render._document import Block, Bullets, Cell, Document, Links, Listing, Paragraph, Section, Table
+from harness.render._document import Block, Bullets, Cell, Charts, Document, Links, Listing, Paragraph, Section, Table
 from harness.render._format import running
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _block(block: Block, room: Room, section: Section) -> Block:
         # What went wrong stands at the end of a log.
         most = 2 * room.characters
         return replace(block, text=block.text if len(block.text) <= most else f"…{block.text[-most:]}")
-    if isinstance(block, Links):
+    if isinstance(block, Links | Charts):
         return block
     return replace(block, text=_cut(block.text, room))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.records import Status
+    from harness.render._courses import Tone
     from harness.render._document import Cell, Table
 
 _SHORTEST_FENCE = 3
@@ -45,7 +46,7 @@ def _environment() -> Environment:
         "numeric": _numeric,
         "word": status_word,
         "sign": SIGNS.__getitem__,
-        "tone": _tone,
+        "tone": tone,
         "width": cell_len,
     }
     environment.filters.update(filters)
@@ -53,11 +54,12 @@ def _environment() -> Environment:
     return environment
 
 
-def _tone(status: Status) -> str:
+def tone(status: Status) -> Tone:
     """Whether a status reads as good, bad or neither; a format turns it into a colour."""
     if EXIT_CODES[status] == 0:
         return "good"
-    return {"not_comparable": "doubt", "missing_baseline": "doubt", "skipped": "quiet"}.get(status.value, "bad")
+    tones: dict[str, Tone] = {"not_comparable": "doubt", "missing_baseline": "doubt", "skipped": "quiet"}
+    return tones.get(status.value, "bad")
 
 
 def _numeric(table: Table) -> list[bool]:

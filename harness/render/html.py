@@ -9,20 +9,19 @@ import hashlib
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
-from harness.render import _folders, _loose_pairs, _release
+from harness.render import _folders, _loose_pairs, _release, _trend
 from harness.render._gallery import gallery, places
 from harness.render._report import document
 from harness.render._templates import fill
-from harness.render._viewer import viewer
+from harness.render._viewer import Viewer, viewer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from harness.contracts import ShownPair
-    from harness.records import FolderDiff, PicturePair, Release, Report
+    from harness.records import FolderDiff, PicturePair, Release, Report, Trend
     from harness.render._document import Document
-    from harness.render._viewer import Viewer
 
 FILE_NAME = "index.html"
 FOLDERS_FILE_NAME = FILE_NAME
@@ -44,6 +43,11 @@ def render_folders(diff: FolderDiff, pairs: Sequence[PicturePair], *, folders: t
     """The page of two folders of picture files, which are read in ``folders``; without pictures where that is None."""
     shown = _folders.viewer(diff, pairs, folders)
     return _page(_folders.document(diff, pairs, shown), shown)
+
+
+def render_trend(trend: Trend, names: Mapping[str, str]) -> str:
+    """The page of one scenario over several jobs; ``names`` are the names of its files by language."""
+    return _page(_trend.document(trend, names), Viewer((), ""))
 
 
 def render_pair(shown: ShownPair) -> str:
