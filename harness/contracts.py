@@ -125,6 +125,23 @@ class Score(Protocol):
         ...
 
 
+class DemandingScore(Score, Protocol):
+    """A score that needs what the base install does not have."""
+
+    def require(self) -> None:
+        """Nothing, where the score can be made; it is asked before any picture is.
+
+        Raises:
+            UsageError: something is not installed; the message says what installs it.
+        """
+        ...
+
+
+def demands(score: Score) -> TypeGuard[DemandingScore]:
+    """Whether a score needs what the base install does not have."""
+    return hasattr(score, "require")
+
+
 # --- renderers -------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness import plugins
 from harness.compare.intervals import share_interval
+from harness.contracts import demands
 from harness.errors import UndefinedScore
 from harness.images import read_input_picture, read_kept
 from harness.message import of_error
@@ -51,6 +52,18 @@ def score_run(stored: StoredRun, asked: Scenario, input_images: Mapping[str, Pat
         totals=[total(name, firsts(scores, name).values()) for name in asked.scores],
         scores=scores,
     )
+
+
+def require_scores(asked: Iterable[Scenario]) -> None:
+    """Nothing, where every score that scenarios ask for can be made here; so that no picture is made in vain.
+
+    Raises:
+        UsageError: what a score needs is not installed.
+    """
+    for name in dict.fromkeys(name for scenario in asked for name in scenario.scores):
+        score = plugins.load("scores", name)
+        if demands(score):
+            score.require()
 
 
 def firsts(scores: Iterable[Score], name: str) -> dict[CaseKey, Score]:

@@ -10,7 +10,7 @@ from harness.compare.comparator import StoredRun, compare_repeats, compare_runs,
 from harness.compare.fitness import unfit_images
 from harness.compare.gates import judge
 from harness.compare.parity import with_parities
-from harness.compare.scores import score_run
+from harness.compare.scores import require_scores, score_run
 from harness.errors import HarnessError, Interrupted, worded
 from harness.jobs.arm_runs import JobRuns, Prepared, Selection, made_runs, prepared
 from harness.jobs.compare import comparison_file, today
@@ -123,6 +123,7 @@ def check(
     require_formats(output.formats)
     require_known(output.language)
     loaded_scenarios = [scenario.load(path) for path in paths]
+    require_scores(loaded.scenario for loaded in loaded_scenarios)
     checked: list[Checked] = []
     unfinished: list[Unfinished] = []
     with prepared(loaded_scenarios, selection, "check", reporter) as jobs:
@@ -183,6 +184,7 @@ class Made:
 def run(paths: list[Path], selection: Selection, reporter: ProgressReporter) -> list[Made]:
     """Run scenarios and keep the samples and their scores; nothing is compared."""
     loaded_scenarios = [scenario.load(path) for path in paths]
+    require_scores(loaded.scenario for loaded in loaded_scenarios)
     made = []
     with prepared(loaded_scenarios, selection, "run", reporter) as jobs:
         for job in jobs:
