@@ -36,6 +36,8 @@ class Exported:
 
     folder: Path
     """Folder with the record and the pictures."""
+    run: Path
+    """Folder of the run."""
     export: Export
     """The record."""
 
@@ -50,11 +52,8 @@ class Exported:
         )
         if export.left_out:
             lines.append(f"left out, because the run has no picture: {listed(export.left_out)}")
-        folder = from_here(self.folder)
-        return [
-            *lines,
-            f"Give that folder to the benchmark; then: harness scores import RESULTS --run RUN --export {folder}",
-        ]
+        words = f"--run {from_here(self.run)} --export {from_here(self.folder)}"
+        return [*lines, f"Give that folder to the benchmark; then: harness scores import RESULTS {words}"]
 
 
 def export(run_folder: Path, benchmark_name: str, items: Path, out: Path, seeds: Sequence[int] = ()) -> Exported:
@@ -92,7 +91,7 @@ def export(run_folder: Path, benchmark_name: str, items: Path, out: Path, seeds:
         left_out=[key for key in keys if key not in made],
     )
     store.save(record, out / EXPORT_FILE)
-    return Exported(folder=out, export=record)
+    return Exported(folder=out, run=run_folder, export=record)
 
 
 def _refuse_full(out: Path) -> None:

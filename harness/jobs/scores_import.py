@@ -85,7 +85,7 @@ class Imported:
     @property
     def lines(self) -> list[str]:
         """How it ended, for people, and what shows it."""
-        lines = [f"{self.total.score} of {self.arm}: {self.total.words}", *self.statements, str(self.path)]
+        lines = [f"{self.total.score} of {self.arm}: {self.total.words}", *self.statements, from_here(self.path)]
         if self.comparisons:
             job = self.path.parent
             files = " ".join(from_here(path) for path in self.comparisons)
