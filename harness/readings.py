@@ -138,8 +138,8 @@ class Ladder:
                 **counts,
             )
         return recorded(
-            "passes {passed:d} of {count:d} readings of 'within 1 %'; another seed's noise would pass {others:d} of "
-            "them, which therefore show nothing",
+            "passes {passed:d} of {count:d} readings of 'within 1 %'; {others:d} of these another seed's noise would "
+            "pass too, in one case at least, so there they show nothing",
             others=self.passed_by_other_noise,
             **counts,
         )

@@ -73,6 +73,19 @@ def test_a_reading_is_a_share_by_hand(tmp_path: Path) -> None:
     assert one(made, "relative_l1", "latents").worst == pytest.approx(1.0)
 
 
+def test_one_pair_above_one_per_cent_is_enough_to_fail_whatever_the_mean(tmp_path: Path) -> None:
+    made = one(read(compared(tmp_path, {FIRST: "C", SECOND: "B"}, {FIRST: "B", SECOND: "B"})), "pixels_over_1_percent")
+    assert made.mean < readings.LIMIT < made.worst
+    assert not made.passed
+
+
+def test_of_several_seeds_the_nearest_two_decide_what_other_noise_passes(tmp_path: Path) -> None:
+    contents = {FIRST: "B", SECOND: "C", CaseKey(case="cup", seed=100): "Z"}
+    made = one(read(compared(tmp_path, contents, contents)), "mean_abs_diff")
+    assert made.other_noise == (min(9 * 16, (ord("Z") - ord("C")) * 9 * 16) / (32 * 32) / 255,)
+    assert made.passed_by_other_noise == 1
+
+
 def test_what_other_noise_passes_is_told_beside_each_reading(tmp_path: Path) -> None:
     alike = read(compared(tmp_path / "alike", {FIRST: "B", SECOND: "C"}, {FIRST: "B", SECOND: "C"}))
     assert alike.knows_other_noise
@@ -113,8 +126,8 @@ def test_the_page_says_how_many_pass_and_how_many_of_these_show_nothing(tmp_path
     comparison = compared(tmp_path, contents, contents)
     made = read(comparison)
     assert shown.sentence(comparison) == (
-        f"Passes {made.passed} of {len(made.readings)} readings of 'within 1 %'; another seed's noise would pass "
-        f"{made.passed_by_other_noise} of them, which therefore show nothing."
+        f"Passes {made.passed} of {len(made.readings)} readings of 'within 1 %'; {made.passed_by_other_noise} of these "
+        "another seed's noise would pass too, in one case at least, so there they show nothing."
     )
     rows = shown.readings(comparison)
     assert rows is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from harness import plugins, store
 from harness import scenario as scenarios
 from harness.compare.models import model_difference, plain
-from harness.compare.trend import points
+from harness.compare.trend import points, started
 from harness.errors import NothingSelected, RecordError, UnknownName, UsageError
 from harness.files import write_text
 from harness.jobs.report import stored_report
@@ -180,7 +180,7 @@ def _speaks_of(name: str, path: Path) -> bool:
 
 def _leave_other_models_out(found: _Found) -> None:
     """Only jobs with the models of the newest one are its trend; numbers of another model say nothing about it."""
-    newest = max(found.reports, key=lambda job: (_started(found.reports[job]), job), default=None)
+    newest = max(found.reports, key=lambda job: (started(found.reports[job]), job), default=None)
     for job in sorted(set(found.reports) - {newest}):
         reason = next(_other_models(found.reports[job], found.reports[newest or job]), "")
         if reason:
@@ -188,10 +188,6 @@ def _leave_other_models_out(found: _Found) -> None:
             found.leave_out(
                 job, recorded("not the model of {job:s}, the newest job: {what!s}", job=newest, what=reason)
             )
-
-
-def _started(report: Report) -> str:
-    return min((run.started_utc for run in report.runs), default="")
 
 
 def _other_models(report: Report, newest: Report) -> Iterator[str]:

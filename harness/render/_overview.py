@@ -138,9 +138,9 @@ def accuracy(reports: Sequence[Report]) -> tuple[Block, ...]:
         say("Pairs passing"),
     )
     sentences = tuple(
-        say("{name}: {text}", name=_name(report, comparison, several=several), text=text)
+        say("{name}: {text}", name=_name(report, comparison, several=several), text=say("{sentence}.", sentence=text))
         for report, comparison in compared
-        if (text := readings.sentence(comparison))
+        if (text := readings.clause(comparison))
     )
     title = next(iter(arms)) if len(arms) == 1 else ""
     return (table(columns, rows, title=title), *((Bullets(sentences),) if sentences else ()))

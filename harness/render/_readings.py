@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from harness.render._document import Cell
 
 
-def sentence(comparison: Comparison) -> str:
+def clause(comparison: Comparison) -> str:
     """How many readings the comparison passes, and how many of these other noise passes too; empty without any."""
     found = ladder(comparison)
-    return formats.sentence(translated(found.sentence)) if found else ""
+    return translated(found.sentence) if found else ""
+
+
+def sentence(comparison: Comparison) -> str:
+    """The same as a sentence of its own."""
+    return formats.sentence(clause(comparison))
 
 
 def readings(comparison: Comparison) -> Table | None:

@@ -75,7 +75,6 @@ def document(
             reasons=tuple(_reasons(release)),
             marks=tuple(_marks(release)),
             answers=overview.answer_lines([job.report for job in release.jobs], release.missing),
-            figures=(),
             sections=tuple(_sections(release, places, details=details)),
             languages=tuple(
                 Link(language_name(code), release.file_name(plain_name, code))
