@@ -100,7 +100,7 @@ def _circumstances(run: Run) -> Facts:
         (ChangeKind.SETTING, "attention"): plan.model.attention,
         (ChangeKind.SETTING, "noise"): plan.noise.value,
         (ChangeKind.SETTING, "switches"): plan.switches.value,
-        (ChangeKind.CODE, "harness and adapter"): run.code_digest[:12],
+        (ChangeKind.CODE, "adapter and harness"): run.code_digest[:12],
     }
     if (environment := run.environment) is None:
         return facts
