@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from harness.records import Comparison, Limit, MissingCell, Pair, Report, Run, Verdict
 
 _PASSED = {Status.IDENTICAL, Status.WITHIN_LIMITS, Status.WAIVED}
-_KEPT = {Status.IDENTICAL, Status.WITHIN_LIMITS}
 _FAILED = {Status.DRIFT, Status.UNSTABLE}
 
 
@@ -100,9 +99,14 @@ def _device(run: Run) -> str:
 
 
 def _deterministic(reports: Sequence[Report]) -> Answer:
-    comparisons = [comparison for report in reports for comparison in _of(report, Scope.REPEAT)]
-    repetitions = [repetition for comparison in comparisons for repetition in comparison.repetitions]
-    unstable = [repetition for repetition in repetitions if len(repetition.outcomes) > 1]
+    every = [comparison for report in reports for comparison in _of(report, Scope.REPEAT)]
+    unstable = [
+        repetition for comparison in every for repetition in comparison.repetitions if len(repetition.outcomes) > 1
+    ]
+    # A reference need not be repeated; one that was and is unstable makes every comparison with it doubtful.
+    comparisons = [comparison for report in reports for comparison in _of_candidates(report)]
+    counted = every if unstable else comparisons
+    repetitions = [repetition for comparison in counted for repetition in comparison.repetitions]
     total = recorded_many("1 case and seed over all arms", "{count:d} cases and seeds over all arms", len(repetitions))
     if unstable:
         worst = max(unstable, key=lambda repetition: len(repetition.outcomes))
@@ -131,6 +135,12 @@ def _deterministic(reports: Sequence[Report]) -> Answer:
     return Answer(question=Question.DETERMINISTIC, answered=Answered.YES, reason=reason)
 
 
+def _of_candidates(report: Report) -> list[Comparison]:
+    """Repeats of the arms that are to be validated; of all arms where there is none."""
+    candidates = {run.plan.arm.name for run in _candidates(report.runs)}
+    return [comparison for comparison in _of(report, Scope.REPEAT) if comparison.actual.arm in candidates]
+
+
 # --- accurate --------------------------------------------------------------------------------------------------------
 
 
@@ -142,7 +152,7 @@ def _accurate(reports: Sequence[Report]) -> Answer:
     drifted = [comparison for comparison in doubtful if comparison.outcome in _FAILED]
     if drifted:
         reason = recorded(
-            "{actual:s} against {expected:s}: {message!s}",
+            "of {actual:s} against {expected:s}: {message!s}",
             actual=drifted[0].actual.arm,
             expected=drifted[0].expected.arm,
             message=_nearest_words(drifted, _FAILED) or drifted[0].message,
@@ -153,7 +163,7 @@ def _accurate(reports: Sequence[Report]) -> Answer:
     pairs = sum(len(comparison.pairs) for comparison in comparisons)
     arms = list(dict.fromkeys(comparison.expected.arm for comparison in comparisons))
     total = recorded_many("1 pair", "{count:d} pairs", pairs)
-    nearest = _nearest_words(comparisons, _KEPT)
+    nearest = _nearest_words(comparisons, {Status.WITHIN_LIMITS}) or _nearest_words(comparisons, {Status.IDENTICAL})
     waived = sum(comparison.outcome is Status.WAIVED for comparison in comparisons)
     if not nearest:
         return _not_accurate(recorded("{total} with {arms:s}, and no limit judges them", total=total, arms=arms))

@@ -137,6 +137,12 @@ class Ladder:
                 "would pass is not known",
                 **counts,
             )
+        if not self.passed_by_other_noise:
+            return recorded(
+                "passes {passed:d} of {count:d} readings of 'within 1 %', and another seed's noise would pass none of "
+                "these",
+                **counts,
+            )
         return recorded(
             "passes {passed:d} of {count:d} readings of 'within 1 %'; {others:d} of these another seed's noise would "
             "pass too, in one case at least, so there they show nothing",

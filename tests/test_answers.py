@@ -8,7 +8,7 @@ import pytest
 
 from harness.answers import Answer, Answered, Question, answers, room
 from harness.language import spoken, translated
-from harness.records import Limit, MissingCell, Scope, Status, Verdict
+from harness.records import Limit, MissingCell, Role, Scope, Status, Verdict
 from tests.render import sample_reports, test_limits_table
 
 if TYPE_CHECKING:
@@ -85,6 +85,30 @@ def test_one_run_of_an_image_shows_nothing_about_repeats(tmp_path: Path) -> None
     assert of(doubtful, Question.DETERMINISTIC) == Answer(
         question=Question.DETERMINISTIC, answered=Answered.NOT_SHOWN, reason="a sample is missing"
     )
+
+
+def test_a_reference_that_ran_once_leaves_determinism_shown_and_an_unstable_one_does_not(tmp_path: Path) -> None:
+    report = whole(tmp_path)
+    (repeats,) = (
+        comparison
+        for comparison in report.comparisons
+        if comparison.actual.arm == "candidate" and comparison.scope is Scope.REPEAT
+    )
+    reference = next(run for run in report.runs if run.plan.arm.role is Role.REFERENCE)
+    side = repeats.actual.model_copy(update={"arm": reference.plan.arm.name})
+    once = repeats.model_copy(
+        update={
+            "actual": side,
+            "outcome": Status.SKIPPED,
+            "repetitions": [item.model_copy(update={"runs": 1}) for item in repeats.repetitions],
+        }
+    )
+    answer = of(report.model_copy(update={"comparisons": [*report.comparisons, once]}), Question.DETERMINISTIC)
+    assert answer.answered is Answered.YES
+    several = [item.model_copy(update={"outcomes": [*item.outcomes, *item.outcomes]}) for item in repeats.repetitions]
+    unstable = once.model_copy(update={"outcome": Status.UNSTABLE, "repetitions": several})
+    answer = of(report.model_copy(update={"comparisons": [*report.comparisons, unstable]}), Question.DETERMINISTIC)
+    assert answer.answered is Answered.NO
 
 
 def test_whether_it_is_accurate(tmp_path: Path) -> None:

@@ -105,6 +105,18 @@ def test_of_one_seed_nothing_is_said_about_other_noise(tmp_path: Path) -> None:
     assert "what other noise would pass is not known" in shown.sentence(comparison)
 
 
+def test_where_other_noise_passes_nothing_the_sentence_says_so(tmp_path: Path) -> None:
+    contents = {FIRST: "B", SECOND: "Z"}
+    comparison = compared(tmp_path, contents, contents)
+    far = [
+        row.model_copy(update={"measurements": [item.model_copy(update={"value": 1e3}) for item in row.measurements]})
+        for row in comparison.other_noise
+    ]
+    made = read(comparison.model_copy(update={"other_noise": far}))
+    assert (made.passed, made.passed_by_other_noise) == (len(made.readings), 0)
+    assert made.sentence.endswith("another seed's noise would pass none of these")
+
+
 def test_only_seeds_of_one_case_are_other_noise(tmp_path: Path) -> None:
     other = CaseKey(case="cat", seed=7)
     contents = {FIRST: "B", SECOND: "C", other: "D"}

@@ -56,6 +56,17 @@ def test_every_judged_limit_has_a_row_with_its_worst_value_and_its_place(tmp_pat
     assert texts(shown)[0] == ["within limits", "psnr_db at least 20", "40.06 dB", "pizza, seed 42", "2 of 2"]
 
 
+def test_of_many_limits_each_comparison_shows_the_one_nearest_to_being_broken(tmp_path: Path) -> None:
+    within, drift = built(tmp_path, "within_limits", "drift")
+    every = table_of(overview.accuracy([within, drift]))
+    many = table_of(overview.accuracy([within, drift] * 8))
+    assert len(every.rows) <= 16 < 8 * len(every.rows)
+    assert len(many.rows) == 16
+    assert [row[2] for row in texts(many)[:2]] == ["psnr_db at least 20", "ssim_tile_min at least 0.98"]
+    assert many.note.endswith(f"{8 * len(every.rows) - 16} more are below.")
+    assert every.note == ""
+
+
 def test_where_nothing_judges_the_row_says_the_outcome_alone(tmp_path: Path) -> None:
     apart, alone = built(tmp_path, "not_comparable", "nothing_compared")
     assert [row[1:] for row in texts(table_of(overview.accuracy([apart])))] == [["–"] * 4]  # noqa: RUF001
