@@ -67,15 +67,15 @@ def _device(run: Run) -> str:
 
 
 def _repeats(comparison: Comparison) -> TrendRepeats:
-    found = comparison.repetitions
-    outcomes = max(len(repetition.outcomes) for repetition in found)
+    repetitions = comparison.repetitions
+    outcomes = max(len(repetition.outcomes) for repetition in repetitions)
     return TrendRepeats(
         arm=comparison.actual.arm,
-        cases=len(found),
-        fewest_runs=min(repetition.runs for repetition in found),
+        cases=len(repetitions),
+        fewest_runs=min(repetition.runs for repetition in repetitions),
         most_outcomes=outcomes,
-        bound_95=max(repetition.bound_95 for repetition in found) if outcomes == 1 else None,
-        status=worst([repetition.status for repetition in found]),
+        bound_95=max(repetition.bound_95 for repetition in repetitions) if outcomes == 1 else None,
+        status=worst([repetition.status for repetition in repetitions]),
     )
 
 
