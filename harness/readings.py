@@ -131,6 +131,8 @@ class Ladder:
     def sentence(self) -> str:
         """How many readings are passed, and how many of these show nothing; a message as records hold them."""
         counts = {"passed": self.passed, "count": len(self.readings)}
+        if not self.passed:
+            return recorded("passes none of {count:d} readings of 'within 1 %'", count=len(self.readings))
         if not self.knows_other_noise:
             return recorded(
                 "passes {passed:d} of {count:d} readings of 'within 1 %'; every case has one seed, so what other noise "
@@ -152,8 +154,11 @@ class Ladder:
 
 
 def ladder(comparison: Comparison) -> Ladder | None:
-    """All readings of "within 1 %" of a comparison with a reference; None where there is no pair that can be read."""
-    if comparison.scope is not Scope.REFERENCE or comparison.differences:
+    """All readings of "within 1 %" of a comparison with a reference; None where there is no pair that can be read.
+
+    Images that show nothing pass every reading, so a comparison with one has none.
+    """
+    if comparison.scope is not Scope.REFERENCE or comparison.differences or comparison.unfit:
         return None
     reads = tuple(read for reading in READINGS if (read := _read(reading, comparison)))
     return Ladder(readings=reads) if reads else None

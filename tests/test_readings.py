@@ -9,7 +9,7 @@ import pytest
 from harness import plugins, readings
 from harness.compare.comparator import compare_runs
 from harness.contracts import Subject
-from harness.records import CaseKey
+from harness.records import CaseKey, Unfit, Unfitness
 from harness.render import _readings as shown
 from harness.scenario import load
 from tests.compare.stored_runs import Made, limit, stored_run
@@ -131,6 +131,19 @@ def test_repeats_and_what_cannot_be_compared_have_no_readings(tmp_path: Path) ->
     assert shown.sentence(apart) == ""
     assert shown.readings(apart) is None
     assert readings.ladder(comparison.model_copy(update={"pairs": []})) is None
+    black = Unfit(key=FIRST, arm="candidate", sample="p0r0", kind=Unfitness.FLAT, message="every pixel is 0, 0, 0")
+    assert readings.ladder(comparison.model_copy(update={"unfit": [black]})) is None
+
+
+def test_where_no_reading_is_passed_nothing_is_said_of_other_noise(tmp_path: Path) -> None:
+    comparison = compared(tmp_path, {FIRST: "B", SECOND: "B"}, {FIRST: "B", SECOND: "B"})
+    (first, second) = comparison.pairs
+    far = [
+        pair.model_copy(update={"measurements": [item.model_copy(update={"value": 1e3}) for item in pair.measurements]})
+        for pair in (first, second)
+    ]
+    made = read(comparison.model_copy(update={"pairs": far}))
+    assert made.sentence == f"passes none of {len(readings.READINGS)} readings of 'within 1 %'"
 
 
 def test_the_page_says_how_many_pass_and_how_many_of_these_show_nothing(tmp_path: Path) -> None:
