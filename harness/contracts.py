@@ -172,6 +172,21 @@ class TrendRenderer(Renderer, Protocol):
         ...
 
 
+class CardRenderer(Renderer, Protocol):
+    """A format that has the card of a release as well, which a porter publishes."""
+
+    CARD_FILE_NAME: str
+    """Name of that file inside the folder of the card, for the release's first language."""
+
+    def render_card(self, release: Release) -> str:
+        """Turn records into text in the spoken language."""
+        ...
+
+    def card_pictures(self, release: Release) -> Mapping[str, tuple[str, str]]:
+        """Images that the text shows: run and file inside its folder, by their names below the card's folder."""
+        ...
+
+
 class FolderRenderer(Renderer, Protocol):
     """A format that has the report of two folders of picture files as well."""
 

@@ -224,6 +224,9 @@ def release(
             metavar="en|zh",
         ),
     ] = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Write the card to publish too: README.md, scripts, results and images.")
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Only check by their hashes that the report's files are unchanged.")
     ] = False,
@@ -252,6 +255,7 @@ def release(
         languages=list(dict.fromkeys(lang or ["en", "zh"])),
         runs_folder=runs_dir,
         scenarios_folder=scenarios_dir,
+        card=card,
     )
     made = release_job.release(request, out)
     if as_json:

@@ -13,6 +13,9 @@ from harness import scenario as scenarios
 from harness.compare.aggregates import aggregates
 from harness.errors import RecordError, ScenarioError, UsageError
 from harness.files import write_text
+from harness.jobs.card import FOLDER as CARD_FOLDER
+from harness.jobs.card import problems as card_problems
+from harness.jobs.card import write_card
 from harness.jobs.report import stored_report
 from harness.language import recorded, require_known, spoken
 from harness.progress import counted
@@ -47,6 +50,8 @@ class ReleaseRequest:
     """Where job folders are."""
     scenarios_folder: Path = Path("scenarios")
     """Where scenarios are looked for when none is named."""
+    card: bool = False
+    """Whether the card that a porter publishes is written too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,8 @@ class ScenarioFile:
     """Its file below the scenarios folder."""
     typed: str
     """Its file as a word of a command line, where the user stands."""
+    path: Path
+    """Its file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,14 +127,19 @@ def release(request: ReleaseRequest, out: Path) -> Released:
         outcome=worst([*(job.report.outcome for job in released), *(cell.status for cell in missing)]),
     )
     folder = out / request.name
-    return Released(folder=folder, release=made, files=write_release(made, folders, folder))
+    cards = (
+        write_card(made, folders, [scenarios.load(file.path) for file in files], folder / CARD_FOLDER)
+        if request.card
+        else []
+    )
+    return Released(folder=folder, release=made, files=write_release(made, folders, folder, cards))
 
 
-def write_release(made: Release, folders: Mapping[str, Path], out: Path) -> list[Path]:
+def write_release(made: Release, folders: Mapping[str, Path], out: Path, more: Sequence[Path] = ()) -> list[Path]:
     """Render a release in all formats and languages into ``out``, with a manifest over all files.
 
-    ``folders`` are the job folders, by the names of the jobs. Files of an earlier report that are not written again
-    are removed.
+    ``folders`` are the job folders, by the names of the jobs; ``more`` are files that lie below ``out`` already. Files
+    of an earlier report that are not written again are removed.
     """
     out.mkdir(parents=True, exist_ok=True)
     texts: dict[str, str] = {}
@@ -140,14 +152,24 @@ def write_release(made: Release, folders: Mapping[str, Path], out: Path) -> list
         texts[_renderer(name).FILE_NAME] = _renderer(name).render_release(made, folders=folders)
     for file_name, text in texts.items():
         write_text(out / file_name, text)
-    releases.forget(out, list(texts))
-    releases.seal(out, made, list(texts))
-    return [*(out / file_name for file_name in texts), out / MANIFEST_FILE]
+    names = [*texts, *(path.relative_to(out).as_posix() for path in more)]
+    releases.forget(out, names)
+    releases.seal(out, made, names)
+    return [*(out / name for name in names), out / MANIFEST_FILE]
 
 
 def verify_release(folder: Path) -> list[str]:
-    """Hash every file of a release's report again: what is changed, missing or surplus; empty when it is whole."""
-    return releases.problems(folder)
+    """Hash every file of a release's report again: what is changed, missing or surplus; empty when it is whole.
+
+    Where there is a card beside the records, its texts are made from them again and compared.
+    """
+    wrong = releases.problems(folder)
+    records, card = folder / _renderer("json").FILE_NAME, folder / CARD_FOLDER
+    if card.is_dir() and records.is_file():
+        release = store.load(Release, records)
+        wrong += [f"{CARD_FOLDER}/{text}" for text in releases.problems(card)]
+        wrong += card_problems(release, card)
+    return wrong
 
 
 def _renderer(name: str) -> ReleaseRenderer:
@@ -184,7 +206,7 @@ def _scenario_files(request: ReleaseRequest) -> tuple[list[ScenarioFile], list[M
 
 
 def _scenario_file(path: Path) -> ScenarioFile:
-    return ScenarioFile(scenario=scenarios.written(path), place=scenarios.place(path), typed=from_here(path))
+    return ScenarioFile(scenario=scenarios.written(path), place=scenarios.place(path), typed=from_here(path), path=path)
 
 
 def _jobs(request: ReleaseRequest, files: Sequence[ScenarioFile]) -> dict[Path, store.Job]:
@@ -223,7 +245,7 @@ def _readable(folders: Iterable[Path]) -> Iterator[tuple[Path, store.Job]]:
 def _command(request: ReleaseRequest, files: Sequence[ScenarioFile]) -> list[str]:
     places = [file.place for file in files] if request.scenarios else []
     languages = [word for language in request.languages for word in ("--lang", language)]
-    return ["harness", "release", request.name, *places, *languages]
+    return ["harness", "release", request.name, *places, *languages, *(["--card"] if request.card else [])]
 
 
 # --- what is there ---------------------------------------------------------------------------------------------------

@@ -53,17 +53,27 @@ def _line(answer: Answer) -> AnswerLine:
 
 
 def gaps(reports: Sequence[Report]) -> tuple[Block, ...]:
-    """What is not shown, in five lines: first what holds for most reports."""
+    """What is not shown, in five lines, and how many more there are."""
+    ordered = _gaps(reports)
+    lines = Bullets(tuple(ordered[:_FEW]))
+    more = len(ordered) - _FEW
+    if more <= 0:
+        return (lines,)
+    return (lines, Paragraph(many("{count} more is listed below.", "{count} more are listed below.", more)))
+
+
+def few_gaps(reports: Sequence[Report]) -> list[str]:
+    """What is not shown, in five sentences."""
+    return _gaps(reports)[:_FEW]
+
+
+def _gaps(reports: Sequence[Report]) -> list[str]:
+    """What is not shown, first what holds for most reports."""
     counts: dict[str, int] = {}
     for report in reports:
         for sentence in map(clean, not_shown(report)):
             counts[sentence] = counts.get(sentence, 0) + 1
-    ordered = sorted(counts, key=lambda sentence: -counts[sentence])
-    lines = [Bullets(tuple(ordered[:_FEW]))]
-    more = len(ordered) - _FEW
-    if more <= 0:
-        return tuple(lines)
-    return (*lines, Paragraph(many("{count} more is listed below.", "{count} more are listed below.", more)))
+    return sorted(counts, key=lambda sentence: -counts[sentence])
 
 
 # --- determinism -----------------------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ from harness.render._provenance import by_arm, is_simulated, name_of
 if TYPE_CHECKING:
     from harness.records import Report, Run
 
-_DENOISING = "denoising"
+DENOISING = "denoising"
+"""The stage in which the denoising steps are made."""
 _CPU = "cpu"
-_DEVICE = "device"
+DEVICE = "device"
 """Name under which records keep the memory of the whole device."""
 
 
@@ -45,7 +46,7 @@ def _allocation(run: Run) -> list[list[Cell]]:
     return [
         [
             code(name_of(run)),
-            plain(say("whole device") if name == _DEVICE else name),
+            plain(say("whole device") if name == DEVICE else name),
             _component_device(run, name),
             figure(formats.size(loaded[name].allocated_bytes) if name in loaded else say(labels.NOT_MEASURED)),
             figure(_peak(run, name)),
@@ -57,7 +58,7 @@ def _allocation(run: Run) -> list[list[Cell]]:
 def _component_device(run: Run, name: str) -> Cell:
     use = run.loaded.memory.get(name) if run.loaded else None
     whole = run.environment.device if run.environment else None
-    device = use.device if use and use.device else whole if name == _DEVICE else None
+    device = use.device if use and use.device else whole if name == DEVICE else None
     if device is None:
         return plain(say(UNKNOWN))
     return plain(formats.with_mark(device, simulated=True)) if is_simulated(run) and device == whole else code(device)
@@ -67,7 +68,7 @@ def _peak(run: Run, name: str) -> str:
     """Largest peak of the whole device: of a whole call, or of the stages in which a component works."""
     uses = [sample.memory[name] for sample in run.samples if name in sample.memory]
     peaks = [use.peak_bytes for use in uses if use.peak_bytes is not None]
-    if name != _DEVICE:
+    if name != DEVICE:
         stages = _stage_peaks(run)
         worked = run.loaded.components.items() if run.loaded else ()
         peaks += [max(stages[stage]) for stage, component in worked if component == name and stage in stages]
@@ -97,7 +98,7 @@ def performance(report: Report) -> Table:
 def _performance(run: Run) -> dict[str, Cell]:
     stages = list(dict.fromkeys(stage for sample in run.samples for stage in sample.seconds if stage != "total"))
     medians = {stage: median_seconds(run, stage) for stage in [*stages, "total"]}
-    denoising = medians.get(_DENOISING)
+    denoising = medians.get(DENOISING)
     peaks = _stage_peaks(run)
     return {
         say("Size of the pictures"): figure(_sizes(run)),
