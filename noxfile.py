@@ -251,12 +251,17 @@ def report(session: nox.Session) -> None:
     shutil.rmtree(RELEASE_RUNS, ignore_errors=True)
     scenarios = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "scenarios" / "release").glob("*.yaml"))]
     runs = ["--runs-dir", str(RELEASE_RUNS)]
+    for scenario in scenarios:
+        # What the reference differs from itself by stands in the report; limits are not written from it.
+        code = python_code(session, "-m", "harness", "calibrate", scenario, *runs, **ONE_THREAD)
+        if code not in {0, PLANTED_FAULT_PASSES}:
+            raise SystemExit(code)
     python(session, "-m", "harness", "check", *scenarios, *runs, **ONE_THREAD)
     if reason := why_no_simulation() or why_no_wheel():
         session.warn(f"{NPU_SCENARIO} is MISSING in the report: {reason}")
     else:
         python(session, "-m", "harness", "check", NPU_SCENARIO, *runs, **simulated_cards())
-    words = ["-m", "harness", "release", name, *scenarios, NPU_SCENARIO, *runs]
+    words = ["-m", "harness", "release", name, *scenarios, NPU_SCENARIO, *runs, "--card"]
     # What is MISSING is as bad as a run that failed, in the exit code too.
     ends_in(session, 3 if reason else 0, *words)
 
@@ -274,6 +279,9 @@ def release_of(session: nox.Session, scenarios: list[str]) -> None:
     runs = [word for place in places for word in ("--runs-dir", place)]
     python(session, "-m", "harness", "release", name, *scenarios, *runs)
 
+
+PLANTED_FAULT_PASSES = 1
+"""Exit code of a calibration whose limits would not see everything; what it measured is measured all the same."""
 
 WRONG_USE_OR_INTERRUPTED = {2, 130}
 """Exit codes of a check that left nothing which could be released."""

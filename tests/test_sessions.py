@@ -252,9 +252,9 @@ def test_linters_that_cannot_be_had_are_said_and_those_of_the_caller_are_taken(
 # --- the report of a release -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("simulated", "code"), [(True, 0), (False, 3)])
+@pytest.mark.parametrize(("simulated", "code", "left"), [(True, 0, 0), (True, 0, 1), (False, 3, 0)])
 def test_the_report_takes_simulated_cards_where_they_are_and_says_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, simulated: bool, code: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, simulated: bool, code: int, left: int
 ) -> None:
     monkeypatch.setattr(noxfile, "RELEASE_RUNS", tmp_path / "runs")
     monkeypatch.setattr(noxfile, "why_no_simulation", lambda: "" if simulated else "no compiler")
@@ -262,12 +262,29 @@ def test_the_report_takes_simulated_cards_where_they_are_and_says_what_is_missin
     monkeypatch.setattr(noxfile, "simulated_cards", lambda: {"ASCEND_SIM_DEVICES": "2"})
     calls: list[tuple[int, tuple[str, ...]]] = []
     monkeypatch.setattr(noxfile, "ends_in", lambda _, expected, *words, **__: calls.append((expected, words)))
+    calibrated: list[str] = []
+
+    def python_code(_session: object, *words: str, **_variables: str) -> int:
+        calibrated.append(words[3])
+        return left
+
+    monkeypatch.setattr(noxfile, "python_code", python_code)
     warnings: list[str] = []
     noxfile.report.func(SimpleNamespace(posargs=["r2"], warn=warnings.append))
     checked = [words for _, words in calls if words[2] == "check"]
     (expected, released), capabilities = calls[-1], checked[0][3:-2]
     assert len(capabilities) == len(Task)
+    assert calibrated == list(capabilities), "their noise floor is in the report"
     assert (expected, released[2:4]) == (code, ("release", "r2"))
-    assert released[4:-2] == (*capabilities, noxfile.NPU_SCENARIO)
+    assert released[4:-3] == (*capabilities, noxfile.NPU_SCENARIO)
     assert (len(checked) == 2) == simulated
     assert warnings == ([] if simulated else ["scenarios/tiny-npu.yaml is MISSING in the report: no compiler"])
+
+
+def test_a_calibration_that_fails_ends_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noxfile, "RELEASE_RUNS", tmp_path / "runs")
+    monkeypatch.setattr(noxfile, "ends_in", lambda *_, **__: None)
+    monkeypatch.setattr(noxfile, "python_code", lambda *_, **__: 3)
+    with pytest.raises(SystemExit) as leaving:
+        noxfile.report.func(SimpleNamespace(posargs=["r2"]))
+    assert leaving.value.code == 3

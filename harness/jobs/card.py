@@ -22,23 +22,22 @@ from harness.store import releases
 from harness.text import printable, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from harness.contracts import CardRenderer
-    from harness.records import Comparison, Release, Report, Run
-    from harness.scenario import LoadedScenario
+    from harness.records import Comparison, Limit, Release, Report, Run, Scenario, Status
 
 FOLDER = "card"
 """Folder of the card inside the folder of a release."""
 
 
 def write_card(
-    release: Release, folders: Mapping[str, Path], scenarios: Sequence[LoadedScenario], folder: Path
+    release: Release, folders: Mapping[str, Path], scenarios: Mapping[Path, Scenario], folder: Path
 ) -> list[Path]:
     """Write the card of a release into ``folder``: text in every language, scripts, logs, results and images.
 
-    ``folders`` are the job folders by the names of the jobs, ``scenarios`` the scenario files that were asked for.
+    ``folders`` are the job folders by the names of the jobs, ``scenarios`` what was asked for, by the scenario files.
     Gives all its files, the manifest last.
 
     Raises:
@@ -71,8 +70,8 @@ def problems(release: Release, folder: Path) -> list[str]:
         if (folder / name).is_file() and (folder / name).read_text(encoding="utf-8") != text
     ]
     return [
-        *(f"{name} is not what harness {__version__} makes of the records" for name in altered),
-        *(f"{name} is not the image that was recorded" for name in _altered_pictures(release, folder)),
+        *(f"{FOLDER}/{name} is not what harness {__version__} makes of the records" for name in altered),
+        *(f"{FOLDER}/{name} is not the image that was recorded" for name in _altered_pictures(release, folder)),
     ]
 
 
@@ -128,11 +127,12 @@ def _refusal(release: Release, observed: str, allowed: str, next_step: str) -> U
 
 def _as_judged(comparison: Comparison) -> bool:
     """Whether judging the stored measurements again gives the stored verdicts."""
-    again = judge(comparison, today=comparison.judged_on or today())
-    return (again.outcome, [pair.verdicts for pair in again.pairs]) == (
-        comparison.outcome,
-        [pair.verdicts for pair in comparison.pairs],
-    )
+    return _judged(judge(comparison, today=comparison.judged_on or today())) == _judged(comparison)
+
+
+def _judged(comparison: Comparison) -> tuple[Status, list[tuple[Limit, float | None, Status]]]:
+    verdicts = [verdict for pair in comparison.pairs for verdict in pair.verdicts]
+    return comparison.outcome, [(verdict.limit, verdict.measured, verdict.status) for verdict in verdicts]
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------
@@ -245,12 +245,14 @@ def _run(run: Run) -> dict[str, Any]:
 _INFERENCE = '''\
 """Make one image with the settings that were validated; further options are those of `harness generate`."""
 
+import os
 import subprocess
 import sys
 
 VALIDATED = {words}
 
-sys.exit(subprocess.run([sys.executable, "-m", "harness", "generate", *VALIDATED, *sys.argv[1:]]).returncode)
+words = [os.path.expandvars(word) for word in VALIDATED] + sys.argv[1:]
+sys.exit(subprocess.run([sys.executable, "-m", "harness", "generate", *words]).returncode)
 '''
 
 _ACCURACY = '''\
@@ -323,23 +325,23 @@ def _pictures(release: Release, folders: Mapping[str, Path]) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path.is_file()}
 
 
-def _sources(scenarios: Sequence[LoadedScenario]) -> dict[str, Path]:
+def _sources(scenarios: Mapping[Path, Scenario]) -> dict[str, Path]:
     """The scenario files and the images that they edit, by their names in the card.
 
     Raises:
         UsageError: an image lies outside the scenarios folder, so it could not be found beside a copy of its scenario.
     """
     files: dict[str, Path] = {}
-    for loaded in scenarios:
-        place = posixpath.join("eval", scenario_place(loaded.path))
-        files[place] = loaded.path
-        for case in loaded.scenario.cases:
+    for path, scenario in scenarios.items():
+        place = posixpath.join("eval", scenario_place(path))
+        files[place] = path
+        for case in scenario.cases:
             if case.input_image:
                 name = posixpath.normpath(posixpath.join(posixpath.dirname(place), case.input_image))
                 if not name.startswith("eval/scenarios/"):
                     raise UsageError(
-                        f"{loaded.path}: found the input image {case.input_image} of case {case.id}; a card needs one "
+                        f"{path}: found the input image {case.input_image} of case {case.id}; a card needs one "
                         "below the folder 'scenarios', which is copied with it. Move it there."
                     )
-                files[name] = loaded.input_images[case.id]
+                files[name] = path.parent / case.input_image
     return files

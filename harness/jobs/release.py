@@ -128,7 +128,7 @@ def release(request: ReleaseRequest, out: Path) -> Released:
     )
     folder = out / request.name
     cards = (
-        write_card(made, folders, [scenarios.load(file.path) for file in files], folder / CARD_FOLDER)
+        write_card(made, folders, {file.path: file.scenario for file in files}, folder / CARD_FOLDER)
         if request.card
         else []
     )
@@ -165,7 +165,7 @@ def verify_release(folder: Path) -> list[str]:
     """
     wrong = releases.problems(folder)
     records, card = folder / _renderer("json").FILE_NAME, folder / CARD_FOLDER
-    if card.is_dir() and records.is_file():
+    if (card / MANIFEST_FILE).is_file() and records.is_file():
         release = store.load(Release, records)
         wrong += [f"{CARD_FOLDER}/{text}" for text in releases.problems(card)]
         wrong += card_problems(release, card)

@@ -34,6 +34,14 @@ def forget(folder: Path, kept: list[str]) -> None:
         for file in manifest.files:
             if is_safe_path(file.path) and file.path not in kept:
                 (folder / file.path).unlink(missing_ok=True)
+                _remove_empty((folder / file.path).parent, folder)
+
+
+def _remove_empty(inner: Path, folder: Path) -> None:
+    """Remove a folder below ``folder`` and those around it, where nothing is left in them."""
+    while inner != folder and inner.is_dir() and not any(inner.iterdir()):
+        inner.rmdir()
+        inner = inner.parent
 
 
 def problems(folder: Path) -> list[str]:

@@ -1,0 +1,28 @@
+"""Make one image with the settings that were validated; further options are those of `harness generate`."""
+
+import subprocess
+import sys
+
+VALIDATED = [
+    "--model_path",
+    "builtin:tiny-deepgen",
+    "--adapter",
+    "deepgen",
+    "--device",
+    "cpu",
+    "--dtype",
+    "bfloat16",
+    "--width",
+    "128",
+    "--height",
+    "128",
+    "--num_inference_steps",
+    "20",
+    "--guidance_scale",
+    "4.0",
+    "--seed",
+    "42",
+    "--trust_remote_code"
+]
+
+sys.exit(subprocess.run([sys.executable, "-m", "harness", "generate", *VALIDATED, *sys.argv[1:]]).returncode)
