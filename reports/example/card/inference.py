@@ -1,5 +1,6 @@
 """Make one image with the settings that were validated; further options are those of `harness generate`."""
 
+import os
 import subprocess
 import sys
 
@@ -25,4 +26,5 @@ VALIDATED = [
     "--trust_remote_code"
 ]
 
-sys.exit(subprocess.run([sys.executable, "-m", "harness", "generate", *VALIDATED, *sys.argv[1:]]).returncode)
+words = [os.path.expandvars(word) for word in VALIDATED] + sys.argv[1:]
+sys.exit(subprocess.run([sys.executable, "-m", "harness", "generate", *words]).returncode)
