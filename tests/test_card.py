@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.records import Comparison, Verdict
-    from tests.command_line import MadeOnce
+    from tests.command_line import MadeOnce, WriteScenario
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "reports" / "example"
@@ -277,6 +277,27 @@ def test_a_card_that_would_claim_what_nothing_shows_is_refused(name: str, made: 
 @pytest.mark.parametrize("name", ["inference.py", "eval/eval_accuracy.py", "eval/eval_performance.py"])
 def test_the_scripts_of_a_card_are_python_and_say_what_they_do(name: str, made: Path) -> None:
     assert ast.get_docstring(ast.parse((made / FOLDER / name).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(("name", "said"), [("eval_accuracy.py", "PASS: "), ("eval_performance.py", "small cpu p50=")])
+def test_the_evaluation_scripts_run_the_scenarios_beside_them(
+    name: str, said: str, made: Path, write_scenario: WriteScenario
+) -> None:
+    scenarios = made / FOLDER / "eval" / "scenarios"
+    shutil.rmtree(scenarios)
+    scenarios.mkdir()
+    path = write_scenario(model={"adapter": "planted-toy"}, arms=[{"name": "cpu"}], repeats={"in_process": 3})
+    shutil.move(path, scenarios / "small.yaml")
+    ended = subprocess.run(
+        [sys.executable, f"eval/{name}"],
+        cwd=made / FOLDER,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=patience_seconds(),
+        check=False,
+    )
+    assert (ended.returncode, said in ended.stdout) == (0, True), ended.stdout + ended.stderr
 
 
 @pytest.mark.slow

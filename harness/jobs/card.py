@@ -276,7 +276,7 @@ from pathlib import Path
 import harness
 
 for scenario in sorted((Path(__file__).parent / "scenarios").rglob("*.yaml")):
-    for run in harness.check(scenario).runs:
+    for run in harness.check(scenario).report.runs:
         seconds = [sample.seconds["total"] for sample in run.samples if "total" in sample.seconds]
         if len(seconds) > 1:
             shares = statistics.quantiles(seconds, n=100, method="inclusive")
