@@ -347,6 +347,8 @@ class Request:
     steps: int
     guidance_scale: float
     seed: int
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    """Further arguments of the call by name; images are PIL images."""
     arm: str = ""
     """Name of the arm."""
     case: str = ""
@@ -444,6 +446,36 @@ class AdapterWithOptions(Adapter, Protocol):
 def takes_options(adapter: Adapter) -> TypeGuard[AdapterWithOptions]:
     """Whether an adapter takes options of its own."""
     return hasattr(adapter, "OPTIONS")
+
+
+class CallingAdapter(Adapter, Protocol):
+    """An adapter whose pipelines take arguments of a scenario's choice, beyond those that a scenario has words for."""
+
+    OTHER_WORDS: Mapping[str, str]
+    """Names that are refused, because a scenario says it otherwise or the harness sets it: what to do instead."""
+
+
+def takes_arguments(adapter: Adapter) -> TypeGuard[CallingAdapter]:
+    """Whether an adapter's pipelines take arguments of a scenario's choice."""
+    return hasattr(adapter, "OTHER_WORDS")
+
+
+class CheckingPipeline(Protocol):
+    """A loaded pipeline that can tell, before anything is made, what it cannot be asked."""
+
+    def check_request(self, request: Request) -> None:
+        """Look at a request without making anything.
+
+        Raises:
+            RunError: the pipeline cannot be asked this.
+            UnknownName: it has no such argument.
+        """
+        ...
+
+
+def checks_requests(pipeline: Pipeline | CheckingPipeline) -> TypeGuard[CheckingPipeline]:
+    """Whether a pipeline looks at requests before anything is made."""
+    return hasattr(pipeline, "check_request")
 
 
 class ChoosingAdapter(Adapter, Protocol):

@@ -698,10 +698,12 @@ def test_the_digest_depends_on_the_question_alone(folder: Path, monkeypatch: pyt
 def test_a_key_that_is_left_out_makes_no_other_question_and_one_that_is_there_does(folder: Path) -> None:
     plain = scenario.load(write(folder, GOOD))
     named = scenario.load(write(folder, GOOD + "differs_in: {model: Another revision on purpose.}\n"))
-    old = plain.scenario.model_dump(mode="json", exclude={"translations", "differs_in", "threads", "formats"})
+    old = plain.scenario.model_dump(
+        mode="json", exclude={"translations", "differs_in", "threads", "formats", "arguments"}
+    )
     del old["model"]["options"]
     for part, later in (
-        (each, key) for each in (*old["arms"], *old["cases"]) for key in ("threads", "against", "expect")
+        (each, key) for each in (*old["arms"], *old["cases"]) for key in ("threads", "against", "expect", "arguments")
     ):
         part.pop(later, None)
     assert plain.digest == json_digest(old), "as before there were these keys"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from harness.adapters import _pipelines
+from harness.adapters import _arguments, _pipelines
 from harness.adapters._folders import components, loaded_files
 from harness.errors import ModelError, RunError
 from harness.images import read_input_picture
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _FOLDERS = ("transformer", "vae", "scheduler", "connector", "vlm", "tokenizer")
 _WEIGHTS = ("transformer", "vae", "connector", "vlm")
+OTHER_WORDS = _arguments.OTHER_WORDS
 _COMPONENTS = {
     "text_encoding": "vlm",
     "image_encoding": "vlm",
@@ -152,7 +153,16 @@ class DeepGen:
                 f"{type(self._pipe).__name__} does not take {', '.join(refused)}; "
                 f"it takes {', '.join(sorted(self._accepted))}."
             )
-        return offered
+        return offered | _arguments.checked(self._pipe, request.arguments)
+
+    def check_request(self, request: Request) -> None:
+        """Look at a request without making anything.
+
+        Raises:
+            RunError: it asks what the pipeline cannot take.
+            UnknownName: the pipeline has no such argument.
+        """
+        self._arguments(request)
 
     def _seeding(self, seed: int, watch: Watch) -> dict[str, Any]:
         if "seed" in self._accepted:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from harness.adapters import _pipelines
+from harness.adapters import _arguments, _pipelines
 from harness.adapters._folders import components, loaded_files
 from harness.errors import ModelError, RunError
 from harness.images import read_input_picture
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.contracts import Device, Picture, Request, Watch
     from harness.records import ModelRef
 
+OTHER_WORDS = _arguments.OTHER_WORDS
 _SETTINGS = ("height", "width", "num_inference_steps", "guidance_scale")
 _DENOISERS = ("transformer", "unet")
 _LATENTS = "latents"
@@ -78,19 +79,36 @@ class Diffusers:
         self.modules = {name: part for name, part in pipe.components.items() if hasattr(part, "named_parameters")}
         self.components = {stage: name for name in reversed(self.modules) for stage in _stages(name)}
         self.substitutions = self._substitutions(model)
-        self.notes = [_pipelines.signature_note(pipe)]
-        if (scheduler := getattr(pipe, "scheduler", None)) is not None:
-            self.notes.append(_pipelines.scheduler_note(scheduler))
-        if (strength := self._parameters.get("strength")) is not None:
-            self.notes.append(
+        self._given: set[str] = set()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader ought to know of the pipeline."""
+        notes = [_pipelines.signature_note(self._pipe)]
+        if (scheduler := getattr(self._pipe, "scheduler", None)) is not None:
+            notes.append(_pipelines.scheduler_note(scheduler))
+        strength = self._parameters.get("strength")
+        if strength is not None and "strength" not in self._given:
+            notes.append(
                 recorded(
                     "strength: {share}, the pipeline's own; it makes that share of the steps", share=strength.default
                 )
             )
+        return notes
 
     @property
     def _name(self) -> str:
         return type(self._pipe).__name__
+
+    def check_request(self, request: Request) -> None:
+        """Look at a request without making anything.
+
+        Raises:
+            RunError: it asks what the pipeline cannot take.
+            UnknownName: the pipeline has no such argument.
+        """
+        self._arguments(request)
+        self._given |= set(request.arguments)
 
     def generate(self, request: Request, watch: Watch) -> Picture:
         """Make one picture as a user of the pipeline does; stages are seen by wrapping what it calls.
@@ -149,9 +167,13 @@ class Diffusers:
             arguments["negative_prompt"] = request.negative_prompt
         if request.input_image is not None:
             arguments["image"] = read_input_picture(request.input_image)
-        return arguments
+        return arguments | _arguments.checked(self._pipe, request.arguments)
 
     def _refuse(self, request: Request) -> None:
+        if request.input_image is not None and "image" in request.arguments:
+            raise RunError(
+                f"case {request.case}: found an input_image and an argument image; allowed is one of them. Remove one."
+            )
         asked = {"negative_prompt": request.negative_prompt, "image": request.input_image}
         refused = [name for name, value in asked.items() if value is not None and name not in self._parameters]
         if refused:
@@ -160,11 +182,11 @@ class Diffusers:
                 "out of the case, or give a model whose pipeline takes it."
             )
         true_scale = self._parameters.get("true_cfg_scale")
-        default = true_scale.default if true_scale else None
-        if request.negative_prompt is not None and isinstance(default, int | float) and default <= 1:
+        scale = request.arguments.get("true_cfg_scale", true_scale.default if true_scale else None)
+        if request.negative_prompt is not None and isinstance(scale, int | float) and scale <= 1:
             raise RunError(
-                f"{self._name} ignores a negative prompt unless true_cfg_scale is above 1, and its default is "
-                f"{default:g}; a scenario has no word for it. Leave the negative prompt out."
+                f"{self._name} ignores a negative prompt unless true_cfg_scale is above 1, and it is {scale:g}. Leave "
+                "the negative prompt out, or write 'arguments: {true_cfg_scale: 4.0}'."
             )
 
     def _substitutions(self, model: ModelRef) -> list[str]:

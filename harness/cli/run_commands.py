@@ -289,6 +289,12 @@ def generate(
             metavar="ADAPTER",
         ),
     ] = "deepgen",
+    arguments: Annotated[
+        str,
+        typer.Option(
+            help='Further arguments of the call as JSON, such as {"strength": 0.6}.  [default: none]', metavar="JSON"
+        ),
+    ] = "",
 ) -> None:
     """Make one image, with the options of an inference script."""
     from harness.jobs import generate as generate_job
@@ -310,6 +316,7 @@ def generate(
         dtype=dtype,
         trust_remote_code=trust_remote_code,
         adapter=adapter,
+        arguments=arguments,
     )
     made = generate_job.generate(options, LogReporter(output_image, model_path))
     for failure in made.failures:

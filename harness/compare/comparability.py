@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Literal
 
@@ -9,11 +10,14 @@ from harness.compare import models
 from harness.language import recordable, recorded
 from harness.message import joined
 from harness.records import NoiseMode, OnPurpose
+from harness.records.arguments import with_images
+from harness.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
     from harness.records import (
+        Case,
         CaseKey,
         Environment,
         Manifest,
@@ -39,7 +43,7 @@ def differences(actual: Run, expected: Run, shared: list[CaseKey]) -> list[str]:
     expected_side = recordable("the expected side was disturbed on purpose ({kind:s}); only harness calibrate reads it")
     reasons = [*_perturbed(actual_side, actual), *_perturbed(expected_side, expected)]
     reasons += plan_differences(actual.plan, actual.model, expected, actual.plan.differs_in)
-    meant = _is_another_model(actual, expected)
+    meant = _differ_on_purpose(actual, expected)
     for key in shared:
         actual_sample, expected_sample = actual.samples_of(key)[0], expected.samples_of(key)[0]
         reasons += noise_differences(key, actual_sample, expected_sample)
@@ -48,8 +52,8 @@ def differences(actual: Run, expected: Run, shared: list[CaseKey]) -> list[str]:
     return reasons
 
 
-def _is_another_model(actual: Run, expected: Run) -> bool:
-    """Whether two runs have models that differ on purpose."""
+def _differ_on_purpose(actual: Run, expected: Run) -> bool:
+    """Whether two runs have models or arguments that differ on purpose, and so may have other schedules."""
     return bool(on_purpose(actual.plan, actual.model, expected))
 
 
@@ -58,7 +62,7 @@ def plan_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Con
 
     ``meant`` is in what the two may differ.
     """
-    reasons = _setting_differences(plan, expected.plan)
+    reasons = _setting_differences(plan, expected.plan, meant)
     if OnPurpose.MODEL not in meant and (unlike := model_difference(plan, model, expected)):
         reasons.append(models.barring(unlike))
     return reasons + _device_noise(plan, expected.plan)
@@ -66,7 +70,7 @@ def plan_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Con
 
 def input_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Container[OnPurpose] = ()) -> list[str]:
     """What differs, and is not ``meant`` to, in what goes into the pictures beside the noise, in words."""
-    reasons = _setting_differences(plan, expected.plan)
+    reasons = _setting_differences(plan, expected.plan, meant)
     if OnPurpose.MODEL not in meant and (unlike := model_difference(plan, model, expected)):
         reasons.append(models.plain(unlike))
     return reasons
@@ -79,7 +83,7 @@ def model_difference(plan: Plan, model: ModelIdentity, expected: Run) -> ModelDi
     return models.model_difference(model, expected.model)
 
 
-def _setting_differences(plan: Plan, expected: Plan) -> list[str]:
+def _setting_differences(plan: Plan, expected: Plan, meant: Container[OnPurpose]) -> list[str]:
     reasons = [
         recorded(
             "{name:s}: actual {actual}, expected {expected}",
@@ -98,7 +102,47 @@ def _setting_differences(plan: Plan, expected: Plan) -> list[str]:
             reasons.append(recorded("the negative prompt of case {case:s} differs", case=case.id))
         if plan.input_digests.get(case.id) != expected.input_digests.get(case.id):
             reasons.append(recorded("the input picture of case {case:s} differs", case=case.id))
-    return reasons
+    return reasons if OnPurpose.ARGUMENTS in meant else reasons + argument_differences(plan, expected)
+
+
+_MOST_ARGUMENTS = 10
+"""Differing arguments that are named; one value for many cases is named once."""
+
+
+def argument_differences(plan: Plan, expected: Plan) -> list[str]:
+    """Arguments of the call with other values, for each the values of both sides, in words."""
+    cases = {case.id: case for case in expected.cases}
+    unlike: dict[tuple[str, str, str], list[str]] = {}
+    for case in (own for own in plan.cases if own.id in cases):
+        actual, other = comparable_arguments(plan, case), comparable_arguments(expected, cases[case.id])
+        for name in sorted({*actual, *other}):
+            if actual.get(name) != other.get(name):
+                values = _written(actual, name), _written(other, name)
+                unlike.setdefault((name, *values), []).append(case.id)
+    differing = [
+        recorded(
+            "the argument {name:s}: actual {actual:s}, expected {expected:s} (case {cases:s})",
+            name=name,
+            actual=actual,
+            expected=other,
+            cases=", ".join(names),
+        )
+        for (name, actual, other), names in unlike.items()
+    ]
+    return differing[:_MOST_ARGUMENTS]
+
+
+def comparable_arguments(plan: Plan, case: Case) -> dict[str, object]:
+    """Arguments of the call for a case, with the digest of its pixels in the place of each image."""
+    return {
+        name: with_images(value, lambda written: {"image": plan.argument_digests.get(written, written)})
+        for name, value in plan.arguments_of(case).items()
+    }
+
+
+def _written(arguments: Mapping[str, object], name: str) -> str:
+    """A value as JSON, short; a word where the pipeline's own default stands."""
+    return one_line(json.dumps(arguments[name], ensure_ascii=False), 80) if name in arguments else "default"
 
 
 def differences_within(run: Run) -> list[str]:
@@ -212,14 +256,20 @@ def _short(sample: Sample) -> str:
 
 def on_purpose(plan: Plan, model: ModelIdentity, expected: Run) -> list[str]:
     """In what the two sides differ as the plan says that they do, with its reason, for a reader of every number."""
+    sentences = []
     reason = plan.differs_in.get(OnPurpose.MODEL)
-    unlike = model_difference(plan, model, expected) if reason else None
-    return [models.on_purpose(unlike, reason)] if unlike and reason else []
+    if reason and (unlike := model_difference(plan, model, expected)):
+        sentences.append(models.on_purpose(unlike, reason))
+    reason = plan.differs_in.get(OnPurpose.ARGUMENTS)
+    if reason and (differing := argument_differences(plan, expected.plan)):
+        what = joined(differing)
+        sentences.append(recorded("arguments differ on purpose ({reason!s}): {what!s}", reason=reason, what=what))
+    return sentences
 
 
 def other_schedules(actual: Run, expected: Run, shared: list[CaseKey]) -> list[str]:
-    """In what the scheduler's tables of models that differ on purpose differ: the first case and seed, and how many."""
-    if not _is_another_model(actual, expected):
+    """In what the scheduler's tables of sides that differ on purpose differ: the first case and seed, and how many."""
+    if not _differ_on_purpose(actual, expected):
         return []
     first, *others = [
         difference

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.compare.comparability import comparable_arguments
 from harness.compare.hints.failed import ONLY_NOISE
 from harness.fitness import shows_nothing
 from harness.images import read_kept
 from harness.language import recorded
-from harness.records import Unfit, Unfitness
+from harness.records import Unfit, Unfitness, json_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,7 +79,8 @@ def _shared(run: Run) -> Iterator[Unfit]:
 def _question(plan: Plan, key: CaseKey) -> tuple[object, ...]:
     """What decides about an image beside the model."""
     case: Case = next(case for case in plan.cases if case.id == key.case)
-    return case.prompt, case.negative_prompt, plan.input_digests.get(case.id), key.seed
+    arguments = json_digest(comparable_arguments(plan, case))
+    return case.prompt, case.negative_prompt, plan.input_digests.get(case.id), arguments, key.seed
 
 
 def _distinct(samples: Sequence[Sample]) -> list[Sample]:

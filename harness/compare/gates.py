@@ -160,9 +160,12 @@ def _notices(judged: Comparison) -> list[str]:
 
 def _without_effect(judged: Comparison) -> list[str]:
     """A sentence where a difference is allowed that is not there."""
-    if OnPurpose.MODEL not in judged.differs_in or judged.model is not None:
-        return []
-    return [recorded("differs_in had no effect here: no difference of the two sides' models is known.")]
+    sentences = []
+    if OnPurpose.MODEL in judged.differs_in and judged.model is None:
+        sentences.append(recorded("differs_in had no effect here: no difference of the two sides' models is known."))
+    if OnPurpose.ARGUMENTS in judged.differs_in and judged.other_arguments is False:
+        sentences.append(recorded("differs_in had no effect here: both sides' calls had the same arguments."))
+    return sentences
 
 
 def _too_good(limit: Limit, judged: Comparison) -> str:

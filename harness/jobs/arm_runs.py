@@ -237,6 +237,7 @@ def _order(job: Prepared, plan: Plan, folder: Path, selection: Selection) -> Ord
         device=job.devices[plan.arm.name],
         model=job.model,
         input_images=job.loaded.input_images,
+        argument_images=job.loaded.argument_images,
         folder=(folder / plan.arm.name).absolute(),
         run_id=f"{folder.name}/{plan.arm.name}",
         noise=job.references.given_noise(plan, folder),

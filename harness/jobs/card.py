@@ -297,7 +297,7 @@ def _generate_words(release: Release) -> list[str]:
     """Options of ``harness generate`` for the model and the settings of the first scenario and its candidate."""
     scenario = release.jobs[0].report.scenario
     candidate = next(arm for arm in scenario.arms if arm.role is Role.CANDIDATE)
-    options = {
+    options: dict[str, object] = {
         "--model_path": scenario.model.source,
         "--adapter": scenario.model.adapter,
         "--device": candidate.device,
@@ -308,6 +308,8 @@ def _generate_words(release: Release) -> list[str]:
         "--guidance_scale": scenario.guidance_scale,
         "--seed": scenario.seeds[0],
     }
+    if arguments := {**scenario.arguments, **scenario.cases[0].arguments, **candidate.arguments}:
+        options["--arguments"] = json.dumps(arguments)
     words = [str(word) for pair in options.items() for word in pair]
     return [*words, "--trust_remote_code"] if scenario.model.trust_remote_code else words
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from harness.run.sources import prepare
 from harness.run.supervisor import Order, choose_device, make_run
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from harness.jobs.progress import ProgressReporter
     from harness.scenario import LoadedScenario
 
@@ -38,6 +41,8 @@ class GenerateOptions:
     dtype: str
     trust_remote_code: bool
     adapter: str
+    arguments: str = ""
+    """Further arguments of the call as a JSON object; empty for none."""
 
     def loaded(self) -> LoadedScenario:
         """The options as a scenario of one case.
@@ -69,10 +74,31 @@ class GenerateOptions:
             "height": self.height,
             "steps": self.steps,
             "guidance_scale": self.guidance_scale,
+            "arguments": self._arguments(),
             "arms": [{"name": "picture", "device": self.device, "noise": self.noise, "switches": "as_shipped"}],
             "repeats": {"in_process": 1, "processes": 1},
         }
         return scenario.of_options(values, self.input_image)
+
+    def _arguments(self) -> dict[str, JsonValue]:
+        """Further arguments of the call.
+
+        Raises:
+            UsageError: the text is no JSON object.
+        """
+        try:
+            arguments = json.loads(self.arguments or "{}")
+        except ValueError as error:
+            raise UsageError(
+                f"--arguments: found {self.arguments!r}, which is no JSON ({error}); allowed is an object. Write for "
+                """example --arguments '{"max_sequence_length": 128}'."""
+            ) from error
+        if not isinstance(arguments, dict):
+            raise UsageError(
+                f"--arguments: found {self.arguments!r}; allowed is a JSON object. Write for example "
+                """--arguments '{"max_sequence_length": 128}'."""
+            )
+        return arguments
 
 
 def generate(options: GenerateOptions, reporter: ProgressReporter) -> Run:
@@ -89,6 +115,7 @@ def generate(options: GenerateOptions, reporter: ProgressReporter) -> Run:
             device=device,
             model=model,
             input_images=loaded.input_images,
+            argument_images=loaded.argument_images,
             folder=folder / "run",
             run_id="generate",
         )

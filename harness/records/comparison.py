@@ -321,6 +321,8 @@ class Comparison(Record):
     """Why the two sides cannot be compared, such as another noise; empty when they can."""
     model: ModelDifference | None = None
     """In what the two sides' models differ; None where they are the same, or not known."""
+    other_arguments: bool | None = None
+    """Whether the arguments of the call differ; None in records from before there were any."""
     differs_in: dict[OnPurpose, str] = Field(default_factory=dict)
     """In what the actual side's scenario says that they differ on purpose, each with its reason."""
     notes: list[Text] = Field(default_factory=list)

@@ -6,7 +6,7 @@ import hashlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, JsonValue
 
 from harness import message
 from harness.language import recorded
@@ -135,6 +135,10 @@ class Plan(Record):
     """Limits that may be broken for a while."""
     differs_in: dict[OnPurpose, str] = Field(default_factory=dict)
     """In what the arm differs on purpose from what it is compared with, each with its reason."""
+    arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    """Arguments of the pipeline's call for all cases and arms."""
+    argument_digests: dict[str, Digest] = Field(default_factory=dict)
+    """SHA-256 of the pixels of each image among the arguments, by its file as it is written."""
 
     @property
     def digest(self) -> str:
@@ -150,6 +154,10 @@ class Plan(Record):
     def switches(self) -> SwitchMode:
         """Which determinism switches are set."""
         return self.arm.switches or SwitchMode.DETERMINISTIC
+
+    def arguments_of(self, case: Case) -> dict[str, JsonValue]:
+        """Arguments of the pipeline's call for a case: the arm's before the case's before the scenario's."""
+        return {**self.arguments, **case.arguments, **self.arm.arguments}
 
     @property
     def keys(self) -> list[CaseKey]:

@@ -86,6 +86,8 @@ class Case(Record):
     """What to avoid; left out, the pipeline's own default stands."""
     input_image: str | None = None
     """Picture to edit, relative to the scenario file; ``${VARIABLES}`` are expanded."""
+    arguments: Annotated[dict[str, JsonValue], Later] = Field(default_factory=dict)
+    """Arguments of the pipeline's call for this case; they replace the scenario's of the same name."""
     expect: Annotated[dict[Unfitness, Reason] | None, Later] = None
     """What would be an error elsewhere and is expected of this case, each with its reason: ``flat``, an image of one
     colour; ``same_image``, the image of another prompt or seed; ``noise``, noise where the reference shows
@@ -123,6 +125,9 @@ class Arm(Record):
     """Overrides the scenario's repeats, for instance for a reference that takes hours."""
     threads: Annotated[int | None, Later] = Field(default=None, ge=1, le=1024)
     """Overrides the scenario's threads."""
+    arguments: Annotated[dict[str, JsonValue], Later] = Field(default_factory=dict)
+    """Arguments of the pipeline's call in this arm; they replace the scenario's and the cases' of the same name. Sides
+    with other values are not comparable unless ``differs_in`` names ``arguments``."""
     against: Annotated[list[Id] | None, Later] = None
     """For a candidate: the reference arms it is compared with; all of them when nothing is said. An empty list is for
     an arm that no reference can be compared with, as with a device's own noise: only its repeats are judged."""
@@ -310,6 +315,8 @@ class OnPurpose(StrEnum):
 
     MODEL = "model"
     """What the model's loader reads: another revision, quantised weights, a LoRA."""
+    ARGUMENTS = "arguments"
+    """Arguments of the pipeline's call."""
 
 
 class Scenario(Record):
@@ -337,6 +344,9 @@ class Scenario(Record):
     """Denoising steps."""
     guidance_scale: float = Field(default=4.0, ge=0, le=100, allow_inf_nan=False)
     """Strength of classifier-free guidance; 1 or less turns it off."""
+    arguments: Annotated[dict[str, JsonValue], Later] = Field(default_factory=dict)
+    """Further arguments of the pipeline's call, by the names of its parameters: numbers, texts, switches, lists and
+    mappings, and ``{image: FILE}`` for an image, relative to the scenario file. Cases and arms may have their own."""
     noise: NoiseMode = NoiseMode.PORTABLE
     """Where random draws come from."""
     switches: SwitchMode = SwitchMode.DETERMINISTIC

@@ -16,6 +16,8 @@ from harness.render._labels import UNKNOWN, term
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pydantic import JsonValue
+
     from harness.records import Case, ModelIdentity, Report, Run, Switch
 
 
@@ -89,6 +91,9 @@ def settings(report: Report) -> Table:
         say("Size"): figure(pixels(scenario.width, scenario.height)),
         say("Denoising steps"): figure(scenario.steps),
         say("Guidance scale"): figure(formats.number(scenario.guidance_scale)),
+        **_arguments("", scenario.arguments),
+        **{name: cell for case in cases_of(report) for name, cell in _arguments(case.id, case.arguments).items()},
+        **{name: cell for arm in scenario.arms for name, cell in _arguments(arm.name, arm.arguments).items()},
         say("Repeats"): plain(
             many(
                 "{repeats} in each of {count} fresh process",
@@ -101,6 +106,14 @@ def settings(report: Report) -> Table:
     return table(
         (say("Setting"), say("Value")), [[plain(name), cell] for name, cell in rows.items()], title=say("Settings")
     )
+
+
+def _arguments(owner: str, arguments: Mapping[str, JsonValue]) -> dict[str, Cell]:
+    """Arguments of the call that a scenario, a case or an arm asks for, as JSON; nothing where there are none."""
+    if not arguments:
+        return {}
+    name = say("Arguments of the call, {owner}", owner=owner) if owner else say("Arguments of the call")
+    return {name: code(json.dumps(arguments, sort_keys=True, ensure_ascii=False))}
 
 
 def work(report: Report) -> Table:

@@ -54,6 +54,8 @@ class Assignment(Record):
     """Digest of the model's identity."""
     input_images: dict[str, str]
     """Input picture by case."""
+    argument_images: dict[str, str] = Field(default_factory=dict)
+    """Images among the arguments of the call, by their files as they are written."""
     noise: list[GivenNoise] = Field(default_factory=list)
     """Noise of a baseline by case and seed; empty where the arm has its own."""
     run_folder: str

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -160,6 +160,7 @@ class Order:
     folder: Path
     """Run folder; it may hold the samples of an interrupted run of the same plan."""
     run_id: str
+    argument_images: Mapping[str, Path] = field(default_factory=dict)
     noise: Sequence[GivenNoise] = ()
     """Noise of a baseline, for each case and seed of a plan that takes its noise from one."""
     retries: int = 0
@@ -410,6 +411,7 @@ def _work(order: Order, process: int, shares: list[Share], notes: _Notes, stop: 
         model_folder=str(order.model.folder),
         model_digest=order.model.identity.digest,
         input_images={case: str(path) for case, path in order.input_images.items()},
+        argument_images={written: str(path) for written, path in order.argument_images.items()},
         noise=list(order.noise),
         run_folder=str(order.folder),
     )

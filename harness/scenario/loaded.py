@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,5 +25,7 @@ class LoadedScenario:
     """``model.source`` with variables expanded; a folder by its absolute path."""
     input_images: dict[str, Path]
     """Absolute path of the input picture, by case; empty for tasks that edit nothing."""
+    argument_images: dict[str, Path] = field(default_factory=dict)
+    """Absolute path of each image among the arguments of the call, by its file as it is written."""
     notes: tuple[str, ...] = ()
     """What ought to be known before the scenario is run."""

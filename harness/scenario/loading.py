@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from harness.errors import ImageError, UsageError
 from harness.records import Case, Scenario, Task
+from harness.records.arguments import images_in
+from harness.scenario.argument_rules import argument_images, argument_nodes, argument_problems, refusal_of_argument
 from harness.scenario.loaded import LoadedScenario
 from harness.scenario.messages import allowed_by, definition_of, label_of, validated
 from harness.scenario.rules import (
@@ -29,6 +31,9 @@ from harness.scenario.rules import (
 )
 from harness.yaml_tree import Node, Place, Problem, quoted, read_tree, refusal, shown
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 
 def load(path: Path) -> LoadedScenario:
     """Read and check a scenario file; loads no model and imports no torch.
@@ -40,7 +45,8 @@ def load(path: Path) -> LoadedScenario:
     root, scenario, problems = _read(path)
     source, notes, source_problems = _model_source(root, path)
     pictures, picture_problems = _input_images(root, path)
-    problems += source_problems + picture_problems
+    of_arguments, argument_problems = _argument_images(root, path)
+    problems += source_problems + picture_problems + argument_problems
     if problems or scenario is None:
         raise refusal(path, problems)
     return LoadedScenario(
@@ -49,6 +55,7 @@ def load(path: Path) -> LoadedScenario:
         digest=scenario.digest,
         model_source=source,
         input_images=pictures,
+        argument_images=of_arguments,
         notes=tuple(notes),
     )
 
@@ -64,7 +71,7 @@ def checked(path: Path) -> tuple[Scenario, list[str]]:
     """
     root, scenario, problems = _read(path)
     _, notes, source_problems = _model_source(root, path)
-    on_this_machine = [*source_problems, *_input_images(root, path)[1]]
+    on_this_machine = [*source_problems, *_input_images(root, path)[1], *_argument_images(root, path)[1]]
     unset = [problem for problem in on_this_machine if isinstance(problem, _UnsetProblem)]
     problems += [problem for problem in on_this_machine if not isinstance(problem, _UnsetProblem)]
     if problems or scenario is None:
@@ -140,7 +147,13 @@ def _read(path: Path) -> tuple[Node, Scenario | None, list[Problem]]:
     scenario, refused = validated(root)
     problems += refused
     problems += [*name_problems(root, path), *blank_problems(root), *repetition_problems(root)]
-    problems += [*arm_problems(root), *adapter_problems(root), *limit_problems(root), *waiver_problems(root)]
+    problems += [
+        *argument_problems(root),
+        *arm_problems(root),
+        *adapter_problems(root),
+        *limit_problems(root),
+        *waiver_problems(root),
+    ]
     problems += [
         *calibration_problems(root),
         *score_problems(root),
@@ -164,12 +177,17 @@ def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenar
         raise UsageError(f"--{label_of(fault['loc'])}: found {shown(fault['input'])}; allowed is {allowed}.") from error
     if input_image is not None:
         _check_picture(input_image, str(input_image))
+    for name in scenario.arguments:
+        if refused := refusal_of_argument(scenario.model.adapter, name):
+            raise UsageError(f"--arguments: found {name}; {refused}.")
+    files = [written for value in scenario.arguments.values() for written in images_in(value)]
     return LoadedScenario(
         scenario=scenario,
         path=Path.cwd(),
         digest=scenario.digest,
         model_source=scenario.model.source,
         input_images={scenario.cases[0].id: input_image.absolute()} if input_image else {},
+        argument_images={written: _existing_picture(written, Path.cwd()) for written in files},
     )
 
 
@@ -241,9 +259,11 @@ def _input_images(root: Node, path: Path) -> tuple[dict[str, Path], list[Problem
     task = root.text("task")
     if task not in set(Task):
         return pictures, problems
+    shared = [name for label, node in argument_nodes(root) if label == "arguments" for name, _ in argument_images(node)]
     for label, node, case in valid_records(root, "cases", Case):
         try:
-            picture = _input_image(case, Task(task), path.absolute().parent)
+            images = [name for name, value in case.arguments.items() if list(images_in(value))]
+            picture = _input_image(case, Task(task), path.absolute().parent, {*shared, *images})
         except UsageError as error:
             problems.append(_problem(node.place_of("input_image"), f"{label}.input_image", error))
         else:
@@ -251,8 +271,10 @@ def _input_images(root: Node, path: Path) -> tuple[dict[str, Path], list[Problem
     return pictures, problems
 
 
-def _input_image(case: Case, task: Task, folder: Path) -> Path | None:
+def _input_image(case: Case, task: Task, folder: Path, arguments: Collection[str]) -> Path | None:
     """The picture of a case, read once to know that it can be read; None where the task edits nothing.
+
+    A case that has images among its arguments, named ``arguments``, needs no other.
 
     Raises:
         UsageError: it is missing, not wanted, or not a picture.
@@ -262,23 +284,47 @@ def _input_image(case: Case, task: Task, folder: Path) -> Path | None:
             observed = f"found {quoted(case.input_image)}"
             raise UsageError(f"{observed}; the task {task} allows none. Remove it, or choose a task that edits.")
         return None
+    if case.input_image is None and arguments:
+        return None
     if not case.input_image:
         raise UsageError(
             f"the key is missing or empty; the task {task} needs a picture for each case. "
             "Add a line 'input_image: FILE', relative to the scenario file."
         )
-    picture = folder / _expand(case.input_image)
+    return _existing_picture(case.input_image, folder)
+
+
+def _existing_picture(written: str, folder: Path) -> Path:
+    """A picture by its file as it is written, read once to know that it can be read.
+
+    Raises:
+        UsageError: it is missing, or not a picture.
+    """
+    picture = folder / _expand(written)
     try:
         there = picture.is_file()
     except (OSError, ValueError):
         there = False
     if not there:
         raise UsageError(
-            f"there is no file {quoted(case.input_image)}, which is {str(picture)!r}; allowed is a "
+            f"there is no file {quoted(written)}, which is {str(picture)!r}; allowed is a "
             "picture, relative to the folder of the scenario file. Check the path and its variables."
         )
-    _check_picture(picture.resolve(), case.input_image)
+    _check_picture(picture.resolve(), written)
     return picture.resolve()
+
+
+def _argument_images(root: Node, path: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """Absolute paths of the images among the arguments of the call, by their files as written, and what is wrong."""
+    pictures: dict[str, Path] = {}
+    problems: list[Problem] = []
+    for label, node in argument_nodes(root):
+        for name, written in argument_images(node):
+            try:
+                pictures[written] = _existing_picture(written, path.absolute().parent)
+            except UsageError as error:
+                problems.append(_problem(node.place_of(name), f"{label}.{name}", error))
+    return pictures, problems
 
 
 def _check_picture(picture: Path, written: str) -> None:

@@ -17,6 +17,7 @@ from harness.yaml_tree import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from harness.scenario.loaded import LoadedScenario
 
@@ -65,6 +66,8 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
         limits=scenario.limits,
         waivers=scenario.waivers,
         differs_in=scenario.differs_in or {},
+        arguments=scenario.arguments,
+        argument_digests=_argument_digests(loaded_scenario),
     )
 
 
@@ -166,12 +169,19 @@ def _overridden_repeats(written: Repeats, repeats: int | None, processes: int | 
         ) from error
 
 
+def _argument_digests(loaded_scenario: LoadedScenario) -> dict[str, str]:
+    return {written: _digest(path) for written, path in loaded_scenario.argument_images.items()}
+
+
 def _input_digests(loaded_scenario: LoadedScenario, cases: list[Case]) -> dict[str, str]:
-    if not loaded_scenario.input_images:
-        return {}
+    paths = loaded_scenario.input_images
+    return {case.id: _digest(paths[case.id]) for case in cases if case.id in paths}
+
+
+def _digest(picture: Path) -> str:
+    """SHA-256 of the pixels of an input picture."""
     import numpy as np
 
     from harness import images
 
-    pictures = {case.id: loaded_scenario.input_images[case.id] for case in cases}
-    return {case: images.array_digest(np.asarray(images.read_input_picture(path))) for case, path in pictures.items()}
+    return images.array_digest(np.asarray(images.read_input_picture(picture)))

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import plugins
-from harness.contracts import Request, is_outside
+from harness.contracts import Request, checks_requests, is_outside
 from harness.errors import RunError
-from harness.images import read_array
+from harness.images import read_array, read_input_picture
 from harness.message import mapped, of_error
 from harness.noise import noise_digest
 from harness.records import CaseKey, Failure, LoadedModel, NoiseMode, Sample
+from harness.records.arguments import with_images
 from harness.run.events import Failed, Generating, Loaded, Sampled, Started, Stepped
 from harness.run.worker.draws import watched_draws
 from harness.run.worker.environment import describe
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.contracts import Device, Picture, Pipeline
-    from harness.records import Draw
+    from harness.records import Case, Draw
     from harness.run.events import Assignment, Event, Share
     from harness.run.worker.draws import DrawLog, Given
 
@@ -95,6 +96,10 @@ class Worker:
         if is_outside(adapter):
             require_digest(adapter.digests(folder, self._plan.model), self._assignment.model_digest)
         pipeline = adapter.load(folder, self._plan.model, device)
+        if checks_requests(pipeline):
+            for case in self._plan.cases:
+                key = CaseKey(case=case.id, seed=self._plan.seeds[0])
+                pipeline.check_request(self._request(key, 0))
         device.synchronize()
         loaded = LoadedModel(
             notes=list(pipeline.notes),
@@ -214,11 +219,17 @@ class Worker:
             steps=self._plan.steps,
             guidance_scale=self._plan.guidance_scale,
             seed=key.seed,
+            arguments=self._arguments(case),
             arm=self._plan.arm.name,
             case=case.id,
             process=self._assignment.process,
             repeat=repeat,
         )
+
+    def _arguments(self, case: Case) -> dict[str, object]:
+        """Arguments of the call for a case, with each image read."""
+        read = {written: read_input_picture(Path(path)) for written, path in self._assignment.argument_images.items()}
+        return {name: with_images(value, read.__getitem__) for name, value in self._plan.arguments_of(case).items()}
 
     def _fail(self, stage: str, error: Exception, *, key: CaseKey | None = None, repeat: int | None = None) -> None:
         trace = "".join(traceback.format_exception(error))

@@ -1,0 +1,65 @@
+"""Rules for the arguments of a pipeline's call: who takes any, and which names a scenario has other words for."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from harness import plugins
+from harness.contracts import takes_arguments
+from harness.errors import UnknownName
+from harness.records import ModelRef
+from harness.records.arguments import images_in
+from harness.yaml_tree import Problem, json_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.yaml_tree import Node
+
+_KEY = "arguments"
+
+
+def argument_nodes(root: Node) -> Iterator[tuple[str, Node]]:
+    """Every mapping of arguments with its label: the scenario's, those of cases and those of arms."""
+    owners = [("", root)]
+    for key in ("cases", "arms"):
+        node = root.child(key)
+        owners += [(f"{key}[{index}].", entry) for index, entry in enumerate(node.entries if node else [])]
+    for label, owner in owners:
+        arguments = owner.child(_KEY)
+        if arguments is not None and isinstance(arguments.value, dict):
+            yield f"{label}{_KEY}", arguments
+
+
+def argument_images(node: Node) -> Iterator[tuple[str, str]]:
+    """Name of the argument and file, as written, of each image in a mapping of arguments."""
+    for name, value in (node.value if isinstance(node.value, dict) else {}).items():
+        for written in images_in(json.loads(json_of(value))):
+            yield name, written
+
+
+def argument_problems(root: Node) -> Iterator[Problem]:
+    """Arguments for an adapter that takes none, and names that are none or that a scenario has other words for."""
+    model = root.child("model")
+    adapter = (model.text("adapter") if model else None) or ModelRef.model_fields["adapter"].default
+    with suppress(UnknownName):  # an adapter that does not exist is reported already
+        for label, node in argument_nodes(root):
+            for name in node.value if isinstance(node.value, dict) else {}:
+                if refused := refusal_of_argument(adapter, name):
+                    yield Problem(node.place_of(name), f"{label}: found {name!r}; {refused}.")
+
+
+def refusal_of_argument(adapter: str, name: str) -> str:
+    """What is allowed in the place of an argument that a pipeline of this adapter is not given; empty where it is.
+
+    Raises:
+        UnknownName: there is no such adapter.
+    """
+    part = plugins.load("adapters", adapter)
+    if not takes_arguments(part):
+        return f"allowed with the adapter {adapter}, which takes no arguments, is no such key. Remove it"
+    if not name.isidentifier():
+        return "allowed is the name of a parameter of the pipeline's call. Fix the name"
+    return f"allowed is {part.OTHER_WORDS[name]}" if name in part.OTHER_WORDS else ""
