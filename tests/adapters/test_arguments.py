@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from PIL import Image
+from ruamel.yaml import YAML
 
 from harness import store
 from harness.adapters import diffusers as adapter
@@ -122,7 +122,7 @@ def test_an_edit_needs_no_input_image_where_the_arguments_have_one(
 
 def test_the_example_of_the_docs_is_a_scenario(tmp_path: Path, write_scenario: WriteScenario) -> None:
     text = (Path(__file__).parents[2] / "docs" / "arguments.md").read_text(encoding="utf-8")
-    example = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    example = YAML(typ="safe").load(text.split("```yaml\n")[1].split("```")[0])
     (tmp_path / "inputs").mkdir()
     for name in ("table", "mask"):
         Image.new("RGB", (8, 8)).save(tmp_path / "inputs" / f"{name}.png")
