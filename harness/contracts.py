@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.formulas import Formula
     from harness.records import (
         FolderDiff,
         MemoryUse,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         SwitchMode,
         Trend,
     )
+    from harness.records.explanation import Explanation
 
 Subject = Literal["image", "float_image", "latents", "conversion"]
 """What a metric is measured on: the 8-bit picture (range 255), the decoder's float output (range 2, from -1 to 1), the
@@ -212,6 +214,14 @@ class PicturesRenderer(Renderer, Protocol):
 
     def render_pairs(self, title: str, sentence: str, shown: Sequence[ShownPair]) -> str:
         """A page of its own."""
+        ...
+
+
+class ExplanationRenderer(Renderer, Protocol):
+    """A format that has the page of an explanation as well."""
+
+    def render_explanation(self, explanation: Explanation) -> str:
+        """Turn the record into text in the spoken language."""
         ...
 
 
@@ -403,6 +413,39 @@ class Pipeline(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Joint:
+    """A function between modules that ``harness explain`` watches, such as a scheduler's step."""
+
+    owner: Any
+    """Object or module whose attribute the function is; calls have to look it up there."""
+    name: str
+    """Name of that attribute."""
+    path: str
+    """What it is called, such as ``scheduler.step`` or ``pipeline.latents_to_pixels``."""
+
+
+class JointedPipeline(Pipeline, Protocol):
+    """A pipeline that names the functions between its modules."""
+
+    joints: Sequence[Joint]
+    """The functions; ``scheduler.step`` among them tells the steps apart."""
+    activations: Mapping[str, Literal["erf", "tanh", "quick"]]
+    """Form of GELU between the layers ``fc1`` and ``fc2`` of a module, by its path, where it is no module itself."""
+
+
+def joints_of(pipeline: Pipeline) -> Sequence[Joint]:
+    """Functions between the modules of a pipeline that are there; none where its adapter names none."""
+    joints: Sequence[Joint] = getattr(pipeline, "joints", ())
+    return [joint for joint in joints if callable(getattr(joint.owner, joint.name, None))]
+
+
+def activations_of(pipeline: Pipeline) -> Mapping[str, str]:
+    """Forms of GELU that are no modules of their own; none where the adapter names none."""
+    forms: Mapping[str, str] = getattr(pipeline, "activations", {})
+    return forms
+
+
 class Adapter(Protocol):
     """How one family of pipelines is loaded and called: ``harness/adapters/NAME.py``."""
 
@@ -507,6 +550,22 @@ class Kernel(Protocol):
         ...
 
 
+# --- hypotheses ------------------------------------------------------------------------------------------------------
+
+
+class Hypothesis(Protocol):
+    """A known cause of wrong modules, as a change of their formula: ``harness/hypotheses/NAME.py``."""
+
+    CAUSE: str
+    """What is wrong, in one sentence."""
+    SOURCE: str
+    """Public report or document in which it is known."""
+
+    def changed(self, formula: Formula) -> Formula | None:
+        """The formula with that cause in it; None where the cause says nothing about it or changes nothing."""
+        ...
+
+
 KINDS: Mapping[str, str] = {
     "metrics": "metric",
     "scores": "score",
@@ -516,5 +575,6 @@ KINDS: Mapping[str, str] = {
     "models": "embedded model",
     "kernels": "reference kernel",
     "benchmarks": "benchmark",
+    "hypotheses": "hypothesis",
 }
 """Folder of each kind of part, and the word for one of its parts."""
