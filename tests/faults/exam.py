@@ -91,7 +91,7 @@ class Exam:
         source, _ = locate("builtin:tiny-deepgen")
         model: Any = SimpleNamespace(dtype=dtype, trust_remote_code=True, attention="sdpa")
         self._pipeline = deepgen.load(source, model, self._device)
-        self.last: Result | None = None
+        self._made_results: list[Result] = []
         self.folder.mkdir(parents=True)
         self.trace = self._investigator(self._pipeline).trace(KEY, self.folder, ["first", "middle", "last"], 1 << 33)
         self.healthy = self._made(self._pipeline)
@@ -113,7 +113,7 @@ class Exam:
         with watched_draws(NoiseMode.PORTABLE, SEED + shift, self._device) as draws:
             picture = pipeline.generate(request, recorder)
         latents = recorder.last_latents()
-        self.last = Result(
+        result = Result(
             image=picture.image,
             float_image=picture.float_image,
             latents=latents[0] if latents else None,
@@ -121,7 +121,8 @@ class Exam:
             schedule=recorder.table,
             seconds=time.perf_counter() - begin,
         )
-        return self.last
+        self._made_results.append(result)
+        return result
 
     def _investigator(self, pipeline: Any) -> Investigator:
         return Investigator(
@@ -153,7 +154,9 @@ class Exam:
         )  # fmt: skip
 
     def _answer(self, change: Change) -> Answer:
+        self._made_results.clear()
         said, forced = self.explanation(change)
+        free = self._made_results[0]  # the last one is forced, and so is nearly the reference's
         gap = max(_over(said.gap, said.floor), _over(forced.second_gap, said.floor))
         named = named_by(said)
         causes = named_causes(said)
@@ -162,8 +165,6 @@ class Exam:
             for traced, errors in zip(self.trace.places, forced.errors, strict=True)
             for error, floor in zip(errors.forced or [], traced.floors, strict=False)
         ]
-        result = self.last
-        assert result is not None
         return Answer(
             name=change.name,
             dtype=self.dtype,
@@ -176,8 +177,8 @@ class Exam:
             ratio=said.culprits[0].ratio if said.culprits else max(ratios, default=0.0),
             gap_floors=gap,
             check=gap > LIMIT or forced.outcome != forced.untraced_outcomes[0],
-            allclose=_differs(result, self.healthy),
-            cosine=_cosine(result.image, self.healthy.image) < 0.99,
+            allclose=_differs(free, self.healthy),
+            cosine=_cosine(free.image, self.healthy.image) < 0.99,
             pictures=forced.seconds / forced.picture_seconds,
         )
 
@@ -232,6 +233,11 @@ def in_fork(work: Any, failed: Answer) -> Answer:
     with os.fdopen(inlet) as stream:
         text = stream.read()
     os.waitpid(child, 0)
+    return read_answer(text)
+
+
+def read_answer(text: str) -> Answer:
+    """An answer from a line of JSON."""
     values = json.loads(text)
     return Answer(**{**values, "causes": tuple(values["causes"])})
 

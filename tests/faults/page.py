@@ -77,6 +77,7 @@ _COUNTS: list[tuple[str, Callable[[Sequence[Answer]], str]]] = [
     ("a wrong cause named", lambda made: _share(_faults(made), lambda a: bool(a.causes) and not a.caused)),
     ("harmless changes named by `explain`", lambda made: _share(_harmless(made), lambda a: a.found)),
     ("harmless changes flagged by pictures", lambda made: _share(_harmless(made), lambda a: a.check)),
+    ("harmless changes flagged by 1e-3", lambda made: _share(_harmless(made), lambda a: a.allclose)),
     ("picture times of the candidate's measurements, median", _cost),
 ]
 

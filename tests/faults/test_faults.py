@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.exam import Exam, is_caused, is_right
+from harness.explain.places import LIMIT
+from tests.command_line import ROOT
+from tests.faults.exam import is_right, read_answer
 from tests.planted.port_faults import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-pytestmark = pytest.mark.slow
+    from tests.command_line import MadeOnce
+    from tests.faults.exam import Answer
 
 FIXED = [
     "eps-one-layer-norm",
@@ -31,34 +37,51 @@ FIXED = [
 HARMLESS = ["nothing", "two-passes-reversed", "channels-last", "last-bits"]
 
 
-@pytest.fixture(scope="module")
-def exam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exam]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
-        yield Exam("float32", tmp_path_factory.mktemp("exam"))
+@pytest.fixture
+def answers(made_once: MadeOnce) -> dict[str, Answer]:
+    """What a process of its own says of them: a test's process has threads, which a fork leaves behind."""
+
+    def fill(folder: Path) -> None:
+        words = [*FIXED, *HARMLESS, "--dtype", "float32", "--out", str(folder / "answers.jsonl")]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        subprocess.run(
+            [sys.executable, "-m", "tests.faults.exam", *words],
+            cwd=ROOT,
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
+
+    lines = (made_once("faults", fill) / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    return {answer.name: answer for answer in map(read_answer, lines)}
 
 
-def test_the_trace_changes_no_byte(exam: Exam) -> None:
-    assert exam.trace.changes_nothing
-    assert len(exam.trace.places) > 2000
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIXED)
-def test_a_fault_is_found_where_it_is_and_its_cause_is_named_where_one_is_known(exam: Exam, name: str) -> None:
-    change = catalogue.everything()[name]
-    answer = exam.answer(change)
+def test_a_fault_is_found_where_it_is_and_its_cause_is_named_where_one_is_known(
+    answers: dict[str, Answer], name: str
+) -> None:
+    change, answer = catalogue.everything()[name], answers[name]
     assert not answer.error
     assert answer.found
     assert is_right(answer.named, change), answer.named
-    assert is_caused(answer.causes, change) or not change.causes, answer.causes
-    assert answer.caused or not answer.causes, "no wrong cause"
+    assert answer.caused or not (change.causes or answer.causes), answer.causes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARMLESS)
-def test_a_harmless_change_is_not_named(exam: Exam, name: str) -> None:
-    answer = exam.answer(catalogue.everything()[name])
+def test_a_harmless_change_is_not_named(answers: dict[str, Answer], name: str) -> None:
+    answer = answers[name]
     assert not answer.error
     assert not answer.found, (answer.trouble, answer.named, answer.causes)
+    assert answer.ratio <= LIMIT
+
+
+@pytest.mark.slow
+def test_what_others_judge_is_the_free_picture_and_not_the_forced_one(answers: dict[str, Answer]) -> None:
+    assert answers["nan-silent"].allclose
+    assert answers["mask-ignored"].allclose
+    assert not answers["nothing"].allclose
 
 
 def test_every_change_says_what_it_is_and_what_it_stands_for() -> None:
