@@ -58,7 +58,7 @@ def document(explanation: Explanation) -> Document:
     """Everything the page says, in reading order."""
     sections = [
         Section("where", say("Where"), tuple(_where(explanation))),
-        Section("why", say("Why"), tuple(_why(explanation))),
+        Section("why", say("Causes"), tuple(_why(explanation))),
         Section("equal", say("What has to be equal bit for bit"), tuple(_checks(explanation))),
         Section("how", say("How it was measured"), tuple(_how(explanation))),
         Section("next", say("Next commands"), (_commands(explanation),)),
@@ -89,7 +89,7 @@ def _title(explanation: Explanation) -> str:
 
 def sentence(explanation: Explanation) -> str:
     """The answer as one sentence."""
-    return say("{text}.", text=formats.capital(translated(explanation.message)))
+    return translated(explanation.message) + say(".")  # a path begins it, so no letter of it is made large
 
 
 def _marks(explanation: Explanation) -> Iterator[Mark]:
@@ -152,8 +152,8 @@ def _places(explanation: Explanation) -> Block:
             say("Wrong"),
             say("Seen in"),
             say("Step"),
-            say("Error"),
-            say("Floor"),
+            say("Error there"),
+            say("Floor there"),
             say("Times the floor"),
             say("Free error"),
         ],
@@ -174,10 +174,13 @@ def _places(explanation: Explanation) -> Block:
 
 
 def _seen(culprit: Culprit) -> str:
-    what = culprit.value or labels.NONE
-    if culprit.place.side is Side.OUTPUT:
-        return say("what leaves {path}: {value}", path=culprit.place.path, value=what)
-    return say("what enters {path}: {value}", path=culprit.place.path, value=what)
+    leaves = culprit.place.side is Side.OUTPUT
+    text = (
+        say("what leaves {path}", path=culprit.place.path)
+        if leaves
+        else say("what enters {path}", path=culprit.place.path)
+    )
+    return formats.with_remark(text, culprit.value)
 
 
 def _proof(proof: Proof) -> Block:
