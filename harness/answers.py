@@ -15,7 +15,7 @@ from harness.message import joined
 from harness.records import EXIT_CODES, NoiseMode, Role, Scope, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from harness.records import Comparison, Limit, MissingCell, Pair, Report, Run, Verdict
 
@@ -99,10 +99,15 @@ def _device(run: Run) -> str:
 
 
 def _deterministic(reports: Sequence[Report]) -> Answer:
-    comparisons = [comparison for report in reports for comparison in _of(report, Scope.REPEAT)]
-    repetitions = [repetition for comparison in comparisons for repetition in comparison.repetitions]
-    unstable = [repetition for repetition in repetitions if len(repetition.outcomes) > 1]
-    total = recorded_many("1 image", "{count:d} images", len(repetitions))
+    every = [comparison for report in reports for comparison in _of(report, Scope.REPEAT)]
+    unstable = [
+        repetition for comparison in every for repetition in comparison.repetitions if len(repetition.outcomes) > 1
+    ]
+    # A reference need not be repeated; one that was and is unstable makes every comparison with it doubtful.
+    comparisons = [comparison for report in reports for comparison in _of_candidates(report)]
+    counted = every if unstable else comparisons
+    repetitions = [repetition for comparison in counted for repetition in comparison.repetitions]
+    total = recorded_many("1 case and seed over all arms", "{count:d} cases and seeds over all arms", len(repetitions))
     if unstable:
         worst = max(unstable, key=lambda repetition: len(repetition.outcomes))
         reason = recorded(
@@ -117,7 +122,7 @@ def _deterministic(reports: Sequence[Report]) -> Answer:
     doubtful = [comparison for comparison in comparisons if comparison.outcome not in _PASSED]
     repeated = [repetition.runs for repetition in repetitions if repetition.runs > 1]
     if doubtful or not repeated or len(repeated) < len(repetitions):
-        reason = doubtful[0].message if doubtful else recorded("not every image was made more than once")
+        reason = doubtful[0].message if doubtful else recorded("not every case and seed was made more than once")
         if not repetitions and not doubtful:
             reason = recorded("no repeats were compared")
         return Answer(question=Question.DETERMINISTIC, answered=Answered.NOT_SHOWN, reason=reason)
@@ -128,6 +133,12 @@ def _deterministic(reports: Sequence[Report]) -> Answer:
         bound=100 * max(repetition.bound_95 for repetition in repetitions),
     )
     return Answer(question=Question.DETERMINISTIC, answered=Answered.YES, reason=reason)
+
+
+def _of_candidates(report: Report) -> list[Comparison]:
+    """Repeats of the arms that are to be validated; of all arms where there is none."""
+    candidates = {run.plan.arm.name for run in _candidates(report.runs)}
+    return [comparison for comparison in _of(report, Scope.REPEAT) if comparison.actual.arm in candidates]
 
 
 # --- accurate --------------------------------------------------------------------------------------------------------
@@ -141,10 +152,10 @@ def _accurate(reports: Sequence[Report]) -> Answer:
     drifted = [comparison for comparison in doubtful if comparison.outcome in _FAILED]
     if drifted:
         reason = recorded(
-            "{actual:s} against {expected:s}: {message!s}",
+            "of {actual:s} against {expected:s}: {message!s}",
             actual=drifted[0].actual.arm,
             expected=drifted[0].expected.arm,
-            message=_nearest_words(drifted) or drifted[0].message,
+            message=_nearest_words(drifted, _FAILED) or drifted[0].message,
         )
         return Answer(question=Question.ACCURATE, answered=Answered.NO, reason=reason)
     if doubtful:
@@ -152,13 +163,16 @@ def _accurate(reports: Sequence[Report]) -> Answer:
     pairs = sum(len(comparison.pairs) for comparison in comparisons)
     arms = list(dict.fromkeys(comparison.expected.arm for comparison in comparisons))
     total = recorded_many("1 pair", "{count:d} pairs", pairs)
-    nearest = _nearest_words(comparisons)
+    nearest = _nearest_words(comparisons, {Status.WITHIN_LIMITS}) or _nearest_words(comparisons, {Status.IDENTICAL})
+    waived = sum(comparison.outcome is Status.WAIVED for comparison in comparisons)
     if not nearest:
         return _not_accurate(recorded("{total} with {arms:s}, and no limit judges them", total=total, arms=arms))
+    kept = recorded("all limits kept") if not waived else recorded("all limits kept but those that are waived")
     reason = recorded(
-        "{total} with {arms:s}, all limits kept; nearest to its limit: {nearest!s}",
+        "{total} with {arms:s}, {kept}; nearest to its limit: {nearest!s}",
         total=total,
         arms=arms,
+        kept=kept,
         nearest=nearest,
     )
     return Answer(question=Question.ACCURATE, answered=Answered.YES, reason=reason)
@@ -168,14 +182,17 @@ def _not_accurate(reason: str) -> Answer:
     return Answer(question=Question.ACCURATE, answered=Answered.NOT_SHOWN, reason=reason)
 
 
-def _nearest_words(comparisons: Sequence[Comparison]) -> str:
-    """The verdict nearest to its limit, or farthest beyond it, with its place; empty where nothing is judged."""
+def _nearest_words(comparisons: Sequence[Comparison], statuses: Collection[Status]) -> str:
+    """Of the verdicts of pairs with such a status, the one nearest to its limit or farthest beyond it, with its place.
+
+    Empty where there is none: a ratio or a score is judged over all pairs together.
+    """
     judged = [
         (room(verdict), pair, verdict)
         for comparison in comparisons
         for pair in comparison.pairs
         for verdict in pair.verdicts
-        if verdict.measured is not None
+        if verdict.measured is not None and verdict.status in statuses
     ]
     if not judged:
         return ""

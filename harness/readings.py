@@ -131,23 +131,34 @@ class Ladder:
     def sentence(self) -> str:
         """How many readings are passed, and how many of these show nothing; a message as records hold them."""
         counts = {"passed": self.passed, "count": len(self.readings)}
+        if not self.passed:
+            return recorded("passes none of {count:d} readings of 'within 1 %'", count=len(self.readings))
         if not self.knows_other_noise:
             return recorded(
                 "passes {passed:d} of {count:d} readings of 'within 1 %'; every case has one seed, so what other noise "
                 "would pass is not known",
                 **counts,
             )
+        if not self.passed_by_other_noise:
+            return recorded(
+                "passes {passed:d} of {count:d} readings of 'within 1 %', and another seed's noise would pass none of "
+                "these",
+                **counts,
+            )
         return recorded(
-            "passes {passed:d} of {count:d} readings of 'within 1 %'; another seed's noise would pass {others:d} of "
-            "them, which therefore show nothing",
+            "passes {passed:d} of {count:d} readings of 'within 1 %'; {others:d} of these another seed's noise would "
+            "pass too, in one case at least, so there they show nothing",
             others=self.passed_by_other_noise,
             **counts,
         )
 
 
 def ladder(comparison: Comparison) -> Ladder | None:
-    """All readings of "within 1 %" of a comparison with a reference; None where there is no pair that can be read."""
-    if comparison.scope is not Scope.REFERENCE or comparison.differences:
+    """All readings of "within 1 %" of a comparison with a reference; None where there is no pair that can be read.
+
+    Images that show nothing pass every reading, so a comparison with one has none.
+    """
+    if comparison.scope is not Scope.REFERENCE or comparison.differences or comparison.unfit:
         return None
     reads = tuple(read for reading in READINGS if (read := _read(reading, comparison)))
     return Ladder(readings=reads) if reads else None

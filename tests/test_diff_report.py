@@ -65,7 +65,7 @@ def test_the_page_shows_the_worst_pair_first_with_what_it_looks_like(folders: Pa
     ended = reported(run_harness)
     assert ended.code == 3, ended.err
     page = (folders / "report" / "index.html").read_text(encoding="utf-8")
-    titles = re.findall(r'<article class="case" id="pair-\d+"[^>]*>\s*<h3>(\S+)', page)
+    titles = re.findall(r'class="case" id="pair-\d+"[^>]*>\s*<(?:h3|summary><span)>([^\s<]+)', page)
     assert titles == ["mirrored.png", "part.png", "level.png"], "worst first, and equal ones are not shown"
     assert "mirror image" in page
     assert "missing.png" in page

@@ -9,7 +9,7 @@ import pytest
 from harness import plugins, readings
 from harness.compare.comparator import compare_runs
 from harness.contracts import Subject
-from harness.records import CaseKey
+from harness.records import CaseKey, Unfit, Unfitness
 from harness.render import _readings as shown
 from harness.scenario import load
 from tests.compare.stored_runs import Made, limit, stored_run
@@ -73,6 +73,19 @@ def test_a_reading_is_a_share_by_hand(tmp_path: Path) -> None:
     assert one(made, "relative_l1", "latents").worst == pytest.approx(1.0)
 
 
+def test_one_pair_above_one_per_cent_is_enough_to_fail_whatever_the_mean(tmp_path: Path) -> None:
+    made = one(read(compared(tmp_path, {FIRST: "C", SECOND: "B"}, {FIRST: "B", SECOND: "B"})), "pixels_over_1_percent")
+    assert made.mean < readings.LIMIT < made.worst
+    assert not made.passed
+
+
+def test_of_several_seeds_the_nearest_two_decide_what_other_noise_passes(tmp_path: Path) -> None:
+    contents = {FIRST: "B", SECOND: "C", CaseKey(case="cup", seed=100): "Z"}
+    made = one(read(compared(tmp_path, contents, contents)), "mean_abs_diff")
+    assert made.other_noise == (min(9 * 16, (ord("Z") - ord("C")) * 9 * 16) / (32 * 32) / 255,)
+    assert made.passed_by_other_noise == 1
+
+
 def test_what_other_noise_passes_is_told_beside_each_reading(tmp_path: Path) -> None:
     alike = read(compared(tmp_path / "alike", {FIRST: "B", SECOND: "C"}, {FIRST: "B", SECOND: "C"}))
     assert alike.knows_other_noise
@@ -92,6 +105,18 @@ def test_of_one_seed_nothing_is_said_about_other_noise(tmp_path: Path) -> None:
     assert "what other noise would pass is not known" in shown.sentence(comparison)
 
 
+def test_where_other_noise_passes_nothing_the_sentence_says_so(tmp_path: Path) -> None:
+    contents = {FIRST: "B", SECOND: "Z"}
+    comparison = compared(tmp_path, contents, contents)
+    far = [
+        row.model_copy(update={"measurements": [item.model_copy(update={"value": 1e3}) for item in row.measurements]})
+        for row in comparison.other_noise
+    ]
+    made = read(comparison.model_copy(update={"other_noise": far}))
+    assert (made.passed, made.passed_by_other_noise) == (len(made.readings), 0)
+    assert made.sentence.endswith("another seed's noise would pass none of these")
+
+
 def test_only_seeds_of_one_case_are_other_noise(tmp_path: Path) -> None:
     other = CaseKey(case="cat", seed=7)
     contents = {FIRST: "B", SECOND: "C", other: "D"}
@@ -106,6 +131,19 @@ def test_repeats_and_what_cannot_be_compared_have_no_readings(tmp_path: Path) ->
     assert shown.sentence(apart) == ""
     assert shown.readings(apart) is None
     assert readings.ladder(comparison.model_copy(update={"pairs": []})) is None
+    black = Unfit(key=FIRST, arm="candidate", sample="p0r0", kind=Unfitness.FLAT, message="every pixel is 0, 0, 0")
+    assert readings.ladder(comparison.model_copy(update={"unfit": [black]})) is None
+
+
+def test_where_no_reading_is_passed_nothing_is_said_of_other_noise(tmp_path: Path) -> None:
+    comparison = compared(tmp_path, {FIRST: "B", SECOND: "B"}, {FIRST: "B", SECOND: "B"})
+    (first, second) = comparison.pairs
+    far = [
+        pair.model_copy(update={"measurements": [item.model_copy(update={"value": 1e3}) for item in pair.measurements]})
+        for pair in (first, second)
+    ]
+    made = read(comparison.model_copy(update={"pairs": far}))
+    assert made.sentence == f"passes none of {len(readings.READINGS)} readings of 'within 1 %'"
 
 
 def test_the_page_says_how_many_pass_and_how_many_of_these_show_nothing(tmp_path: Path) -> None:
@@ -113,8 +151,8 @@ def test_the_page_says_how_many_pass_and_how_many_of_these_show_nothing(tmp_path
     comparison = compared(tmp_path, contents, contents)
     made = read(comparison)
     assert shown.sentence(comparison) == (
-        f"Passes {made.passed} of {len(made.readings)} readings of 'within 1 %'; another seed's noise would pass "
-        f"{made.passed_by_other_noise} of them, which therefore show nothing."
+        f"Passes {made.passed} of {len(made.readings)} readings of 'within 1 %'; {made.passed_by_other_noise} of these "
+        "another seed's noise would pass too, in one case at least, so there they show nothing."
     )
     rows = shown.readings(comparison)
     assert rows is not None

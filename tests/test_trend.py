@@ -17,7 +17,7 @@ from harness.errors import NothingSelected, RecordError, UnknownName
 from harness.jobs.release import ReleaseRequest, release
 from harness.jobs.trend import Sources, table_of, trend, write_page, write_table
 from harness.language import spoken, untranslated
-from harness.records import MANIFEST_FILE, RUN_FILE, ChangeKind, ModelIdentity, Run, Status, Trend
+from harness.records import MANIFEST_FILE, RUN_FILE, ChangeKind, ModelIdentity, Run, Status, Switch, Trend
 from harness.render import _trend
 from tests.command_line import ROOT, environment, patience_seconds
 from tests.release_jobs import stored
@@ -118,6 +118,15 @@ def test_what_changed_is_named_with_both_versions_and_only_where_it_changed(
     assert ("diffusers", "0.38.0", "") in [(each.name, each.before, each.after) for each in packages]
     assert "torch_npu" not in [each.name for each in packages]
     assert [each for each in found.points[2].changes if each.kind is ChangeKind.PACKAGE] == []
+
+
+def test_only_switches_that_can_move_a_number_are_changes(tmp_path: Path, three: list[Placed]) -> None:
+    for job, turns in zip(three, ("5000", "1000", "5000"), strict=True):
+        waiting = Switch(name="GOMP_SPINCOUNT", requested=turns, effective=turns, source="backend")
+        threads = Switch(name="OMP_NUM_THREADS", requested=turns, effective=turns, source="scenario")
+        change_runs(job, switches=[waiting, threads])
+    changed = [change.name for change in made(tmp_path).points[1].changes if change.kind is ChangeKind.SWITCH]
+    assert changed == ["OMP_NUM_THREADS"]
 
 
 def test_an_edited_scenario_is_a_change_that_names_the_field_and_the_limit(tmp_path: Path, three: list[Placed]) -> None:

@@ -24,18 +24,18 @@ _BOUNDS = ("at_least", "at_most", "equals")
 
 def changes(before: Report, after: Report) -> list[TrendChange]:
     """Everything that differs, what concerns several arms once."""
-    found: dict[tuple[ChangeKind, str, str, str], list[str]] = {}
+    by_change: dict[tuple[ChangeKind, str, str, str], list[str]] = {}
     for kind, name, old, new in _differing(_asked(before), _asked(after)):
-        found[kind, name, old, new] = []
+        by_change[kind, name, old, new] = []
     old_runs = {run.plan.arm.name: run for run in before.runs}
     for run in after.runs:
         arm = run.plan.arm.name
         if arm in old_runs:
             for change in _differing(_circumstances(old_runs[arm]), _circumstances(run)):
-                found.setdefault(change, []).append(arm)
+                by_change.setdefault(change, []).append(arm)
     return [
         TrendChange(kind=kind, name=name, arms=arms, before=old, after=new)
-        for (kind, name, old, new), arms in sorted(found.items(), key=lambda item: _order(item[0]))
+        for (kind, name, old, new), arms in sorted(by_change.items(), key=lambda item: _order(item[0]))
     ]
 
 
@@ -100,7 +100,7 @@ def _circumstances(run: Run) -> Facts:
         (ChangeKind.SETTING, "attention"): plan.model.attention,
         (ChangeKind.SETTING, "noise"): plan.noise.value,
         (ChangeKind.SETTING, "switches"): plan.switches.value,
-        (ChangeKind.CODE, "harness and adapter"): run.code_digest[:12],
+        (ChangeKind.CODE, "code_digest"): run.code_digest[:12],
     }
     if (environment := run.environment) is None:
         return facts
@@ -115,5 +115,10 @@ def _circumstances(run: Run) -> Facts:
     facts |= {name: str(value) for name, value in named.items()}
     facts |= {(ChangeKind.DEVICE, name): value for name, value in environment.facts.items()}
     facts |= {(ChangeKind.PACKAGE, name): version for name, version in environment.packages.items()}
-    facts |= {(ChangeKind.SWITCH, switch.name): switch.effective or "" for switch in environment.switches}
+    # What a backend sets in either switch mode moves no number: it differs by how busy the machine was.
+    facts |= {
+        (ChangeKind.SWITCH, switch.name): switch.effective or ""
+        for switch in environment.switches
+        if switch.source != "backend"
+    }
     return facts

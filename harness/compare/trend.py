@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def points(reports: Mapping[str, Report], releases: Mapping[str, Sequence[str]]) -> list[TrendPoint]:
     """One point for each job, oldest first; ``releases`` names those that rest on a job."""
-    ordered = sorted(reports, key=lambda job: (_started(reports[job]), job))
+    ordered = sorted(reports, key=lambda job: (started(reports[job]), job))
     made = [_point(job, reports[job], releases.get(job, [])) for job in ordered]
     return [
         point.model_copy(update={"changes": changes(reports[before], reports[point.job]) if before else []})
@@ -32,7 +32,8 @@ def points(reports: Mapping[str, Report], releases: Mapping[str, Sequence[str]])
     ]
 
 
-def _started(report: Report) -> str:
+def started(report: Report) -> str:
+    """When the first run of a report began; empty where it has none."""
     return min((run.started_utc for run in report.runs), default="")
 
 
@@ -40,7 +41,7 @@ def _point(job: str, report: Report, releases: Sequence[str]) -> TrendPoint:
     candidates = [run for run in report.runs if run.plan.arm.role is Role.CANDIDATE]
     return TrendPoint(
         job=job,
-        started_utc=_started(report),
+        started_utc=started(report),
         outcome=report.outcome,
         releases=list(releases),
         devices=list(dict.fromkeys(map(_device, candidates))),
@@ -66,15 +67,15 @@ def _device(run: Run) -> str:
 
 
 def _repeats(comparison: Comparison) -> TrendRepeats:
-    found = comparison.repetitions
-    outcomes = max(len(repetition.outcomes) for repetition in found)
+    repetitions = comparison.repetitions
+    outcomes = max(len(repetition.outcomes) for repetition in repetitions)
     return TrendRepeats(
         arm=comparison.actual.arm,
-        cases=len(found),
-        fewest_runs=min(repetition.runs for repetition in found),
+        cases=len(repetitions),
+        fewest_runs=min(repetition.runs for repetition in repetitions),
         most_outcomes=outcomes,
-        bound_95=max(repetition.bound_95 for repetition in found) if outcomes == 1 else None,
-        status=worst([repetition.status for repetition in found]),
+        bound_95=max(repetition.bound_95 for repetition in repetitions) if outcomes == 1 else None,
+        status=worst([repetition.status for repetition in repetitions]),
     )
 
 

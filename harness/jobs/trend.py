@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from harness import plugins, store
 from harness import scenario as scenarios
 from harness.compare.models import model_difference, plain
-from harness.compare.trend import points
+from harness.compare.trend import points, started
 from harness.errors import NothingSelected, RecordError, UnknownName, UsageError
 from harness.files import write_text
 from harness.jobs.report import stored_report
@@ -52,7 +52,7 @@ class Sources:
 
 
 @dataclass(kw_only=True)
-class _Found:
+class _Collected:
     """What was found of one scenario."""
 
     reports: dict[str, Report] = field(default_factory=dict)
@@ -77,28 +77,32 @@ def trend(wanted: str, sources: Sources) -> Trend:
         ScenarioError: the file is no scenario.
     """
     name = scenarios.written(Path(wanted)).name if Path(wanted).is_file() else wanted
-    found = _Found()
-    _read_jobs(name, sources.runs_folder, found)
-    _read_releases(name, sources.reports_folder, found)
-    _leave_other_models_out(found)
-    if not found.reports and not found.left_out and found.others:
-        raise UnknownName("scenario with jobs", name, found.others)
-    if len(found.reports) < _FEWEST:
-        raise NothingSelected(_too_few(name, found, sources))
-    return Trend(scenario=name, points=points(found.reports, found.releases), left_out=found.left_out)
+    collected = _Collected()
+    _read_jobs(name, sources.runs_folder, collected)
+    _read_releases(name, sources.reports_folder, collected)
+    _leave_other_models_out(collected)
+    if not collected.reports and not collected.left_out and collected.others:
+        raise UnknownName("scenario with jobs", name, collected.others)
+    if len(collected.reports) < _FEWEST:
+        raise NothingSelected(_too_few(name, collected, sources))
+    return Trend(scenario=name, points=points(collected.reports, collected.releases), left_out=collected.left_out)
 
 
-def _too_few(name: str, found: _Found, sources: Sources) -> str:
+def _too_few(name: str, collected: _Collected, sources: Sources) -> str:
     places = f"{sources.runs_folder} and {sources.reports_folder}"
-    there = f"one usable job of {name} ({next(iter(found.reports))})" if found.reports else f"no usable job of {name}"
-    left_out = "".join(f"\n  left out: {entry.name}: {entry.reason}" for entry in found.left_out)
+    there = (
+        f"one usable job of {name} ({next(iter(collected.reports))})"
+        if collected.reports
+        else f"no usable job of {name}"
+    )
+    left_out = "".join(f"\n  left out: {entry.name}: {entry.reason}" for entry in collected.left_out)
     return f"{places} hold {there}; a trend needs two. harness check makes one more.{left_out}"
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
 
 
-def _read_jobs(name: str, folder: Path, found: _Found) -> None:
+def _read_jobs(name: str, folder: Path, collected: _Collected) -> None:
     files = sorted(folder.glob(f"*/{store.JOB_FILE}"))
     for path in counted(files, "reading jobs", len(files), "jobs"):
         job = path.parent.name
@@ -106,44 +110,44 @@ def _read_jobs(name: str, folder: Path, found: _Found) -> None:
             record = store.load(store.Job, path)
         except RecordError as error:
             if job.partition("_")[2] == name:  # of no other scenario, by the folder's name
-                found.leave_out(job, of_error(error))
+                collected.leave_out(job, of_error(error))
             continue
         if record.scenario.name != name:
-            found.others.add(record.scenario.name)
+            collected.others.add(record.scenario.name)
             continue
-        _read_job(path.parent, record, found)
+        _read_job(path.parent, record, collected)
 
 
-def _read_job(folder: Path, record: store.Job, found: _Found) -> None:
+def _read_job(folder: Path, record: store.Job, collected: _Collected) -> None:
     comparisons = sorted(folder.glob("comparison-*.json"))
     if record.state != "finished":
-        found.leave_out(folder.name, recorded("the job is unfinished; give its command again and it goes on"))
+        collected.leave_out(folder.name, recorded("the job is unfinished; give its command again and it goes on"))
     elif not comparisons:
-        found.leave_out(folder.name, recorded("the job compared nothing"))
+        collected.leave_out(folder.name, recorded("the job compared nothing"))
     else:
         try:
             report = stored_report(folder, comparisons, load_any_run)
         except RecordError as error:
-            found.leave_out(folder.name, of_error(error))
+            collected.leave_out(folder.name, of_error(error))
         else:
-            found.reports[folder.name] = report
+            collected.reports[folder.name] = report
 
 
 # --- releases --------------------------------------------------------------------------------------------------------
 
 
-def _read_releases(name: str, folder: Path, found: _Found) -> None:
+def _read_releases(name: str, folder: Path, collected: _Collected) -> None:
     files = sorted(folder.glob(f"*/{_RELEASE_FILE}"))
     for path in counted(files, "reading releases", len(files), "releases"):
         if not (path.parent / MANIFEST_FILE).is_file():
             continue  # a report of another kind
         try:
-            _read_release(name, path, found)
+            _read_release(name, path, collected)
         except RecordError as error:
-            found.leave_out(path.parent.name, of_error(error))
+            collected.leave_out(path.parent.name, of_error(error))
 
 
-def _read_release(name: str, path: Path, found: _Found) -> None:
+def _read_release(name: str, path: Path, collected: _Collected) -> None:
     """Take what a release has of a scenario.
 
     Raises:
@@ -152,18 +156,20 @@ def _read_release(name: str, path: Path, found: _Found) -> None:
     problems = releases.problems(path.parent)
     if problems:
         if _speaks_of(name, path):
-            found.leave_out(path.parent.name, recorded("the release is not as it was made: {what}", what=problems[0]))
+            collected.leave_out(
+                path.parent.name, recorded("the release is not as it was made: {what}", what=problems[0])
+            )
         return
     release = store.load(Release, path)
     for job in release.jobs:
-        if job.report.scenario.name != name or any(left.name == job.job for left in found.left_out):
+        if job.report.scenario.name != name or any(left.name == job.job for left in collected.left_out):
             continue
-        if found.reports.setdefault(job.job, job.report).runs != job.report.runs:
-            del found.reports[job.job]
+        if collected.reports.setdefault(job.job, job.report).runs != job.report.runs:
+            del collected.reports[job.job]
             reason = recorded("its runs are not those that the release {release:s} was made from", release=release.name)
-            found.leave_out(job.job, reason)
+            collected.leave_out(job.job, reason)
         else:
-            found.releases.setdefault(job.job, []).append(release.name)
+            collected.releases.setdefault(job.job, []).append(release.name)
 
 
 def _speaks_of(name: str, path: Path) -> bool:
@@ -178,20 +184,16 @@ def _speaks_of(name: str, path: Path) -> bool:
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
-def _leave_other_models_out(found: _Found) -> None:
+def _leave_other_models_out(collected: _Collected) -> None:
     """Only jobs with the models of the newest one are its trend; numbers of another model say nothing about it."""
-    newest = max(found.reports, key=lambda job: (_started(found.reports[job]), job), default=None)
-    for job in sorted(set(found.reports) - {newest}):
-        reason = next(_other_models(found.reports[job], found.reports[newest or job]), "")
+    newest = max(collected.reports, key=lambda job: (started(collected.reports[job]), job), default=None)
+    for job in sorted(set(collected.reports) - {newest}):
+        reason = next(_other_models(collected.reports[job], collected.reports[newest or job]), "")
         if reason:
-            del found.reports[job]
-            found.leave_out(
+            del collected.reports[job]
+            collected.leave_out(
                 job, recorded("not the model of {job:s}, the newest job: {what!s}", job=newest, what=reason)
             )
-
-
-def _started(report: Report) -> str:
-    return min((run.started_utc for run in report.runs), default="")
 
 
 def _other_models(report: Report, newest: Report) -> Iterator[str]:

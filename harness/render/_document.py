@@ -177,8 +177,8 @@ class Document:
     reasons: tuple[str, ...]
     """Sentences of the comparisons that decided."""
     marks: tuple[Mark, ...]
-    figures: tuple[Figure, ...]
     sections: tuple[Section, ...]
+    figures: tuple[Figure, ...] = ()
     answers: tuple[AnswerLine, ...] = ()
     """The answers to the questions that a report is opened for."""
     languages: tuple[Link, ...] = ()

@@ -122,7 +122,9 @@ def _lines(report: Report, mine: Sequence[Comparison], arm: Arm) -> list[str]:
     lines += [say("CPU stand-in")] if arm.name in cpu_candidates(report) else []
     references = [comparison for comparison in mine if comparison.scope is Scope.REFERENCE]
     for reference in references:
-        lines.append(formats.clauses([*(_broken(reference) or _psnr(reference)), _floor(report, reference)]))
+        lines.append(
+            formats.clauses(filter(None, [*(_broken(reference) or _psnr(reference)), _floor(report, reference)]))
+        )
     if not references:
         counts = [len(repetition.outcomes) for comparison in mine for repetition in comparison.repetitions]
         lines.append(say("distinct outcomes: {count}", count=formats.span(counts)) if counts else labels.NOT_MEASURED)
@@ -131,7 +133,7 @@ def _lines(report: Report, mine: Sequence[Comparison], arm: Arm) -> list[str]:
 
 
 def _floor(report: Report, comparison: Comparison) -> str:
-    """The noise floor of the reference: the worst PSNR of its calibration."""
+    """The noise floor of the reference, the worst PSNR of its calibration; empty where it was not measured."""
     values = [
         floor.worst
         for calibration in report.calibrations
@@ -140,7 +142,7 @@ def _floor(report: Report, comparison: Comparison) -> str:
         if (floor.metric, floor.subject) == ("psnr_db", "image")
     ]
     if not values:
-        return say("noise floor: not measured")
+        return ""
     return say("noise floor of {arm}: {value} dB", arm=comparison.expected.arm, value=formats.number(min(values)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from harness.answers import Answered, Question, answers, room
@@ -125,9 +126,11 @@ def accuracy(reports: Sequence[Report]) -> tuple[Block, ...]:
         ]
         for report, comparison in compared
     ]
-    rows = [
-        [*begin, *row] for begin, (_, comparison) in zip(begins, compared, strict=True) for row in _judged(comparison)
-    ]
+    whole = [list(_judged(comparison)) for _, comparison in compared]
+    few = sum(map(len, whole)) <= _MOST_LIMITS
+    kept = whole if few else [_nearest(rows, comparison) for rows, (_, comparison) in zip(whole, compared, strict=True)]
+    rows = [[*begin, *row] for begin, of_comparison in zip(begins, kept, strict=True) for row in of_comparison]
+    left_out = sum(map(len, whole)) - len(rows)
     columns = (
         *((say("Scenario"),) if several else ()),
         *((say("Arms"),) if len(arms) > 1 else ()),
@@ -138,12 +141,18 @@ def accuracy(reports: Sequence[Report]) -> tuple[Block, ...]:
         say("Pairs passing"),
     )
     sentences = tuple(
-        say("{name}: {text}", name=_name(report, comparison, several=several), text=text)
+        say("{name}: {text}", name=_name(report, comparison, several=several), text=say("{sentence}.", sentence=text))
         for report, comparison in compared
-        if (text := readings.sentence(comparison))
+        if (text := readings.clause(comparison))
     )
     title = next(iter(arms)) if len(arms) == 1 else ""
-    return (table(columns, rows, title=title), *((Bullets(sentences),) if sentences else ()))
+    note = many(
+        "Of each comparison the limit that is nearest to being broken, or farthest beyond; {count} more is below.",
+        "Of each comparison the limit that is nearest to being broken, or farthest beyond; {count} more are below.",
+        left_out,
+    )
+    shown = table(columns, rows, title=title, note=note if left_out else "")
+    return (shown, *((Bullets(sentences),) if sentences else ()))
 
 
 def _name(report: Report, comparison: Comparison, *, several: bool) -> str:
@@ -159,6 +168,22 @@ def _judged(comparison: Comparison) -> Iterator[list[Cell]]:
     for limit in comparison.limits:
         rule, verdict, *others = limits_table.verdict_cells(comparison, limit, short=True)
         yield [verdict, rule, *others]
+
+
+_MOST_LIMITS = 16
+"""Rows of judged limits above which each comparison has one."""
+
+
+def _nearest(rows: Sequence[list[Cell]], comparison: Comparison) -> list[list[Cell]]:
+    """The row of the limit whose worst verdict is nearest to its limit or farthest beyond it."""
+    rooms = [
+        min(
+            (room(verdict) for pair in comparison.pairs for verdict in pair.verdicts if verdict.limit == limit),
+            default=math.inf,
+        )
+        for limit in comparison.limits
+    ]
+    return [rows[rooms.index(min(rooms))]] if len(rooms) == len(rows) else list(rows[:1])
 
 
 def failing(reports: Sequence[Report]) -> tuple[Block, ...]:

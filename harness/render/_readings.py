@@ -16,16 +16,21 @@ if TYPE_CHECKING:
     from harness.render._document import Cell
 
 
-def sentence(comparison: Comparison) -> str:
+def clause(comparison: Comparison) -> str:
     """How many readings the comparison passes, and how many of these other noise passes too; empty without any."""
-    found = ladder(comparison)
-    return formats.sentence(translated(found.sentence)) if found else ""
+    all_readings = ladder(comparison)
+    return translated(all_readings.sentence) if all_readings else ""
+
+
+def sentence(comparison: Comparison) -> str:
+    """The same as a sentence of its own."""
+    return formats.sentence(clause(comparison))
 
 
 def readings(comparison: Comparison) -> Table | None:
     """Every reading in per cent: worst pair, mean, and the nearest that another seed's noise comes to it."""
-    found = ladder(comparison)
-    if found is None:
+    all_readings = ladder(comparison)
+    if all_readings is None:
         return None
     columns = (
         say("Measured on"),
@@ -42,7 +47,7 @@ def readings(comparison: Comparison) -> Table | None:
         "noise: two seeds of one case on the expected side, the smallest value of any case. A reading that it passes "
         "cannot tell a right port from other images."
     )
-    return table(columns, map(_row, found.readings), title=say("Readings of 'within 1 %'"), note=note)
+    return table(columns, map(_row, all_readings.readings), title=say("Readings of 'within 1 %'"), note=note)
 
 
 def _row(read: Read) -> list[Cell]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.language import language, languages, many, marked, say, translated, untranslated
 from harness.language import name_of as language_name
-from harness.records import EXIT_CODES, Scope, Task
+from harness.records import EXIT_CODES, Scope, Status, Task
 from harness.render import _format as formats
 from harness.render import _labels as labels
 from harness.render import _limits_table as limits_table
@@ -75,7 +75,6 @@ def document(
             reasons=tuple(_reasons(release)),
             marks=tuple(_marks(release)),
             answers=overview.answer_lines([job.report for job in release.jobs], release.missing),
-            figures=(),
             sections=tuple(_sections(release, places, details=details)),
             languages=tuple(
                 Link(language_name(code), release.file_name(plain_name, code))
@@ -138,7 +137,8 @@ def _reasons(release: Release) -> Iterator[str]:
         yield say("MISSING: {names}: {reason}", names=names, reason=clean(translated(gap.reason)))
     for job in release.jobs:
         for comparison in job.report.comparisons:
-            if EXIT_CODES[comparison.outcome] != 0 and comparison.message:
+            decides = comparison.outcome is not Status.SKIPPED or release.outcome is Status.SKIPPED
+            if EXIT_CODES[comparison.outcome] != 0 and decides and comparison.message:
                 yield _of_comparison(job, comparison)
 
 

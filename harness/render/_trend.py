@@ -201,14 +201,14 @@ def _course(trend: Trend, line: TrendValue, changed: Sequence[int]) -> Course | 
         return None  # yes or no is no curve
     values = []
     for point in trend.points:
-        found = _of(point, line)
-        words = say("{job}: {text}", job=point.job, text=_number(found))
-        status = found.status if found else None
-        number = found.value if found and found.value is not None and not math.isnan(found.value) else None
+        value = _of(point, line)
+        words = say("{job}: {text}", job=point.job, text=_number(value))
+        status = value.status if value else None
+        number = value.value if value and value.value is not None and not math.isnan(value.value) else None
         values.append(
             Value(
                 number=number,
-                bound=found.bound if found else None,
+                bound=value.bound if value else None,
                 tone=tone(status) if status else "good",
                 words=clean(words),
             )
@@ -223,15 +223,15 @@ def _rows(trend: Trend, lines: Sequence[TrendValue]) -> Table:
         [
             plain(_name(line)),
             figure(number),
-            figure(_number(found)),
-            figure(_bound(found)),
-            word(found.status) if found.status else plain(labels.NONE),
-            figure(found.pairs),
-            plain(labels.key(found.key) if found.key else labels.NONE),
+            figure(_number(value)),
+            figure(_bound(value)),
+            word(value.status) if value.status else plain(labels.NONE),
+            figure(value.pairs),
+            plain(labels.key(value.key) if value.key else labels.NONE),
         ]
         for line in lines
         for number, point in reversed(list(enumerate(trend.points, 1)))
-        if (found := _of(point, line))
+        if (value := _of(point, line))
     ]
     columns = (
         *(say("Metric"), say("Job"), say("Worst value"), say("Limit"), say("Verdict"), say("Pairs"), say("Worst pair")),

@@ -153,7 +153,7 @@ def _sentences(comparison: Comparison) -> list[str]:
         *(verdict.message for verdict in comparison.verdicts),
         *(parity.message for parity in comparison.parities if parity.score not in judged),
         *comparison.notes,
-        *([f"1 %: {found.sentence}"] if (found := ladder(comparison)) else []),
+        *([f"1 %: {all_readings.sentence}"] if (all_readings := ladder(comparison)) else []),
     ]
     complete = decisive == comparison.message and sys.stdout.isatty()  # a log has it in one line, to be searched
     sentences = [] if passed or complete else [comparison.message]

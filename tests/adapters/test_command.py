@@ -110,7 +110,7 @@ def test_a_script_is_told_what_the_case_asks_and_its_repeats_are_judged(
         values = {cell.strip() for line in page.splitlines() for label, cell in [row(line)] if label == name}
         assert values == {"the command's own, not known"}, name
     assert "every arm ran with the determinism switches set" not in page
-    (said,) = [line for line in page.splitlines() if "Variables that were set for it" in line]
+    (said,) = {line for line in page.splitlines() if "Variables that were set for it" in line}
     assert "PORT_OPTION=7" in said
     assert "GOMP_SPINCOUNT=" in said
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,6 @@ from tests.browser.complaints import CUT, UNDECODED, WIDTHS, WITHOUT_GLYPH, comp
 from tests.render.test_golden import made
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.browser.chromium import Chromium
 
 
@@ -40,6 +39,22 @@ def test_the_page_fits_its_window_fetches_nothing_and_logs_nothing(browser: Chro
             assert browser.value(CUT) == []
             assert complaints(browser, page) == []
     assert browser.value(UNDECODED) == []
+
+
+SCREENS = {1280: (900, 6), 390: (844, 12)}
+"""Heights of the windows, and how many of them a page is high at most while everything that can be folded is."""
+EXAMPLE = Path(__file__).parents[2] / "reports" / "example"
+
+
+@pytest.mark.parametrize("name", ["index.html", "index.zh.html"])
+def test_the_example_is_short_and_the_four_answers_are_on_its_first_screen(name: str, browser: Chromium) -> None:
+    for width, (height, screens) in SCREENS.items():
+        browser.open(EXAMPLE / name, width=width, height=height)
+        assert browser.value("document.documentElement.scrollHeight") <= screens * height, width
+        assert browser.value("document.querySelectorAll('.answers > div').length") == 4
+        assert browser.value("document.querySelector('.answers').getBoundingClientRect().bottom") <= height, width
+        browser.value("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+        assert browser.value("document.documentElement.scrollHeight") > screens * height, "folds hide what is long"
 
 
 def test_what_is_missing_is_red_in_the_matrix(browser: Chromium, page: Path) -> None:

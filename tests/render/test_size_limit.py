@@ -145,7 +145,7 @@ def test_failures_stay_as_far_as_there_is_room(tmp_path: Path) -> None:
 
 def by_hand(*sections: Section) -> Document:
     mark = Mark("UNFINISHED", "m" * 5_000, "unfinished")
-    return Document("t" * 9_000, "s" * 9_000, Status.ERROR, "Failed.", ("r" * 900,) * 900, (mark,), (), sections)
+    return Document("t" * 9_000, "s" * 9_000, Status.ERROR, "Failed.", ("r" * 900,) * 900, (mark,), sections)
 
 
 def wide(columns: int, rows: int, *, bad: Iterable[int] = (), title: str = "wide") -> Table:

@@ -15,7 +15,7 @@ from harness.render import _charts, _maps, _pair_views, _pictures, _viewer
 from harness.render._report import document
 from harness.render._templates import fill
 from harness.sketches import relative_difference
-from tests.render import many_cases, sample_reports
+from tests.render import many_cases, sample_reports, test_languages
 from tests.render.readers import Page, rendered
 
 if TYPE_CHECKING:
@@ -209,27 +209,46 @@ def test_only_so_many_cases_that_pass_are_whole_and_all_that_fail(tmp_path: Path
     assert [picture.thumbnail for picture in steady.pictures] == [True]
 
 
-def test_the_lowest_psnr_comes_first_among_cases_with_one_word(tmp_path: Path) -> None:
-    report = sample_reports.within_limits(tmp_path)
+def two_within_limits(folder: Path) -> Report:
+    """Two cases with one word, the glove with the lower PSNR."""
+    report = sample_reports.within_limits(folder)
     (compared,) = report.comparisons
     lower = [
         pair.model_copy(
             update={
                 "measurements": [
-                    each.model_copy(update={"value": 20.0 if pair.key.case == "glove" else 30.0})
-                    for each in pair.measurements
-                    if each.metric == "psnr_db"
+                    measurement.model_copy(update={"value": 20.0 if pair.key.case == "glove" else 30.0})
+                    for measurement in pair.measurements
+                    if measurement.metric == "psnr_db"
                 ],
-                "verdicts": [each.model_copy(update={"status": Status.WITHIN_LIMITS}) for each in pair.verdicts],
+                "verdicts": [verdict.model_copy(update={"status": Status.WITHIN_LIMITS}) for verdict in pair.verdicts],
             }
         )
         for pair in compared.pairs
     ]
-    report = report.model_copy(update={"comparisons": [compared.model_copy(update={"pairs": lower})]})
+    return report.model_copy(update={"comparisons": [compared.model_copy(update={"pairs": lower})]})
+
+
+def test_the_lowest_psnr_comes_first_among_cases_with_one_word(tmp_path: Path) -> None:
+    report = two_within_limits(tmp_path)
     assert [case.title for case in _viewer.viewer(report, tmp_path).cases] == ["glove, seed 42", "pizza, seed 42"]
 
 
-# --- files that are not what the record says -------------------------------------------------------------------------
+def test_what_the_model_cannot_draw_comes_last_among_cases_that_pass_with_one_word(tmp_path: Path) -> None:
+    report = two_within_limits(tmp_path)
+    for values, first in (([1.0, 0.0], "pizza, seed 42"), ([1.0, 1.0], "glove, seed 42")):
+        scores = test_languages.scored(report.runs[0].plan.arm.name, values)
+        cases = _viewer.viewer(report.model_copy(update={"scores": [scores]}), tmp_path).cases
+        assert cases[0].title == first
+
+
+def test_one_case_is_open_where_all_pass_and_two_where_one_fails(tmp_path: Path) -> None:
+    for builder, opened in (("identical", 1), ("unstable", 2)):
+        folder = tmp_path / builder
+        folder.mkdir()
+        text = rendered("html", sample_reports.BUILDERS[builder](folder), folder)
+        assert text.count('<article class="case"') == opened
+        assert text.count('<details class="case"') == 2 - opened
 
 
 def test_a_missing_a_damaged_and_a_changed_picture_are_not_shown(tmp_path: Path) -> None:
