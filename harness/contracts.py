@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.formulas import Formula
+    from harness.observations import Behaviour, Observed, Prediction
     from harness.records import (
         FolderDiff,
         MemoryUse,
@@ -554,15 +555,48 @@ class Kernel(Protocol):
 
 
 class Hypothesis(Protocol):
-    """A known cause of wrong modules, as a change of their formula: ``harness/hypotheses/NAME.py``."""
+    """A known cause of wrong modules: ``harness/hypotheses/NAME.py``; it is tried by the one function that it has."""
 
     CAUSE: str
     """What is wrong, in one sentence."""
     SOURCE: str
     """Public report or document in which it is known."""
 
+
+class FormulaHypothesis(Hypothesis, Protocol):
+    """A cause that changes the formula of a module."""
+
     def changed(self, formula: Formula) -> Formula | None:
         """The formula with that cause in it; None where the cause says nothing about it or changes nothing."""
+        ...
+
+
+class ValueHypothesis(Hypothesis, Protocol):
+    """A cause that makes other values out of right ones, whatever computed them."""
+
+    def predicted(self, observed: Observed) -> Iterator[Prediction]:
+        """What would be there with that cause; several where it has several forms, nothing where it cannot be."""
+        ...
+
+
+class OperatorHypothesis(Hypothesis, Protocol):
+    """A cause that changes operators inside a module; it may import torch, inside of its functions."""
+
+    def replaced(self) -> Iterator[Mapping[str, Callable[..., Any]]]:
+        """Operators with that cause in them, by name, in each of its forms.
+
+        A name is that of a function of torch, such as ``scaled_dot_product_attention``, or a pattern such as
+        ``apply_*rotary*`` for functions of the file that a module's class is from. An operator gets the right one
+        first, and then the arguments of the call.
+        """
+        ...
+
+
+class BehaviourHypothesis(Hypothesis, Protocol):
+    """A cause that shows in how pictures relate to each other."""
+
+    def shown(self, behaviour: Behaviour) -> bool:
+        """Whether pictures with that cause are like these."""
         ...
 
 

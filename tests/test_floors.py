@@ -33,7 +33,13 @@ FLOORS = {
 LENT = {f"harness.{name}" for name in harness.__all__} - {"harness.compare", "harness.__version__"}
 """What the package itself hands on from the command line; who imports it imports the command line."""
 HEAVY = {"torch", "torch_npu", "diffusers", "transformers", "safetensors.torch"}
-MAY_BE_HEAVY = ("harness.run.worker", "harness.backends", "harness.adapters", "harness.kernels")
+MAY_BE_HEAVY = (
+    "harness.run.worker",
+    "harness.backends",
+    "harness.adapters",
+    "harness.kernels",
+    "harness.hypotheses",
+)
 
 DOWN_ONLY = "imports go down only"
 NO_LOOKING = "a part does not look for other parts"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.observations import WRONG_FROM
 from harness.records.explanation import Culprit
 from harness.records.investigation import Side
 
 if TYPE_CHECKING:
     from harness.records.investigation import Forced, PlaceErrors, Trace, TracedPlace
 
-LIMIT = 8.0
-"""Error over floor above which a place is wrong; correct changes were measured up to 3.5, wrong ones near 40,000."""
+LIMIT = WRONG_FROM
 
 
 def culprits(trace: Trace, forced: Forced) -> list[Culprit]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import plugins
-from harness.explain.causes import causes, without_power, wrong_constants
+from harness.explain.causes import causes, table_causes, without_power, wrong_constants
 from harness.explain.inputs import input_checks
 from harness.explain.places import LIMIT, culprits, innocents, missing
 from harness.language import recordable, recorded
@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 
     from harness.records import CaseKey
     from harness.records.explanation import Cause, Culprit, InputCheck, WrongConstant
-    from harness.records.investigation import Forced, Gap, Swapped, Trace
+    from harness.records.investigation import Forced, Gap, Swapped, Trace, Tried
 
 _SHOWN = 20
-_LEAST_SHARE = 0.25
-"""Share of the candidate's gap that has to appear in the reference for a proof."""
 
 
-def explained(scenario: str, key: CaseKey, trace: Trace | None, forced: Forced) -> Explanation:
+def explained(
+    scenario: str, key: CaseKey, trace: Trace | None, forced: Forced, tried: Tried | None = None
+) -> Explanation:
     """What the measurements say; a proof and the next commands are added by whoever makes them."""
     checks = input_checks(trace, forced) if trace else []
     comparable = not any(check.different_count for check in checks if check.kind is InputKind.SCHEDULE)
     wrong = culprits(trace, forced) if trace and comparable else []
-    known, constants = causes(forced), wrong_constants(forced)
+    known, constants = causes(trace, forced, tried, wrong), wrong_constants(forced)
+    if trace and not comparable:
+        known = table_causes(trace, forced)
     trouble = _trouble(trace, forced, checks, wrong, known, constants)
     follow = innocents(trace, forced) if trace else []
     return Explanation(
@@ -79,7 +81,7 @@ def _trouble(  # noqa: PLR0911, PLR0913, PLR0917 - the kinds of trouble, one aft
     repeats = forced.untraced_outcomes[0] == forced.outcome
     if trace is not None and repeats and forced.outcome == trace.outcome:
         return Trouble.EQUAL
-    if known or constants:
+    if constants or any(cause.coefficient is not None or cause.residual is not None for cause in known):
         return Trouble.CAUSE
     if trace is None:
         return Trouble.NOTHING
@@ -146,13 +148,18 @@ def _of_place(culprit: Culprit) -> str:
 
 
 def proven(explanation: Explanation, patched: Swapped, injected: Swapped) -> Explanation:
-    """The explanation with the result of both swaps."""
+    """The explanation with the result of both swaps.
+
+    ``patched`` has the reference's values at every place that was named: where it is right, nothing else is wrong.
+    ``injected`` has in the reference what the first of them alone gave for the reference's values: what merely
+    follows gives the same as the reference then, so that a wrong name is never proven.
+    """
     if explanation.gap is None or explanation.floor is None or patched.gap is None or injected.gap is None:
         return explanation
     gap, floor = explanation.gap, explanation.floor
     limit = LIMIT * floor.finest
     goes = patched.gap.finest <= limit
-    comes = injected.gap.finest > max(limit, _LEAST_SHARE * gap.finest)
+    comes = injected.replaced > 0 and injected.gap.finest > limit
     word = ProofWord.PROVEN if goes and comes else ProofWord.UNDECIDED
     proof = Proof(
         word=word,

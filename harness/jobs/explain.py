@@ -14,18 +14,20 @@ from harness.explain.verdict import explained, proven, unproven, worth_a_swap
 from harness.files import write_text
 from harness.language import require_known, spoken
 from harness.records import CaseKey, read_record, to_json
-from harness.records.explanation import EXPLANATION_FILE
+from harness.records.explanation import EXPLANATION_FILE, Trouble
 from harness.records.investigation import (
     FORCED_FILE,
     SWAPPED_FILE,
     TENSORS_FILE,
     TRACE_FILE,
+    TRIED_FILE,
     Forced,
     Investigation,
     InvestigationTask,
     Place,
     Swapped,
     Trace,
+    Tried,
 )
 from harness.run.investigations import investigate, require_modules
 from harness.run.sources import prepare
@@ -123,11 +125,17 @@ def _measured(question: Question, key: CaseKey, orders: _Orders, folder: Path) -
     """From the first picture to the proof."""
     trace = _traced(question, key, orders.reference, folder / "reference")
     forced = _forced(question, key, orders, folder)
-    explanation = unproven(explained(orders.candidate.plan.scenario, key, trace, forced))
-    if not question.proof or orders.reference is None or not worth_a_swap(explanation):
+    scenario_name, reference = orders.candidate.plan.scenario, orders.reference
+    explanation = unproven(explained(scenario_name, key, trace, forced))
+    if reference is None or not explanation.culprits or explanation.trouble is not Trouble.PLACE:
         return explanation
-    patched, injected = _swapped(key, orders.candidate, orders.reference, explanation, folder)
-    return proven(explanation, patched, injected)
+    swap = question.proof and worth_a_swap(explanation)
+    tried = _tried(key, reference, explanation, folder, swap=swap)
+    explanation = unproven(explained(scenario_name, key, trace, forced, tried))
+    if not swap:
+        return explanation
+    patched = _patched(key, orders.candidate, explanation, folder)
+    return proven(explanation, patched, read_record(Swapped, folder / "injected" / SWAPPED_FILE))
 
 
 def _traced(question: Question, key: CaseKey, reference: Order | None, folder: Path) -> Trace | None:
@@ -156,25 +164,34 @@ def _forced(question: Question, key: CaseKey, orders: _Orders, folder: Path) -> 
     return read_record(Forced, folder / "candidate" / FORCED_FILE)
 
 
-def _swapped(
-    key: CaseKey, candidate: Order, reference: Order, explanation: Explanation, folder: Path
-) -> tuple[Swapped, Swapped]:
-    """The candidate with the reference's values at the places that were named, and the other way round."""
+def _tried(key: CaseKey, reference: Order, explanation: Explanation, folder: Path, *, swap: bool) -> Tried:
+    """Known causes tried in the reference; beside that its values for a swap, and the candidate's put into it."""
     places = [culprit.place for culprit in explanation.culprits]
-    keep, swap = InvestigationTask.KEEP, InvestigationTask.SWAP
-    investigate(reference, _swap(keep, key, folder, places, "values-reference", None))
-    investigate(
-        candidate,
-        _swap(keep, key, folder, places, "values-candidate", None),
-        _swap(swap, key, folder, places, "patched", "values-reference"),
-    )
-    investigate(reference, _swap(swap, key, folder, places, "injected", "values-candidate"))
-    patched, injected = (read_record(Swapped, folder / name / SWAPPED_FILE) for name in ("patched", "injected"))
-    return patched, injected
+    first = explanation.culprits[0]
+    own = [culprit.place for culprit in explanation.culprits if culprit.path == first.path]
+    orders = [_swap(InvestigationTask.TRY, key, folder, [first.place], "tried", "candidate", first.path)]
+    if swap:
+        orders.append(_swap(InvestigationTask.KEEP, key, folder, places, "values-reference", None))
+        orders.append(_swap(InvestigationTask.SWAP, key, folder, own, "injected", "candidate"))
+    investigate(reference, *orders)
+    return read_record(Tried, folder / "tried" / TRIED_FILE)
+
+
+def _patched(key: CaseKey, candidate: Order, explanation: Explanation, folder: Path) -> Swapped:
+    """The candidate with the reference's values at the places that were named."""
+    places = [culprit.place for culprit in explanation.culprits]
+    investigate(candidate, _swap(InvestigationTask.SWAP, key, folder, places, "patched", "values-reference"))
+    return read_record(Swapped, folder / "patched" / SWAPPED_FILE)
 
 
 def _swap(  # noqa: PLR0913, PLR0917 - the parts of an order
-    task: InvestigationTask, key: CaseKey, folder: Path, places: list[Place], name: str, values: str | None
+    task: InvestigationTask,
+    key: CaseKey,
+    folder: Path,
+    places: list[Place],
+    name: str,
+    values: str | None,
+    path: str = "",
 ) -> Investigation:
     return Investigation(
         task=task,
@@ -183,6 +200,7 @@ def _swap(  # noqa: PLR0913, PLR0917 - the parts of an order
         trace_folder=str(folder / "reference"),
         places=places,
         values_folder=str(folder / values) if values else None,
+        path=path,
     )
 
 
@@ -238,7 +256,7 @@ def _forget_values(folder: Path) -> None:
     for path in folder.rglob(TENSORS_FILE):
         path.unlink()
     (folder / "reference" / TRACE_FILE).unlink(missing_ok=True)  # without its values it is no trace
-    for name in ("values-reference", "values-candidate"):
+    for name in ("values-reference",):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 

@@ -164,7 +164,9 @@ class Cause(Record):
     coefficient: Number | None = None
     """1 where it is present; None where it was tried on values instead of a formula."""
     standard_error: Number | None = None
-    """Standard error of the coefficient."""
+    """Standard error of the coefficient, or of the estimate."""
+    estimate: Number | None = None
+    """Constant that was estimated on the way, such as a share of values that were dropped; None where there is none."""
     residual: Number | None = None
     """Relative L2 that is left when the hypothesis is taken as the truth; None for a coefficient."""
     without: Number | None = None

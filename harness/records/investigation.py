@@ -18,6 +18,8 @@ FORCED_FILE = "forced.json"
 """Name of what forcing a candidate measured."""
 SWAPPED_FILE = "swapped.json"
 """Name of what a picture with swapped values measured."""
+TRIED_FILE = "tried.json"
+"""Name of what trying known causes at a wrong place measured."""
 
 
 class Side(StrEnum):
@@ -225,6 +227,8 @@ class Forced(Record):
     """What has to be equal bit for bit."""
     errors: list[PlaceErrors]
     """Errors at the reference's places, in the reference's order."""
+    kept: list[TracedPlace] = Field(default_factory=list)
+    """Places above the limit, at most three of each kind, with the candidate's values; stored as those of a trace."""
     additional: list[str]
     """Modules and functions that only the candidate called."""
     not_finite: Place | None
@@ -254,6 +258,38 @@ class Swapped(Record):
     """Places whose values were kept, in the order of execution; empty where values were replaced."""
 
 
+class Trial(Record):
+    """A known cause, tried at a place where the candidate is wrong although it got the reference's values."""
+
+    hypothesis: str
+    """Name of the hypothesis."""
+    residual: Number
+    """Relative L2 from what the candidate has there to what it would have with the cause."""
+    without: Number
+    """The same to what the reference has there, so without a cause."""
+    floor: Number
+    """How far correct work may be from the reference there."""
+    estimate: Number | None = None
+    """Constant that was estimated on the way; None where there is none."""
+    standard_error: Number | None = None
+    """Its standard error."""
+
+
+class Tried(Record):
+    """What trying known causes at a wrong place measured."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    path: str
+    """Module or function that was named."""
+    calls: int
+    """How many of its calls were looked at."""
+    trials: list[Trial]
+    """Every cause that says something about this place."""
+    seconds: float
+    """Time it took."""
+
+
 class InvestigationTask(StrEnum):
     """What a worker does for ``harness explain``."""
 
@@ -263,6 +299,8 @@ class InvestigationTask(StrEnum):
     """Force a candidate with a reference's values."""
     KEEP = "keep"
     """Keep the values of chosen places in every step."""
+    TRY = "try"
+    """Try known causes at places where a candidate is wrong, in the reference's process."""
     SWAP = "swap"
     """Make a picture with kept values of the other side."""
 
@@ -285,4 +323,6 @@ class Investigation(Record):
     places: list[Place] = Field(default_factory=list)
     """Places whose values are kept or replaced; steps and calls of theirs are not looked at."""
     values_folder: str | None = None
-    """Folder with the values that are put in their place."""
+    """Folder with the values that are put in their place, or that known causes are tried on."""
+    path: str = ""
+    """Module or function that was named, where known causes are tried."""

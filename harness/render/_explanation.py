@@ -207,9 +207,13 @@ def _gap(gap: Gap | None) -> tuple[str, str, str]:
 def _why(explanation: Explanation) -> Iterator[Block]:
     if explanation.causes:
         yield table(
-            [say("Module"), say("Cause"), say("Coefficient"), say("Standard error"), say("Known from")],
+            [say("Module"), say("Cause"), say("Shown by"), say("Known from")],
             [_cause(cause) for cause in explanation.causes[:_MOST_ROWS]],
-            note=say("The coefficient is 1 where a cause is present and 0 where it is not."),
+            note=say(
+                "A coefficient is 1 where a cause is present and 0 where it is not. What is left over is the relative "
+                "L2 from the candidate's values to those that it would have with the cause. Causes that leave the same "
+                "cannot be told apart on these inputs."
+            ),
         )
     if explanation.wrong_constants:
         yield Bullets(tuple(translated(wrong.sentence) for wrong in explanation.wrong_constants))
@@ -242,14 +246,27 @@ def _cause(cause: Cause) -> tuple[Cell, ...]:
     return (
         code(cause.path),
         plain(translated(cause.sentence)),
-        figure(_shown(cause.coefficient if cause.coefficient is not None else cause.residual)),
-        figure(_shown(cause.standard_error)),
+        plain(_evidence(cause)),
         plain(cause.source),
     )
 
 
-def _shown(value: float | None) -> str:
-    return labels.NONE if value is None else f"{value:.3g}"
+def _evidence(cause: Cause) -> str:
+    error = f"{cause.standard_error or 0:.2g}"
+    if cause.coefficient is not None:
+        return say("coefficient {value} +- {error}", value=f"{cause.coefficient:.3f}", error=error)
+    if cause.residual is None or cause.without is None:
+        return say("how the pictures repeat")
+    left, without = formats.scientific(cause.residual), formats.scientific(cause.without)
+    if cause.estimate is None:
+        return say("left over {left}, without it {without}", left=left, without=without)
+    return say(
+        "left over {left}, without it {without}; estimate {value} +- {error}",
+        left=left,
+        without=without,
+        value=f"{cause.estimate:.6g}",
+        error=error,
+    )
 
 
 def _checks(explanation: Explanation) -> Iterator[Block]:

@@ -12,7 +12,7 @@ from harness.terminal.console import new_table, print_line, print_rich, print_se
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.records.explanation import Culprit, Explanation, Proof
+    from harness.records.explanation import Cause, Culprit, Explanation, Proof
 
 _SHOWN = 5
 
@@ -74,12 +74,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     if explanation.proof is not None:
         yield _proof(explanation.proof)
     for cause in explanation.causes[:_SHOWN]:
-        number = (
-            f"coefficient {cause.coefficient:.3f} +- {cause.standard_error:.3f}"
-            if cause.coefficient is not None
-            else f"left over {cause.residual:.2e}, without it {cause.without:.2e}"
-        )
-        yield f"cause: {cause.path}: {cause.sentence} ({number})"
+        yield f"cause: {cause.path}: {cause.sentence} ({_evidence(cause)})"
     for wrong in explanation.wrong_constants:
         yield f"cause: {wrong.sentence}"
     if not explanation.causes and not explanation.wrong_constants:
@@ -88,6 +83,17 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield f"no power on these inputs: {', '.join(explanation.without_power)}"
     if explanation.not_finite is not None:
         yield f"not a number, first seen in what leaves {explanation.not_finite.path}"
+
+
+def _evidence(cause: Cause) -> str:
+    if cause.coefficient is not None:
+        return f"coefficient {cause.coefficient:.3f} +- {cause.standard_error:.3f}"
+    if cause.residual is None:
+        return "from how the pictures repeat"
+    left = f"left over {cause.residual:.2e}, without it {cause.without:.2e}"
+    return (
+        left if cause.estimate is None else f"{left}; estimate {cause.estimate:.6g} +- {cause.standard_error or 0:.2g}"
+    )
 
 
 def _proof(proof: Proof) -> str:

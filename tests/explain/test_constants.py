@@ -29,8 +29,8 @@ def estimated(scale: float, *, passes: tuple[int, ...] = (2,), swap: bool = Fals
         both = [positive, negative] if swap else [negative, positive]
         calls = [torch.cat(both)] if passes == (2,) else both
         for output in calls:
-            watch(seen("unet", Side.OUTPUT, (output,), step))
-        watch(seen("scheduler.step", Side.INPUT, ((mixed,), {}), step))
+            watch.look(seen("unet", Side.OUTPUT, (output,), step))
+        watch.look(seen("scheduler.step", Side.INPUT, ((mixed,), {}), step))
     (constant,) = watch.constants({"guidance_scale": 4.0})
     return constant
 
@@ -58,8 +58,8 @@ def test_halves_that_change_places_in_one_pass_show_in_the_estimate() -> None:
 def test_values_that_are_no_numbers_give_no_estimate_instead_of_an_error() -> None:
     pipeline: Any = SimpleNamespace(modules={}, components={"denoising": "unet"})
     watch = Filter(pipeline)
-    watch(seen("unet", Side.OUTPUT, (torch.full((2, 4), torch.nan),)))
-    watch(seen("scheduler.step", Side.INPUT, ((torch.full((1, 4), torch.nan),), {})))
+    watch.look(seen("unet", Side.OUTPUT, (torch.full((2, 4), torch.nan),)))
+    watch.look(seen("scheduler.step", Side.INPUT, ((torch.full((1, 4), torch.nan),), {})))
     assert watch.constants({"guidance_scale": 4.0}) == []
 
 

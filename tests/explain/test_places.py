@@ -9,7 +9,7 @@ import torch
 
 from harness.records.investigation import Side
 from harness.run.worker.places import Seen, chosen_steps, watched
-from harness.run.worker.values import distance, moved, named_tensors, replaced, tensors
+from harness.run.worker.values import Coins, distance, moved, named_tensors, replaced, tensors
 from tests.explain.toy import STEPS, Toy
 
 
@@ -109,10 +109,8 @@ def test_distance(actual: Any, expected: Any, error: float) -> None:
 
 
 def test_moved_values_are_neighbours_and_scalars_and_whole_numbers_stay() -> None:
-    import numpy as np
-
     values = torch.linspace(1.0, 2.0, 50)
-    other = moved(values, np.random.default_rng(1))
+    other = moved(values, Coins(1))
     assert (values.view(torch.int32) - other.view(torch.int32)).abs().eq(1).all()
     for kept in (torch.tensor(937.5), torch.arange(3)):
-        assert torch.equal(moved(kept, np.random.default_rng(1)), kept)
+        assert torch.equal(moved(kept, Coins(1)), kept)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
+import traceback
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -23,10 +25,19 @@ import numpy as np
 from harness.adapters import deepgen
 from harness.backends import cpu
 from harness.contracts import Request
+from harness.errors import RunError
 from harness.explain.places import LIMIT
 from harness.explain.verdict import explained
-from harness.records import CaseKey, NoiseMode, SwitchMode
+from harness.records import CaseKey, NoiseMode, SwitchMode, read_record
 from harness.records.explanation import Explanation, InputKind, Trouble
+from harness.records.investigation import (
+    FORCED_FILE,
+    TRIED_FILE,
+    Forced,
+    Investigation,
+    InvestigationTask,
+    Tried,
+)
 from harness.run.sources import locate
 from harness.run.worker.draws import watched_draws
 from harness.run.worker.investigator import Investigator, Result
@@ -135,17 +146,53 @@ class Exam:
             asked={"guidance_scale": GUIDANCE},
         )
 
-    def explanation(self, change: Change, *, reference: bool = True) -> tuple[Explanation, Any]:
-        """Plant a change for good and explain it; for a forked process."""
-        port = Port(self._pipeline, change)
-        folder = self.folder / f"{change.name}-{reference}"
+    def _force(self, change: Change) -> Any:
+        """Plant a change for good and measure it; for a forked process."""
+        self._made_results.clear()
+        folder = self.folder / change.name
         folder.mkdir()
-        forced = self._investigator(port).force(folder, self.folder if reference else None, ["first", "middle", "last"])
-        return explained("exam", KEY, self.trace if reference else None, forced), forced
+        port = Port(self._pipeline, change)
+        forced = self._investigator(port).force(folder, self.folder, ["first", "middle", "last"])
+        free = self._made_results[0]  # the last one is forced, and so is nearly the reference's
+        return {
+            "allclose": _differs(free, self.healthy),
+            "cosine": _cosine(free.image, self.healthy.image) < 0.99,
+            "pictures": forced.seconds / forced.picture_seconds,
+        }
+
+    def _try(self, change: Change, said: Explanation) -> Any:
+        """Try known causes at the first culprit, in a process without the change."""
+        (self.folder / f"{change.name}-tried").mkdir()
+        first = said.culprits[0]
+        order = Investigation(
+            task=InvestigationTask.TRY,
+            key=KEY,
+            folder=str(self.folder / f"{change.name}-tried"),
+            trace_folder=str(self.folder),
+            values_folder=str(self.folder / change.name),
+            places=[first.place],
+            path=first.path,
+        )
+        tried = self._investigator(self._pipeline).attempt(Path(order.folder), order)
+        return {"pictures": tried.seconds / self.trace.picture_seconds}
 
     def answer(self, change: Change) -> Answer:
-        """Explain a change in a process of its own."""
-        return in_fork(lambda: self._answer(change), self._failed(change))
+        """Explain a change, measured in a process of its own, its causes tried in another one."""
+        try:
+            judged = in_fork(lambda: self._force(change))
+            forced = read_record(Forced, self.folder / change.name / FORCED_FILE)
+            said = explained("exam", KEY, self.trace, forced)
+            if said.trouble is Trouble.PLACE:
+                more = in_fork(lambda: self._try(change, said))
+                tried = read_record(Tried, self.folder / f"{change.name}-tried" / TRIED_FILE)
+                said = explained("exam", KEY, self.trace, forced, tried)
+                judged["pictures"] += more["pictures"]
+            return self._answer(change, said, forced, judged)
+        except RunError as error:
+            return Answer(**{**asdict(self._failed(change)), "error": str(error)})
+        finally:
+            for folder in (change.name, f"{change.name}-tried"):
+                shutil.rmtree(self.folder / folder, ignore_errors=True)
 
     def _failed(self, change: Change) -> Answer:
         return Answer(
@@ -153,10 +200,7 @@ class Exam:
             caused=False, ratio=0.0, gap_floors=0.0, check=False, allclose=False, cosine=False, pictures=0.0,
         )  # fmt: skip
 
-    def _answer(self, change: Change) -> Answer:
-        self._made_results.clear()
-        said, forced = self.explanation(change)
-        free = self._made_results[0]  # the last one is forced, and so is nearly the reference's
+    def _answer(self, change: Change, said: Explanation, forced: Forced, judged: Any) -> Answer:
         gap = max(_over(said.gap, said.floor), _over(forced.second_gap, said.floor))
         named = named_by(said)
         causes = named_causes(said)
@@ -177,9 +221,7 @@ class Exam:
             ratio=said.culprits[0].ratio if said.culprits else max(ratios, default=0.0),
             gap_floors=gap,
             check=gap > LIMIT or forced.outcome != forced.untraced_outcomes[0],
-            allclose=_differs(free, self.healthy),
-            cosine=_cosine(free.image, self.healthy.image) < 0.99,
-            pictures=forced.seconds / forced.picture_seconds,
+            **judged,
         )
 
 
@@ -203,6 +245,8 @@ def named_by(said: Explanation) -> str:
 def named_causes(said: Explanation) -> tuple[str, ...]:
     """Hypotheses and constants that an explanation names, each once."""
     constants = [wrong.constant.name for wrong in said.wrong_constants]
+    if said.trouble is Trouble.INPUTS and not said.causes:
+        return (next(check.kind.value for check in said.checks if check.different_count),)
     return tuple(dict.fromkeys([cause.hypothesis for cause in said.causes] + constants))
 
 
@@ -216,24 +260,33 @@ def is_caused(causes: Sequence[str], change: Change) -> bool:
     return bool(causes) and set(causes) <= set(change.causes)
 
 
-def in_fork(work: Any, failed: Answer) -> Answer:
-    """The answer of a child process; an error becomes an answer that says so."""
+def in_fork(work: Any) -> Any:
+    """What a child process gives, as JSON.
+
+    Raises:
+        RunError: it failed, with its words.
+    """
     inlet, outlet = os.pipe()
     sys.stdout.flush()
     if (child := os.fork()) == 0:
         try:
             os.close(inlet)
-            answer = work()
+            made = {"made": work()}
         except BaseException as error:  # noqa: BLE001 - whatever it is, the parent has to hear of it
-            answer = Answer(**{**asdict(failed), "error": f"{type(error).__name__}: {error}"[:400]})
+            made = {"error": f"{type(error).__name__}: {error}"[:400]}
+            if os.environ.get("EXAM_TRACEBACK"):
+                traceback.print_exc()
         with os.fdopen(outlet, "w") as stream:
-            json.dump(asdict(answer), stream)
+            json.dump(made, stream)
         os._exit(0)
     os.close(outlet)
     with os.fdopen(inlet) as stream:
         text = stream.read()
     os.waitpid(child, 0)
-    return read_answer(text)
+    told = json.loads(text)
+    if "error" in told:
+        raise RunError(told["error"])
+    return told["made"]
 
 
 def read_answer(text: str) -> Answer:

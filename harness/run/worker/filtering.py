@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import plugins
-from harness.formulas import difference
+from harness.formulas import GroupNorm, difference
 from harness.records.investigation import Coefficient, Constant, Fit, Side
 from harness.run.worker.specifications import Specification, specifications
 from harness.run.worker.values import tensors
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from harness.contracts import Hypothesis, Pipeline
+    from harness.contracts import FormulaHypothesis, Pipeline
     from harness.formulas import Formula
     from harness.run.worker.places import Seen
 
     Array = NDArray[np.float64]
 
+_MOST_VALUES = 1 << 18
+"""Values of one call that are looked at, where a formula works on each row alone."""
 _LEAST_WEIGHT = 1e-2
 """Share of the mean magnitude below which values count as of that magnitude, so that zeros do not weigh everything."""
 
@@ -74,6 +76,7 @@ class Residuals:
     """What one call of a module gave, against its formula and against the same formula in its type."""
 
     def __init__(self, specification: Specification, x: Any, y: Any) -> None:
+        x, y = _some_rows(specification.formula, x, y)
         values, given = _array(x), _array(y)
         self.inputs = values
         self.expected = specification.formula.exact(values)
@@ -84,12 +87,21 @@ class Residuals:
         self.size = float((given * given).sum())
 
 
+def _some_rows(formula: Formula, x: Any, y: Any) -> tuple[Any, Any]:
+    """Rows at equal distances, where a formula works on each row alone and there are more than enough."""
+    every = x.numel() // _MOST_VALUES
+    if isinstance(formula, GroupNorm) or every < 2:  # noqa: PLR2004 - from two on there is one to leave out
+        return x, y
+    return x.reshape(-1, x.shape[-1])[::every], y.reshape(-1, y.shape[-1])[::every]
+
+
 class Filter:
     """A visitor that holds modules against their formulas, and notes what constants can be estimated from."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._hypotheses: dict[str, Hypothesis] = {
-            name: plugins.load("hypotheses", name) for name in plugins.names("hypotheses")
+        known: dict[str, Any] = {name: plugins.load("hypotheses", name) for name in plugins.names("hypotheses")}
+        self._hypotheses: dict[str, FormulaHypothesis] = {
+            n: part for n, part in known.items() if hasattr(part, "changed")
         }
         self._specified = list(specifications(pipeline))
         self._sources: dict[tuple[str, Side], list[Specification]] = {}
@@ -102,15 +114,23 @@ class Filter:
         self._rows: dict[str, int] = {}
         self._constants = _Constants(pipeline)
 
-    def __call__(self, seen: Seen) -> None:
-        """Look at what enters or leaves a module with a formula."""
+    def __call__(self, seen: Seen, given: Any = None, *, equal: bool = False) -> None:
+        """Look at what enters or leaves a module with a formula.
+
+        ``given`` is what takes the place of the values, so what the next module really gets; with ``equal`` they are
+        the reference's bit for bit, so that no cause can be there.
+        """
         place = (seen.spot.path, seen.spot.side)
-        for specification in self._sources.get(place, ()):
-            self._inputs[specification.path] = next(iter(tensors(seen.tree)), None)
         for specification in self._targets.get(place, ()):
             x, y = self._inputs.pop(specification.path, None), next(iter(tensors(seen.tree)), None)
-            if x is not None and y is not None and x.shape == y.shape:
+            if not equal and x is not None and y is not None and x.shape == y.shape:
                 self._add(specification, x, y)
+        for specification in self._sources.get(place, ()):
+            tree = seen.tree if given is None else given
+            self._inputs[specification.path] = next(iter(tensors(tree)), None)
+
+    def look(self, seen: Seen) -> None:
+        """Look at what constants can be estimated from."""
         self._constants.look(seen)
 
     def _add(self, specification: Specification, x: Any, y: Any) -> None:

@@ -7,15 +7,15 @@ the denoiser for single predictions are matched with a pass for all of them, and
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
+from harness.observations import WRONG_FROM
 from harness.records.investigation import Side
-from harness.run.worker.values import distance, moved, replaced, tensors
+from harness.run.worker.values import Coins, distance, moved, replaced, tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from harness.run.worker.places import Seen, Spot
     from harness.run.worker.tracing import Kept
@@ -32,6 +32,10 @@ class Part(NamedTuple):
 
 
 _WHOLE = Part((0,), 0, 1)
+_MOST_KEPT = 6
+"""Calls of a place whose wrong values are kept."""
+_MOST_BYTES = 1 << 29
+"""Size of all wrong values that are kept."""
 
 
 class Alignment:
@@ -110,35 +114,62 @@ def _taken(part: Part, actual: Any, expected: Sequence[Any]) -> Any:
 class Forcing:
     """A visitor that measures each place against the reference, and replaces its values where it is to force them."""
 
-    def __init__(self, reference: Kept, denoiser: str, *, force: bool = True, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        reference: Kept,
+        denoiser: str,
+        *,
+        force: bool = True,
+        seed: int | None = None,
+        floors: Mapping[Spot, Sequence[float]] | None = None,
+    ) -> None:
         self.errors: dict[Spot, list[float]] = {}
         """Relative L2 of each tensor, by the reference's place; the largest where several parts were met."""
         self.additional: list[Spot] = []
         """Places that the reference does not have."""
+        self.last_is_equal = False
+        """Whether the place that was seen last has the reference's values bit for bit."""
+        self.wrong: Kept = {}
+        """The candidate's values at the reference's places that are above the limit, a few of each kind."""
+        self._floors = floors or {}
+        self._counts: Counter[tuple[str, Side]] = Counter()
+        self._bytes = 0
         self._reference = reference
         self._alignment = Alignment(reference, denoiser)
         self._force = force
-        self._directions = None if seed is None else np.random.default_rng(seed)
+        self._coins = None if seed is None else Coins(seed)
 
     def __call__(self, seen: Seen) -> Any:
         """Compare the tensors of a place; gives the reference's in their place, or None."""
         actual = tensors(seen.tree)
+        self.last_is_equal = False
         self._alignment.begin(seen.spot, actual)
         expected = self._alignment.values(seen.spot, actual)
         if expected is None or len(expected) != len(actual):
             self.additional.append(seen.spot)
             return None
         errors = [distance(one, two) for one, two in zip(actual, expected, strict=True)]
+        self.last_is_equal = not any(errors)
         spot = self._alignment.spot(seen.spot)
         known = self.errors.get(spot, errors)
         self.errors[spot] = [max(pair) for pair in zip(errors, known, strict=True)]
+        if any(error > WRONG_FROM * floor for error, floor in zip(errors, self._floors.get(spot, ()), strict=False)):
+            self._keep(spot, actual)
         fits = all(one.shape == two.shape for one, two in zip(actual, expected, strict=True))
         if not self._force or not actual or not fits:
             return None
         return replaced(seen.tree, [self._given(value) for value in expected])
 
+    def _keep(self, spot: Spot, actual: Sequence[Any]) -> None:
+        kind = spot.path, spot.side
+        size = sum(value.numel() * value.element_size() for value in actual)
+        if self._counts[kind] < _MOST_KEPT and self._bytes + size <= _MOST_BYTES:
+            self._counts[kind] += 1
+            self._bytes += size
+            self.wrong[spot] = [value.to("cpu", copy=True).contiguous() for value in actual]
+
     def _given(self, value: Any) -> Any:
-        return value.clone() if self._directions is None else moved(value, self._directions)
+        return value.clone() if self._coins is None else moved(value, self._coins)
 
 
 def root_mean_square(runs: Sequence[Sequence[float]]) -> list[float]:
@@ -155,12 +186,12 @@ class Moving:
     """A visitor that moves what leaves modules and functions by one unit in the last place."""
 
     def __init__(self, seed: int) -> None:
-        self._directions = np.random.default_rng(seed)
+        self._coins = Coins(seed)
 
     def __call__(self, seen: Seen) -> Any:
         """Give neighbours of the tensors that leave a place."""
         values = tensors(seen.tree) if seen.spot.side is Side.OUTPUT else []
-        return replaced(seen.tree, [moved(value.to("cpu"), self._directions) for value in values]) if values else None
+        return replaced(seen.tree, [moved(value.to("cpu"), self._coins) for value in values]) if values else None
 
 
 class Swapping:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,13 @@ import numpy as np
 from harness.errors import RunError
 from harness.files import write_text
 from harness.images import array_digest, write_arrays
-from harness.records import to_json
+from harness.records import read_record, to_json
 from harness.records.investigation import (
     FORCED_FILE,
     SWAPPED_FILE,
     TENSORS_FILE,
     TRACE_FILE,
+    TRIED_FILE,
     Forced,
     Gap,
     Investigation,
@@ -28,12 +30,14 @@ from harness.records.investigation import (
     Swapped,
     Trace,
     TracedPlace,
+    Tried,
 )
 from harness.run.worker.exactness import exact
 from harness.run.worker.filtering import Filter
 from harness.run.worker.forcing import Forcing, Moving, Swapping, root_mean_square
 from harness.run.worker.places import Seen, Spot, chosen_steps, spot_of, watched
 from harness.run.worker.tracing import Keeping, read_trace, read_values, save_values
+from harness.run.worker.trying import Reference, Trying, kept_values
 from harness.run.worker.values import LEAST_FLOOR, LEAST_FLOORS, tensors
 
 if TYPE_CHECKING:
@@ -47,9 +51,9 @@ if TYPE_CHECKING:
 
 PICTURE = "picture"
 """Path of the place where the pipeline's picture has reached the host."""
-FLOOR_RUNS = 3
+FLOOR_RUNS = 1
 """Pictures of the reference whose values are moved, for the floors of places."""
-END_TO_END_RUNS = 2
+END_TO_END_RUNS = 1
 """Pictures of the reference whose values are moved and go on, for the floor of the result."""
 _RESULT_FILE = "result.safetensors"
 
@@ -131,6 +135,8 @@ class Investigator:
                 self.force(folder, reference, order.steps)
             case InvestigationTask.KEEP:
                 self.keep(folder, order)
+            case InvestigationTask.TRY:
+                self.attempt(folder, order)
             case InvestigationTask.SWAP:
                 self.swap(folder, order)
 
@@ -177,16 +183,18 @@ class Investigator:
         chosen = trace.chosen_steps if trace else self._chosen(words)
         denoiser = self._pipeline.components.get("denoising", "")
         free, filtered, finite = Forcing(values, denoiser, force=False), Filter(self._pipeline), NotFinite()
-        first = self._make(_Together(free, filtered, finite), chosen)
+        looking = (free, filtered.look, finite) if reference else (filtered, filtered.look, finite)
+        first = self._make(_Together(*looking), chosen)
         untraced = [self._make()]
         again = None
         if untraced[0].digest != first.digest:
             untraced.append(self._make())
             again = self._make(_Together(), chosen)
         self._other()  # what is kept of one picture shows in the next only where the two are not alike
-        forced = Forcing(values, denoiser)
+        floors = {spot_of(traced.place): traced.floors for traced in trace.places} if trace else {}
+        forced = Forcing(values, denoiser, floors=floors)
         if trace:
-            self._make(forced, chosen)
+            self._make(partial(_filtered, forced, filtered), chosen)
         expected = _result(reference) if reference else None
         record = Forced(
             **self._origin,
@@ -197,6 +205,7 @@ class Investigator:
             second_gap=gap(untraced[-1].arrays, expected) if expected else None,
             exact=exact(self._pipeline, first.noise, first.schedule),
             errors=[_errors(traced.place, forced, free) for traced in trace.places] if trace else [],
+            kept=[traced for traced in trace.places if spot_of(traced.place) in forced.wrong] if trace else [],
             additional=sorted({spot.path for spot in forced.additional}),
             not_finite=finite.first.place if finite.first else None,
             fits=filtered.fits(),
@@ -204,7 +213,24 @@ class Investigator:
             picture_seconds=untraced[0].seconds,
             seconds=time.perf_counter() - begin,
         )
+        save_values(
+            {spot_of(kept.place): forced.wrong[spot_of(kept.place)] for kept in record.kept}, folder / TENSORS_FILE
+        )
         write_text(folder / FORCED_FILE, to_json(record))
+        return record
+
+    def attempt(self, folder: Path, order: Investigation) -> Tried:
+        """Try known causes at the places of one culprit, with the reference's own modules."""
+        begin = time.perf_counter()
+        trace, values = read_trace(Path(order.trace_folder or ""))
+        source = Path(order.values_folder or "")
+        forced = read_record(Forced, source / FORCED_FILE)
+        kept = read_values(source / TENSORS_FILE, kept_values(forced.kept))
+        trying = Trying(Reference(trace, values, self._pipeline), kept, order.places[0], order.path)
+        trials = trying.trials(lambda visit: self._make(visit, trace.chosen_steps), order.key.seed)
+        calls, seconds = len(trying.wrong), time.perf_counter() - begin
+        record = Tried(path=order.path, calls=calls, trials=trials, seconds=seconds)
+        write_text(folder / TRIED_FILE, to_json(record))
         return record
 
     def keep(self, folder: Path, order: Investigation) -> None:
@@ -219,11 +245,8 @@ class Investigator:
 
     def swap(self, folder: Path, order: Investigation) -> Swapped:
         """Make a picture with the kept values of the other side at chosen places, and measure it."""
-        from harness.records import read_record
-
         source = Path(order.values_folder or "")
-        index = read_record(Swapped, source / SWAPPED_FILE)
-        kept = read_values(source / TENSORS_FILE, {spot_of(p.place): len(p.values) for p in index.places})
+        kept = read_values(source / TENSORS_FILE, kept_values(_index(source)))
         swapping = Swapping(kept, self._pipeline.components.get("denoising", ""), _wanted(order))
         made = self._make(swapping)
         measured = gap(made.arrays, _result(Path(order.trace_folder or "")))
@@ -272,6 +295,13 @@ class NotFinite:
                 self.first = seen.spot
 
 
+def _filtered(forced: Forcing, filtered: Filter, seen: Seen) -> Any:
+    """Force a place, and hold it against its formula where it is not the reference's bit for bit."""
+    given = forced(seen)
+    filtered(seen, given, equal=forced.last_is_equal)
+    return given
+
+
 class _Together:
     """Several visitors that look and replace nothing."""
 
@@ -281,6 +311,13 @@ class _Together:
     def __call__(self, seen: Seen) -> None:
         for visit in self._visitors:
             visit(seen)
+
+
+def _index(folder: Path) -> Sequence[TracedPlace]:
+    """Places whose values lie in a folder: kept in every step, or of a candidate that was forced."""
+    if (folder / FORCED_FILE).is_file():
+        return read_record(Forced, folder / FORCED_FILE).kept
+    return read_record(Swapped, folder / SWAPPED_FILE).places
 
 
 def _enters(spot: Spot, denoiser: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from harness.contracts import joints_of
@@ -142,6 +142,13 @@ class Places:
 
 def _names(function: Any) -> list[str]:
     """Names of the positional parameters of a function; empty where it does not tell."""
+    if inspect.ismethod(function):
+        return _parameters(function.__func__)[1:]
+    return _parameters(function)
+
+
+@cache
+def _parameters(function: Any) -> list[str]:
     try:
         return list(inspect.signature(function).parameters)
     except (TypeError, ValueError):

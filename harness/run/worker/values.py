@@ -11,8 +11,6 @@ from harness.run.worker.perturbation import neighbours
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
-
 LEAST_FLOOR = 2.0**-24
 """Smallest floor of a place: half a unit in the last place of float32."""
 LEAST_FLOORS = {"bfloat16": 2.0**-10, "float16": 2.0**-13}
@@ -45,12 +43,20 @@ def _walk(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _tensor(leaf: Any) -> Any:
+    import torch
+
+    if isinstance(leaf, torch.Tensor):
+        return leaf.detach()
+    if leaf is None or isinstance(leaf, bool | int | float | str):
+        return None
+    return _array(leaf)
+
+
+def _array(leaf: Any) -> Any:
     import numpy as np
     import torch
     from PIL import Image
 
-    if isinstance(leaf, torch.Tensor):
-        return leaf.detach()
     if isinstance(leaf, Image.Image):
         return torch.from_numpy(np.array(leaf))
     if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fiub":
@@ -94,7 +100,7 @@ def distance(actual: Any, expected: Any) -> float:
         actual, expected = torch.view_as_real(actual.to(expected.dtype)), torch.view_as_real(expected)
     if not expected.is_floating_point() and expected.dtype is not torch.uint8:
         return 0.0 if torch.equal(actual.to(expected.dtype), expected) else math.inf
-    if torch.equal(actual, expected):
+    if actual.dtype is expected.dtype and torch.equal(actual, expected):
         return 0.0
     one, two = actual.double().flatten(), expected.double().flatten()
     if not bool(two.isfinite().all()):
@@ -109,12 +115,35 @@ def distance(actual: Any, expected: Any) -> float:
     return gap / size if size else (math.inf if gap else 0.0)
 
 
-def moved(values: Any, directions: np.random.Generator) -> Any:
-    """A floating tensor one unit in the last place away, each value up or down by a coin; others and scalars stay."""
-    import numpy as np
-    import torch
+class Coins:
+    """Random bits for tensors, cut from one stock at random places, so that they cost little."""
 
+    def __init__(self, seed: int) -> None:
+        import numpy as np
+        import torch
+
+        self._source = np.random.default_rng(seed)
+        self._stock = torch.from_numpy(self._source.integers(0, 2, _STOCK, dtype=np.uint8)).bool()
+
+    def tossed(self, shape: Sequence[int]) -> Any:
+        """bool[shape]."""
+        import torch
+
+        count = math.prod(shape)
+        begin = int(self._source.integers(0, _STOCK))
+        rolled = (
+            torch.cat([self._stock[begin:], self._stock[:begin]]) if begin + count > _STOCK else self._stock[begin:]
+        )
+        while len(rolled) < count:
+            rolled = torch.cat([rolled, self._stock])
+        return rolled[:count].reshape(tuple(shape))
+
+
+_STOCK = 1 << 22
+
+
+def moved(values: Any, coins: Coins) -> Any:
+    """A floating tensor one unit in the last place away, each value up or down by a coin; others and scalars stay."""
     if not values.is_floating_point() or values.ndim == 0:
         return values.clone()
-    up = directions.random(tuple(values.shape), dtype=np.float32) < 0.5  # noqa: PLR2004 - one half
-    return neighbours(values, torch.from_numpy(up))
+    return neighbours(values, coins.tossed(values.shape))

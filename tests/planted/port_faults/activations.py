@@ -54,7 +54,12 @@ def _(pipe: Any) -> None:
     _connector(pipe, lambda x: x * torch.sigmoid(1.702 * x))
 
 
-@fault("gelu-clipped", "an activation with a table that ends", f"transformer.transformer_blocks.{ONE}.ff*")
+@fault(
+    "gelu-clipped",
+    "an activation with a table that ends",
+    f"transformer.transformer_blocks.{ONE}.ff*",
+    causes=("clipped",),
+)
 def _(pipe: Any) -> None:
     """GELU answers 2 for all that is larger, in one MLP, as a table that ends there."""
     layer = blocks(pipe)[ONE].ff.net[0]

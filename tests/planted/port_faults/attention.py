@@ -69,26 +69,26 @@ class _Processor:
             functional.scaled_dot_product_attention = ours
 
 
-@fault("softmax-bfloat16", "pytorch/pytorch#108503", _ALL)
+@fault("softmax-bfloat16", "pytorch/pytorch#108503", _ALL, causes=("softmax_bfloat16",))
 def _(pipe: Any) -> None:
     """Scores and softmax are bfloat16, in all blocks."""
     half = torch.bfloat16
     set_core(pipe, lambda q, k, v, m: by_formula(q, k, v, m, lambda s: s.to(half).softmax(-1).to(s.dtype)))
 
 
-@fault("softmax-float16", "pytorch/pytorch#108503", _ALL, types=("float32",))
+@fault("softmax-float16", "pytorch/pytorch#108503", _ALL, causes=("softmax_float16",), types=("float32",))
 def _(pipe: Any) -> None:
     """Probabilities are rounded to float16, in all blocks."""
     set_core(pipe, lambda q, k, v, m: by_formula(q, k, v, m, lambda s: through(s.softmax(-1), torch.float16)))
 
 
-@fault("head-size-padded", "a scale from the padded size of a head", _ALL)
+@fault("head-size-padded", "a scale from the padded size of a head", _ALL, causes=("attention_scale_padded",))
 def _(pipe: Any) -> None:
     """The scale is that of a head padded from 16 to 32, in all blocks."""
     set_core(pipe, lambda q, k, v, m: fused(q * math.sqrt(0.5), k, v, m))
 
 
-@fault("out-of-bounds", "pytorch/pytorch#169222", _ONE)
+@fault("out-of-bounds", "pytorch/pytorch#169222", _ONE, causes=("last_rows", "not_repeatable"))
 def _(pipe: Any) -> None:
     """The last four rows of one block's attention are what happened to be in memory, in one call of ten."""
     source = np.random.default_rng(int.from_bytes(os.urandom(8), "little"))
@@ -102,7 +102,12 @@ def _(pipe: Any) -> None:
     set_core(pipe, core, ONE)
 
 
-@fault("head-lost", "pytorch/pytorch#132004", _ALL)
+@fault(
+    "head-lost",
+    "an attention kernel that loses a head; like pytorch/pytorch#132004",
+    _ALL,
+    causes=("attention_head_lost",),
+)
 def _(pipe: Any) -> None:
     """The last head answers with the values of the head before it, in all blocks."""
 
@@ -114,13 +119,13 @@ def _(pipe: Any) -> None:
     set_core(pipe, core)
 
 
-@fault("last-key-dropped", "vllm-project/vllm-ascend#15503", _ONE)
+@fault("last-key-dropped", "an attention kernel that loses its tail", _ONE, causes=("attention_last_key",))
 def _(pipe: Any) -> None:
     """The last key is never looked at, in one block."""
     set_core(pipe, lambda q, k, v, m: fused(q, k[:, :, :-1], v[:, :, :-1], None if m is None else m[..., :-1]), ONE)
 
 
-@fault("strided", "pytorch/pytorch#180984", _ONE)
+@fault("strided", "pytorch/pytorch#180984", _ONE, causes=("attention_layout",))
 def _(pipe: Any) -> None:
     """One block's attention hands on its transposed result in the order in which it lies in memory."""
 
@@ -132,7 +137,7 @@ def _(pipe: Any) -> None:
     set_core(pipe, core, ONE)
 
 
-@fault("gather-order", "vllm-project/vllm-omni#2814", _ONE)
+@fault("gather-order", "vllm-project/vllm-omni#2814", _ONE, causes=("attention_shards",))
 def _(pipe: Any) -> None:
     """Halves of the tokens come back from one block's attention in the wrong order, as from shards."""
 

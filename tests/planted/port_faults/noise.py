@@ -22,13 +22,13 @@ def _drawn(pipe: Any, draw: Callable[..., Any]) -> None:
     code.randn_tensor = lambda shape, **options: draw(original, shape, **options)
 
 
-@fault("noise-half", "huggingface/diffusers#13298", _NOISE, types=("float32",))
+@fault("noise-half", "huggingface/diffusers#13298", _NOISE, causes=("noise", "rounded_bfloat16"), types=("float32",))
 def _(pipe: Any) -> None:
     """The first noise is drawn in bfloat16 and then cast."""
     _drawn(pipe, lambda own, shape, dtype, **options: own(shape, dtype=torch.bfloat16, **options).to(dtype))
 
 
-@fault("noise-numpy", "huggingface/diffusers#11056", _NOISE)
+@fault("noise-numpy", "huggingface/diffusers#11056", _NOISE, causes=("noise", "noise_of_numpy"))
 def _(pipe: Any) -> None:
     """The first noise comes from NumPy, seeded with 42."""
 
@@ -38,7 +38,7 @@ def _(pipe: Any) -> None:
     _drawn(pipe, draw)
 
 
-@fault("noise-extra-draw", "huggingface/diffusers#941", _NOISE)
+@fault("noise-extra-draw", "a draw before the first noise, a slip of ports", _NOISE, causes=("noise",))
 def _(pipe: Any) -> None:
     """A draw of the same shape is thrown away before the first noise."""
 
@@ -49,7 +49,7 @@ def _(pipe: Any) -> None:
     _drawn(pipe, draw)
 
 
-@fault("noise-layout", "pytorch/pytorch#111169", _NOISE)
+@fault("noise-layout", "pytorch/pytorch#111169", _NOISE, causes=("noise", "layout_misread"))
 def _(pipe: Any) -> None:
     """The first noise is drawn as [n, h, w, c] and turned."""
 

@@ -72,7 +72,7 @@ def _(pipe: Any) -> None:
         norm.forward = lambda x, norm=norm: (norm.weight.float() * _normal(x, norm.variance_epsilon)).to(x.dtype)
 
 
-@fault("norm-loses-tail", "intel/llm-scaler#510", "transformer.transformer_blocks.*.norm2")
+@fault("norm-loses-tail", "intel/llm-scaler#510", "transformer.transformer_blocks.*.norm2", causes=("norm_tail_lost",))
 def _(pipe: Any) -> None:
     """LayerNorm over width 80 takes mean and variance of the first 64 only, as a kernel that loses its tail."""
 

@@ -37,7 +37,7 @@ def _(pipe: Any) -> None:
     pipe.latents_to_pixels = lambda z: pipe.vae.decode(z / pipe.vae.config.scaling_factor).sample
 
 
-@fault("decimals-cut", "a conversion to 8 bits without rounding", "pipeline file._to_pictures")
+@fault("decimals-cut", "a conversion to 8 bits without rounding", "pipeline file._to_pictures", causes=("levels_cut",))
 def _(pipe: Any) -> None:
     """Decimals are cut off on the way to 8 bits instead of rounded."""
 
@@ -48,13 +48,15 @@ def _(pipe: Any) -> None:
     code_of(pipe)._to_pictures = to_pictures
 
 
-@fault("decoder-overflow", "huggingface/candle#1060", "vae.decoder.mid_block*")
+@fault("decoder-overflow", "huggingface/candle#1060", "vae.decoder.mid_block*", causes=("overflow",))
 def _(pipe: Any) -> None:
     """The middle of the decoder overflows in float16; the norms after it spread the NaN."""
     after(pipe.vae.decoder.mid_block, lambda y: _beyond(y, 0.001, lambda large: large.half().float()))
 
 
-@fault("decoder-saturation", "Ascend documentation of the saturation mode", "vae.decoder.mid_block*")
+@fault(
+    "decoder-saturation", "Ascend documentation of the saturation mode", "vae.decoder.mid_block*", causes=("clipped",)
+)
 def _(pipe: Any) -> None:
     """The same overflow on a card that saturates: the largest values, one in a hundred, are clipped."""
     after(pipe.vae.decoder.mid_block, lambda y: _beyond(y, 0.01, lambda large: large.clamp(-_HALF_MAX, _HALF_MAX)))
@@ -66,7 +68,7 @@ def _beyond(y: Any, share: float, change: Callable[[Any], Any]) -> Any:
     return (change(y.float() * scale) / scale).to(y.dtype)
 
 
-@fault("nan-silent", "zai-org/CogVideo#559", "vae.decode")
+@fault("nan-silent", "zai-org/CogVideo#559", "vae.decode", causes=("not_a_number",))
 def _(pipe: Any) -> None:
     """A few values that the decoder gives are NaN, and the cast to 8 bits makes them black."""
 
@@ -81,7 +83,7 @@ def _(pipe: Any) -> None:
     wrap(pipe.vae, "decode", make)
 
 
-@fault("nan-latent", "black pictures whose NaN was replaced by 0", "scheduler.step")
+@fault("nan-latent", "black pictures whose NaN was replaced by 0", "scheduler.step", causes=("not_a_number",))
 def _(pipe: Any) -> None:
     """One latent is NaN after the last step; the decoder's input is cleaned of NaN without a word."""
 
@@ -114,7 +116,7 @@ class _Rows:
         return spoilt
 
 
-@fault("host-copy-garbage", "vllm-project/vllm-omni#5782", "picture")
+@fault("host-copy-garbage", "vllm-project/vllm-omni#5782", "picture", causes=("last_rows", "not_repeatable"))
 def _(_pipe: Any) -> _Rows:
     """The bottom four rows are garbage, another one each time: a host copy was used before it was done."""
     return _Rows(
@@ -122,7 +124,7 @@ def _(_pipe: Any) -> _Rows:
     )
 
 
-@fault("host-copy-stale", "pytorch/pytorch#139550", "picture")
+@fault("host-copy-stale", "pytorch/pytorch#139550", "picture", causes=("last_rows", "stale_state"))
 def _(_pipe: Any) -> _Rows:
     """In every other picture the bottom two rows are those of the picture before."""
     return _Rows(2, lambda rows, _shape, count: rows.last if count % 2 == 0 else None)

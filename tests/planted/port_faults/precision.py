@@ -22,7 +22,7 @@ def _conv(module: Any, explicit: int) -> None:
     module.forward = lambda x: own(with_bits(x, explicit), with_bits(module.weight, explicit), module.bias)
 
 
-@fault("hf32", "Ascend documentation of HF32", "*", types=("float32",))
+@fault("hf32", "Ascend documentation of HF32", "*", causes=("products_hf32",), types=("float32",))
 def _(pipe: Any) -> None:
     """Every linear layer and convolution rounds its inputs to HF32."""
     for root in (pipe.transformer, pipe.vae, pipe.lmm, pipe.connector_module):
@@ -32,14 +32,14 @@ def _(pipe: Any) -> None:
             _conv(module, 11)
 
 
-@fault("hf32-convolutions", "Ascend documentation of HF32", "vae.*", types=("float32",))
+@fault("hf32-convolutions", "Ascend documentation of HF32", "vae.*", causes=("products_hf32",), types=("float32",))
 def _(pipe: Any) -> None:
     """Convolutions of the autoencoder round their inputs to HF32: the default of Ascend cards."""
     for module in of_kind(pipe.vae, "Conv2d"):
         _conv(module, 11)
 
 
-@fault("tf32-transformer", "pytorch/pytorch#107514", "transformer.*", types=("float32",))
+@fault("tf32-transformer", "pytorch/pytorch#107514", "transformer.*", causes=("products_tf32",), types=("float32",))
 def _(pipe: Any) -> None:
     """Every linear layer of the transformer rounds its inputs to TF32."""
     for module in of_kind(pipe.transformer, "Linear"):
@@ -61,7 +61,13 @@ def _(pipe: Any) -> None:
         module.forward = lambda x, module=module: forward(x, module)
 
 
-@fault("one-convolution-half", "Ascend/pytorch#125", "vae.decoder.up_blocks.2.resnets.0.conv1", types=("float32",))
+@fault(
+    "one-convolution-half",
+    "Ascend/pytorch#125",
+    "vae.decoder.up_blocks.2.resnets.0.conv1",
+    causes=("products_half",),
+    types=("float32",),
+)
 def _(pipe: Any) -> None:
     """One convolution of the decoder computes in bfloat16."""
     conv, half = pipe.vae.decoder.up_blocks[2].resnets[0].conv1, torch.bfloat16

@@ -24,19 +24,19 @@ def _timestep(pipe: Any, alter: Callable[[Any], Any]) -> None:
     )
 
 
-@fault("timestep-bfloat16", "huggingface/diffusers#9405", _TIME)
+@fault("timestep-bfloat16", "huggingface/diffusers#9405", _TIME, causes=("rounded_bfloat16",))
 def _(pipe: Any) -> None:
     """The timestep is rounded to bfloat16 before its embedding: 937 becomes 936."""
     _timestep(pipe, lambda t: through(t.float(), torch.bfloat16))
 
 
-@fault("timestep-truncated", "huggingface/diffusers#9004", _TIME)
+@fault("timestep-truncated", "huggingface/diffusers#9004", _TIME, causes=("whole_numbers",))
 def _(pipe: Any) -> None:
     """The timestep is cut to a whole number."""
     _timestep(pipe, torch.floor)
 
 
-@fault("timestep-of-next", "huggingface/diffusers#11749", _TIME)
+@fault("timestep-of-next", "huggingface/diffusers#11749", _TIME, causes=("next_step",))
 def _(pipe: Any) -> None:
     """The network is told the timestep of the next step."""
 
@@ -61,13 +61,13 @@ def _table(pipe: Any, alter: Callable[[Any], Any]) -> None:
     wrap(pipe.scheduler, "set_timesteps", make)
 
 
-@fault("sigmas-bfloat16", "tables of k-diffusion that are cast early", "scheduler*")
+@fault("sigmas-bfloat16", "tables of k-diffusion that are cast early", "scheduler*", causes=("rounded_bfloat16",))
 def _(pipe: Any) -> None:
     """The table of noise levels is bfloat16."""
     _table(pipe, lambda sigmas: through(sigmas, torch.bfloat16))
 
 
-@fault("sigmas-in-step", "tables of k-diffusion that are cast early", "scheduler.step")
+@fault("sigmas-in-step", "tables of k-diffusion that are cast early", "scheduler.step", causes=("sigmas_of_half",))
 def _(pipe: Any) -> None:
     """The table is right, and a step takes its levels in float16."""
 
@@ -85,7 +85,7 @@ def _(pipe: Any) -> None:
     wrap(pipe.scheduler, "step", make)
 
 
-@fault("shift-twice", "huggingface/diffusers#13243", "scheduler*")
+@fault("shift-twice", "huggingface/diffusers#13243", "scheduler*", causes=("shift_again",))
 def _(pipe: Any) -> None:
     """The table of noise levels is shifted once more."""
     shift = pipe.scheduler.shift
@@ -96,7 +96,12 @@ def _velocity(pipe: Any, alter: Callable[[Any], Any]) -> None:
     wrap(pipe.transformer, "forward", lambda forward: lambda *given, **options: (alter(forward(*given, **options)[0]),))
 
 
-@fault("guidance-swapped", "positive and negative prompt in the other order", "transformer", causes=("guidance_scale",))
+@fault(
+    "guidance-swapped",
+    "positive and negative prompt in the other order",
+    "transformer",
+    causes=("predictions_swapped",),
+)
 def _(pipe: Any) -> None:
     """Positive and negative prediction change places."""
     _velocity(pipe, lambda v: torch.cat(v.chunk(2)[::-1]))

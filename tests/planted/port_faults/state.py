@@ -16,7 +16,7 @@ _STATE = "state"
 """Answer that names no place: the difference goes away when modules get the reference's values."""
 
 
-@fault("stale-step-cache", "TeaCache reset issues", "transformer", _STATE)
+@fault("stale-step-cache", "TeaCache reset issues", "transformer", _STATE, causes=("stale_state",))
 def _(pipe: Any) -> None:
     """The first step of a picture is answered from the last step of the picture before."""
     kept: dict[str, Any] = {}
@@ -68,13 +68,19 @@ class _Late:
                 self._linear.weight[len(self._whole) // 2 :] = 0
 
 
-@fault("missing-sync", "huggingface/diffusers#12673", "transformer.transformer_blocks.4.ff.net.2", _STATE)
+@fault(
+    "missing-sync",
+    "huggingface/diffusers#12673",
+    "transformer.transformer_blocks.4.ff.net.2",
+    _STATE,
+    causes=("first_picture",),
+)
 def _(pipe: Any) -> _Late:
     """In the first picture of a process half of one weight has not been copied yet."""
     return _Late(blocks(pipe)[4].ff.net[2])
 
 
-@fault("split-k", "sums of atomics whose order changes", "transformer.*", _STATE)
+@fault("split-k", "sums of atomics whose order changes", "transformer.*", _STATE, causes=("not_repeatable",))
 def _(pipe: Any) -> None:
     """The terms of every sum in the transformer's linear layers come in an order that changes from call to call."""
     source = np.random.default_rng(int.from_bytes(os.urandom(8), "little"))
@@ -87,7 +93,9 @@ def _(pipe: Any) -> None:
         module.forward = lambda x, module=module: forward(x, module)
 
 
-@fault("first-call", "pytorch/pytorch#188792", "transformer.time_text_embed.time_proj", _STATE)
+@fault(
+    "first-call", "pytorch/pytorch#188792", "transformer.time_text_embed.time_proj", _STATE, causes=("first_picture",)
+)
 def _(pipe: Any) -> None:
     """The first sine of a process is 1.5e-4 off."""
     calls = [0]
@@ -103,7 +111,7 @@ def _(pipe: Any) -> None:
     wrap(pipe.transformer.time_text_embed.time_proj, "forward", make)
 
 
-@fault("step-leak", "a buffer that is kept between steps", _STATE, "transformer.norm_out*")
+@fault("step-leak", "a buffer that is kept between steps", _STATE, "transformer.norm_out*", causes=("stale_state",))
 def _(pipe: Any) -> None:
     """What left the transformer's last norm one step before is added to it with a weight of 1e-3."""
     kept: dict[str, Any] = {}
@@ -119,7 +127,12 @@ def _(pipe: Any) -> None:
     wrap(pipe.transformer.norm_out, "forward", make)
 
 
-@fault("dropout-active", "a pipeline that was not put into evaluation mode", "transformer.*")
+@fault(
+    "dropout-active",
+    "a pipeline that was not put into evaluation mode",
+    "transformer.*",
+    causes=("dropout_active", "not_repeatable"),
+)
 def _(pipe: Any) -> None:
     """The transformer's dropouts drop 1 % of the values."""
     for module in of_kind(pipe.transformer, "Dropout"):

@@ -18,7 +18,7 @@ _ROPE = "vlm.model.language_model.rotary_emb"
 _ATTENTION = "vlm.model.language_model.layers.*.self_attn"
 
 
-@fault("rope-angle-half", "huggingface/diffusers#10123", _ROPE)
+@fault("rope-angle-half", "huggingface/diffusers#10123", _ROPE, causes=("rope_angle_half",))
 def _(pipe: Any) -> None:
     """position * frequency is rounded to bfloat16 before sine and cosine."""
     rope = text_model(pipe).rotary_emb
@@ -31,7 +31,7 @@ def _(pipe: Any) -> None:
     rope.forward = forward
 
 
-@fault("rope-off-by-one", "vllm-project/vllm-omni#4474", _ROPE)
+@fault("rope-off-by-one", "vllm-project/vllm-omni#4474", _ROPE, causes=("rope_positions",))
 def _(pipe: Any) -> None:
     """All positions are one more, inside the rotary embedding of some layers' table: the last is wrong."""
     wrap(
@@ -41,7 +41,7 @@ def _(pipe: Any) -> None:
     )
 
 
-@fault("rope-offset", "vllm-project/vllm-omni#4443", "vlm.model.get_rope_index")
+@fault("rope-offset", "vllm-project/vllm-omni#4443", "vlm.model.get_rope_index", causes=("positions_shifted",))
 def _(pipe: Any) -> None:
     """The queries' positions go on from the padded length instead of from the mask's sum."""
 
@@ -78,19 +78,19 @@ def _masked(change: Callable[[Any], Any]) -> None:
     _attend(lambda mask, options: (None if mask is None else change(mask), options))
 
 
-@fault("mask-inverted", "huggingface/diffusers#14396", _ATTENTION)
+@fault("mask-inverted", "huggingface/diffusers#14396", _ATTENTION, causes=("mask_inverted",))
 def _(_pipe: Any) -> None:
     """The mask that reaches attention hides what it should show; a row that then sees nothing sees everything."""
     _masked(lambda mask: ~mask.bool() | ~(~mask.bool()).any(-1, keepdim=True))
 
 
-@fault("mask-ignored", "huggingface/diffusers#12892", _ATTENTION)
+@fault("mask-ignored", "huggingface/diffusers#12892", _ATTENTION, causes=("mask_padding_missing", "mask_of_first"))
 def _(_pipe: Any) -> None:
     """Attention is causal and sees the padding: the mask was dropped."""
     _attend(lambda _mask, options: (None, options | {"is_causal": True}))
 
 
-@fault("mask-cut", "vllm-project/vllm-ascend#15503", _ATTENTION)
+@fault("mask-cut", "vllm-project/vllm-ascend#15503", _ATTENTION, causes=("mask_cut",))
 def _(_pipe: Any) -> None:
     """Keys past the fourth are never hidden by the padding mask (512 in the report); still causal."""
 
@@ -102,19 +102,19 @@ def _(_pipe: Any) -> None:
     _masked(cut)
 
 
-@fault("mask-broadcast", "pytorch/pytorch#184180", _ATTENTION)
+@fault("mask-broadcast", "pytorch/pytorch#184180", _ATTENTION, causes=("mask_of_first", "mask_padding_missing"))
 def _(_pipe: Any) -> None:
     """The mask of the first text of the batch is taken for all."""
     _masked(lambda mask: mask[:1].expand_as(mask))
 
 
-@fault("causal-leak", "pytorch/pytorch#195910", _ATTENTION)
+@fault("causal-leak", "pytorch/pytorch#195910", _ATTENTION, causes=("mask_causal_missing",))
 def _(_pipe: Any) -> None:
     """Every token sees every token that is not padding, later ones too."""
     _masked(lambda mask: mask[:, :, -1:, :].bool().expand_as(mask))
 
 
-@fault("masked-row-nan", "pytorch/pytorch#103963", _ATTENTION)
+@fault("masked-row-nan", "pytorch/pytorch#103963", _ATTENTION, causes=("mask_rows_nan",))
 def _(_pipe: Any) -> None:
     """A row in which every key is masked gives NaN, as a plain softmax over -inf does."""
 
@@ -124,7 +124,9 @@ def _(_pipe: Any) -> None:
     _attend(lambda mask, options: (mask, options), spoilt)
 
 
-@fault("rope-interleaved", "RoPE of neighbours instead of halves, a common slip", _ATTENTION)
+@fault(
+    "rope-interleaved", "RoPE of neighbours instead of halves, a common slip", _ATTENTION, causes=("rope_interleaved",)
+)
 def _(_pipe: Any) -> None:
     """Neighbouring values are rotated as pairs where the checkpoint rotates halves."""
     from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as code
@@ -143,7 +145,12 @@ def _(_pipe: Any) -> None:
     code.apply_multimodal_rotary_pos_emb = apply
 
 
-@fault("bias-dropped", "huggingface/diffusers#14380", _ATTENTION + ".v_proj")
+@fault(
+    "bias-dropped",
+    "a projection whose bias is not loaded or not added, a slip of ports",
+    _ATTENTION + ".v_proj",
+    causes=("bias_missing",),
+)
 def _(pipe: Any) -> None:
     """The value projections of the text model leave out their bias."""
     for layer in text_model(pipe).layers:

@@ -10,7 +10,9 @@ from .catalogue import fault
 from .reach import ONE, after, blocks, wrap
 
 
-@fault("lora-twice", "vllm-project/vllm-ascend#11221", "transformer.transformer_blocks.*.attn.to_q")
+@fault(
+    "lora-twice", "vllm-project/vllm-ascend#11221", "transformer.transformer_blocks.*.attn.to_q", causes=("weights",)
+)
 def _(pipe: Any) -> None:
     """A change of rank 4 and 3 % of the norm is in the query weights once more than in the reference."""
     for number, block in enumerate(blocks(pipe)):
@@ -22,21 +24,33 @@ def _(pipe: Any) -> None:
             weight.add_(change * (0.03 * weight.norm() / change.norm()))
 
 
-@fault("weight-transposed", "vllm-project/vllm-ascend#4058", f"transformer.transformer_blocks.{ONE}.attn.to_q")
+@fault(
+    "weight-transposed",
+    "vllm-project/vllm-ascend#4058",
+    f"transformer.transformer_blocks.{ONE}.attn.to_q",
+    causes=("weight_transposed",),
+)
 def _(pipe: Any) -> None:
     """One square weight is read transposed by its kernel."""
     linear = blocks(pipe)[ONE].attn.to_q
     linear.forward = lambda x: torch.nn.functional.linear(x, linear.weight.T, linear.bias)
 
 
-@fault("channels-last-misread", "pytorch/pytorch#62594", "vae.decoder.up_blocks.1.resnets.0.norm1")
+@fault(
+    "channels-last-misread",
+    "pytorch/pytorch#62594",
+    "vae.decoder.up_blocks.1.resnets.0.norm1",
+    causes=("input_layout",),
+)
 def _(pipe: Any) -> None:
     """One GroupNorm of the decoder reads channels-last memory as if it were channels-first."""
     norm = pipe.vae.decoder.up_blocks[1].resnets[0].norm1
     wrap(norm, "forward", lambda forward: lambda x: forward(x.permute(0, 2, 3, 1).contiguous().reshape(x.shape)))
 
 
-@fault("index-overflow", "huggingface/diffusers#3643", "vae.decoder.up_blocks.2.upsamplers.0")
+@fault(
+    "index-overflow", "huggingface/diffusers#3643", "vae.decoder.up_blocks.2.upsamplers.0", causes=("index_wrapped",)
+)
 def _(pipe: Any) -> None:
     """The last quarter of what an upsampling gives is read from its beginning, as after an index that wraps."""
 
@@ -52,6 +66,7 @@ def _(pipe: Any) -> None:
     "qkv-order",
     "query and key projections read from a fused weight in another order",
     f"transformer.transformer_blocks.{ONE}.attn.to_*",
+    causes=("exchanged",),
 )
 def _(pipe: Any) -> None:
     """Query and key projections of one block are exchanged."""
@@ -63,7 +78,12 @@ def _(pipe: Any) -> None:
     )
 
 
-@fault("upsampling-bilinear", "nearest and bilinear upsampling mixed up", "vae.decoder.up_blocks.0.upsamplers.0*")
+@fault(
+    "upsampling-bilinear",
+    "nearest and bilinear upsampling mixed up",
+    "vae.decoder.up_blocks.0.upsamplers.0*",
+    causes=("interpolation_mode",),
+)
 def _(pipe: Any) -> None:
     """One upsampling of the decoder is bilinear where the model's is nearest."""
     upsampler = pipe.vae.decoder.up_blocks[0].upsamplers[0]
@@ -75,7 +95,7 @@ def _(pipe: Any) -> None:
     upsampler.forward = forward
 
 
-@fault("padding-reflect", "zero and reflecting padding mixed up", "vae.decoder.conv_in")
+@fault("padding-reflect", "zero and reflecting padding mixed up", "vae.decoder.conv_in", causes=("padding_mode",))
 def _(pipe: Any) -> None:
     """The decoder's first convolution reflects at the border where the model pads with zeros."""
     conv = pipe.vae.decoder.conv_in
