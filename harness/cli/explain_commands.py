@@ -11,8 +11,10 @@ from harness.cli.options import RUNS_DIR, AsJson, Language, RunsDir
 
 
 def explain(
-    scenario: Annotated[Path, typer.Argument(help="Scenario file.", metavar="SCENARIO")],
-    arm: Annotated[str, typer.Option(help="Arm that may be wrong.", metavar="ARM")],
+    scenario: Annotated[Path, typer.Argument(help="Scenario file, or folder of a job.", metavar="SCENARIO|JOB")],
+    arm: Annotated[
+        str | None, typer.Option(help="Arm that may be wrong; that of a job is known.", metavar="ARM")
+    ] = None,
     against: Annotated[
         str | None,
         typer.Option(help="Arm that is right.  [default: none, formulas of modules alone]", metavar="ARM"),
@@ -34,6 +36,7 @@ def explain(
 ) -> None:
     """Say which module of an arm is wrong, and why.
 
+    Of a job, such as runs/JOB, the case is taken that broke a limit most, with the arms that it was compared for.
     Each module gets what the reference's got, so only what is wrong by itself stands out. Exits with 1 when something
     is wrong.
     """
@@ -44,7 +47,7 @@ def explain(
 
     question = explain_job.Question(
         path=scenario,
-        arm=arm,
+        arm=arm or "",
         against=against,
         case=case,
         seed=seed,
@@ -55,7 +58,7 @@ def explain(
         language=language,
         runs_folder=runs_dir,
     )
-    explained = explain_job.explain(question)
+    explained = explain_job.explain(explain_job.completed(question))
     if as_json:
         print_json(explained.explanation.model_dump(mode="json"))
     else:

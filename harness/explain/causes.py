@@ -58,7 +58,11 @@ def causes(trace: Trace | None, forced: Forced, tried: Tried | None, wrong: Sequ
     by_formula = _without_rivals(_by_formula(forced), forced.fits, at_place)
     specific = [cause for cause in at_place if cause.hypothesis not in _general()]
     told = _behaviour_causes(trace, forced, wrong) if trace else []
-    general = [] if specific or by_formula else [cause for cause in at_place if cause.hypothesis in _general()]
+    general = (
+        []
+        if specific or by_formula or wrong_constants(forced)
+        else [cause for cause in at_place if cause.hypothesis in _general()]
+    )
     return [*specific, *general, *by_formula, *told]
 
 

@@ -15,5 +15,5 @@ SOURCE = "reset issues of TeaCache; pytorch/pytorch#139550"
 
 def shown(behaviour: Behaviour) -> bool:
     """Right alone and wrong after another picture; or wrong on its own and right when it is forced."""
-    clean_alone = behaviour.right_when_forced and not behaviour.later_is_right
-    return behaviour.repeats and (behaviour.right_before_another or clean_alone)
+    clean_alone = behaviour.repeats and behaviour.right_when_forced and not behaviour.later_is_right
+    return behaviour.right_before_another or clean_alone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +12,7 @@ from harness import plugins, scenario, store
 from harness.errors import UnknownName, UsageError
 from harness.explain.verdict import explained, proven, unproven, worth_a_swap
 from harness.files import write_text
+from harness.jobs.failing_case import failing_case
 from harness.language import require_known, spoken
 from harness.records import CaseKey, read_record, to_json
 from harness.records.explanation import EXPLANATION_FILE, Trouble
@@ -81,6 +82,30 @@ class Explained:
     """The page."""
     explanation: Explanation
     """The record."""
+
+
+def completed(question: Question) -> Question:
+    """The question with what a job says where its path is that of a job's folder; what was given stays.
+
+    Raises:
+        UsageError: no arm was named, and there is no job that does.
+    """
+    if not question.path.is_dir():
+        if not question.arm:
+            raise UsageError(
+                f"--arm: found none; {question.path} is a scenario, so say which arm may be wrong: --arm ARM. Only the "
+                "folder of a job, such as runs/JOB, knows it."
+            )
+        return question
+    failing = failing_case(question.path)
+    return replace(
+        question,
+        path=failing.path,
+        arm=question.arm or failing.arm,
+        against=question.against or failing.against,
+        case=question.case or failing.key.case,
+        seed=failing.key.seed if question.seed is None else question.seed,
+    )
 
 
 def explain(question: Question) -> Explained:

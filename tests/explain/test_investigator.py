@@ -8,11 +8,21 @@ import pytest
 import torch
 
 from harness.errors import RecordError, RunError
-from harness.explain.places import culprits, innocents
-from harness.explain.verdict import explained
-from harness.records import CaseKey
-from harness.records.explanation import Trouble
-from harness.records.investigation import TENSORS_FILE, TRACE_FILE, Investigation, InvestigationTask, Side
+from harness.explain.places import LIMIT, culprits, innocents
+from harness.explain.verdict import explained, proven
+from harness.records import CaseKey, read_record
+from harness.records.explanation import ProofWord, Trouble
+from harness.records.investigation import (
+    FORCED_FILE,
+    TENSORS_FILE,
+    TRACE_FILE,
+    Forced,
+    Investigation,
+    InvestigationTask,
+    Place,
+    Side,
+    Trace,
+)
 from harness.run.worker.tracing import read_trace
 from tests.explain.toy import Toy
 
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.records.explanation import Explanation
+    from harness.records.investigation import Swapped
 
 KEY = CaseKey(case="toy", seed=0)
 WORDS = ["first", "middle", "last"]
@@ -54,6 +65,11 @@ def replace(module: Any, forward: Any) -> None:
 def wrong_layer(toy: Toy) -> None:
     layer = toy.denoiser.first.linear
     replace(layer, lambda x: torch.nn.functional.linear(x, layer.weight * 1.001, layer.bias))
+
+
+def without_bias(toy: Toy) -> None:
+    layer = toy.denoiser.first.linear
+    replace(layer, lambda x: torch.nn.functional.linear(x, layer.weight))
 
 
 def wrong_between(toy: Toy) -> None:
@@ -133,34 +149,77 @@ def test_two_passes_are_matched_with_one_and_a_fault_in_them_is_still_found(
     assert explanation(folder, wrong_layer, mine, theirs).culprits[0].path == "denoiser.first.linear"
 
 
-def test_values_of_the_other_side_mend_a_picture_and_spoil_the_other(folder: Path) -> None:
-    said = explanation(folder, wrong_layer)
-    toy = Toy()
-    wrong_layer(toy)
-    places = [culprit.place for culprit in said.culprits]
+def swapped(folder: Path, change: Callable[[Toy], None], places: list[Place], name: str) -> tuple[Swapped, Swapped]:
+    """A candidate with the reference's values at some places, and the reference with what the candidate gave there."""
 
-    def order(task: InvestigationTask, name: str, values: str | None = None) -> Investigation:
+    def order(task: InvestigationTask, made: str, values: str | None = None) -> Investigation:
         return Investigation(
             task=task,
             key=KEY,
-            folder=str(folder / name),
+            folder=str(folder / f"{name}-{made}"),
             trace_folder=str(folder / "reference"),
             places=places,
             values_folder=str(folder / values) if values else None,
         )
 
-    Toy().investigator().work(order(InvestigationTask.KEEP, "values-reference"))
-    toy.investigator().work(order(InvestigationTask.KEEP, "values-candidate"))
+    toy = Toy()
+    change(toy)
+    Toy().investigator().work(order(InvestigationTask.KEEP, "values"))
     patched = toy.investigator().swap(
-        _made(folder / "patched"), order(InvestigationTask.SWAP, "patched", "values-reference")
+        _made(folder / f"{name}-patched"), order(InvestigationTask.SWAP, "patched", f"{name}-values")
     )
-    injected = Toy().investigator().swap(_made(folder / "in"), order(InvestigationTask.SWAP, "in", "values-candidate"))
+    injected = (
+        Toy()
+        .investigator()
+        .swap(_made(folder / f"{name}-injected"), order(InvestigationTask.SWAP, "injected", "candidate"))
+    )
+    return patched, injected
+
+
+def test_values_of_the_other_side_mend_a_picture_and_spoil_the_other(folder: Path) -> None:
+    said = explanation(folder, wrong_layer)
+    patched, injected = swapped(folder, wrong_layer, [culprit.place for culprit in said.culprits], "named")
     assert patched.gap is not None
     assert injected.gap is not None
-    assert said.gap is not None
+    assert said.floor is not None
     assert patched.gap.finest == 0
-    assert injected.gap.finest == pytest.approx(said.gap.finest)
-    assert patched.replaced == injected.replaced == 4
+    assert injected.gap.finest > LIMIT * said.floor.finest
+    assert (patched.replaced, injected.replaced) == (4, 3), "the candidate's own are of the steps that were traced"
+    proof = proven(said, patched, injected).proof
+    assert proof is not None
+    assert proof.word is ProofWord.PROVEN
+
+
+def test_what_merely_follows_is_not_proven_although_all_that_is_wrong_passes_through_it(folder: Path) -> None:
+    said = explanation(folder, wrong_layer)
+    follows = Place(path="scheduler.step", side=Side.OUTPUT)
+    patched, injected = swapped(folder, wrong_layer, [follows], "follows")
+    assert patched.gap is not None
+    assert patched.gap.finest == 0, "the picture is mended"
+    assert injected.replaced == 0
+    proof = proven(said, patched, injected).proof
+    assert proof is not None
+    assert proof.word is ProofWord.UNDECIDED
+
+
+def test_causes_are_tried_at_the_place_with_the_references_own_module(folder: Path) -> None:
+    said = explanation(folder, without_bias)
+    place = said.culprits[0].place
+    order = Investigation(
+        task=InvestigationTask.TRY,
+        key=KEY,
+        folder=str(_made(folder / "tried")),
+        trace_folder=str(folder / "reference"),
+        values_folder=str(folder / "candidate"),
+        places=[place],
+        path=said.culprits[0].path,
+    )
+    tried = Toy().investigator().attempt(folder / "tried", order)
+    forced = read_record(Forced, folder / "candidate" / FORCED_FILE)
+    trace = read_record(Trace, folder / "reference" / TRACE_FILE)
+    again = explained("toy", KEY, trace, forced, tried)
+    assert [cause.hypothesis for cause in again.causes] == ["bias_missing"]
+    assert tried.calls == 3
 
 
 def _made(folder: Path) -> Path:

@@ -82,7 +82,9 @@ class Answer:
     cosine: bool
     """Whether the cosine of the pictures is below 0.99."""
     pictures: float
-    """Picture times of the candidate."""
+    """Picture times of the candidate, and of trying causes."""
+    reference_pictures: float
+    """Picture times of the reference's trace and floors, which are made once for each type."""
     error: str = ""
     """Why there is no answer."""
 
@@ -198,6 +200,7 @@ class Exam:
         return Answer(
             name=change.name, dtype=self.dtype, benign=change.is_benign, trouble="", named="", right=False, causes=(),
             caused=False, ratio=0.0, gap_floors=0.0, check=False, allclose=False, cosine=False, pictures=0.0,
+            reference_pictures=0.0,
         )  # fmt: skip
 
     def _answer(self, change: Change, said: Explanation, forced: Forced, judged: Any) -> Answer:
@@ -221,6 +224,7 @@ class Exam:
             ratio=said.culprits[0].ratio if said.culprits else max(ratios, default=0.0),
             gap_floors=gap,
             check=gap > LIMIT or forced.outcome != forced.untraced_outcomes[0],
+            reference_pictures=self.trace.seconds / self.trace.picture_seconds,
             **judged,
         )
 

@@ -18,7 +18,10 @@ DeepGen model (128x128, 20 steps, one case and seed, CPU) in the place of the ri
 that a correct port may have. `explain` gets the healthy pipeline as its reference, in the same type.
 
 - **Found**: `explain` says that something is wrong. **Where**: what it names first is where the fault is. **Why**: the
-  right cause is named, and no other one. A fault of which no known cause speaks has a dash.
+  right cause is named. Causes that cannot be told apart on these inputs are named together, and count where the right
+  one is among them and the others have the same effect here. A fault for which no cause is named has a dash. Weights,
+  noise and other inputs that differ are their own cause.
+- **Stands for**: a public report, or a slip without one, of which the words say no more than what is planted.
 - **By pictures**: float output or latents differ by more than eight of the floors of this case, or the pictures do not
   repeat; 1e-3: a float value is off by more than that; cosine: that of the 8-bit pictures is below 0.99.
 - The faults were planted by whoever wrote the harness; others exist.
@@ -65,6 +68,10 @@ def _cost(answers: Sequence[Answer]) -> str:
     return f"{times[len(times) // 2]:.0f}" if times else "-"
 
 
+def _reference_cost(answers: Sequence[Answer]) -> str:
+    return f"{max((answer.reference_pictures for answer in answers), default=0.0):.0f}"
+
+
 _COUNTS: list[tuple[str, Callable[[Sequence[Answer]], str]]] = [
     ("faults found by `explain`", lambda made: _share(_faults(made), lambda a: a.found)),
     ("faults found by pictures", lambda made: _share(_faults(made), lambda a: a.check)),
@@ -78,7 +85,8 @@ _COUNTS: list[tuple[str, Callable[[Sequence[Answer]], str]]] = [
     ("harmless changes named by `explain`", lambda made: _share(_harmless(made), lambda a: a.found)),
     ("harmless changes flagged by pictures", lambda made: _share(_harmless(made), lambda a: a.check)),
     ("harmless changes flagged by 1e-3", lambda made: _share(_harmless(made), lambda a: a.allclose)),
-    ("picture times of the candidate's measurements, median", _cost),
+    ("picture times of the candidate's measurements and of trying causes, median", _cost),
+    ("picture times of the reference's trace and floors", _reference_cost),
 ]
 
 

@@ -22,19 +22,16 @@ if TYPE_CHECKING:
 
 FIXED = [
     "eps-one-layer-norm",
-    "gelu-erf-one",
-    "softmax-float16",
-    "rope-offset",
-    "mask-ignored",
-    "lora-twice",
+    "mask-cut",
     "timestep-bfloat16",
-    "sigmas-bfloat16",
+    "shift-twice",
     "guidance-scale-slip",
-    "scale-rounded",
+    "missing-sync",
     "nan-silent",
-    "host-copy-stale",
 ]
-HARMLESS = ["nothing", "two-passes-reversed", "channels-last", "last-bits"]
+HARMLESS = ["two-passes-reversed", "channels-last"]
+LEAST = {"found": 0.95, "right": 0.90, "caused": 0.60}
+"""Shares of all faults in float32 below which something that worked is lost."""
 
 
 @pytest.fixture
@@ -42,17 +39,22 @@ def answers(made_once: MadeOnce) -> dict[str, Answer]:
     """What a process of its own says of them: a test's process has threads, which a fork leaves behind."""
 
     def fill(folder: Path) -> None:
-        words = [*FIXED, *HARMLESS, "--dtype", "float32", "--out", str(folder / "answers.jsonl")]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-        subprocess.run(
-            [sys.executable, "-m", "tests.faults.exam", *words],
-            cwd=ROOT,
-            env=environment,
-            check=True,
-            capture_output=True,
-        )
+        examined(folder, *FIXED, *HARMLESS)
 
-    lines = (made_once("faults", fill) / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    return read_answers(made_once("faults", fill))
+
+
+def examined(folder: Path, *names: str) -> None:
+    """Explain changes in float32, all where none is named."""
+    words = [*names, "--dtype", "float32", "--out", str(folder / "answers.jsonl")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.faults.exam", *words]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+
+
+def read_answers(folder: Path) -> dict[str, Answer]:
+    """Answers by the names of changes."""
+    lines = (folder / "answers.jsonl").read_text(encoding="utf-8").splitlines()
     return {answer.name: answer for answer in map(read_answer, lines)}
 
 
@@ -80,8 +82,18 @@ def test_a_harmless_change_is_not_named(answers: dict[str, Answer], name: str) -
 @pytest.mark.slow
 def test_what_others_judge_is_the_free_picture_and_not_the_forced_one(answers: dict[str, Answer]) -> None:
     assert answers["nan-silent"].allclose
-    assert answers["mask-ignored"].allclose
-    assert not answers["nothing"].allclose
+    assert answers["mask-cut"].allclose
+    assert not answers["channels-last"].allclose
+
+
+@pytest.mark.nightly
+def test_of_all_faults_no_fewer_are_found_placed_and_caused_and_no_harmless_change_is_named(tmp_path: Path) -> None:
+    examined(tmp_path)
+    made = read_answers(tmp_path).values()
+    faults = [answer for answer in made if not answer.benign]
+    assert not [answer.name for answer in made if answer.error or (answer.benign and answer.found)]
+    for name, least in LEAST.items():
+        assert sum(getattr(answer, name) for answer in faults) >= least * len(faults), name
 
 
 def test_every_change_says_what_it_is_and_what_it_stands_for() -> None:

@@ -292,6 +292,10 @@ def behaviour(**other: bool) -> Behaviour:
         (behaviour(repeats=False, first_equals_later=False), {"not_repeatable"}),
         (behaviour(first_is_right=False, later_is_right=False), {"stale_state"}),
         (behaviour(right_when_forced=False, right_before_another=True), {"stale_state"}),
+        (
+            behaviour(repeats=False, right_when_forced=False, right_before_another=True),
+            {"stale_state", "not_repeatable"},
+        ),
         (behaviour(right_when_forced=False, later_is_right=False, first_is_right=False), set()),
     ],
 )

@@ -99,6 +99,24 @@ def predicted_by(episode: Episode, operators: Mapping[str, Callable[..., Any]], 
     return again.met
 
 
+def operators_of(episode: Episode) -> set[str]:
+    """Names of the functions of torch that a module calls."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    names: set[str] = set()
+
+    class Noting(TorchFunctionMode):
+        def __torch_function__(self, function: Any, _types: Any, given: Any = (), options: Any = None) -> Any:
+            names.add(getattr(function, "__name__", ""))
+            return function(*given, **(options or {}))
+
+    positional, named = _copied(episode.arguments)
+    with torch.no_grad(), Noting():
+        episode.module(*positional, **named)
+    return names
+
+
 class _Again:
     """Hooks on the inside of a module that put the reference's values back."""
 

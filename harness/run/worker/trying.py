@@ -18,7 +18,7 @@ from harness import plugins
 from harness.formulas import difference, rounded
 from harness.observations import Observed, Prediction
 from harness.records.investigation import Side, Trial
-from harness.run.worker.operators import Episodes, predicted_by
+from harness.run.worker.operators import Episodes, operators_of, predicted_by
 from harness.run.worker.places import spot_of
 from harness.run.worker.specifications import specifications
 from harness.run.worker.values import distance
@@ -183,9 +183,12 @@ class Trying:
         for wrong in self.wrong:
             if (episode := episodes.around(wrong.spot)) is None:
                 continue
+            called = operators_of(episode)
             for name in names:
                 hypothesis: Any = plugins.load("hypotheses", name)
                 for form, operators in enumerate(hypothesis.replaced()):
+                    if not called.intersection(operators) and not any("*" in pattern for pattern in operators):
+                        continue
                     made = predicted_by(episode, operators, wrong.spot)
                     if made is not None and len(made) > wrong.number:
                         self._tallies[name, form].add(distance(wrong.actual, made[wrong.number]))

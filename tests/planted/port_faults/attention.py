@@ -88,7 +88,7 @@ def _(pipe: Any) -> None:
     set_core(pipe, lambda q, k, v, m: fused(q * math.sqrt(0.5), k, v, m))
 
 
-@fault("out-of-bounds", "pytorch/pytorch#169222", _ONE, causes=("last_rows", "not_repeatable"))
+@fault("out-of-bounds", "pytorch/pytorch#169222", _ONE, causes=("last_rows", "not_repeatable", "stale_state"))
 def _(pipe: Any) -> None:
     """The last four rows of one block's attention are what happened to be in memory, in one call of ten."""
     source = np.random.default_rng(int.from_bytes(os.urandom(8), "little"))

@@ -16,7 +16,7 @@ _STATE = "state"
 """Answer that names no place: the difference goes away when modules get the reference's values."""
 
 
-@fault("stale-step-cache", "TeaCache reset issues", "transformer", _STATE, causes=("stale_state",))
+@fault("stale-step-cache", "TeaCache reset issues", "transformer", _STATE, causes=("stale_state", "not_repeatable"))
 def _(pipe: Any) -> None:
     """The first step of a picture is answered from the last step of the picture before."""
     kept: dict[str, Any] = {}
@@ -111,7 +111,13 @@ def _(pipe: Any) -> None:
     wrap(pipe.transformer.time_text_embed.time_proj, "forward", make)
 
 
-@fault("step-leak", "a buffer that is kept between steps", _STATE, "transformer.norm_out*", causes=("stale_state",))
+@fault(
+    "step-leak",
+    "a buffer that is kept between steps",
+    _STATE,
+    "transformer.norm_out*",
+    causes=("stale_state",),
+)
 def _(pipe: Any) -> None:
     """What left the transformer's last norm one step before is added to it with a weight of 1e-3."""
     kept: dict[str, Any] = {}

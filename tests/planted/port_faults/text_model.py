@@ -18,7 +18,7 @@ _ROPE = "vlm.model.language_model.rotary_emb"
 _ATTENTION = "vlm.model.language_model.layers.*.self_attn"
 
 
-@fault("rope-angle-half", "huggingface/diffusers#10123", _ROPE, causes=("rope_angle_half",))
+@fault("rope-angle-half", "huggingface/diffusers#10123", _ROPE, causes=("rope_angle_half", "products_half"))
 def _(pipe: Any) -> None:
     """position * frequency is rounded to bfloat16 before sine and cosine."""
     rope = text_model(pipe).rotary_emb
