@@ -111,7 +111,7 @@ class ProofWord(StrEnum):
     """What swapping values showed."""
 
     PROVEN = "proven"
-    """The gap goes away with the reference's values, and appears in the reference with the candidate's."""
+    """The gap goes away with the reference's values, and one appears with what the candidate gave for these."""
     UNDECIDED = "undecided"
     """One of the two did not happen."""
     TOO_SMALL = "too_small"
@@ -132,7 +132,7 @@ class Proof(Record):
     patched: Gap | None = None
     """The same with the reference's values at these places in the candidate."""
     injected: Gap | None = None
-    """From the reference's result to its own with the candidate's values at these places."""
+    """From the reference's result to its own with what the candidate gave for its values at the first place."""
     floor: Gap
     """How far the result moves by last bits."""
 

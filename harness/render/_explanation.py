@@ -44,7 +44,7 @@ _CHECKS = {
 _PROOFS = {
     ProofWord.PROVEN: marked(
         "Proven: the difference goes away with the reference's values at these places, and appears in the reference "
-        "with the candidate's."
+        "with what the candidate gave for the reference's values at the first of them."
     ),
     ProofWord.UNDECIDED: marked(
         "Undecided: the two swaps do not agree, so there is more than these places, or another reason."
@@ -187,7 +187,7 @@ def _proof(proof: Proof) -> Block:
     rows = [
         (say("Candidate from reference"), proof.gap),
         (say("The same with the reference's values at these places"), proof.patched),
-        (say("Reference with the candidate's values there, from itself"), proof.injected),
+        (say("Reference with what the candidate gave at the first of them, from itself"), proof.injected),
         (say("Reference with last bits moved, from itself"), proof.floor),
     ]
     return table(

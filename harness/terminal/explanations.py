@@ -101,6 +101,6 @@ def _proof(proof: Proof) -> str:
         return _PROOFS[proof.word]
     return (
         f"{_PROOFS[proof.word]}: relative L2 {proof.gap.finest:.2e}, with the reference's values "
-        f"{proof.patched.finest:.2e}, the candidate's values in the reference {proof.injected.finest:.2e}, floor "
-        f"{proof.floor.finest:.2e}"
+        f"{proof.patched.finest:.2e}; the reference with what the candidate gave at the first place "
+        f"{proof.injected.finest:.2e}; floor {proof.floor.finest:.2e}"
     )

@@ -136,27 +136,3 @@ def test_pictures_from_elsewhere_have_no_modules_to_look_into(tmp_path: Path) ->
     ended = run_command(tmp_path, "explain", "pictures.yaml", "--arm", "candidate")
     assert ended.code == 2, ended.err
     assert "there are no modules to look into" in ended.err
-
-
-def drifted(folder: Path, at_least: float, **variables: str) -> str:
-    """The job of a check of 64x64 pictures in two steps, as a word of a command line."""
-    scenario = SCENARIO | {"limits": [SCENARIO["limits"][0] | {"at_least": at_least}]}  # type: ignore[index]
-    (folder / "port.yaml").write_text(json.dumps(scenario), encoding="utf-8")
-    run_command(folder, "check", "port.yaml", **variables)
-    (job,) = (folder / "runs").iterdir()
-    return f"runs/{job.name}"
-
-
-@pytest.mark.slow
-def test_the_failing_case_of_a_job_is_explained_and_a_job_without_one_is_refused(tmp_path: Path) -> None:
-    fault = {"PORT_FAULT": "scale-missing", "PORT_ARM": "candidate"}
-    job = drifted(tmp_path, 60, **fault)
-    ended = run_command(tmp_path, "explain", job, "--trace-steps", "first", "--no-proof", "--json", **fault)
-    assert ended.code == 1, ended.err
-    said = json.loads(ended.out)
-    assert (said["arm"], said["against"], said["key"]) == ("candidate", "right", {"case": "circle", "seed": 42})
-    assert said["culprits"][0]["path"] == "pipeline.latents_to_pixels"
-    (tmp_path / "healthy").mkdir()
-    refused = run_command(tmp_path / "healthy", "explain", drifted(tmp_path / "healthy", 1))
-    assert refused.code == 2
-    assert "found no comparison with a reference that drifted" in refused.err

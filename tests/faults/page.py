@@ -24,7 +24,8 @@ that a correct port may have. `explain` gets the healthy pipeline as its referen
 - **Stands for**: a public report, or a slip without one, of which the words say no more than what is planted.
 - **By pictures**: float output or latents differ by more than eight of the floors of this case, or the pictures do not
   repeat; 1e-3: a float value is off by more than that; cosine: that of the 8-bit pictures is below 0.99.
-- The faults were planted by whoever wrote the harness; others exist.
+- The faults were planted by whoever wrote the harness, and the hypotheses were written with these faults in sight: of
+  faults that nobody has seen, fewer causes will be named. Others exist.
 - Harmless changes on a CPU compute what torch computes on a CPU; no accelerator was asked.
 """
 
