@@ -144,7 +144,7 @@ def scenarios_in(words: list[str]) -> list[str]:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def faults(session: nox.Session) -> None:
-    """Explain every planted fault and write docs/faults.md, in a quarter of an hour: -- NAME... for some of them."""
+    """Explain every planted fault and write docs/faults.md, in half an hour: -- NAME... for some of them."""
     words = session.posargs or ["--page", "docs/faults.md"]
     python(session, "-m", "tests.faults.exam", *words, **ONE_THREAD)
 
