@@ -143,6 +143,13 @@ def scenarios_in(words: list[str]) -> list[str]:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def faults(session: nox.Session) -> None:
+    """Explain every planted fault and write docs/faults.md, in half an hour: -- NAME... for some of them."""
+    words = session.posargs or ["--page", "docs/faults.md"]
+    python(session, "-m", "tests.faults.exam", *words, **ONE_THREAD)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
     """Run all tests, and the examples in docstrings, on all cores; those of tests/browser where there is a browser."""
     if not (chromium := browser_program()):

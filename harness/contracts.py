@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.formulas import Formula
+    from harness.observations import Behaviour, Observed, Prediction
     from harness.records import (
         FolderDiff,
         MemoryUse,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         SwitchMode,
         Trend,
     )
+    from harness.records.explanation import Explanation
 
 Subject = Literal["image", "float_image", "latents", "conversion"]
 """What a metric is measured on: the 8-bit picture (range 255), the decoder's float output (range 2, from -1 to 1), the
@@ -230,6 +233,14 @@ class PicturesRenderer(Renderer, Protocol):
         ...
 
 
+class ExplanationRenderer(Renderer, Protocol):
+    """A format that has the page of an explanation as well."""
+
+    def render_explanation(self, explanation: Explanation) -> str:
+        """Turn the record into text in the spoken language."""
+        ...
+
+
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
@@ -420,6 +431,39 @@ class Pipeline(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Joint:
+    """A function between modules that ``harness explain`` watches, such as a scheduler's step."""
+
+    owner: Any
+    """Object or module whose attribute the function is; calls have to look it up there."""
+    name: str
+    """Name of that attribute."""
+    path: str
+    """What it is called, such as ``scheduler.step`` or ``pipeline.latents_to_pixels``."""
+
+
+class JointedPipeline(Pipeline, Protocol):
+    """A pipeline that names the functions between its modules."""
+
+    joints: Sequence[Joint]
+    """The functions; ``scheduler.step`` among them tells the steps apart."""
+    activations: Mapping[str, Literal["erf", "tanh", "quick"]]
+    """Form of GELU between the layers ``fc1`` and ``fc2`` of a module, by its path, where it is no module itself."""
+
+
+def joints_of(pipeline: Pipeline) -> Sequence[Joint]:
+    """Functions between the modules of a pipeline that are there; none where its adapter names none."""
+    joints: Sequence[Joint] = getattr(pipeline, "joints", ())
+    return [joint for joint in joints if callable(getattr(joint.owner, joint.name, None))]
+
+
+def activations_of(pipeline: Pipeline) -> Mapping[str, str]:
+    """Forms of GELU that are no modules of their own; none where the adapter names none."""
+    forms: Mapping[str, str] = getattr(pipeline, "activations", {})
+    return forms
+
+
 class Adapter(Protocol):
     """How one family of pipelines is loaded and called: ``harness/adapters/NAME.py``."""
 
@@ -554,6 +598,55 @@ class Kernel(Protocol):
         ...
 
 
+# --- hypotheses ------------------------------------------------------------------------------------------------------
+
+
+class Hypothesis(Protocol):
+    """A known cause of wrong modules: ``harness/hypotheses/NAME.py``; it is tried by the one function that it has."""
+
+    CAUSE: str
+    """What is wrong, in one sentence."""
+    SOURCE: str
+    """Public report or document in which it is known."""
+
+
+class FormulaHypothesis(Hypothesis, Protocol):
+    """A cause that changes the formula of a module."""
+
+    def changed(self, formula: Formula) -> Formula | None:
+        """The formula with that cause in it; None where the cause says nothing about it or changes nothing."""
+        ...
+
+
+class ValueHypothesis(Hypothesis, Protocol):
+    """A cause that makes other values out of right ones, whatever computed them."""
+
+    def predicted(self, observed: Observed) -> Iterator[Prediction]:
+        """What would be there with that cause; several where it has several forms, nothing where it cannot be."""
+        ...
+
+
+class OperatorHypothesis(Hypothesis, Protocol):
+    """A cause that changes operators inside a module; it may import torch, inside of its functions."""
+
+    def replaced(self) -> Iterator[Mapping[str, Callable[..., Any]]]:
+        """Operators with that cause in them, by name, in each of its forms.
+
+        A name is that of a function of torch, such as ``scaled_dot_product_attention``, or a pattern such as
+        ``apply_*rotary*`` for functions of the file that a module's class is from. An operator gets the right one
+        first, and then the arguments of the call.
+        """
+        ...
+
+
+class BehaviourHypothesis(Hypothesis, Protocol):
+    """A cause that shows in how pictures relate to each other."""
+
+    def shown(self, behaviour: Behaviour) -> bool:
+        """Whether pictures with that cause are like these."""
+        ...
+
+
 KINDS: Mapping[str, str] = {
     "metrics": "metric",
     "scores": "score",
@@ -563,5 +656,6 @@ KINDS: Mapping[str, str] = {
     "models": "embedded model",
     "kernels": "reference kernel",
     "benchmarks": "benchmark",
+    "hypotheses": "hypothesis",
 }
 """Folder of each kind of part, and the word for one of its parts."""

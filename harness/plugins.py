@@ -1,8 +1,8 @@
 """Parts by kind and name, each with its contract's type; ``registry`` finds them.
 
 Other packages add parts through Python entry points in the groups ``harness.metrics``, ``harness.scores``,
-``harness.backends``, ``harness.adapters``, ``harness.render``, ``harness.models``, ``harness.kernels`` and
-``harness.benchmarks``; the entry point names a module.
+``harness.backends``, ``harness.adapters``, ``harness.render``, ``harness.models``, ``harness.kernels``,
+``harness.hypotheses`` and ``harness.benchmarks``; the entry point names a module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from harness.benchmark_contract import Benchmark
-    from harness.contracts import Adapter, Backend, EmbeddedModel, Kernel, Metric, Renderer, Score
+    from harness.contracts import Adapter, Backend, EmbeddedModel, Hypothesis, Kernel, Metric, Renderer, Score
 
 
 @overload
@@ -38,6 +38,8 @@ def load(kind: Literal["models"], name: str) -> EmbeddedModel: ...
 def load(kind: Literal["kernels"], name: str) -> Kernel: ...
 @overload
 def load(kind: Literal["benchmarks"], name: str) -> Benchmark: ...
+@overload
+def load(kind: Literal["hypotheses"], name: str) -> Hypothesis: ...
 def load(kind: str, name: str) -> ModuleType:
     """Import the part of that name.
 

@@ -25,13 +25,21 @@ DOOR, JOBS, ACTS, PARTS, WORDS = 4, 3, 2, 1, 0
 FLOORS = {
     **dict.fromkeys(["cli", "__main__", "terminal", "api", "pytest_plugin"], DOOR),
     **dict.fromkeys(["jobs"], JOBS),
-    **dict.fromkeys(["run", "compare", "diagnose", "store", "calibrate"], ACTS),
-    **dict.fromkeys(["backends", "adapters", "metrics", "scores", "render", "models", "kernels", "benchmarks"], PARTS),
+    **dict.fromkeys(["run", "compare", "diagnose", "store", "calibrate", "explain"], ACTS),
+    **dict.fromkeys(
+        ["backends", "adapters", "metrics", "scores", "render", "models", "kernels", "benchmarks", "hypotheses"], PARTS
+    ),
 }
 LENT = {f"harness.{name}" for name in harness.__all__} - {"harness.compare", "harness.__version__"}
 """What the package itself hands on from the command line; who imports it imports the command line."""
 HEAVY = {"torch", "torch_npu", "diffusers", "transformers", "safetensors.torch"}
-MAY_BE_HEAVY = ("harness.run.worker", "harness.backends", "harness.adapters", "harness.kernels")
+MAY_BE_HEAVY = (
+    "harness.run.worker",
+    "harness.backends",
+    "harness.adapters",
+    "harness.kernels",
+    "harness.hypotheses",
+)
 
 DOWN_ONLY = "imports go down only"
 NO_LOOKING = "a part does not look for other parts"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from harness.contracts import Picture
+from harness.contracts import Joint, Picture
 from harness.errors import RunError
 from harness.language import recorded
 from harness.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from harness.contracts import Device, Request, Watch
@@ -88,6 +88,17 @@ def require_no_frames(pipe: Any) -> None:
                 names=", ".join(named),
             )
         )
+
+
+def joints(owners: Mapping[str, Any], functions: Iterable[str]) -> list[Joint]:
+    """Functions by names such as ``vae.decode``, of owners by the first part of the name; those that are there.
+
+    >>> [joint.path for joint in joints({"text": str}, ["text.upper", "text.sing", "vae.decode"])]
+    ['text.upper']
+    """
+    paths = [(path, *path.rsplit(".", 1)) for path in functions]
+    known = [(path, owners.get(owner), name) for path, owner, name in paths]
+    return [Joint(owner=owner, name=name, path=path) for path, owner, name in known if hasattr(owner, name)]
 
 
 def picture(made: Any, decoded: Any) -> Picture:

@@ -8,6 +8,7 @@ than known: a ``generator`` may not be accepted, and ``seed`` may be called othe
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any
 
 from harness.adapters import _arguments, _pipelines
@@ -34,6 +35,27 @@ _COMPONENTS = {
     "vae_encode": "vae",
     "vae_decode": "vae",
 }
+_FUNCTIONS = (
+    "pipeline.prepare_text2image_prompts",
+    "pipeline.prepare_image2image_prompts",
+    "pipeline.get_semantic_features_dynamic",
+    "pipeline.prepare_forward_input",
+    "pipeline._encode",
+    "vlm.model.get_rope_index",
+    "connector.llm2dit",
+    "pipeline._draw_noise",
+    "pipeline._reference_pixels",
+    "pipeline._reference_latents",
+    "pipeline.pixels_to_latents",
+    "vae.encode",
+    "scheduler.set_timesteps",
+    "pipeline._denoise",
+    "scheduler.step",
+    "pipeline.latents_to_pixels",
+    "vae.decode",
+    "pipeline file._to_pictures",
+)
+"""Functions between modules, by their owner; a pipeline file that has other ones is traced by its modules alone."""
 
 
 def check(folder: Path, model: ModelRef) -> None:
@@ -113,6 +135,10 @@ class DeepGen:
         extras = {"vlm": getattr(pipe, "lmm", None), "connector": getattr(pipe, "connector_module", None)}
         modules = {"transformer": pipe.transformer, "vae": pipe.vae, **extras}
         self.modules = {name: module for name, module in modules.items() if module is not None}
+        owners = {"pipeline": pipe, "pipeline file": sys.modules[type(pipe).__module__], "scheduler": pipe.scheduler}
+        owners |= self.modules | {"vlm.model": getattr(self.modules.get("vlm"), "model", None)}
+        self.joints = _pipelines.joints(owners, _FUNCTIONS)
+        self.activations = _activations(self.modules.get("connector"))
         self.notes = [
             _pipelines.signature_note(pipe),
             _pipelines.scheduler_note(pipe.scheduler),
@@ -168,3 +194,9 @@ class DeepGen:
         if "seed" in self._accepted:
             return {"seed": seed}
         return {"generator": _pipelines.seeded(seed, self._device, watch)}
+
+
+def _activations(connector: Any) -> dict[str, str]:
+    """Modules of the connector that compute a tanh GELU between two layers without a module for it."""
+    named = [] if connector is None else connector.named_modules()
+    return {f"connector.{name}": "tanh" for name, module in named if type(module).__name__ == "ConnectorMLP"}

@@ -26,6 +26,17 @@ OTHER_WORDS = _arguments.OTHER_WORDS
 _SETTINGS = ("height", "width", "num_inference_steps", "guidance_scale")
 _DENOISERS = ("transformer", "unet")
 _LATENTS = "latents"
+_FUNCTIONS = (
+    "pipeline.encode_prompt",
+    "pipeline.prepare_latents",
+    "image_processor.preprocess",
+    "vae.encode",
+    "scheduler.set_timesteps",
+    "scheduler.step",
+    "vae.decode",
+    "image_processor.postprocess",
+)
+"""Functions between modules that pipelines of diffusers have, by their owner."""
 
 
 def check(folder: Path, model: ModelRef) -> None:
@@ -77,6 +88,8 @@ class Diffusers:
                 "be told what to make, or its pictures cannot be repeated."
             )
         self.modules = {name: part for name, part in pipe.components.items() if hasattr(part, "named_parameters")}
+        owners = {name: getattr(pipe, name, None) for name in ("scheduler", "vae", "image_processor")}
+        self.joints = _pipelines.joints({"pipeline": pipe, **owners}, _FUNCTIONS)
         self.components = {stage: name for name in reversed(self.modules) for stage in _stages(name)}
         self.substitutions = self._substitutions(model)
         self._given: set[str] = set()

@@ -14,6 +14,7 @@ import typer
 from harness.cli import (
     baseline_commands,
     compare_commands,
+    explain_commands,
     listing_commands,
     machine_commands,
     run_commands,
@@ -67,6 +68,7 @@ app.command()(compare_commands.diff)
 app.command()(compare_commands.gate)
 app.command()(compare_commands.report)
 app.command()(run_commands.check)
+app.command()(explain_commands.explain)
 app.command()(compare_commands.release)
 app.command()(trend_commands.trend)
 app.command()(run_commands.calibrate)

@@ -14,8 +14,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="scenarios, runs, baselines, backends, adapters, metrics, scores, benchmarks, models, kernels or "
-            "formats.",
+            help="scenarios, runs, baselines, backends, adapters, metrics, scores, benchmarks, models, kernels, "
+            "hypotheses or formats.",
             metavar="KIND",
         ),
     ],

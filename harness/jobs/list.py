@@ -35,6 +35,7 @@ def listed(what: str, *, runs_folder: Path, scenarios_folder: Path, baselines_fo
         "models": lambda: _part_rows("models"),
         "kernels": lambda: _part_rows("kernels"),
         "benchmarks": lambda: _part_rows("benchmarks"),
+        "hypotheses": lambda: _part_rows("hypotheses"),
         "formats": lambda: _part_rows("render"),
     }
     if what not in lists:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import math
+import shlex
 from typing import TYPE_CHECKING
 
 from harness.answers import Answered, Question, answers, room
 from harness.language import many, marked, say, translated
-from harness.records import Scope, Status, worst
+from harness.records import NoiseMode, Scope, Status, worst
 from harness.render import _format as formats
 from harness.render import _labels as labels
 from harness.render import _limits_table as limits_table
 from harness.render import _lookup as lookup
 from harness.render import _readings as readings
 from harness.render._caveats import not_shown
-from harness.render._document import AnswerLine, Bullets, Cell, Paragraph, clean, code, figure, plain, table, word
+from harness.render._document import (
+    AnswerLine,
+    Bullets,
+    Cell,
+    Listing,
+    Paragraph,
+    clean,
+    code,
+    figure,
+    plain,
+    table,
+    word,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -219,6 +232,33 @@ def failing(reports: Sequence[Report]) -> tuple[Block, ...]:
 
 
 _MOST_BROKEN = 10
+_SCENARIO_WORD = 2
+"""Place of the scenario file in a report's command, after ``harness VERB``."""
+
+
+def where_and_why(report: Report) -> tuple[Block, ...]:
+    """The command that says which module of the first arm that drifted is wrong; empty where none can be asked."""
+    arms = {arm.name for arm in report.scenario.arms}
+    for comparison in report.comparisons:
+        broken = [pair for pair in comparison.pairs if any(v.status is Status.DRIFT for v in pair.verdicts)]
+        sides = {comparison.actual.arm, comparison.expected.arm}
+        made_here = comparison.actual.noise not in {NoiseMode.UNVERIFIED, NoiseMode.BASELINE}
+        named = len(report.command) > _SCENARIO_WORD and sides <= arms and len(sides) > 1
+        if broken and made_here and named:
+            worst_pair = min(broken, key=lambda pair: min(map(room, pair.verdicts)))
+            return (Listing(_explaining(report, comparison, worst_pair), say(_WHERE_AND_WHY), fold=False),)
+    return ()
+
+
+_WHERE_AND_WHY = marked(
+    "Which module is wrong, and why, is said by this, in the folder that holds the scenarios folder:"
+)
+
+
+def _explaining(report: Report, comparison: Comparison, pair: Pair) -> str:
+    words = ["harness", "explain", report.command[_SCENARIO_WORD], "--arm", comparison.actual.arm]
+    words += ["--against", comparison.expected.arm, "--case", pair.key.case, "--seed", str(pair.key.seed)]
+    return clean(shlex.join(words))
 
 
 def _broken(report: Report, comparison: Comparison, pair: Pair, verdict: Verdict) -> list[Cell]:

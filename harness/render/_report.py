@@ -78,7 +78,7 @@ def _sections(report: Report) -> Iterator[Section]:
     # Whoever opens a report of a failed run looks for the failure first.
     if failed:
         yield Section("failures", say("Failures"), failures)
-    yield Section("broken", say("Broken limits"), overview.failing([report]))
+    yield Section("broken", say("Broken limits"), (*overview.failing([report]), *overview.where_and_why(report)))
     yield Section("determinism", say("Determinism"), overview.determinism([report]))
     yield Section("accuracy", say("Accuracy"), overview.accuracy([report]))
     yield Section("scores", say("Scores"), tuple(scores(report)))

@@ -9,7 +9,7 @@ import hashlib
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
-from harness.render import _folders, _loose_pairs, _release, _trend
+from harness.render import _explanation, _folders, _loose_pairs, _release, _trend
 from harness.render._gallery import gallery, places
 from harness.render._report import document
 from harness.render._templates import fill
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from harness.contracts import ShownPair
     from harness.records import FolderDiff, PicturePair, Release, Report, Trend
+    from harness.records.explanation import Explanation
     from harness.render._document import Document
 
 FILE_NAME = "index.html"
@@ -48,6 +49,11 @@ def render_folders(diff: FolderDiff, pairs: Sequence[PicturePair], *, folders: t
 def render_trend(trend: Trend, names: Mapping[str, str]) -> str:
     """The page of one scenario over several jobs; ``names`` are the names of its files by language."""
     return _page(_trend.document(trend, names), Viewer((), ""))
+
+
+def render_explanation(explanation: Explanation) -> str:
+    """The page of an explanation, which has no pictures."""
+    return _page(_explanation.document(explanation), Viewer((), ""))
 
 
 def render_pair(shown: ShownPair) -> str:

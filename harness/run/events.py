@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from harness.records import CaseKey, Digest, Draw, Environment, Failure, LoadedModel, Plan, Record
+from harness.records.investigation import Investigation
 
 
 class Share(Record):
@@ -60,6 +61,8 @@ class Assignment(Record):
     """Noise of a baseline by case and seed; empty where the arm has its own."""
     run_folder: str
     """Where samples are written."""
+    investigations: list[Investigation] = Field(default_factory=list)
+    """What is measured in the place of making samples, for ``harness explain``, in this order."""
 
 
 class Availabilities(Record):

@@ -146,7 +146,7 @@ def _probe(backends: list[str], work_folder: Path) -> Availabilities:
     for answer in answers:
         if isinstance(answer, Availabilities):
             return answer
-    raise RunError(f"asking for devices {end.words}; it wrote:\n{_tail(log, 20)}")
+    raise RunError(f"asking for devices {end.words}; it wrote:\n{tail_of(log, 20)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -423,7 +423,7 @@ def _work(order: Order, process: int, shares: list[Share], notes: _Notes, stop: 
     before = len(notes.failures_of(process))
     end = run_child(
         [str(assignment_path)],
-        environment=_environment(order, work / f"modules-p{process}"),
+        environment=worker_environment(order, work / f"modules-p{process}"),
         log=log,
         listen=lambda event: notes.hear(event, process),
         time_limit_seconds=order.plan.time_limit_seconds,
@@ -448,11 +448,11 @@ def _process_failure(end: End, process: int, log: Path, time_limit_seconds: floa
         message=recorded(
             "worker process {process} {end}; the last lines it wrote are below.", process=process, end=ending
         ),
-        traceback=_tail(log, 20),
+        traceback=tail_of(log, 20),
     )
 
 
-def _environment(order: Order, modules: Path) -> dict[str, str]:
+def worker_environment(order: Order, modules: Path) -> dict[str, str]:
     """Environment of a worker: switches that are read at start, no network, its own cache for pipeline code."""
     start = dict(plugins.load("backends", order.device.backend).start_environment(order.plan.switches))
     if is_outside(plugins.load("adapters", order.plan.model.adapter)):
@@ -491,7 +491,7 @@ def _run(  # noqa: PLR0913 - the parts of a record
         samples=stored_samples(order.folder),
         failures=notes.failures,
         retried=notes.retried,
-        log_tail=_tail(logs[0], _LOG_LINES) if logs else "",
+        log_tail=tail_of(logs[0], _LOG_LINES) if logs else "",
     )
 
 
@@ -512,7 +512,7 @@ def _store(folder: Path, run: Run) -> None:
     write_text(folder / RUN_FILE, to_json(run))
 
 
-def _tail(log: Path, lines: int) -> str:
+def tail_of(log: Path, lines: int) -> str:
     """Last lines of a log as they would stand on a screen: of a progress bar only its last state."""
     try:
         text = log.read_bytes().decode("utf-8", errors="replace")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.records import NoiseMode, Status
 from harness.render import _overview as overview
 from harness.render._caveats import not_shown
-from harness.render._document import Bullets, Paragraph, Table
+from harness.render._document import Bullets, Listing, Paragraph, Table
 from tests.render import sample_reports
 
 if TYPE_CHECKING:
@@ -112,3 +113,17 @@ def test_five_lines_say_what_is_not_shown_and_how_many_more_there_are(tmp_path: 
     assert isinstance(more, Paragraph)
     assert lines.items == not_shown(report)[:5]
     assert more.text == f"{len(not_shown(report)) - 5} more are listed below."
+
+
+def test_a_drift_names_the_command_that_says_where_and_why_and_nothing_else_does(tmp_path: Path) -> None:
+    drift, within, unstable = built(tmp_path, "drift", "within_limits", "unstable")
+    (said,) = overview.where_and_why(drift)
+    assert isinstance(said, Listing)
+    (comparison,) = (one for one in drift.comparisons if one.outcome is Status.DRIFT)
+    arms = f"--arm {comparison.actual.arm} --against {comparison.expected.arm}"
+    assert said.text.startswith(f"harness explain scenarios/deepgen-t2i.yaml {arms} --case ")
+    assert overview.where_and_why(within) == overview.where_and_why(unstable) == ()
+    from_elsewhere = comparison.model_copy(
+        update={"actual": comparison.actual.model_copy(update={"noise": NoiseMode.UNVERIFIED})}
+    )
+    assert overview.where_and_why(drift.model_copy(update={"comparisons": [from_elsewhere]})) == ()

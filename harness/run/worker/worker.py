@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
     from harness.contracts import Device, Picture, Pipeline
     from harness.records import Case, Draw
+    from harness.records.investigation import Investigation
     from harness.run.events import Assignment, Event, Share
     from harness.run.worker.draws import DrawLog, Given
+    from harness.run.worker.investigator import Result
 
 
 class Pipe:
@@ -71,6 +73,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the worker's border: a crash becomes a record
             self._fail(stage, error)
             return
+        for order in self._assignment.investigations:
+            self.investigate(order, pipeline, device)
         for share in self._assignment.shares:
             self.make_share(share, pipeline, device)
 
@@ -110,6 +114,42 @@ class Worker:
         )
         self._pipe.tell(Loaded(loaded=loaded))
         return pipeline
+
+    def investigate(self, order: Investigation, pipeline: Pipeline, device: Device) -> None:
+        """Measure what is asked for ``harness explain``; an error becomes a failure."""
+        from harness.run.worker.investigator import Investigator
+
+        plan, key = self._plan, order.key
+        investigator = Investigator(
+            pipeline,
+            lambda shift: self._result(key.model_copy(update={"seed": key.seed + shift}), pipeline, device),
+            arm=plan.arm.name,
+            dtype=plan.model.dtype,
+            backend=self._assignment.backend,
+            steps=plan.steps,
+            asked={"guidance_scale": plan.guidance_scale},
+        )
+        try:
+            investigator.work(order)
+        except Exception as error:  # noqa: BLE001 - the worker's border: a crash becomes a record
+            self._fail("generate", error, key=key)
+
+    def _result(self, key: CaseKey, pipeline: Pipeline, device: Device) -> Result:
+        """One picture that is not stored."""
+        from harness.run.worker.investigator import Result
+
+        recorder = Recorder(device, lambda step: self._pipe.tell(Stepped(step=step)))
+        device.seed(key.seed)
+        picture, draws = self._generate(self._request(key, 0), pipeline, device, recorder)
+        latents = recorder.last_latents()
+        return Result(
+            image=picture.image,
+            float_image=picture.float_image,
+            latents=latents[0] if latents else None,
+            noise=[draw.digest for draw in draws.draws] if draws else [],
+            schedule=recorder.table,
+            seconds=recorder.seconds["total"],
+        )
 
     def make_share(self, share: Share, pipeline: Pipeline, device: Device) -> None:
         """Make one case and seed again and again; every sample is stored before the next is begun."""

@@ -1,0 +1,69 @@
+"""Which module or function is wrong by itself, and which only follow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.observations import WRONG_FROM
+from harness.records.explanation import Culprit
+from harness.records.investigation import Side
+
+if TYPE_CHECKING:
+    from harness.records.investigation import Forced, PlaceErrors, Trace, TracedPlace
+
+LIMIT = WRONG_FROM
+
+
+def culprits(trace: Trace, forced: Forced) -> list[Culprit]:
+    """Places above the limit in order of execution.
+
+    The denoiser as a whole, at steps whose inside was not forced, only follows what is wrong inside it at other steps.
+    """
+    wrong = [
+        culprit
+        for traced, errors in zip(trace.places, forced.errors, strict=True)
+        if (culprit := _culprit(traced, errors)) is not None
+    ]
+    inside = any(culprit.path.startswith(f"{trace.denoiser}.") for culprit in wrong)
+    return [culprit for culprit in wrong if not (inside and _is_whole_denoiser(culprit, trace))]
+
+
+def innocents(trace: Trace, forced: Forced) -> list[str]:
+    """Modules and functions that differ only with the candidate's own values before them, in order of execution."""
+    wrong = {culprit.path for culprit in culprits(trace, forced)}
+    follow = dict.fromkeys(
+        traced.place.path
+        for traced, errors in zip(trace.places, forced.errors, strict=True)
+        if traced.place.side is Side.OUTPUT and _ratio(errors.free, traced.floors) > LIMIT
+    )
+    return [path for path in follow if path not in wrong]
+
+
+def missing(trace: Trace, forced: Forced) -> list[str]:
+    """Modules and functions that only the reference called."""
+    called = {errors.place.path for errors in forced.errors if errors.forced is not None}
+    return [path for path in dict.fromkeys(traced.place.path for traced in trace.places) if path not in called]
+
+
+def _culprit(traced: TracedPlace, errors: PlaceErrors) -> Culprit | None:
+    if not errors.forced or _ratio(errors.forced, traced.floors) <= LIMIT:
+        return None
+    ratios = [error / floor for error, floor in zip(errors.forced, traced.floors, strict=True)]
+    worst = ratios.index(max(ratios))
+    place = traced.place
+    return Culprit(
+        path=place.path if place.side is Side.OUTPUT else traced.caller or "pipeline",
+        place=place,
+        value=traced.values[worst].name,
+        error=errors.forced[worst],
+        floor=traced.floors[worst],
+        free_error=errors.free[worst] if errors.free else None,
+    )
+
+
+def _ratio(errors: list[float] | None, floors: list[float]) -> float:
+    return max((error / floor for error, floor in zip(errors or [], floors, strict=False)), default=0.0)
+
+
+def _is_whole_denoiser(culprit: Culprit, trace: Trace) -> bool:
+    return culprit.place.path == trace.denoiser and culprit.place.step not in trace.chosen_steps

@@ -1,0 +1,29 @@
+"""A mask that hides what it should show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.language import recordable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+CAUSE = recordable("the mask of attention hides what it should show")
+SOURCE = "huggingface/diffusers#14396"
+
+
+def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:
+    """A mask that hides what it should show."""
+
+    def attention(right: Any, q: Any, k: Any, v: Any, attn_mask: Any = None, *given: Any, **options: Any) -> Any:
+        import torch
+
+        if attn_mask is None:
+            return right(q, k, v, attn_mask, *given, **options)
+        seen = attn_mask if attn_mask.dtype == torch.bool else attn_mask > attn_mask.min()
+        hidden = ~seen
+        hidden |= ~hidden.any(-1, keepdim=True)
+        return right(q, k, v, hidden, *given, **options)
+
+    yield {"scaled_dot_product_attention": attention}

@@ -1,0 +1,25 @@
+"""Angles of RoPE rounded to a half type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.language import recordable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+CAUSE = recordable("the angles of RoPE are rounded to a half type before sine and cosine")
+SOURCE = "huggingface/diffusers#10123"
+
+
+def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:
+    """Angles in bfloat16 and in float16."""
+    import torch
+
+    for half in (torch.bfloat16, torch.float16):
+
+        def rounded(right: Any, angle: Any, half: Any = half) -> Any:
+            return right(angle.to(half).to(angle.dtype))
+
+        yield {"cos": rounded, "sin": rounded}

@@ -1,0 +1,357 @@
+"""What a worker does for ``harness explain``, picture by picture; it measures and writes, and judges nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import RunError
+from harness.files import write_text
+from harness.images import array_digest, write_arrays
+from harness.records import read_record, to_json
+from harness.records.investigation import (
+    FORCED_FILE,
+    SWAPPED_FILE,
+    TENSORS_FILE,
+    TRACE_FILE,
+    TRIED_FILE,
+    Forced,
+    Gap,
+    Investigation,
+    InvestigationTask,
+    PlaceErrors,
+    Side,
+    Swapped,
+    Trace,
+    TracedPlace,
+    Tried,
+)
+from harness.run.worker.exactness import exact
+from harness.run.worker.filtering import Filter
+from harness.run.worker.forcing import Forcing, Moving, Swapping, root_mean_square
+from harness.run.worker.places import Seen, Spot, chosen_steps, spot_of, watched
+from harness.run.worker.tracing import Keeping, read_trace, read_values, save_values
+from harness.run.worker.trying import Reference, Trying, kept_values
+from harness.run.worker.values import LEAST_FLOOR, LEAST_FLOORS, tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from harness.contracts import Pipeline
+    from harness.records import CaseKey, Schedule
+    from harness.records.base import Digest
+
+PICTURE = "picture"
+"""Path of the place where the pipeline's picture has reached the host."""
+FLOOR_RUNS = 1
+"""Pictures of the reference whose values are moved, for the floors of places."""
+END_TO_END_RUNS = 1
+"""Pictures of the reference whose values are moved and go on, for the floor of the result."""
+_RESULT_FILE = "result.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one picture gave."""
+
+    image: NDArray[np.uint8]
+    """uint8[H, W, 3]."""
+    float_image: NDArray[np.float32] | None
+    """float32[H, W, 3] from the decoder."""
+    latents: NDArray[np.float32] | None
+    """Final latents."""
+    noise: list[Digest]
+    """Digest of each random draw."""
+    schedule: Schedule | None
+    """Timesteps and noise levels."""
+    seconds: float
+    """Time it took."""
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays that are there, by name."""
+        named = {"image": self.image, "float_image": self.float_image, "latents": self.latents}
+        return {name: array for name, array in named.items() if array is not None}
+
+    @property
+    def digest(self) -> Digest:
+        """SHA-256 over the digests of all arrays."""
+        return hashlib.sha256(" ".join(array_digest(array) for array in self.arrays.values()).encode()).hexdigest()
+
+
+def gap(actual: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any]]) -> Gap:
+    """How far the arrays of a result are from those of another, as relative L2."""
+    return Gap(**{name: _relative_l2(actual.get(name), array) for name, array in expected.items()})
+
+
+def _relative_l2(actual: NDArray[Any] | None, expected: NDArray[Any]) -> float:
+    if actual is None or actual.shape != expected.shape:
+        return float("inf")
+    one, two = actual.astype(np.float64), expected.astype(np.float64)
+    if not np.isfinite(one).all() or not (size := float(np.linalg.norm(two))):
+        return 0.0 if np.array_equal(one, two) else float("inf")
+    return float(np.linalg.norm(one - two)) / size
+
+
+class Investigator:
+    """One process of ``harness explain`` with a loaded pipeline."""
+
+    def __init__(  # noqa: PLR0913 - what it works with
+        self,
+        pipeline: Pipeline,
+        make: Callable[[int], Result],
+        *,
+        arm: str,
+        dtype: str,
+        backend: str,
+        steps: int,
+        asked: dict[str, float] | None = None,
+    ) -> None:
+        self.pictures = 0
+        """Pictures that were made."""
+        self._pipeline = pipeline
+        self._picture = make
+        self._origin = {"arm": arm, "dtype": dtype, "backend": backend}
+        self._steps = steps
+        self._asked = asked or {}
+
+    def work(self, order: Investigation) -> None:
+        """Do what is asked; results are written when all of them are there."""
+        folder = Path(order.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        match order.task:
+            case InvestigationTask.TRACE:
+                self.trace(order.key, folder, order.steps, order.most_bytes)
+            case InvestigationTask.FORCE:
+                reference = Path(order.trace_folder) if order.trace_folder else None
+                self.force(folder, reference, order.steps)
+            case InvestigationTask.KEEP:
+                self.keep(folder, order)
+            case InvestigationTask.TRY:
+                self.attempt(folder, order)
+            case InvestigationTask.SWAP:
+                self.swap(folder, order)
+
+    def trace(self, key: CaseKey, folder: Path, words: Sequence[str], most_bytes: int) -> Trace:
+        """Trace a picture, measure the floors of its places and of its result, and write all of it."""
+        begin = time.perf_counter()
+        chosen = self._chosen(words)
+        untraced = self._make()
+        keeping = Keeping(most_bytes)
+        traced = self._make(keeping, chosen)
+        denoiser = self._pipeline.components.get("denoising", "")
+        runs = [Forcing(keeping.kept, denoiser, seed=seed) for seed in range(1, FLOOR_RUNS + 1)]
+        for run in runs:
+            self._make(run, chosen)
+        moved = [gap(self._make(Moving(seed)).arrays, untraced.arrays) for seed in range(1, END_TO_END_RUNS + 1)]
+        digest, size = save_values(keeping.kept, folder / TENSORS_FILE)
+        write_arrays(folder / _RESULT_FILE, untraced.arrays, {})
+        trace = Trace(
+            **self._origin,
+            key=key,
+            steps=self._steps,
+            chosen_steps=chosen,
+            denoiser=denoiser,
+            places=[
+                traced_place.model_copy(update={"floors": _floors(runs, traced_place)})
+                for traced_place in keeping.places
+            ],
+            tensors_sha256=digest,
+            tensors_bytes=size,
+            outcome=traced.digest,
+            untraced_outcome=untraced.digest,
+            exact=exact(self._pipeline, untraced.noise, untraced.schedule),
+            end_to_end=_largest(moved),
+            picture_seconds=untraced.seconds,
+            seconds=time.perf_counter() - begin,
+        )
+        write_text(folder / TRACE_FILE, to_json(trace))
+        return trace
+
+    def force(self, folder: Path, reference: Path | None, words: Sequence[str]) -> Forced:
+        """Make a picture three times: watched, untouched, and forced with the reference's values; write the errors."""
+        begin = time.perf_counter()
+        trace, values = read_trace(reference) if reference else (None, {})
+        chosen = trace.chosen_steps if trace else self._chosen(words)
+        denoiser = self._pipeline.components.get("denoising", "")
+        free, filtered, finite = Forcing(values, denoiser, force=False), Filter(self._pipeline), NotFinite()
+        looking = (free, filtered.look, finite) if reference else (filtered, filtered.look, finite)
+        first = self._make(_Together(*looking), chosen)
+        untraced = [self._make()]
+        again = None
+        if untraced[0].digest != first.digest:
+            untraced.append(self._make())
+            again = self._make(_Together(), chosen)
+        self._other()  # what is kept of one picture shows in the next only where the two are not alike
+        floors = {spot_of(traced.place): traced.floors for traced in trace.places} if trace else {}
+        forced = Forcing(values, denoiser, floors=floors)
+        if trace:
+            self._make(partial(_filtered, forced, filtered), chosen)
+        expected = _result(reference) if reference else None
+        record = Forced(
+            **self._origin,
+            outcome=first.digest,
+            untraced_outcomes=[result.digest for result in untraced],
+            second_outcome=again.digest if again else None,
+            first_gap=gap(first.arrays, expected) if expected else None,
+            second_gap=gap(untraced[-1].arrays, expected) if expected else None,
+            exact=exact(self._pipeline, first.noise, first.schedule),
+            errors=[_errors(traced.place, forced, free) for traced in trace.places] if trace else [],
+            kept=[traced for traced in trace.places if spot_of(traced.place) in forced.wrong] if trace else [],
+            additional=sorted({spot.path for spot in forced.additional}),
+            not_finite=finite.first.place if finite.first else None,
+            fits=filtered.fits(),
+            constants=filtered.constants(self._asked),
+            picture_seconds=untraced[0].seconds,
+            seconds=time.perf_counter() - begin,
+        )
+        save_values(
+            {spot_of(kept.place): forced.wrong[spot_of(kept.place)] for kept in record.kept}, folder / TENSORS_FILE
+        )
+        write_text(folder / FORCED_FILE, to_json(record))
+        return record
+
+    def attempt(self, folder: Path, order: Investigation) -> Tried:
+        """Try known causes at the places of one culprit, with the reference's own modules."""
+        begin = time.perf_counter()
+        trace, values = read_trace(Path(order.trace_folder or ""))
+        source = Path(order.values_folder or "")
+        forced = read_record(Forced, source / FORCED_FILE)
+        kept = read_values(source / TENSORS_FILE, kept_values(forced.kept))
+        trying = Trying(Reference(trace, values, self._pipeline), kept, order.places[0], order.path)
+        trials = trying.trials(lambda visit: self._make(visit, trace.chosen_steps), order.key.seed)
+        calls, seconds = len(trying.wrong), time.perf_counter() - begin
+        record = Tried(path=order.path, calls=calls, trials=trials, seconds=seconds)
+        write_text(folder / TRIED_FILE, to_json(record))
+        return record
+
+    def keep(self, folder: Path, order: Investigation) -> None:
+        """Keep the values of chosen places in every step of a picture."""
+        wanted = _wanted(order)
+        denoiser = self._pipeline.components.get("denoising", "")
+        keeping = Keeping(order.most_bytes, lambda spot: wanted(spot) or _enters(spot, denoiser))
+        self._make(keeping)
+        save_values(keeping.kept, folder / TENSORS_FILE)
+        index = Swapped(arm=self._origin["arm"], gap=None, replaced=0, places=keeping.places)
+        write_text(folder / SWAPPED_FILE, to_json(index))
+
+    def swap(self, folder: Path, order: Investigation) -> Swapped:
+        """Make a picture with the kept values of the other side at chosen places, and measure it."""
+        source = Path(order.values_folder or "")
+        kept = read_values(source / TENSORS_FILE, kept_values(_index(source)))
+        swapping = Swapping(kept, self._pipeline.components.get("denoising", ""), _wanted(order))
+        made = self._make(swapping)
+        measured = gap(made.arrays, _result(Path(order.trace_folder or "")))
+        record = Swapped(arm=self._origin["arm"], gap=measured, replaced=swapping.replaced)
+        write_text(folder / SWAPPED_FILE, to_json(record))
+        return record
+
+    def _make(self, visit: Callable[[Seen], Any] | None = None, inside: Sequence[int] | None = None) -> Result:
+        """One picture, with a visitor at its places, inside the denoiser only at some steps."""
+        self.pictures += 1
+        if visit is None:
+            return self._picture(0)
+        with watched(self._pipeline, visit, lambda step: inside is None or step in inside) as places:
+            try:
+                result = self._picture(0)
+                visit(Seen(Spot(PICTURE, Side.OUTPUT, 0, 0, 0), "", None, result.image))
+                return result
+            except Exception as error:
+                where = places.active[-1] if places.active else "the pipeline"
+                raise RunError(f"{where} failed while it was watched: {type(error).__name__}: {error}") from error
+
+    def _other(self) -> Result:
+        """One picture that begins with other noise."""
+        self.pictures += 1
+        return self._picture(1)
+
+    def _chosen(self, words: Sequence[str]) -> list[int]:
+        try:
+            return chosen_steps(words, self._steps)
+        except ValueError as error:
+            raise RunError(f"--trace-{error}") from error
+
+
+class NotFinite:
+    """A visitor that notes where a value that is no finite number was first seen to leave."""
+
+    def __init__(self) -> None:
+        self.first: Spot | None = None
+        """The place; None where all values are finite."""
+
+    def __call__(self, seen: Seen) -> None:
+        """Look at what leaves a place."""
+        if self.first is None and seen.spot.side is Side.OUTPUT:
+            floats = [value for value in tensors(seen.tree) if value.is_floating_point()]
+            if any(bool(value.isnan().any()) for value in floats):
+                self.first = seen.spot
+
+
+def _filtered(forced: Forcing, filtered: Filter, seen: Seen) -> Any:
+    """Force a place, and hold it against its formula where it is not the reference's bit for bit."""
+    given = forced(seen)
+    filtered(seen, given, equal=forced.last_is_equal)
+    return given
+
+
+class _Together:
+    """Several visitors that look and replace nothing."""
+
+    def __init__(self, *visitors: Callable[[Seen], Any]) -> None:
+        self._visitors = visitors
+
+    def __call__(self, seen: Seen) -> None:
+        for visit in self._visitors:
+            visit(seen)
+
+
+def _index(folder: Path) -> Sequence[TracedPlace]:
+    """Places whose values lie in a folder: kept in every step, or of a candidate that was forced."""
+    if (folder / FORCED_FILE).is_file():
+        return read_record(Forced, folder / FORCED_FILE).kept
+    return read_record(Swapped, folder / SWAPPED_FILE).places
+
+
+def _enters(spot: Spot, denoiser: str) -> bool:
+    return spot.path == denoiser and spot.side is Side.INPUT
+
+
+def _wanted(order: Investigation) -> Callable[[Spot], bool]:
+    places = {(place.path, place.side) for place in order.places}
+    return lambda spot: (spot.path, spot.side) in places
+
+
+def _floors(runs: Sequence[Forcing], traced: TracedPlace) -> list[float]:
+    spot = spot_of(traced.place)
+    measured = root_mean_square([run.errors[spot] for run in runs if spot in run.errors])
+    least = [LEAST_FLOORS.get(value.dtype, LEAST_FLOOR) for value in traced.values]
+    return [max(pair) for pair in zip(measured, least, strict=True)]
+
+
+def _errors(place: Any, forced: Forcing, free: Forcing) -> PlaceErrors:
+    spot = spot_of(place)
+    return PlaceErrors(place=place, forced=forced.errors.get(spot), free=free.errors.get(spot))
+
+
+def _largest(gaps: Sequence[Gap]) -> Gap:
+    """The largest of each kind, at least half a unit in the last place of float32."""
+    dumped = [measured.model_dump() for measured in gaps]
+    largest = {
+        name: None if value is None else max(LEAST_FLOOR, *(one[name] for one in dumped))
+        for name, value in dumped[0].items()
+    }
+    return Gap.model_validate(largest)
+
+
+def _result(folder: Path) -> dict[str, NDArray[Any]]:
+    from safetensors.numpy import load_file
+
+    return dict(load_file(folder / _RESULT_FILE))

@@ -1,0 +1,138 @@
+"""``harness explain`` from the command line to the page, on a port with a fault in one arm."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.records import read_record
+from harness.records.explanation import EXPLANATION_FILE, Explanation, ProofWord, Trouble
+from tests.command_line import run_command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.command_line import Ended, MadeOnce
+
+SCENARIO = {
+    "name": "port",
+    "summary": "A port against the healthy pipeline.",
+    "task": "text_to_image",
+    "model": {
+        "adapter": "planted-port",
+        "source": "builtin:tiny-deepgen",
+        "trust_remote_code": True,
+        "dtype": "float32",
+    },
+    "cases": [{"id": "circle", "prompt": "a blue circle"}],
+    "seeds": [42],
+    "width": 64,
+    "height": 64,
+    "steps": 2,
+    "arms": [
+        {"name": "candidate", "device": "cpu"},
+        {"name": "right", "role": "reference", "device": "cpu"},
+    ],
+    "switches": "as_shipped",
+    "repeats": {"in_process": 1, "processes": 1},
+    "limits": [{"metric": "psnr_db", "scope": "reference", "at_least": 28, "reason": "The test says so, and no more."}],
+}
+
+
+def explained(folder: Path, *words: str, **variables: str) -> Ended:
+    (folder / "port.yaml").write_text(json.dumps(SCENARIO), encoding="utf-8")
+    steps = ("--trace-steps", "first")
+    return run_command(folder, "explain", "port.yaml", "--arm", "candidate", *steps, *words, **variables)
+
+
+@pytest.fixture
+def faulty(made_once: MadeOnce) -> Path:
+    """What explaining a port with GELU of another form in one block left, in Chinese."""
+
+    def fill(folder: Path) -> None:
+        ended = explained(folder, "--against", "right", "--lang", "zh", PORT_FAULT="gelu-erf-one", PORT_ARM="candidate")
+        (folder / "code").write_text(str(ended.code), encoding="utf-8")
+        (folder / "out").write_text(ended.out, encoding="utf-8")
+        (folder / "err").write_text(ended.err, encoding="utf-8")
+
+    return made_once("explained", fill)
+
+
+@pytest.mark.slow
+def test_module_cause_and_proof_are_named_in_the_terminal_and_the_exit_code_says_that_something_is_wrong(
+    faulty: Path,
+) -> None:
+    out = (faulty / "out").read_text(encoding="utf-8")
+    assert (faulty / "code").read_text(encoding="utf-8") == "1", (faulty / "err").read_text(encoding="utf-8")
+    assert "DRIFT: transformer.transformer_blocks.2.ff.net.0 is the first that is wrong by itself" in out
+    assert "proven by swap" in out
+    assert "cause: transformer.transformer_blocks.2.ff.net.0: GELU is computed by erf" in out
+    assert "innocent: " in out
+
+
+@pytest.mark.slow
+def test_the_record_says_the_same_and_no_values_are_left(faulty: Path) -> None:
+    (folder,) = (faulty / "runs").iterdir()
+    record = read_record(Explanation, folder / EXPLANATION_FILE)
+    assert record.trouble is Trouble.PLACE
+    assert record.proof is not None
+    assert record.proof.word is ProofWord.PROVEN
+    assert record.proof.patched is not None
+    assert record.gap is not None
+    assert record.proof.patched.finest < record.gap.finest / 100
+    assert {cause.hypothesis for cause in record.causes} == {"gelu_erf"}
+    assert not any(check.different_count for check in record.checks[:-1])
+    assert not list(folder.rglob("*.safetensors")) or not (folder / "reference" / "trace.json").exists()
+
+
+@pytest.mark.slow
+def test_the_page_is_in_the_language_that_was_asked_for_and_whole(faulty: Path) -> None:
+    (page,) = (faulty / "runs").glob("*/index.html")
+    text = page.read_text(encoding="utf-8")
+    assert '<html lang="zh-Hans">' in text
+    assert "自身出错" in text
+    assert "已证明" in text
+    assert "transformer.transformer_blocks.2.ff.net.0" in text
+
+
+@pytest.mark.slow
+def test_without_a_reference_modules_are_held_against_their_formulas(tmp_path: Path) -> None:
+    ended = explained(tmp_path, "--json", PORT_FAULT="gelu-erf-connector", PORT_ARM="candidate")
+    assert ended.code == 1, ended.err
+    said = json.loads(ended.out)
+    assert (said["trouble"], said["against"], said["culprits"]) == ("cause", None, [])
+    assert {(cause["path"], cause["hypothesis"]) for cause in said["causes"]} == {
+        (f"connector.connector.layers.{number}.mlp", "gelu_erf") for number in (0, 1)
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--against", "rigth"], "no arm of port is called 'rigth'. Did you mean 'right'?"),
+        (["--against", "candidate"], "--against: found 'candidate', the arm itself; allowed is another arm"),
+        (["--against", "right", "--case", "square"], "no case of port is called 'square'"),
+        (["--lang", "xx"], "no language is called 'xx'"),
+        (["--arm", ""], "--arm: found none; port.yaml is a scenario, so say which arm may be wrong"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused_before_anything_runs(
+    tmp_path: Path, words: list[str], message: str
+) -> None:
+    ended = explained(tmp_path, *words)
+    assert ended.code == 2
+    assert message in ended.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_pictures_from_elsewhere_have_no_modules_to_look_into(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    model = {"adapter": "images", "source": "pictures", "pictures": "{case}-{seed}.png"}
+    arms = [{"name": "candidate", "device": "cpu", "noise": "unverified"}]
+    scenario = {**SCENARIO, "name": "pictures", "model": model, "arms": arms}
+    (tmp_path / "pictures.yaml").write_text(json.dumps(scenario), encoding="utf-8")
+    ended = run_command(tmp_path, "explain", "pictures.yaml", "--arm", "candidate")
+    assert ended.code == 2, ended.err
+    assert "there are no modules to look into" in ended.err

@@ -1,0 +1,259 @@
+"""Forcing finds the module that is wrong by itself, however predictions are batched, and nothing in a healthy one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from harness.errors import RecordError, RunError
+from harness.explain.places import LIMIT, culprits, innocents
+from harness.explain.verdict import explained, proven
+from harness.records import CaseKey, read_record
+from harness.records.explanation import ProofWord, Trouble
+from harness.records.investigation import (
+    FORCED_FILE,
+    TENSORS_FILE,
+    TRACE_FILE,
+    Forced,
+    Investigation,
+    InvestigationTask,
+    Place,
+    Side,
+    Trace,
+)
+from harness.run.worker.tracing import read_trace
+from tests.explain.toy import Toy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.records.explanation import Explanation
+    from harness.records.investigation import Swapped
+
+KEY = CaseKey(case="toy", seed=0)
+WORDS = ["first", "middle", "last"]
+
+
+def explanation(
+    folder: Path, change: Callable[[Toy], None], passes: Any = ((0, 1),), own: Any = ((0, 1),)
+) -> Explanation:
+    trace = Toy(own).investigator("reference").trace(KEY, folder / "reference", WORDS, 1 << 30)
+    toy = Toy(passes)
+    change(toy)
+    (folder / "candidate").mkdir()
+    forced = toy.investigator().force(folder / "candidate", folder / "reference", WORDS)
+    assert innocents(trace, forced) == explained("toy", KEY, trace, forced).innocent
+    assert [culprit.path for culprit in culprits(trace, forced)] == [
+        culprit.path for culprit in explained("toy", KEY, trace, forced).culprits
+    ]
+    return explained("toy", KEY, trace, forced)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "reference").mkdir()
+    return tmp_path
+
+
+def replace(module: Any, forward: Any) -> None:
+    module.forward = forward
+
+
+def wrong_layer(toy: Toy) -> None:
+    layer = toy.denoiser.first.linear
+    replace(layer, lambda x: torch.nn.functional.linear(x, layer.weight * 1.001, layer.bias))
+
+
+def without_bias(toy: Toy) -> None:
+    layer = toy.denoiser.first.linear
+    replace(layer, lambda x: torch.nn.functional.linear(x, layer.weight))
+
+
+def wrong_between(toy: Toy) -> None:
+    block = toy.denoiser.second
+    replace(block, lambda x: x + block.act(1.01 * block.linear(block.norm(x))))
+
+
+def wrong_scheduler(toy: Toy) -> None:
+    step = toy.scheduler.step
+    toy.scheduler.step = lambda model_output, sample: step(model_output * 1.001, sample)  # type: ignore[method-assign]
+
+
+def other_weight(toy: Toy) -> None:
+    with torch.no_grad():
+        toy.denoiser.first.linear.weight[0, 0] += 1e-3
+
+
+def wrong_in_the_first_picture(toy: Toy) -> None:
+    picture, made = toy.picture, [0]
+
+    def late(seed: int = 0) -> Any:
+        made[0] += 1
+        return picture(seed) * (1.1 if made[0] == 1 else 1.0)
+
+    toy.picture = late  # type: ignore[method-assign]
+
+
+def wrong_where_nobody_looks(toy: Toy) -> None:
+    picture = toy.picture
+    toy.picture = lambda seed=0: picture(seed) * 1.00003  # type: ignore[method-assign]
+
+
+def rounding_alone(toy: Toy) -> None:
+    for block in (toy.denoiser.first, toy.denoiser.second):
+        layer, order = block.linear, torch.randperm(16, generator=torch.Generator().manual_seed(3))
+        replace(layer, lambda x, m=layer, o=order: torch.nn.functional.linear(x[..., o], m.weight[:, o], m.bias))
+
+
+@pytest.mark.parametrize(
+    ("change", "trouble", "path"),
+    [
+        (lambda _: None, Trouble.EQUAL, None),
+        (rounding_alone, Trouble.ROUNDING, None),
+        (wrong_layer, Trouble.PLACE, "denoiser.first.linear"),
+        (wrong_between, Trouble.PLACE, "denoiser.second"),
+        (wrong_scheduler, Trouble.PLACE, "scheduler.step"),
+        (other_weight, Trouble.INPUTS, "denoiser.first.linear"),
+        (wrong_in_the_first_picture, Trouble.NOT_REPEATABLE, None),
+        (wrong_where_nobody_looks, Trouble.STATE, None),
+    ],
+)
+def test_what_is_wrong_by_itself_is_named_and_nothing_else(
+    folder: Path, change: Callable[[Toy], None], trouble: Trouble, path: str | None
+) -> None:
+    said = explanation(folder, change)
+    assert said.trouble is trouble
+    assert (said.culprits[0].path if said.culprits else None) == path
+    assert {culprit.path for culprit in said.culprits} <= {path}
+    assert bool(said.innocent) or not said.culprits
+
+
+def test_what_is_between_two_modules_is_told_by_the_input_of_the_second(folder: Path) -> None:
+    culprit = explanation(folder, wrong_between).culprits[0]
+    assert (culprit.place.path, culprit.place.side, culprit.value) == ("denoiser.second.act", Side.INPUT, "input")
+
+
+@pytest.mark.parametrize("passes", [((0,), (1,)), ((1,), (0,))])
+@pytest.mark.parametrize("reverse", [False, True], ids=["reference in one pass", "candidate in one pass"])
+def test_two_passes_are_matched_with_one_and_a_fault_in_them_is_still_found(
+    folder: Path, passes: Any, *, reverse: bool
+) -> None:
+    mine, theirs = (((0, 1),), passes) if reverse else (passes, ((0, 1),))
+    healthy = explanation(folder, lambda _: None, mine, theirs)
+    assert healthy.trouble in {Trouble.EQUAL, Trouble.ROUNDING}
+    assert healthy.places > 50
+    (folder / "candidate").rename(folder / "first")
+    assert explanation(folder, wrong_layer, mine, theirs).culprits[0].path == "denoiser.first.linear"
+
+
+def swapped(folder: Path, change: Callable[[Toy], None], places: list[Place], name: str) -> tuple[Swapped, Swapped]:
+    """A candidate with the reference's values at some places, and the reference with what the candidate gave there."""
+
+    def order(task: InvestigationTask, made: str, values: str | None = None) -> Investigation:
+        return Investigation(
+            task=task,
+            key=KEY,
+            folder=str(folder / f"{name}-{made}"),
+            trace_folder=str(folder / "reference"),
+            places=places,
+            values_folder=str(folder / values) if values else None,
+        )
+
+    toy = Toy()
+    change(toy)
+    Toy().investigator().work(order(InvestigationTask.KEEP, "values"))
+    patched = toy.investigator().swap(
+        _made(folder / f"{name}-patched"), order(InvestigationTask.SWAP, "patched", f"{name}-values")
+    )
+    injected = (
+        Toy()
+        .investigator()
+        .swap(_made(folder / f"{name}-injected"), order(InvestigationTask.SWAP, "injected", "candidate"))
+    )
+    return patched, injected
+
+
+def test_values_of_the_other_side_mend_a_picture_and_spoil_the_other(folder: Path) -> None:
+    said = explanation(folder, wrong_layer)
+    patched, injected = swapped(folder, wrong_layer, [culprit.place for culprit in said.culprits], "named")
+    assert patched.gap is not None
+    assert injected.gap is not None
+    assert said.floor is not None
+    assert patched.gap.finest == 0
+    assert injected.gap.finest > LIMIT * said.floor.finest
+    assert (patched.replaced, injected.replaced) == (4, 3), "the candidate's own are of the steps that were traced"
+    proof = proven(said, patched, injected).proof
+    assert proof is not None
+    assert proof.word is ProofWord.PROVEN
+
+
+def test_what_merely_follows_is_not_proven_although_all_that_is_wrong_passes_through_it(folder: Path) -> None:
+    said = explanation(folder, wrong_layer)
+    follows = Place(path="scheduler.step", side=Side.OUTPUT)
+    patched, injected = swapped(folder, wrong_layer, [follows], "follows")
+    assert patched.gap is not None
+    assert patched.gap.finest == 0, "the picture is mended"
+    assert injected.replaced == 0
+    proof = proven(said, patched, injected).proof
+    assert proof is not None
+    assert proof.word is ProofWord.UNDECIDED
+
+
+def test_causes_are_tried_at_the_place_with_the_references_own_module(folder: Path) -> None:
+    said = explanation(folder, without_bias)
+    place = said.culprits[0].place
+    order = Investigation(
+        task=InvestigationTask.TRY,
+        key=KEY,
+        folder=str(_made(folder / "tried")),
+        trace_folder=str(folder / "reference"),
+        values_folder=str(folder / "candidate"),
+        places=[place],
+        path=said.culprits[0].path,
+    )
+    tried = Toy().investigator().attempt(folder / "tried", order)
+    forced = read_record(Forced, folder / "candidate" / FORCED_FILE)
+    trace = read_record(Trace, folder / "reference" / TRACE_FILE)
+    again = explained("toy", KEY, trace, forced, tried)
+    assert [cause.hypothesis for cause in again.causes] == ["bias_missing"]
+    assert tried.calls == 3
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_a_cut_trace_and_one_without_its_record_are_refused(folder: Path) -> None:
+    Toy().investigator("reference").trace(KEY, folder, ["first"], 1 << 30)
+    data = (folder / TENSORS_FILE).read_bytes()
+    (folder / TENSORS_FILE).write_bytes(data[:-1])
+    with pytest.raises(RecordError, match="missing, cut or changed"):
+        read_trace(folder)
+    (folder / TENSORS_FILE).write_bytes(data)
+    assert read_trace(folder)[0].arm == "reference"
+    (folder / TRACE_FILE).unlink()
+    with pytest.raises(RecordError, match=TRACE_FILE):
+        read_trace(folder)
+
+
+def test_a_trace_that_is_too_large_is_refused_and_leaves_nothing(folder: Path) -> None:
+    with pytest.raises(RunError, match=r"--trace-steps first, or allow more with --max-gib"):
+        Toy().investigator().trace(KEY, folder / "reference", WORDS, 1000)
+    assert list((folder / "reference").iterdir()) == []
+
+
+def test_a_module_that_fails_while_it_is_watched_is_named(folder: Path) -> None:
+    toy = Toy()
+
+    def broken(_: Any) -> Any:
+        raise ZeroDivisionError("no kernel")
+
+    replace(toy.denoiser.second.norm, broken)
+    with pytest.raises(
+        RunError, match=r"denoiser\.second\.norm failed while it was watched: ZeroDivisionError: no kernel"
+    ):
+        toy.investigator().force(folder, None, WORDS)
