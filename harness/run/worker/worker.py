@@ -16,6 +16,7 @@ from harness.message import mapped, of_error
 from harness.noise import noise_digest
 from harness.records import CaseKey, Failure, LoadedModel, NoiseMode, Sample
 from harness.run.events import Failed, Generating, Loaded, Sampled, Started, Stepped
+from harness.run.worker.cpu_streams import noise_notes
 from harness.run.worker.draws import watched_draws
 from harness.run.worker.environment import describe
 from harness.run.worker.fused_operators import FusedOperators
@@ -97,7 +98,7 @@ class Worker:
         pipeline = adapter.load(folder, self._plan.model, device)
         device.synchronize()
         loaded = LoadedModel(
-            notes=list(pipeline.notes),
+            notes=[*pipeline.notes, *noise_notes(self._plan.noise)],
             memory=dict(device.memory(pipeline.modules)),
             seconds=time.perf_counter() - begin,
             components=dict(pipeline.components),
