@@ -164,6 +164,8 @@ def tests(session: nox.Session) -> None:
         *session.posargs,
         CHROMIUM=chromium,
         WORKFLOW_LINTERS=str(linters(session)),
+        # The hundreds of processes that tests start would otherwise each compile the harness anew.
+        PYTHONDONTWRITEBYTECODE="",
         **ONE_THREAD,
     )
 

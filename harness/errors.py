@@ -55,6 +55,10 @@ class ImageError(UsageError):
     """A picture file cannot be read safely, or its size or pixel format is not what is compared."""
 
 
+class TensorError(UsageError):
+    """A file of tensors cannot be read safely."""
+
+
 class RecordError(UsageError):
     """A stored record is missing, damaged, or written by another version of the format."""
 

@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tests.starter import Starter
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -80,19 +82,33 @@ def growing_limits(starts: int) -> Iterator[int]:
 
 
 def run_command(folder: Path, *words: str | Path, **variables: str) -> Ended:
-    """Run ``harness`` in a fresh process, with ``folder`` as its working folder."""
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", *map(str, words)],
-        cwd=folder,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=patience_seconds(),
-        check=False,
-    )
-    return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+    """Run ``harness`` in a process of its own, with ``folder`` as its working folder."""
+    given, with_variables = list(map(str, words)), environment(**variables)
+    starter = starter_of(os.getpid())
+    if starter.may_start(with_variables):
+        code, out, err = starter.run(given, folder, with_variables, patience_seconds())
+    else:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *given],
+            cwd=folder,
+            env=with_variables,
+            capture_output=True,
+            timeout=patience_seconds(),
+            check=False,
+        )
+        code, out, err = done.returncode, done.stdout, done.stderr
+    return Ended(code=code, out=_text(out), err=_text(err))
+
+
+@cache
+def starter_of(process: int) -> Starter:
+    """What starts the commands of a test process; its id is given because a forked one needs a starter of its own."""
+    del process
+    return Starter(environment())
+
+
+def _text(written: bytes) -> str:
+    return written.decode("utf-8", errors="replace").replace("\r\n", "\n")
 
 
 class WriteScenario(Protocol):

@@ -44,7 +44,9 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
     def ran(text: str, *words: str, name: str = "test_port.py") -> pytest.RunResult:
         (pytester.path / name).write_text(HEAD + text, encoding="utf-8")
-        return pytester.runpytest_subprocess("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", *words)
+        # To import hypothesis, which no such test uses, takes a third of the time of a session.
+        lean = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+        return pytester.runpytest_subprocess("-p", "harness.pytest_plugin", *lean, *words)
 
     return ran
 

@@ -44,6 +44,7 @@ from harness.records import (
     Scenario,
     Scope,
     Status,
+    TensorDiff,
     Trend,
     Verdict,
     Waiver,
@@ -317,9 +318,19 @@ def test_every_file_bears_its_version(kind: type[Record]) -> None:
 
 def newest(kind: type[Record]) -> int:
     """Version 2 are the kinds that hold messages, and what holds them."""
-    return (
-        2 if kind in {ArmScores, Calibration, Comparison, FolderDiff, PicturePair, Release, Report, Run, Trend} else 1
-    )
+    with_messages = {
+        ArmScores,
+        Calibration,
+        Comparison,
+        FolderDiff,
+        PicturePair,
+        Release,
+        Report,
+        Run,
+        TensorDiff,
+        Trend,
+    }
+    return 2 if kind in with_messages else 1
 
 
 def test_a_kind_that_holds_messages_is_of_version_2() -> None:

@@ -57,9 +57,12 @@ def compare(
 
 
 def diff(
-    actual: Annotated[Path, typer.Argument(help="Image file or folder of images to check.", metavar="ACTUAL")],
+    actual: Annotated[
+        Path, typer.Argument(help="Image file, folder of images or file of tensors to check.", metavar="ACTUAL")
+    ],
     expected: Annotated[
-        Path, typer.Argument(help="Image file or folder of images to compare with.", metavar="EXPECTED")
+        Path,
+        typer.Argument(help="Image file, folder of images or file of tensors to compare with.", metavar="EXPECTED"),
     ],
     at_least: Annotated[
         list[str] | None,
@@ -116,21 +119,27 @@ def diff(
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Compare two image files, or two folders of images by name.
+    """Compare image files, folders of images, or files of tensors.
+
+    Files of tensors are .npy, .npz, .safetensors and .pt, which torch reads with weights_only=True.
 
     Without --at-least or --at-most the differences are shown, and nothing passes or fails.
     """
     from harness.jobs import diff as diff_job
-    from harness.records import FolderDiff, Status
+    from harness.jobs.diff_tensors import are_tensors, diff_tensors
+    from harness.records import FolderDiff, Status, TensorDiff
     from harness.terminal.console import print_json
-    from harness.terminal.tables import table_of_folders, table_of_pictures
+    from harness.terminal.tables import table_of_folders, table_of_pictures, table_of_tensors
 
     bounds = diff_job.Bounds(at_least=at_least or [], at_most=at_most or [])
     reading = diff_job.Reading(ignore=ignore or [], pair=pair or [], pair_list=pair_list, alpha=alpha, jobs=jobs)
     output = diff_job.Output(lines=out, report=report, language=language)
-    difference = diff_job.diff(actual, expected, bounds=bounds, reading=reading, output=output)
+    run = diff_tensors if are_tensors(actual, expected) else diff_job.diff
+    difference = run(actual, expected, bounds=bounds, reading=reading, output=output)
     if as_json:
         print_json(difference.model_dump(mode="json"))
+    elif isinstance(difference, TensorDiff):
+        table_of_tensors(difference)
     elif isinstance(difference, FolderDiff):
         table_of_folders(difference)
     else:

@@ -269,8 +269,9 @@ def generate(
     noise: Annotated[
         str,
         typer.Option(
-            help="portable (the same on every device) or device (from the device's own generator).",
-            metavar="portable|device",
+            help="portable (the same on every device), torch_cpu (as torch.Generator('cpu') draws it, on every device) "
+            "or device (from the device's own generator).",
+            metavar="portable|torch_cpu|device",
         ),
     ] = "portable",
     dtype: Annotated[

@@ -283,6 +283,18 @@ def other_schedules(actual: Run, expected: Run, shared: list[CaseKey]) -> list[s
     return [first] if first else []
 
 
+def torch_cpu(actual: Run, expected: Run) -> list[str]:
+    """Whose noise is a stream that other builds of torch do not repeat, for a reader of a difference in noise."""
+    if NoiseMode.TORCH_CPU not in {actual.plan.noise, expected.plan.noise}:
+        return []
+    return [
+        recorded(
+            "noise: torch_cpu depends on torch's version and instruction set; two sides are compared only where the "
+            "digests of their noise agree"
+        )
+    ]
+
+
 def unverified(actual: Run, expected: Run) -> list[str]:
     """What cannot be known of pictures that were made outside the worker, for a reader of every number."""
     sides = {"actual": actual, "expected": expected}

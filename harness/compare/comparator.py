@@ -101,6 +101,7 @@ def compare_runs(
     differences = comparability.differences(actual.run, expected.run, shared)
     notes = comparability.on_purpose(actual.run.plan, actual.run.model, expected.run)
     notes += comparability.other_schedules(actual.run, expected.run, shared)
+    notes += comparability.torch_cpu(actual.run, expected.run)
     notes += comparability.unverified(actual.run, expected.run)
     if expected.manifest is not None:
         now = actual.run.environment

@@ -100,6 +100,7 @@ from harness.records.scenario import (
     Waiver,
 )
 from harness.records.scores import ArmScores, EquivalenceVerdict, ImportedScores, Parity, Score, ScoreTotal
+from harness.records.tensor_diff import TensorDiff, TensorMeasurement, TensorPair, TensorSide
 from harness.records.trend import ChangeKind, LeftOut, Trend, TrendChange, TrendPoint, TrendRepeats, TrendValue
 
 __all__ = [
@@ -200,6 +201,10 @@ __all__ = [
     "Switch",
     "SwitchMode",
     "Task",
+    "TensorDiff",
+    "TensorMeasurement",
+    "TensorPair",
+    "TensorSide",
     "TraceDifference",
     "Trend",
     "TrendChange",

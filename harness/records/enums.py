@@ -27,6 +27,9 @@ class NoiseMode(StrEnum):
     """Drawn by the harness, the same numbers on every device, and injected."""
     DEVICE = "device"
     """Drawn by the device's own generator, as users get it."""
+    TORCH_CPU = "torch_cpu"
+    """Drawn as by ``torch.Generator("cpu")``, and injected on any other device; the numbers depend on torch's version
+    and instruction set."""
     BASELINE = "baseline"
     """Taken from a baseline and injected; a scenario asks for it by an arm with ``baseline: true``."""
     UNVERIFIED = "unverified"

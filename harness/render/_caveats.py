@@ -138,6 +138,13 @@ def _about_accuracy(report: Report) -> Iterator[str]:
             "other kind repeats.",
             arms=listed(device_noise),
         )
+    torch_cpu = [run.plan.arm.name for run in report.runs if run.plan.noise is NoiseMode.TORCH_CPU]
+    if torch_cpu:
+        yield say(
+            "How {arms} compares where torch has another version or instruction set: the noise is the stream of "
+            "torch's CPU generator, which depends on both.",
+            arms=listed(torch_cpu),
+        )
     yield from _about_outside(report)
     if any(sample.float_image is None for run in report.runs for sample in run.samples):
         yield say("Differences below one level of 8 bits: the decoder's float output was not kept for every picture.")

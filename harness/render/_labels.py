@@ -114,6 +114,7 @@ TERMS = frozenset(
         marked("unfinished"),
         # where the noise comes from
         marked("portable"),
+        marked("torch cpu"),
         marked("device"),
         marked("baseline"),
         marked("unverified"),

@@ -229,14 +229,14 @@ def _noise_problems(label: str, node: Node, adapter: str, *, outside: bool) -> I
     if noise == NoiseMode.BASELINE:
         yield Problem(
             node.place_of("noise"),
-            f"{label}noise: found 'baseline'; allowed is portable or device. The noise of a baseline is taken where a "
-            "reference arm has 'baseline: true'. Remove the key.",
+            f"{label}noise: found 'baseline'; allowed is portable, torch_cpu or device. The noise of a baseline is "
+            "taken where a reference arm has 'baseline: true'. Remove the key.",
         )
         return
     if noise not in set(NoiseMode) or (noise == NoiseMode.UNVERIFIED) == outside:
         return
     where = "outside the worker" if outside else "in the worker"
-    allowed = "unverified" if outside else "portable or device"
+    allowed = "unverified" if outside else "portable, torch_cpu or device"
     yield Problem(
         node.place_of("noise"),
         f"{label}noise: found {quoted(noise)}; allowed with the adapter {adapter}, whose pictures are made {where}, is "

@@ -29,6 +29,13 @@ LONGEST_SILENCE_SECONDS = 15.0
 """A log gets a line after so long at the latest; a line every 20 seconds is promised, and a busy machine is late."""
 
 
+_NOISE = {
+    "portable": "the harness's portable generator",
+    "torch_cpu": "torch's CPU generator",
+}
+"""Whose numbers a picture begins with, where they are not the device's own."""
+
+
 class PlainReporter(ProgressReporter):
     """Lines about arms: one when an arm begins and one when it ends."""
 
@@ -232,7 +239,7 @@ class LogReporter(ProgressReporter):
         from harness.terminal.console import print_line
 
         self._steps = plan.steps
-        whose = "the harness's portable generator" if plan.noise == "portable" else "the device's own generator"
+        whose = _NOISE.get(plan.noise, "the device's own generator")
         print_line(f"Target device: {device}")
         print_line(f"Found: {device.reason}")
         print_line(f"Loading pipeline from: {self._source}")

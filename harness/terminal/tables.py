@@ -13,14 +13,23 @@ from harness.terminal.console import columns, new_table, print_line, print_rich,
 from harness.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.text import Text
 
     from harness.compare.selftest import Check
     from harness.jobs.baselines import Updated
     from harness.jobs.check import Checked, Unfinished
-    from harness.records import Calibration, Comparison, Diagnosis, FolderDiff, Measurement, NameMatch, PicturePair
+    from harness.records import (
+        Calibration,
+        Comparison,
+        Diagnosis,
+        FolderDiff,
+        Measurement,
+        NameMatch,
+        PicturePair,
+        TensorDiff,
+    )
 
 _NARROW = 60
 """Columns below which the cells of a row stand below each other."""
@@ -260,6 +269,63 @@ def table_of_folders(diff: FolderDiff) -> None:
         print_line(f"--alpha {diff.alpha} had no effect: no picture is transparent")
     print_line(f"{diff.outcome}: {diff.message}.{_UNJUDGED * (diff.outcome is Status.SKIPPED)}")
     print_line(_UNVERIFIED)
+
+
+def table_of_tensors(diff: TensorDiff) -> None:
+    """All metrics over all tensors and of the worst one, and by name what is not as it should be."""
+    from rich.text import Text
+
+    table = new_table("metric", "all tensors", "worst", "worst tensor")
+    for measurement in diff.whole:
+        values = [
+            (found.value, pair.name)
+            for pair in diff.pairs
+            for found in pair.measurements
+            if found.metric == measurement.metric and found.value is not None
+        ]
+        worst, name = max(values, default=(None, ""))
+        cells = (measurement.metric, _number(measurement.value), _number(worst), name)
+        table.add_row(*(Text(shown(cell, sys.stdout)) for cell in cells))
+    if diff.whole:
+        print_rich(table)
+    for what, lines in _lines_of_tensors(diff):
+        for line in lines[:_SHOWN]:
+            print_line(f"{what}: {one_line(line, 400)}")
+        if len(lines) > _SHOWN:
+            print_line(f"{what}: {len(lines) - _SHOWN} more; --json names all")
+    print_line(f"{diff.outcome}: {diff.message}.{_UNJUDGED * (diff.outcome is Status.SKIPPED)}")
+
+
+def _lines_of_tensors(diff: TensorDiff) -> Iterator[tuple[str, list[str]]]:
+    both = [(pair, pair.actual, pair.expected) for pair in diff.pairs]
+    types = [
+        f"{pair.name}: actual {actual.type}, expected {expected.type}"
+        for pair, actual, expected in both
+        if actual and expected and actual.type != expected.type
+    ]
+    not_finite = [
+        f"{pair.name}: {side.nan} NaN and {side.infinite} infinite values in the {word} tensor"
+        for pair, *sides in both
+        for word, side in zip(("actual", "expected"), sides, strict=True)
+        if side and (side.nan or side.infinite)
+    ]
+    yield "not compared", [f"{pair.name}: {pair.problem}" for pair in diff.pairs if pair.problem]
+    yield "types differ", types
+    yield "not finite", not_finite
+    yield "shows nothing", [f"{pair.name}: {text}" for pair in diff.pairs for text in pair.blank]
+    yield (
+        "limit",
+        [
+            f"{pair.name}: {verdict.status}: {verdict.limit.metric}: {verdict.message}"
+            for pair in diff.pairs
+            for verdict in pair.verdicts
+            if verdict.status not in {Status.IDENTICAL, Status.WITHIN_LIMITS}
+        ],
+    )
+
+
+def _number(value: float | None) -> str:
+    return "no value" if value is None else f"{value:.6g}"
 
 
 def _next_rule(diff: FolderDiff) -> str:

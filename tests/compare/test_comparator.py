@@ -227,6 +227,19 @@ def test_noise_of_the_device_is_not_comparable(side: str, tmp_path: Path) -> Non
     assert difference.startswith(f"the {side} side drew its noise on its own device; set noise: portable")
 
 
+@pytest.mark.parametrize("noise", ["the same", "another"])
+@pytest.mark.parametrize("mode", [NoiseMode.TORCH_CPU, NoiseMode.PORTABLE])
+def test_the_digest_decides_about_the_stream_of_torch_and_a_note_says_why(
+    noise: str, mode: NoiseMode, tmp_path: Path
+) -> None:
+    planned = {"arm": Arm(name="arm", noise=mode, switches=SwitchMode.DETERMINISTIC)}
+    actual = single(tmp_path / "npu", Made(noise=noise), planned=planned)
+    comparison = against(actual, single(tmp_path / "cpu", Made(noise="the same"), planned=planned))
+    assert (comparison.outcome is Status.NOT_COMPARABLE) is (noise == "another")
+    said = [note for note in comparison.notes if "torch's version and instruction set" in note]
+    assert len(said) == (mode is NoiseMode.TORCH_CPU)
+
+
 @pytest.mark.parametrize("side", ["actual", "expected"])
 def test_a_disturbed_run_is_never_taken_for_a_plain_one(side: str, tmp_path: Path) -> None:
     disturbed = {"perturbation": Perturbation(kind=PerturbationKind.MODULE_ULP)}

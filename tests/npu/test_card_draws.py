@@ -63,6 +63,27 @@ def test_noise_on_a_card_follows_the_state_of_its_generators(way: str, device: D
     assert log.hidden == []
 
 
+def as_a_pipeline_draws(place: str) -> list[Any]:
+    """Two draws from one generator, one of it seeded again, in two types, and one from the global generator."""
+    once = own(SEED, place)
+    draws = [torch.randn(4, 16, generator=once, device=place) for _ in range(2)]
+    draws.append(torch.randn(4, 16, generator=once.manual_seed(SEED), device=place, dtype=torch.bfloat16))
+    return [*draws, torch.zeros(40, device=place).normal_(3.0, 2.0)]
+
+
+@pytest.mark.parametrize("mode", [NoiseMode.TORCH_CPU, NoiseMode.DEVICE])
+def test_a_card_gets_the_stream_of_the_cpu_and_only_where_that_is_asked_for(mode: NoiseMode, device: Device) -> None:
+    device.seed(SEED)
+    expected = [draw.float().tolist() for draw in as_a_pipeline_draws("cpu")]
+    device.seed(SEED)
+    with watched_draws(mode, SEED, device) as log:
+        results = as_a_pipeline_draws(CARD)
+    same = [result.cpu().float().tolist() == numbers for result, numbers in zip(results, expected, strict=True)]
+    assert all(same) is (mode is NoiseMode.TORCH_CPU)
+    assert {draw.source for draw in log.draws} == {mode}
+    assert log.hidden == []
+
+
 def test_a_generator_of_a_card_is_known_as_given_global_or_other(device: Device) -> None:
     given = own()
     with watched_draws(NoiseMode.PORTABLE, SEED, device) as log:

@@ -17,6 +17,7 @@ from harness.errors import RunError
 from harness.noise import noise_digest, portable_noise
 from harness.records import DrawnFrom, NoiseMode, SwitchMode
 from harness.run.worker import draws as drawing
+from harness.run.worker.cpu_streams import CpuStreams, noise_notes
 from harness.run.worker.draws import DrawLog, Given, watched_draws
 
 torch = pytest.importorskip("torch")
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from harness.contracts import Device
 
 SEED = 42
-PORTABLE, DEVICE = NoiseMode.PORTABLE, NoiseMode.DEVICE
+PORTABLE, DEVICE, TORCH_CPU = NoiseMode.PORTABLE, NoiseMode.DEVICE, NoiseMode.TORCH_CPU
 
 
 @pytest.fixture
@@ -302,7 +303,7 @@ DIFFERENT: dict[str, Callable[[], tuple[Any, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("mode", [PORTABLE, DEVICE])
+@pytest.mark.parametrize("mode", [PORTABLE, DEVICE, TORCH_CPU])
 @pytest.mark.parametrize("way", [*SAME, *DIFFERENT])
 def test_draws_are_equal_where_those_of_torch_are(way: str, mode: NoiseMode, device: Device) -> None:
     device.seed(SEED)
@@ -343,12 +344,12 @@ def test_the_equal_draws_of_any_work_are_those_of_torch(work: list[tuple[str, in
                 generators[which].set_state(generators[value].get_state())
 
     equal = []
-    for mode in (PORTABLE, DEVICE):
+    for mode in (PORTABLE, DEVICE, TORCH_CPU):
         _, log = drawn_by(lambda: done([own(0), own(1), own(2)]), device, mode)
         digests = [draw.digest for draw in log.draws]
         equal.append([digests.index(digest) for digest in digests])
         assert log.hidden == []
-    assert equal[0] == equal[1]
+    assert equal[0] == equal[1] == equal[2]
 
 
 def test_the_global_generator_is_no_copy_of_one_that_was_seeded_alike(device: Device) -> None:
@@ -418,7 +419,7 @@ ORIGINS: dict[str, tuple[Callable[[Any], Any], list[DrawnFrom]]] = {
 }
 
 
-@pytest.mark.parametrize("mode", [PORTABLE, DEVICE])
+@pytest.mark.parametrize("mode", [PORTABLE, DEVICE, TORCH_CPU])
 @pytest.mark.parametrize("way", ORIGINS)
 def test_a_draw_says_whose_generator_drew(way: str, mode: NoiseMode, device: Device) -> None:
     draw, expected = ORIGINS[way]
@@ -647,6 +648,59 @@ def test_a_generator_that_is_seeded_by_chance_is_named(mode: NoiseMode, device: 
     assert log.hidden == [MOVED]
 
 
+# --- the stream of torch's CPU generator -----------------------------------------------------------------------------
+
+KINDS: dict[str, Callable[[], Any]] = {
+    "float32": lambda: torch.randn(4, 16, generator=own(3)),
+    "bfloat16": lambda: torch.randn(4, 16, generator=own(3), dtype=torch.bfloat16),
+    "float64": lambda: torch.randn(40, generator=own(3), dtype=torch.float64),
+    "with a mean": lambda: torch.zeros(5).normal_(3.0, 2.0, generator=own(3)),
+    "global": lambda: torch.randn(7),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_the_cpu_its_own_stream_is_what_the_pipeline_gets(kind: str, device: Device) -> None:
+    device.seed(SEED)
+    unwatched = KINDS[kind]()
+    device.seed(SEED)
+    watched, log = drawn_by(KINDS[kind], device, TORCH_CPU)
+    assert watched.dtype == unwatched.dtype
+    assert torch.equal(watched, unwatched)
+    assert [draw.source for draw in log.draws] == [TORCH_CPU]
+    assert log.digest != drawn_by(KINDS[kind], device, PORTABLE)[1].digest
+
+
+def streamed(streams: CpuStreams, before: str, after: str, seed: int, like: Any) -> Any:
+    """What takes the place of a draw of a device's generator, whose states have these names."""
+    values, state = streams.draw(like, lambda tensor, stream: tensor.normal_(generator=stream), own(seed), before)
+    streams.reach(after, state)
+    return values
+
+
+def test_a_stream_begins_with_the_seed_and_goes_on_from_state_to_state() -> None:
+    streams, whole, shape = CpuStreams(), own(5), torch.empty(4, 16)
+    first, second = (torch.randn(4, 16, generator=whole) for _ in range(2))
+    assert torch.equal(streamed(streams, "a", "b", 5, shape), first)
+    assert torch.equal(streamed(streams, "b", "c", 5, shape), second)
+    assert torch.equal(streamed(streams, "a", "b", 5, shape), first), "seeded again, it gives again what it gave"
+    assert not torch.equal(streamed(streams, "other", "d", 6, shape), first)
+
+
+def test_a_stream_depends_on_the_type_and_order_of_the_numbers_as_torch_does() -> None:
+    image_order = torch.empty(1, 4, 8, 8, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
+    expected = torch.empty_like(image_order).normal_(generator=own(5))
+    assert torch.equal(streamed(CpuStreams(), "a", "b", 5, image_order), expected)
+    assert not torch.equal(streamed(CpuStreams(), "a", "b", 5, image_order.contiguous()), expected)
+
+
+@pytest.mark.parametrize("noise", NoiseMode)
+def test_the_record_says_what_the_stream_depends_on(noise: NoiseMode) -> None:
+    notes = noise_notes(noise)
+    assert len(notes) == (noise is TORCH_CPU)
+    assert all(torch.__version__ in note and torch.backends.cpu.get_cpu_capability() in note for note in notes)
+
+
 # --- afterwards ------------------------------------------------------------------------------------------------------
 
 
@@ -708,7 +762,7 @@ def two_draws() -> Any:
     return torch.cat([torch.randn(2, 3).flatten(), torch.empty(4).normal_(mean=5.0, std=2.0)])
 
 
-@pytest.mark.parametrize("mode", [PORTABLE, DEVICE])
+@pytest.mark.parametrize("mode", [PORTABLE, DEVICE, TORCH_CPU])
 def test_the_noise_of_a_baseline_is_given_again_bit_for_bit(mode: NoiseMode, device: Device) -> None:
     torch.manual_seed(7)
     before, given = drawn_before(two_draws, device, mode)

@@ -12,6 +12,7 @@ from harness.errors import RunError
 from harness.language import recorded
 from harness.noise import noise_digest, portable_noise
 from harness.records import Draw, DrawnFrom, NoiseMode
+from harness.run.worker.cpu_streams import CpuStreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -69,6 +70,8 @@ class DrawLog:
         self._rng_state = rng_state
         self._known_states = {rng_state()}
         self._streams: dict[str, int] = {}
+        self.cpu_streams = CpuStreams()
+        """What the CPU would have drawn in the place of another device."""
 
     @property
     def digest(self) -> str:
@@ -292,16 +295,43 @@ def _drawn(  # noqa: PLR0913 - the parts of a draw
         return drawn
     drawn_from = log.drawn_from(used, is_global=is_global)
     if log.mode is NoiseMode.DEVICE:
-        values = drawn.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy().copy()
-        log.add(function, _dtype_name(drawn.dtype), values, NoiseMode.DEVICE, drawn_from)
+        log.add(function, _dtype_name(drawn.dtype), _values(drawn), NoiseMode.DEVICE, drawn_from)
         return drawn
+    if log.mode is NoiseMode.TORCH_CPU:
+        noise = drawn if used.device.type == "cpu" else _as_on_the_cpu(log, drawn, used, state, (mean, std))
+        log.add(function, _dtype_name(drawn.dtype), _values(noise), NoiseMode.TORCH_CPU, drawn_from)
+        with torch.no_grad():
+            return drawn.copy_(log.changed(drawn.copy_(noise)))
     values, source = log.next_injected(list(drawn.shape), state)
     log.add(function, _dtype_name(drawn.dtype), values, source, drawn_from)
     noise = torch.from_numpy(values.copy())
-    # What a device drew was logged with its mean and deviation; portable noise has none yet.
-    scaled = noise if source is NoiseMode.DEVICE or (mean, std) == (0.0, 1.0) else noise * std + mean
+    # What torch drew was logged with its mean and deviation; portable noise has none yet.
+    scaled = noise if source is not NoiseMode.PORTABLE or (mean, std) == (0.0, 1.0) else noise * std + mean
     with torch.no_grad():
         return drawn.copy_(log.changed(drawn.copy_(scaled)))
+
+
+def _as_on_the_cpu(log: DrawLog, drawn: Any, generator: Any, before: str, scale: tuple[float, float]) -> Any:
+    """What the CPU would have drawn where a generator of a device drew, with the same mean and deviation."""
+    import torch
+
+    normal_ = getattr(torch.Tensor.normal_, _UNWATCHED)
+
+    def fill(tensor: Any, stream: Any) -> Any:
+        return normal_(tensor, *scale, generator=stream)
+
+    noise, reached = log.cpu_streams.draw(drawn, fill, generator, before)
+    is_global = any(generator is known for known in _global_generators(generator.device.type))
+    log.cpu_streams.reach(_state(generator, is_global=is_global), reached)
+    return noise
+
+
+def _values(drawn: Any) -> NDArray[np.float32]:
+    """Copy of what was drawn, in float32."""
+    import torch
+
+    values: NDArray[np.float32] = drawn.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy().copy()
+    return values
 
 
 def _place(options: dict[str, Any], tensor: Any) -> Any:

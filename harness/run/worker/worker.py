@@ -17,6 +17,7 @@ from harness.noise import noise_digest
 from harness.records import CaseKey, Failure, LoadedModel, NoiseMode, Sample
 from harness.records.arguments import with_images
 from harness.run.events import Failed, Generating, Loaded, Sampled, Started, Stepped
+from harness.run.worker.cpu_streams import noise_notes
 from harness.run.worker.draws import watched_draws
 from harness.run.worker.environment import describe
 from harness.run.worker.fused_operators import FusedOperators
@@ -106,7 +107,7 @@ class Worker:
                 pipeline.check_request(self._request(key, 0))
         device.synchronize()
         loaded = LoadedModel(
-            notes=list(pipeline.notes),
+            notes=[*pipeline.notes, *noise_notes(self._plan.noise)],
             memory=dict(device.memory(pipeline.modules)),
             seconds=time.perf_counter() - begin,
             components=dict(pipeline.components),
