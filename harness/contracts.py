@@ -498,10 +498,22 @@ class CallingAdapter(Adapter, Protocol):
     OTHER_WORDS: Mapping[str, str]
     """Names that are refused, because a scenario says it otherwise or the harness sets it: what to do instead."""
 
+    def parameters(self, folder: Path) -> Sequence[str] | None:
+        """Parameters of the call of a folder's pipeline, without importing it; None where that cannot be told."""
+        ...
+
 
 def takes_arguments(adapter: Adapter) -> TypeGuard[CallingAdapter]:
     """Whether an adapter's pipelines take arguments of a scenario's choice."""
     return hasattr(adapter, "OTHER_WORDS")
+
+
+def size_multiple(adapter: Adapter) -> int:
+    """What width and height have to be multiples of: the adapter's ``SIZE_MULTIPLE``, 1 where it has none.
+
+    A pipeline of any other size says so itself, when it is asked for one.
+    """
+    return getattr(adapter, "SIZE_MULTIPLE", 1)
 
 
 class CheckingPipeline(Protocol):

@@ -241,9 +241,10 @@ FAULTS = {
     ),
     # ranges
     "zero steps": Fault("steps: 20", "steps: 0", "12:8", ("steps: found the number 0", "from 1 to 1000")),
-    "odd size": Fault("width: 64", "width: 500", "13:8", ("500", "multiple of 32", "480 and 512")),
-    "huge size": Fault("width: 64", "width: 8192", "13:8", ("8192", "from 32 to 4096")),
-    "zero size": Fault("width: 64", "height: 0", "13:9", ("height: found the number 0", "from 32 to 4096")),
+    "odd size": Fault("width: 64", "width: 500", "13:8", ("500", "adapter deepgen", "multiple of 32", "480 and 512")),
+    "tiny size": Fault("width: 64", "width: 20", "13:8", ("20", "multiple of 32", "The nearest is 32")),
+    "huge size": Fault("width: 64", "width: 65536", "13:8", ("65536", "from 1 to 16384")),
+    "zero size": Fault("width: 64", "height: 0", "13:9", ("height: found the number 0", "from 1 to 16384")),
     "infinite guidance": Fault("steps: 20", "guidance_scale: .inf", "12:17", ("the number inf", "from 0 to 100")),
     "no time": Fault("steps: 20", "time_limit_seconds: 0", "12:21", ("allowed is a number above 0",)),
     "no repeats": Fault("in_process: 3", "in_process: 0", "15:15", ("repeats.in_process", "from 1 to 10000")),

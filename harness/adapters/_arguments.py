@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import inspect
 import json
 import typing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
@@ -38,6 +41,43 @@ OTHER_WORDS: Mapping[str, str] = {
     "num_videos_per_prompt": _ONE_IMAGE,
 }
 """Names that a scenario says otherwise, or that the harness sets, with what is allowed instead."""
+
+
+def declared(folder: Path) -> list[str] | None:
+    """Parameters of the call of a folder's pipeline, read from its code without importing it; None where untold.
+
+    The code is that of the folder, or of the installed diffusers.
+    """
+    try:
+        named = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    installed = importlib.util.find_spec("diffusers")
+    if isinstance(named, list) and len(named) == _FILE_AND_CLASS and all(isinstance(word, str) for word in named):
+        files, name = [folder / f"{named[0]}.py"], named[1]
+    elif isinstance(named, str) and installed and installed.origin:
+        files, name = sorted((Path(installed.origin).parent / "pipelines").rglob("*.py")), named
+    else:
+        return None
+    return next((found for file in files if (found := _parameters(file, name)) is not None), None)
+
+
+_FILE_AND_CLASS = 2
+
+
+def _parameters(file: Path, name: str) -> list[str] | None:
+    """Parameters of ``__call__`` of a class that a file defines; None where it defines none."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        tree = ast.parse(text) if f"class {name}(" in text else ast.Module(body=[], type_ignores=[])
+    except (OSError, ValueError, SyntaxError):
+        return None
+    owners = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    calls = [node for owner in owners for node in owner.body if isinstance(node, ast.FunctionDef)]
+    for call in calls:
+        if call.name == "__call__":
+            return [argument.arg for argument in (*call.args.args[1:], *call.args.kwonlyargs)]
+    return None
 
 
 def checked(pipe: Any, given: Mapping[str, object]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _FOLDERS = ("transformer", "vae", "scheduler", "connector", "vlm", "tokenizer")
 _WEIGHTS = ("transformer", "vae", "connector", "vlm")
 OTHER_WORDS = _arguments.OTHER_WORDS
+parameters = _arguments.declared
+SIZE_MULTIPLE = 32
 _COMPONENTS = {
     "text_encoding": "vlm",
     "image_encoding": "vlm",

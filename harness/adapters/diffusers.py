@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.records import ModelRef
 
 OTHER_WORDS = _arguments.OTHER_WORDS
+parameters = _arguments.declared
 _SETTINGS = ("height", "width", "num_inference_steps", "guidance_scale")
 _DENOISERS = ("transformer", "unet")
 _LATENTS = "latents"

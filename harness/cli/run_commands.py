@@ -248,8 +248,10 @@ def generate(
     output_image: Annotated[
         Path, typer.Option("--output_image", "--output-image", help="PNG file to write.", metavar="FILE")
     ] = Path("output_deepgen.png"),
-    height: Annotated[int, typer.Option(help="Height in pixels, a multiple of 32.", metavar="PIXELS")] = 512,
-    width: Annotated[int, typer.Option(help="Width in pixels, a multiple of 32.", metavar="PIXELS")] = 512,
+    height: Annotated[
+        int, typer.Option(help="Height in pixels, for deepgen a multiple of 32.", metavar="PIXELS")
+    ] = 512,
+    width: Annotated[int, typer.Option(help="Width in pixels, for deepgen a multiple of 32.", metavar="PIXELS")] = 512,
     seed: Annotated[int, typer.Option(help="Seed of the initial noise.", metavar="SEED")] = 42,
     num_inference_steps: Annotated[
         int,

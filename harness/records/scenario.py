@@ -336,10 +336,10 @@ class Scenario(Record):
     """The prompts, each with an id."""
     seeds: list[Annotated[int, Field(ge=0, le=2**63 - 1)]] = Field(min_length=1)
     """Seeds; every case is made with each."""
-    width: int = Field(default=512, ge=32, le=4096, multiple_of=32)
-    """Width of the picture in pixels, a multiple of 32."""
-    height: int = Field(default=512, ge=32, le=4096, multiple_of=32)
-    """Height of the picture in pixels, a multiple of 32."""
+    width: int = Field(default=512, ge=1, le=16_384)
+    """Width of the picture in pixels; some adapters take multiples of a number only, deepgen of 32."""
+    height: int = Field(default=512, ge=1, le=16_384)
+    """Height of the picture in pixels; some adapters take multiples of a number only, deepgen of 32."""
     steps: int = Field(default=50, ge=1, le=1000)
     """Denoising steps."""
     guidance_scale: float = Field(default=4.0, ge=0, le=100, allow_inf_nan=False)

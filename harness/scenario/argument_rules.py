@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import plugins
@@ -49,6 +50,24 @@ def argument_problems(root: Node) -> Iterator[Problem]:
             for name in node.value if isinstance(node.value, dict) else {}:
                 if refused := refusal_of_argument(adapter, name):
                     yield Problem(node.place_of(name), f"{label}: found {name!r}; {refused}.")
+
+
+def unknown_arguments(root: Node, source: str) -> Iterator[Problem]:
+    """Arguments that the call of the pipeline in a folder does not have, as far as that can be told."""
+    model = root.child("model")
+    adapter = plugins.load("adapters", (model.text("adapter") if model else None) or "deepgen")
+    nodes = list(argument_nodes(root))
+    if not takes_arguments(adapter) or not nodes or not Path(source).is_absolute():
+        return
+    parameters = adapter.parameters(Path(source))
+    if parameters is None:
+        return
+    for label, node in nodes:
+        for name in node.value if isinstance(node.value, dict) else {}:
+            if name not in parameters and name not in adapter.OTHER_WORDS:
+                known = [parameter for parameter in parameters if parameter not in adapter.OTHER_WORDS]
+                error = UnknownName("argument of the pipeline", name, known)
+                yield Problem(node.place_of(name), f"{label}.{name}: {error}")
 
 
 def refusal_of_argument(adapter: str, name: str) -> str:

@@ -12,7 +12,13 @@ from pydantic import ValidationError
 from harness.errors import ImageError, UsageError
 from harness.records import Case, Scenario, Task
 from harness.records.arguments import images_in
-from harness.scenario.argument_rules import argument_images, argument_nodes, argument_problems, refusal_of_argument
+from harness.scenario.argument_rules import (
+    argument_images,
+    argument_nodes,
+    argument_problems,
+    refusal_of_argument,
+    unknown_arguments,
+)
 from harness.scenario.loaded import LoadedScenario
 from harness.scenario.messages import allowed_by, definition_of, label_of, validated
 from harness.scenario.rules import (
@@ -23,6 +29,7 @@ from harness.scenario.rules import (
     format_problems,
     limit_problems,
     name_problems,
+    refusal_of_size,
     repetition_problems,
     score_problems,
     translation_problems,
@@ -45,8 +52,9 @@ def load(path: Path) -> LoadedScenario:
     root, scenario, problems = _read(path)
     source, notes, source_problems = _model_source(root, path)
     pictures, picture_problems = _input_images(root, path)
-    of_arguments, argument_problems = _argument_images(root, path)
-    problems += source_problems + picture_problems + argument_problems
+    of_arguments, image_problems = _argument_images(root, path)
+    problems += source_problems + picture_problems + image_problems
+    problems += [] if problems else unknown_arguments(root, source)
     if problems or scenario is None:
         raise refusal(path, problems)
     return LoadedScenario(
@@ -70,10 +78,11 @@ def checked(path: Path) -> tuple[Scenario, list[str]]:
         ScenarioError: the file breaks its contract, as for ``load``.
     """
     root, scenario, problems = _read(path)
-    _, notes, source_problems = _model_source(root, path)
+    source, notes, source_problems = _model_source(root, path)
     on_this_machine = [*source_problems, *_input_images(root, path)[1], *_argument_images(root, path)[1]]
     unset = [problem for problem in on_this_machine if isinstance(problem, _UnsetProblem)]
     problems += [problem for problem in on_this_machine if not isinstance(problem, _UnsetProblem)]
+    problems += [] if problems else unknown_arguments(root, source)
     if problems or scenario is None:
         raise refusal(path, problems)
     not_checked = [f"{problem.message}. What it stands for was not checked" for problem in unset]
@@ -177,6 +186,9 @@ def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenar
         raise UsageError(f"--{label_of(fault['loc'])}: found {shown(fault['input'])}; allowed is {allowed}.") from error
     if input_image is not None:
         _check_picture(input_image, str(input_image))
+    for key, pixels in (("width", scenario.width), ("height", scenario.height)):
+        if refused := refusal_of_size(scenario.model.adapter, pixels):
+            raise UsageError(f"--{key}: found the number {pixels}; {refused}")
     for name in scenario.arguments:
         if refused := refusal_of_argument(scenario.model.adapter, name):
             raise UsageError(f"--arguments: found {name}; {refused}.")

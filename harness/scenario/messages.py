@@ -205,8 +205,6 @@ def _allowed_number(definition: dict[str, Any]) -> str:
         text += f" above {definition['exclusiveMinimum']:g}"
     if "exclusiveMaximum" in definition:
         text += f" and below {definition['exclusiveMaximum']:g}"
-    if "multipleOf" in definition:
-        text += f" that is a multiple of {definition['multipleOf']}"
     return text
 
 
@@ -228,11 +226,6 @@ def _advice(observed: Any, definition: dict[str, Any]) -> str:
         return " Write it without point and exponent."
     if kind == "string" and isinstance(observed, bool | int | float) and "enum" not in definition:
         return " Put it in quotes to make it a text."
-    if "multipleOf" in definition and isinstance(observed, int) and observed > definition["minimum"]:
-        step = definition["multipleOf"]
-        below = observed // step * step
-        if below < definition["maximum"]:
-            return f" The nearest are {below} and {below + step}."
     return " Change the value."
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness import plugins
-from harness.contracts import is_outside, takes_options
+from harness.contracts import is_outside, size_multiple, takes_options
 from harness.errors import ModelError, UnknownName, UsageError
 from harness.language import languages
 from harness.records import AnyRecord, Arm, Limit, ModelRef, NoiseMode, Role, Scope, Waiver
@@ -184,6 +184,10 @@ def adapter_problems(root: Node) -> Iterator[Problem]:
             )
     arms = [(f"arms[{index}].", node) for index, node in enumerate(_nodes(root, "arms"))]
     adapter = plugins.load("adapters", name)
+    for key in ("width", "height"):
+        pixels = root.child(key)
+        if pixels and isinstance(pixels.value, int) and (refused := refusal_of_size(name, pixels.value)):
+            yield Problem(pixels.place, f"{key}: found the number {pixels.value}; {refused}")
     yield from _option_problems(root, model, name, adapter)
     for label, node in [("", root), *arms]:
         yield from _noise_problems(label, node, name, outside=is_outside(adapter))
@@ -191,6 +195,16 @@ def adapter_problems(root: Node) -> Iterator[Problem]:
         yield from _template_problems(model, adapter)
         for label, node in arms:
             yield from _outside_arm_problems(label, node, name, computes=adapter.COMPUTES)
+
+
+def refusal_of_size(adapter: str, pixels: int) -> str:
+    """What is allowed in the place of a width or height that an adapter does not take; empty where it takes it."""
+    step = size_multiple(plugins.load("adapters", adapter))
+    below = pixels // step * step
+    if pixels < 1 or pixels == below:
+        return ""
+    nearest = f"The nearest are {below} and {below + step}." if below else f"The nearest is {step}."
+    return f"allowed with the adapter {adapter} is a multiple of {step}. {nearest}"
 
 
 def _option_problems(root: Node, model: Node, name: str, adapter: Adapter) -> Iterator[Problem]:

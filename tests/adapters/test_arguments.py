@@ -131,6 +131,57 @@ def test_the_example_of_the_docs_is_a_scenario(tmp_path: Path, write_scenario: W
     assert list(asked.argument_images) == ["inputs/table.png", "inputs/mask.png"]
 
 
+def test_an_argument_that_the_call_does_not_have_is_refused_before_anything_is_loaded(
+    folder_of: Callable[[str], Path], write_scenario: WriteScenario
+) -> None:
+    model = {**DIFFUSERS, "source": str(folder_of("sd15"))}
+    load(write_scenario(model=model, arguments={"guidance_rescale": 0.5}))
+    with pytest.raises(
+        ScenarioError, match=r"no argument of the pipeline is called 'guidance_rescal'.*guidance_rescale"
+    ):
+        load(write_scenario(model=model, arguments={"guidance_rescal": 0.5}))
+
+
+def test_parameters_are_read_from_code_as_they_are_in_the_loaded_pipeline(
+    folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    for name in ("sd15", "sdxl", "image to image"):
+        folder = folder_of(name)
+        assert adapter.parameters(folder) == [name for name in loaded(folder)._parameters if name != "kwargs"], (
+            "as inspect gives them"
+        )
+    (tmp_path / "model_index.json").write_text('{"_class_name": ["own", "Own"]}', encoding="utf-8")
+    assert adapter.parameters(tmp_path) is None
+    (tmp_path / "own.py").write_text("class Own(Base):\n    def __call__(self, prompt, *, depth=1): ...\n", "utf-8")
+    assert adapter.parameters(tmp_path) == ["prompt", "depth"]
+    (tmp_path / "model_index.json").write_text('{"_class_name": "NoSuchPipeline"}', encoding="utf-8")
+    assert adapter.parameters(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["images", "command", "diffusers"])
+def test_sizes_off_a_grid_are_refused_only_where_the_adapter_has_one(name: str, write_scenario: WriteScenario) -> None:
+    described = {
+        "images": {"adapter": "images", "source": "."},
+        "command": {
+            "adapter": "command",
+            "source": ".",
+            "command": {"words": ["draw", "{prompt}", "{output}", "{seed}"]},
+        },
+        "diffusers": DIFFUSERS,
+    }
+    size = {"width": 1328, "height": 690, "repeats": {"in_process": 1, "processes": 1}}
+    load(write_scenario(model=described[name], **size))
+    with pytest.raises(ScenarioError, match="allowed with the adapter deepgen is a multiple of 32"):
+        load(write_scenario(**size))
+
+
+def test_a_pipeline_of_diffusers_makes_the_size_that_is_asked_or_says_why_not(folder_of: Callable[[str], Path]) -> None:
+    pipeline = loaded(folder_of("sd15"))
+    assert len(made(pipeline, request({}, width=72, height=40))) == 72 * 40 * 3
+    with pytest.raises(ValueError, match="divisible by 8"):
+        made(pipeline, request({}, width=70))
+
+
 # --- what a pipeline takes -------------------------------------------------------------------------------------------
 
 
@@ -233,7 +284,7 @@ def test_arms_with_other_arguments_are_compared_only_where_that_is_meant(
     arms: list[dict[str, Any]] = [
         {"name": "weak", "arguments": {"strength": 0.5}},
         {"name": "same"},
-        {"name": "misspelt", "arguments": {"strenght": 0.5}, "against": []},
+        {"name": "wrong", "arguments": {"strength": "much"}, "against": []},
         {"name": "strong", "role": "reference"},
     ]
     path = write_scenario(
@@ -258,7 +309,7 @@ def test_arms_with_other_arguments_are_compared_only_where_that_is_meant(
     page = (job / "report" / "report.md").read_text(encoding="utf-8")
     assert '| Arguments of the call, weak | `{"strength": 0.5}` |' in page
 
-    runs = {name: store.load(Run, job / name / RUN_FILE) for name in ("weak", "same", "strong", "misspelt")}
+    runs = {name: store.load(Run, job / name / RUN_FILE) for name in ("weak", "same", "strong", "wrong")}
     assert runs["weak"].plan.argument_digests.keys() == {"start.png"}
     refused = {name: plan_differences(runs[name].plan, runs[name].model, runs["strong"]) for name in ("weak", "same")}
     assert {name: list(map(str, reasons)) for name, reasons in refused.items()} == {
@@ -269,9 +320,9 @@ def test_arms_with_other_arguments_are_compared_only_where_that_is_meant(
     other_pixels = runs["same"].plan.model_copy(update={"argument_digests": {"start.png": "0" * 64}})
     assert "the argument image" in str(plan_differences(other_pixels, runs["same"].model, runs["strong"])[0])
 
-    (failure,) = runs["misspelt"].failures
-    assert (failure.stage, failure.error, runs["misspelt"].samples) == ("load", "UnknownName", [])
-    assert "no argument of StableDiffusionImg2ImgPipeline is called 'strenght'" in str(failure.message)
+    (failure,) = runs["wrong"].failures
+    assert (failure.stage, failure.error, runs["wrong"].samples) == ("load", "RunError", [])
+    assert 'arguments.strength: found "much"; StableDiffusionImg2ImgPipeline takes float.' in str(failure.message)
 
 
 def test_an_argument_without_effect_is_an_image_of_two_questions() -> None:
