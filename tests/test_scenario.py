@@ -867,7 +867,7 @@ def test_the_check_of_the_schema_file_can_fail(tmp_path: Path, capsys: pytest.Ca
     assert schema_file.main([str(path), "--check"]) == 1
     assert schema_file.main([str(path)]) == 0
     assert schema_file.main([str(path), "--check"]) == 0
-    path.write_text(path.read_text(encoding="utf-8").replace("4096", "4097"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("16384", "16385"), encoding="utf-8")
     assert schema_file.main([str(path), "--check"]) == 1
     assert "python -m harness.scenario" in capsys.readouterr().err
 
@@ -889,7 +889,7 @@ def good_data() -> dict[str, Any]:
     [
         lambda data: data.update(stesp=1),
         lambda data: data.update(steps="20"),
-        lambda data: data.update(width=500),
+        lambda data: data.update(width=50_000),
         lambda data: data.update(seeds=[1, 1]),
         lambda data: data.update(schema_version=2),
         lambda data: data["limits"][0].pop("reason"),
