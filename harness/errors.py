@@ -5,6 +5,7 @@
     │   ├── ScenarioError        a scenario file breaks its contract
     │   ├── ModelError           a model folder is not what the scenario says
     │   ├── ImageError           a picture cannot be read or has the wrong form
+    │   ├── TensorError          a file of tensors cannot be read safely
     │   ├── RecordError          a stored record is damaged or of another version
     │   └── UnknownName          no part is called like that
     ├── RunError              3  something failed while running

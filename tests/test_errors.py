@@ -21,6 +21,7 @@ CODES = {
     "ModelError": 2,
     "ImageError": 2,
     "RecordError": 2,
+    "TensorError": 2,
     "UnknownName": 2,
     "RunError": 3,
     "DeviceUnavailable": 3,

@@ -54,6 +54,7 @@ from harness.records import (
     to_json,
     worst,
 )
+from harness.records.explanation import Explanation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -322,6 +323,7 @@ def newest(kind: type[Record]) -> int:
         ArmScores,
         Calibration,
         Comparison,
+        Explanation,
         FolderDiff,
         PicturePair,
         Release,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
 
 from pydantic import Field
 
-from harness.records.base import Number, Record, Text
+from harness.records.base import Number, Record, Text, Version
 from harness.records.enums import Status
 from harness.records.investigation import Constant, Gap, Place
 from harness.records.run import CaseKey
@@ -185,7 +184,7 @@ class WrongConstant(Record):
 class Explanation(Record):
     """The answer."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Version = 2
     """Version of this format."""
     scenario: str
     """Name of the scenario."""
