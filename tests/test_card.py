@@ -14,10 +14,10 @@ import pytest
 
 from harness import store
 from harness.errors import UsageError
-from harness.jobs.card import FOLDER, require_claims
+from harness.jobs.card import FOLDER, _scripts, require_claims
 from harness.jobs.release import ReleaseRequest, release, verify_release
-from harness.records import MANIFEST_FILE, Release, Role, Scope
-from harness.render.markdown import CARD_BYTES
+from harness.records import MANIFEST_FILE, CommandRef, NoiseMode, Release, Role, Scope
+from harness.render.markdown import CARD_BYTES, render_card
 from harness.store import releases
 from tests.command_line import environment, patience_seconds
 from tests.release_jobs import stored
@@ -229,6 +229,11 @@ def without_repeats(comparison: Comparison) -> Iterator[Comparison]:
         yield comparison
 
 
+def with_single_runs(comparison: Comparison) -> Iterator[Comparison]:
+    single = [repetition.model_copy(update={"runs": 1}) for repetition in comparison.repetitions]
+    yield comparison.model_copy(update={"repetitions": single})
+
+
 def kinder(comparison: Comparison) -> Iterator[Comparison]:
     """The comparison with every verdict said to have passed."""
     pairs = [
@@ -253,6 +258,7 @@ def two_models(records: Release) -> Release:
 REFUSALS: dict[str, tuple[Callable[[Release], Release], str]] = {
     "no candidate": (without_candidate, "found no run of a candidate"),
     "no repeats": (lambda records: with_comparisons(records, without_repeats), "found no repeats"),
+    "single runs": (lambda records: with_comparisons(records, with_single_runs), "found no repeats"),
     "two models": (two_models, "another/model"),
     "altered verdicts": (
         lambda records: with_comparisons(records, kinder),
@@ -269,6 +275,42 @@ def test_a_card_that_would_claim_what_nothing_shows_is_refused(name: str, made: 
     with pytest.raises(UsageError, match=r"release r1: found .*; a card needs .*\. [A-Z]") as refused:
         require_claims(alter(records))
     assert said in str(refused.value)
+
+
+def of_a_command(records: Release) -> Release:
+    """The release as if a command had made the images."""
+    first, *others = records.jobs
+    model = first.report.scenario.model.model_copy(
+        update={
+            "adapter": "command",
+            "source": "../port",
+            "command": CommandRef(words=["{python}", "draw.py", "--text", "{prompt}"]),
+        }
+    )
+    runs = [
+        run.model_copy(
+            update={
+                "plan": run.plan.model_copy(
+                    update={"arm": run.plan.arm.model_copy(update={"noise": NoiseMode.UNVERIFIED})}
+                )
+            }
+        )
+        for run in first.report.runs
+    ]
+    scenario = first.report.scenario.model_copy(update={"model": model})
+    report = first.report.model_copy(update={"scenario": scenario, "runs": runs})
+    return records.model_copy(update={"jobs": [first.model_copy(update={"report": report}), *others]})
+
+
+def test_a_card_of_a_port_with_a_script_of_its_own_has_its_command_and_no_other_script(made: Path) -> None:
+    records = store.load(Release, made / "report.json")
+    assert "python inference.py --prompt " in render_card(records)
+    altered = of_a_command(records)
+    text = render_card(altered)
+    assert "inference.py" not in text
+    assert "'{python}' draw.py --text '{prompt}'" in text
+    assert "eval/ needs the folder ../port, which its scenarios name relative to their file." in text
+    assert set(_scripts(altered)) == {"eval/eval_accuracy.py", "eval/eval_performance.py"}
 
 
 # --- scripts ---------------------------------------------------------------------------------------------------------

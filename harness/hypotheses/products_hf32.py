@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.hypotheses._operators import products_of_rounded
 from harness.language import recordable
 
 if TYPE_CHECKING:
@@ -15,20 +16,4 @@ SOURCE = "Ascend documentation of HF32"
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:
     """Inputs and weights with 11 explicit bits of significand."""
-
-    def product(right: Any, x: Any, weight: Any, *given: Any, **options: Any) -> Any:
-        return right(_rounded(x), _rounded(weight), *given, **options)
-
-    yield {"linear": product, "conv2d": product, "matmul": product, "__matmul__": product, "bmm": product}
-
-
-def _rounded(x: Any) -> Any:
-    """float32 rounded to nearest, ties to even; others as they are."""
-    import torch
-
-    if x.dtype is not torch.float32:
-        return x
-    drop = 23 - 11
-    bits = x.contiguous().view(torch.int32)
-    kept = ((bits + ((1 << (drop - 1)) - 1) + ((bits >> drop) & 1)) >> drop) << drop
-    return torch.where(x.isfinite(), kept.view(torch.float32), x)
+    yield products_of_rounded(11)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from harness import __version__, plugins
 from harness.answers import answers
 from harness.compare.gates import judge
+from harness.contracts import is_outside
 from harness.errors import UsageError
 from harness.files import write_text
 from harness.images import array_digest, read_picture
@@ -100,7 +101,7 @@ def require_claims(release: Release) -> None:
     runs = [run for report in reports for run in report.runs]
     if not any(run.plan.arm.role is Role.CANDIDATE for run in runs):
         raise _refusal(release, "no run of a candidate", "the run of an arm that is to be validated", "Check one first")
-    if not any(comparison.repetitions for report in reports for comparison in report.comparisons):
+    if not any(_is_repeated(report) for report in reports):
         raise _refusal(
             release, "no repeats", "repeats of the candidate, which determinism rests on", "Check with repeats"
         )
@@ -119,6 +120,17 @@ def require_claims(release: Release) -> None:
                     "records as they were written",
                     "Compare the runs again",
                 )
+
+
+def _is_repeated(report: Report) -> bool:
+    """Whether any candidate was run more than once and compared with itself."""
+    candidates = {run.id for run in report.runs if run.plan.arm.role is Role.CANDIDATE}
+    return any(
+        repetition.runs > 1
+        for comparison in report.comparisons
+        if comparison.actual.id in candidates
+        for repetition in comparison.repetitions
+    )
 
 
 def _refusal(release: Release, observed: str, allowed: str, next_step: str) -> UsageError:
@@ -286,11 +298,11 @@ for scenario in sorted((Path(__file__).parent / "scenarios").rglob("*.yaml")):
 
 
 def _scripts(release: Release) -> dict[str, str]:
-    return {
-        "inference.py": _INFERENCE.format(words=json.dumps(_generate_words(release), indent=4)),
-        "eval/eval_accuracy.py": _ACCURACY,
-        "eval/eval_performance.py": _PERFORMANCE,
-    }
+    scripts = {"eval/eval_accuracy.py": _ACCURACY, "eval/eval_performance.py": _PERFORMANCE}
+    adapter = plugins.load("adapters", release.jobs[0].report.scenario.model.adapter)
+    if is_outside(adapter):  # whoever made the images has a script of their own
+        return scripts
+    return {"inference.py": _INFERENCE.format(words=json.dumps(_generate_words(release), indent=4)), **scripts}
 
 
 def _generate_words(release: Release) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import store
+from harness import scenario, store
 from harness.errors import UsageError
 from harness.jobs.concluding import worst_pair
 from harness.records import Scope, Status
@@ -37,7 +37,7 @@ def failing_case(folder: Path) -> FailingCase:
 
     Raises:
         RecordError: the folder holds no job.
-        UsageError: nothing drifted, or the reference is no arm of the scenario.
+        UsageError: nothing drifted, the reference is no arm of the scenario, or the scenario was edited since.
     """
     job = store.load(store.Job, folder / store.JOB_FILE)
     comparisons = [store.load_comparison(path) for path in sorted(folder.glob("comparison-*.json"))]
@@ -53,8 +53,15 @@ def failing_case(folder: Path) -> FailingCase:
             f"{folder}: {first.actual.arm} was compared with {first.expected.arm}, which is no arm of "
             f"{job.scenario.name}; explain makes both sides anew. Name an arm that is right: --against ARM"
         )
+    path = _scenario_file(Path(job.command[_SCENARIO_WORD]), folder)
+    if scenario.written(path).digest != job.scenario.digest:
+        raise UsageError(
+            f"{folder}: {path} was edited after this job, so explain would look into another question. Check it again, "
+            f"or explain the scenario as it is: harness explain {path} --arm {first.actual.arm} --against "
+            f"{first.expected.arm}"
+        )
     return FailingCase(
-        path=_scenario_file(Path(job.command[_SCENARIO_WORD]), folder),
+        path=path,
         arm=first.actual.arm,
         against=first.expected.arm,
         key=_worst(first),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.language import say, translated
-from harness.records import Role, Scope
+from harness.records import NoiseMode, Role, Scope
 from harness.render import _card_tables as tables
 from harness.render import _format as formats
 from harness.render import _labels as labels
@@ -17,6 +17,7 @@ from harness.render import _overview as overview
 from harness.render import _provenance as provenance
 from harness.render._caveats import marks
 from harness.render._document import clean
+from harness.scenario import names_a_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,7 +57,7 @@ class Card:
     answers: tuple[AnswerLine, ...]
     environment: Table
     example: str
-    """Options of the script that makes one image."""
+    """Command that makes one image; empty where the images were made elsewhere."""
     settings: Table
     repeats: Table
     references: Table | None
@@ -92,7 +93,7 @@ def card(release: Release, others: Sequence[tuple[str, str]], *, ladders: int) -
         marks=tuple({mark.kind: mark for report in reports for mark in marks(report)}.values()),
         answers=overview.answer_lines(reports, release.missing),
         environment=tables.environment(candidates),
-        example=_example(reports),
+        example=_example(reports, candidates),
         settings=tables.settings(reports),
         repeats=tables.repeats(reports),
         references=tables.references(reports),
@@ -119,12 +120,15 @@ def _kind(reports: Sequence[Report]) -> str:
     return "text-to-image" if any(case.input_image is None for case in cases) else "image-to-image"
 
 
-def _example(reports: Sequence[Report]) -> str:
-    """Options that make an image of the shortest prompt that needs no input image; those that list all without one."""
+def _example(reports: Sequence[Report], candidates: Sequence[Run]) -> str:
+    """The scenario's own command, or the script with the shortest prompt that needs no input image."""
+    if any(run.plan.noise is NoiseMode.UNVERIFIED for run in candidates):
+        command = reports[0].scenario.model.command
+        return clean(shlex.join(command.words)) if command else ""
     prompts = [case.prompt for report in reports for case in report.scenario.cases if case.input_image is None]
     if not prompts:
-        return "--help"
-    return shlex.join(["--prompt", clean(min(prompts, key=len)), "--output_image", "out.png"])
+        return "python inference.py --help"
+    return "python inference.py " + shlex.join(["--prompt", clean(min(prompts, key=len)), "--output_image", "out.png"])
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------
@@ -144,6 +148,11 @@ def _notes(reports: Sequence[Report], candidates: Sequence[Run]) -> Iterator[str
     models = [report.scenario.model for report in reports]
     if any(model.trust_remote_code for model in models):
         yield say("Loaded with trust_remote_code: the folder of the model has code of its own, which was run.")
+    for source in dict.fromkeys(model.source for model in models if names_a_folder(model.source)):
+        if not source.startswith("${"):
+            yield say(
+                "eval/ needs the folder {source}, which its scenarios name relative to their file.", source=source
+            )
     yield say("Attention asked for: {names}.", names=formats.names(dict.fromkeys(model.attention for model in models)))
     for report in reports:
         yield from provenance.substitutions(report)

@@ -13,12 +13,10 @@ from harness.files import write_text
 from harness.progress import task
 from harness.records import NoiseMode, to_json
 from harness.run.child import run_child
-from harness.run.events import Assignment, Event, Failed, Stepped
-from harness.run.supervisor import WORK_FOLDER, tail_of, worker_environment
+from harness.run.events import Event, Failed, Stepped
+from harness.run.supervisor import WORK_FOLDER, assigned, tail_of, worker_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from harness.records import Failure, Plan
     from harness.records.investigation import Investigation
     from harness.run.supervisor import Order
@@ -54,7 +52,7 @@ def investigate(order: Order, *investigations: Investigation) -> None:
     first = investigations[0]
     name = f"{first.task}-{Path(first.folder).name}"
     assignment = work / f"{name}.json"
-    write_text(assignment, to_json(_assignment(order, investigations)))
+    write_text(assignment, to_json(assigned(order, 0, []).model_copy(update={"investigations": list(investigations)})))
     log = order.folder / "logs" / f"{name}.log"
     failures: list[Failure] = []
     with task(f"{order.plan.arm.name}: {first.task}") as progress:
@@ -78,20 +76,3 @@ def investigate(order: Order, *investigations: Investigation) -> None:
         raise RunError(f"{order.plan.arm.name}, {first.task}: {failure.error}: {failure.message}")
     if not end.done or end.exit_code != 0:
         raise RunError(f"the worker of {order.plan.arm.name} {end.words}; it wrote:\n{tail_of(log, 20)}")
-
-
-def _assignment(order: Order, investigations: Sequence[Investigation]) -> Assignment:
-    return Assignment(
-        plan=order.plan,
-        process=0,
-        shares=[],
-        backend=order.device.backend,
-        device_index=order.device.index,
-        model_folder=str(order.model.folder),
-        model_digest=order.model.identity.digest,
-        input_images={case: str(path) for case, path in order.input_images.items()},
-        argument_images={written: str(path) for written, path in order.argument_images.items()},
-        noise=list(order.noise),
-        run_folder=str(order.folder),
-        investigations=list(investigations),
-    )

@@ -400,9 +400,9 @@ def _log(order: Order, process: int) -> Path:
     return order.folder / "logs" / f"p{process}.log"
 
 
-def _work(order: Order, process: int, shares: list[Share], notes: _Notes, stop: threading.Event) -> list[Failure]:
-    """Run one process to its end; gives what went wrong in it."""
-    assignment = Assignment(
+def assigned(order: Order, process: int, shares: list[Share]) -> Assignment:
+    """What one worker process of an order does."""
+    return Assignment(
         plan=order.plan,
         process=process,
         shares=shares,
@@ -415,6 +415,11 @@ def _work(order: Order, process: int, shares: list[Share], notes: _Notes, stop: 
         noise=list(order.noise),
         run_folder=str(order.folder),
     )
+
+
+def _work(order: Order, process: int, shares: list[Share], notes: _Notes, stop: threading.Event) -> list[Failure]:
+    """Run one process to its end; gives what went wrong in it."""
+    assignment = assigned(order, process, shares)
     work = order.folder / WORK_FOLDER
     work.mkdir(exist_ok=True)
     assignment_path = work / f"p{process}.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,7 +40,7 @@ def job(folder: Path, name: str) -> tuple[Path, Report]:
 
 def test_the_worst_case_of_a_job_that_drifted_completes_the_question(tmp_path: Path) -> None:
     place, report = job(tmp_path, "drift")
-    (tmp_path / "deepgen-t2i.yaml").touch()
+    written(tmp_path / "deepgen-t2i.yaml", report)
     (drifted,) = (c for c in report.comparisons if c.scope is Scope.REFERENCE and c.outcome is Status.DRIFT)
     asked = completed(Question(path=place, arm=""))
     assert asked.path.absolute() == tmp_path / "deepgen-t2i.yaml"
@@ -47,6 +48,20 @@ def test_the_worst_case_of_a_job_that_drifted_completes_the_question(tmp_path: P
     assert asked.case in {pair.key.case for pair in drifted.pairs}
     given = completed(Question(path=place, arm="", case="another", seed=7))
     assert (given.case, given.seed) == ("another", 7), "what was given stays"
+
+
+def test_a_job_whose_scenario_was_edited_since_is_refused(tmp_path: Path) -> None:
+    place, report = job(tmp_path, "drift")
+    path = tmp_path / "deepgen-t2i.yaml"
+    written(path, report)
+    path.write_text(path.read_text(encoding="utf-8").replace('"steps": 20', '"steps": 21'), encoding="utf-8")
+    with pytest.raises(UsageError, match="was edited after this job"):
+        failing_case(place)
+
+
+def written(path: Path, report: Report) -> None:
+    """The scenario of a report as a file."""
+    path.write_text(json.dumps(report.scenario.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
 
 
 def test_a_job_whose_scenario_is_not_here_is_refused(tmp_path: Path) -> None:
