@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CAUSE = recordable("the last head of attention gives what the head before it gives")
-SOURCE = "an attention kernel that loses a head; like pytorch/pytorch#132004"
+SOURCE = marked("an attention kernel that loses a head; like pytorch/pytorch#132004")
 
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:

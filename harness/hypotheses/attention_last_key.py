@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CAUSE = recordable("attention never looks at the last key")
-SOURCE = "an attention kernel that loses its tail"
+SOURCE = marked("an attention kernel that loses its tail")
 
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:

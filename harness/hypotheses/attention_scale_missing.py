@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CAUSE = recordable("attention is not scaled")
-SOURCE = "the scale of attention left to the caller, who leaves it to the kernel"
+SOURCE = marked("the scale of attention left to the caller, who leaves it to the kernel")
 
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:

@@ -6,13 +6,13 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CAUSE = recordable("attention is scaled by the size of a padded head instead of the head's own")
-SOURCE = "a scale from the padded size of a head, a slip of kernels"
+SOURCE = marked("a scale from the padded size of a head, a slip of kernels")
 
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CAUSE = recordable("attention is scaled twice")
-SOURCE = "the scale of attention applied by the caller and by the kernel"
+SOURCE = marked("the scale of attention applied by the caller and by the kernel")
 
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:

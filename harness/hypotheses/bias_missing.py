@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CAUSE = recordable("the bias of the layer is left out")
-SOURCE = "a projection whose bias is not loaded or not added, a slip of ports"
+SOURCE = marked("a projection whose bias is not loaded or not added, a slip of ports")
 
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:

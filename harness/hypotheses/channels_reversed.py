@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.language import recordable
+from harness.language import marked, recordable
 from harness.observations import Prediction
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.observations import Observed
 
 CAUSE = recordable("the colour channels are in reverse order")
-SOURCE = "BGR where RGB is meant, a slip of ports"
+SOURCE = marked("BGR where RGB is meant, a slip of ports")
 CHANNELS = 3
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.language import recordable
+from harness.language import marked, recordable
 from harness.observations import Prediction
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.observations import Observed
 
 CAUSE = recordable("values beyond a bound are set to that bound: saturation, or a table that ends")
-SOURCE = "Ascend documentation of the saturation mode"
+SOURCE = marked("Ascend documentation of the saturation mode")
 LEAST_VALUES = 16
 
 

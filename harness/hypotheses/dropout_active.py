@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.language import recordable
+from harness.language import marked, recordable
 from harness.observations import Prediction
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.observations import Observed
 
 CAUSE = recordable("dropout is at work, as in a pipeline that was not put into evaluation mode")
-SOURCE = "a pipeline that was not put into evaluation mode"
+SOURCE = marked("a pipeline that was not put into evaluation mode")
 LARGEST_SHARE = 0.9
 
 

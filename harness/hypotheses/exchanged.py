@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.language import recordable
+from harness.language import marked, recordable
 from harness.observations import Prediction
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.observations import Observed
 
 CAUSE = recordable("the values are those of another module beside it, such as query for key")
-SOURCE = "query and key projections read from a fused weight in another order"
+SOURCE = marked("query and key projections read from a fused weight in another order")
 
 
 def predicted(observed: Observed) -> Iterator[Prediction]:

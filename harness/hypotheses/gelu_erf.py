@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.formulas import Gelu
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from harness.formulas import Formula
 
 CAUSE = recordable("GELU is computed by erf, another form than the model's")
-SOURCE = "the reverse of torch_npu's npu_gelu, whose documentation says that the native operator takes tanh"
+SOURCE = marked("the reverse of torch_npu's npu_gelu, whose documentation says that the native operator takes tanh")
 
 
 def changed(formula: Formula) -> Formula | None:

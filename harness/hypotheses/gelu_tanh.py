@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.formulas import Gelu
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from harness.formulas import Formula
 
 CAUSE = recordable("GELU is computed by tanh, another form than the model's")
-SOURCE = "documentation of torch_npu.npu_gelu; kyutai-labs/pocket-tts#278"
+SOURCE = marked("documentation of torch_npu.npu_gelu; kyutai-labs/pocket-tts#278")
 
 
 def changed(formula: Formula) -> Formula | None:

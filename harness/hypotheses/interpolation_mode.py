@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CAUSE = recordable("upsampling takes another interpolation than the model's")
-SOURCE = "nearest and bilinear upsampling mixed up, a slip of ports"
+SOURCE = marked("nearest and bilinear upsampling mixed up, a slip of ports")
 
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.language import recordable
+from harness.language import marked, recordable
 from harness.observations import Prediction
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.observations import Observed
 
 CAUSE = recordable("on the way to 8 bits decimals are cut off instead of rounded, or another range is taken")
-SOURCE = "a conversion to 8 bits without rounding, a slip of ports"
+SOURCE = marked("a conversion to 8 bits without rounding, a slip of ports")
 PICTURES = 4
 
 

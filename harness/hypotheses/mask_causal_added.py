@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CAUSE = recordable("attention sees no later tokens, where the model has no causal mask")
-SOURCE = "a causal mask taken from a language model, a slip of ports"
+SOURCE = marked("a causal mask taken from a language model, a slip of ports")
 
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:

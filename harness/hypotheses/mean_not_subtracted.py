@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.formulas import LayerNorm
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from harness.formulas import Array, Formula
 
 CAUSE = recordable("the norm does not subtract the mean, as an RMSNorm")
-SOURCE = "a norm of another kind under the same name, a common slip of ports"
+SOURCE = marked("a norm of another kind under the same name, a common slip of ports")
 
 
 @dataclass(frozen=True, eq=False)

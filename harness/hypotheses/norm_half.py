@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CAUSE = recordable("the norm computes its statistics in a half type")
-SOURCE = "huggingface/transformers#33133; a norm without its cast to float32"
+SOURCE = marked("huggingface/transformers#33133; a norm without its cast to float32")
 
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from harness.observations import Behaviour
@@ -13,7 +13,7 @@ CAUSE = recordable(
     "the same picture comes out differently each time: a race, sums in an order that changes, or memory that was "
     "never written"
 )
-SOURCE = "vllm-project/vllm-omni#5782; sums of atomics, whose order changes"
+SOURCE = marked("vllm-project/vllm-omni#5782; sums of atomics, whose order changes")
 
 
 def shown(behaviour: Behaviour) -> bool:

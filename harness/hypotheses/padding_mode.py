@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CAUSE = recordable("the convolution pads by reflection or by repetition where the model pads with zeros")
-SOURCE = "zero and reflecting padding mixed up, a slip of ports"
+SOURCE = marked("zero and reflecting padding mixed up, a slip of ports")
 
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:

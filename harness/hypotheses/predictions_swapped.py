@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.language import recordable
+from harness.language import marked, recordable
 from harness.observations import Prediction
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.observations import Observed
 
 CAUSE = recordable("the predictions of the batch change places, such as those of the prompt and of the negative prompt")
-SOURCE = "positive and negative prompt in the other order, a slip of ports"
+SOURCE = marked("positive and negative prompt in the other order, a slip of ports")
 
 
 def predicted(observed: Observed) -> Iterator[Prediction]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CAUSE = recordable("RoPE rotates neighbours where the model rotates halves")
-SOURCE = "RoPE of neighbours instead of halves, a common slip"
+SOURCE = marked("RoPE of neighbours instead of halves, a common slip")
 
 
 def replaced() -> Iterator[Mapping[str, Callable[..., Any]]]:

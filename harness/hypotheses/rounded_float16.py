@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.formulas import rounded
-from harness.language import recordable
+from harness.language import marked, recordable
 from harness.observations import Prediction
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.observations import Observed
 
 CAUSE = recordable("the values are rounded to float16 on the way")
-SOURCE = "documentation of autocast; huggingface/diffusers#13298"
+SOURCE = marked("documentation of autocast; huggingface/diffusers#13298")
 
 
 def predicted(observed: Observed) -> Iterator[Prediction]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.language import recordable
+from harness.language import marked, recordable
 from harness.observations import Prediction
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.observations import Observed
 
 CAUSE = recordable("all values are multiplied by a constant")
-SOURCE = "a factor that is missing, or is there twice"
+SOURCE = marked("a factor that is missing, or is there twice")
 GENERAL = True
 """Named only where no other cause is: others may look like it."""
 LEAST_VALUES = 16

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.formulas import rounded
-from harness.language import recordable
+from harness.language import marked, recordable
 from harness.observations import Prediction
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.observations import Observed
 
 CAUSE = recordable("the scheduler's step takes its noise levels in a half type")
-SOURCE = "noise levels that are cast early, as in tables of k-diffusion"
+SOURCE = marked("noise levels that are cast early, as in tables of k-diffusion")
 PAIR = 2
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from harness.observations import Behaviour
 
 CAUSE = recordable("state is kept from the picture or step before, such as a cache that is not emptied")
-SOURCE = "reset issues of TeaCache; pytorch/pytorch#139550"
+SOURCE = marked("reset issues of TeaCache; pytorch/pytorch#139550")
 
 
 def shown(behaviour: Behaviour) -> bool:

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.formulas import GroupNorm, LayerNorm
-from harness.language import recordable
+from harness.language import marked, recordable
 
 if TYPE_CHECKING:
     from harness.formulas import Formula
 
 CAUSE = recordable("the variance is divided by N - 1 instead of N")
-SOURCE = "differential tests of libraries, where torch.var divides by N - 1 unless it is told otherwise"
+SOURCE = marked("differential tests of libraries, where torch.var divides by N - 1 unless it is told otherwise")
 
 
 def changed(formula: Formula) -> Formula | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from harness import plugins, scenario, store
+from harness.compare.comparability import argument_differences
 from harness.errors import UnknownName, UsageError
 from harness.explain.verdict import explained, proven, unproven, worth_a_swap
 from harness.files import write_text
@@ -251,6 +252,11 @@ def _orders(  # noqa: PLR0913, PLR0917 - what the arms are made of
     if reference is None:
         return _Orders(candidate=order(plan), reference=None)
     other = _plan(loaded, reference.model_copy(update={"dtype": plan.model.dtype}), key)
+    if differing := argument_differences(plan, other):
+        raise UsageError(
+            f"{candidate.name} and {reference.name} are not called alike: {'; '.join(map(str, differing))}. explain "
+            "needs the same question on both sides. Give both arms the same arguments."
+        )
     return _Orders(candidate=order(plan), reference=order(other))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from harness.language import many, marked, say, translated
@@ -99,9 +100,9 @@ def _marks(explanation: Explanation) -> Iterator[Mark]:
 
 def _figures(explanation: Explanation) -> Iterator[Figure]:
     if explanation.culprits:
-        yield Figure(
-            formats.number(round(explanation.culprits[0].ratio)), say("times its floor, the first wrong place")
-        )
+        ratio = explanation.culprits[0].ratio
+        times = formats.number(round(ratio)) if math.isfinite(ratio) else "∞"
+        yield Figure(times, say("times its floor, the first wrong place"))
     yield Figure(str(explanation.places), say("places measured"))
     if explanation.culprits or explanation.innocent_count:
         yield Figure(str(explanation.innocent_count), say("modules that only follow"))
@@ -247,7 +248,7 @@ def _cause(cause: Cause) -> tuple[Cell, ...]:
         code(cause.path),
         plain(translated(cause.sentence)),
         plain(_evidence(cause)),
-        plain(cause.source),
+        plain(say(cause.source)),
     )
 
 

@@ -77,7 +77,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield f"cause: {cause.path}: {cause.sentence} ({_evidence(cause)})"
     for wrong in explanation.wrong_constants:
         yield f"cause: {wrong.sentence}"
-    if not explanation.causes and not explanation.wrong_constants:
+    if explanation.culprits and not explanation.causes and not explanation.wrong_constants:
         yield f"cause: not among {explanation.tried} known ones"
     if explanation.without_power:
         yield f"no power on these inputs: {', '.join(explanation.without_power)}"

@@ -331,8 +331,11 @@ def _wanted(order: Investigation) -> Callable[[Spot], bool]:
 
 def _floors(runs: Sequence[Forcing], traced: TracedPlace) -> list[float]:
     spot = spot_of(traced.place)
-    measured = root_mean_square([run.errors[spot] for run in runs if spot in run.errors])
+    seen = [run.errors[spot] for run in runs if spot in run.errors]
     least = [LEAST_FLOORS.get(value.dtype, LEAST_FLOOR) for value in traced.values]
+    if not seen:  # a module whose result is cached works in the first picture of a process alone
+        return least
+    measured = root_mean_square(seen)
     return [max(pair) for pair in zip(measured, least, strict=True)]
 
 
