@@ -39,6 +39,17 @@ def test_a_cpu_in_the_place_of_an_accelerator_is_said(tmp_path: Path) -> None:
     assert "anything about an accelerator (a CPU did the work)" in conclusion([BUILDERS["stand_in"](tmp_path)], [])
 
 
+def test_one_run_of_an_image_is_not_called_identical(tmp_path: Path) -> None:
+    report = BUILDERS["identical"](tmp_path)
+    comparison = report.comparisons[0]
+    once, *others = comparison.repetitions
+    single = comparison.model_copy(update={"repetitions": [once.model_copy(update={"runs": 1}), *others]})
+    said = conclusion([report.model_copy(update={"comparisons": [single]})], [])
+    assert said.startswith("PASS: 1 of 1 image of candidate identical in 6 runs each. Not shown: ")
+    alone = single.model_copy(update={"repetitions": single.repetitions[:1]})
+    assert " identical in " not in conclusion([report.model_copy(update={"comparisons": [alone]})], [])
+
+
 def test_of_several_scenarios_the_worst_decides_and_all_pages_are_named(tmp_path: Path) -> None:
     reports: list[Report] = []
     for name in ("identical", "drift"):

@@ -46,10 +46,16 @@ def conclusion(reports: Sequence[Report], pages: Sequence[Path]) -> str:
 
 
 def _repeated(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """What repeats showed."""
-    repetitions = [repetition for comparison in comparisons for repetition in comparison.repetitions]
-    if repetitions:
-        arms = dict.fromkeys(comparison.actual.arm for comparison in comparisons if comparison.repetitions)
+    """What repeats showed; a case and seed that was made once repeats nothing."""
+    repeated = [
+        (comparison.actual.arm, repetition)
+        for comparison in comparisons
+        for repetition in comparison.repetitions
+        if repetition.runs > 1
+    ]
+    if repeated:
+        arms = dict.fromkeys(arm for arm, _ in repeated)
+        repetitions = [repetition for _, repetition in repeated]
         fewest = min(repetition.runs for repetition in repetitions)
         yield f"{len(repetitions)} of {_count(repetitions, 'image')} of {_listed(arms)} identical in {fewest} runs each"
 
