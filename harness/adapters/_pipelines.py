@@ -18,10 +18,8 @@ from harness.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from harness.contracts import Device, Request, Watch
-    from harness.records import ModelRef
 
 _PICTURE_AXES = 4
 _FRAME_AXES = 5
@@ -29,23 +27,10 @@ _FRAMES = ("num_frames", "num_videos_per_prompt", "video_length", "frames", "vid
 """What pipelines of diffusers that return frames take, and no pipeline that returns pictures does."""
 _PIPELINES_LOGGER = "diffusers.pipelines"
 _LONGEST_WARNING = 400
+_COMPILED = "_compiled_call_impl"
+"""Where ``torch.nn.Module.compile`` keeps what is called in the place of ``forward``."""
 _SCALES = ("guidance", "guidance_scale", "timestep_cond")
 """What denoisers of diffusers call the scale of guidance, or its embedding, where they are told it."""
-
-
-def loaded(folder: Path, model: ModelRef, device: Device) -> Any:
-    """The pipeline of a folder on the device, by ``DiffusionPipeline.from_pretrained``, without any network."""
-    import torch
-    from diffusers import DiffusionPipeline
-
-    pipe = DiffusionPipeline.from_pretrained(
-        str(folder),
-        trust_remote_code=model.trust_remote_code,
-        torch_dtype=getattr(torch, model.dtype),
-        use_safetensors=True,
-        local_files_only=True,
-    )
-    return pipe.to(device.torch_device)
 
 
 def seeded(seed: int, device: Device, watch: Watch) -> Any:
@@ -340,7 +325,12 @@ class Taps:
         return wrap
 
     def _wrap(self, owner: Any, name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        """Put a wrapper on an instance; the class and other instances stay as they are."""
+        """Put a wrapper on an instance; the class and other instances stay as they are.
+
+        Of a compiled module the compiled call is wrapped, so that the compiler sees the forward that users have.
+        """
+        if name == "forward" and getattr(owner, _COMPILED, None) is not None:
+            name = _COMPILED
         original = getattr(owner, name, None)
         if original is None:
             return

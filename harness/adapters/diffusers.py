@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from harness.adapters import _arguments, _pipelines
-from harness.adapters._folders import components, loaded_files
+from harness.adapters import _arguments, _loading, _pipelines
+from harness.adapters._folders import components, lacks_weights, loaded_files, variant_problem
 from harness.errors import ModelError, RunError
 from harness.images import read_input_picture
 from harness.language import recorded
+from harness.records import Load
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from harness.records import ModelRef
 
 OTHER_WORDS = _arguments.OTHER_WORDS
+LOADS = _loading.KEYS
 parameters = _arguments.declared
 _SETTINGS = ("height", "width", "num_inference_steps", "guidance_scale")
 _DENOISERS = ("transformer", "unet")
@@ -44,26 +46,31 @@ def check(folder: Path, model: ModelRef) -> None:
     """Look at a model folder without loading it.
 
     Raises:
-        ModelError: ``model_index.json`` is no JSON object, a component that it names has no folder, or a model no
-            safetensors.
+        ModelError: ``model_index.json`` is no JSON object, a component that it names has no folder, a model no
+            safetensors, or there are only other variants of them than ``load`` says.
     """
-    del model
+    load = model.load or Load()
     missing = [name for name in components(folder) if not (folder / name).is_dir()]
-    missing += [f"{name}/*.safetensors" for name in components(folder) if _lacks_weights(folder / name)]
+    if load.single_file is None:
+        missing += [f"{name}/*.safetensors" for name in components(folder) if lacks_weights(folder / name)]
+    elif not (folder / load.single_file).is_file():
+        missing.append(f"{load.single_file}, which load.single_file names")
     if missing:
         raise ModelError(
             f"{folder} lacks {', '.join(missing)}, which its model_index.json names. Fetch the whole repository, for "
             "instance with source: hf:REPO@REV."
         )
+    if load.single_file is None and (problem := variant_problem(folder, components(folder), load.variant)):
+        raise ModelError(problem)
 
 
-def reads(folder: Path, names: Collection[str]) -> set[str]:
+def reads(folder: Path, names: Collection[str], model: ModelRef) -> set[str]:
     """Which files of a folder the loader reads: those of the components that ``model_index.json`` names, and code.
 
     Raises:
         ModelError: ``model_index.json`` is no JSON object.
     """
-    return loaded_files(folder, names, components(folder))
+    return loaded_files(folder, names, components(folder), model.load)
 
 
 def load(folder: Path, model: ModelRef, device: Device) -> Diffusers:
@@ -72,15 +79,18 @@ def load(folder: Path, model: ModelRef, device: Device) -> Diffusers:
     Raises:
         RunError: the pipeline takes no prompt, or no generator, so its noise cannot be repeated; or it returns frames.
     """
-    return Diffusers(_pipelines.loaded(folder, model, device), model, device)
+    pipe = _loading.loaded(folder, model, device)
+    return Diffusers(pipe, model, device, _loading.changed(pipe, folder, model, device))
 
 
 class Diffusers:
     """A loaded pipeline of diffusers."""
 
-    def __init__(self, pipe: Any, model: ModelRef, device: Device) -> None:
+    def __init__(self, pipe: Any, model: ModelRef, device: Device, proofs: _loading.Proofs | None = None) -> None:
         self._pipe = pipe
         self._device = device
+        self._load = model.load
+        self.proofs = proofs or _loading.Proofs()
         _pipelines.require_no_frames(pipe)
         self._parameters = inspect.signature(pipe.__call__).parameters
         if missing := [name for name in ("prompt", "generator") if name not in self._parameters]:
@@ -98,7 +108,7 @@ class Diffusers:
     @property
     def notes(self) -> list[str]:
         """What a reader ought to know of the pipeline."""
-        notes = [_pipelines.signature_note(self._pipe)]
+        notes = [_pipelines.signature_note(self._pipe), *_loading.notes(self._load, self.proofs())]
         if (scheduler := getattr(self._pipe, "scheduler", None)) is not None:
             notes.append(_pipelines.scheduler_note(scheduler))
         strength = self._parameters.get("strength")
@@ -252,8 +262,3 @@ def _stages(component: str) -> tuple[str, ...]:
     if component.startswith(_DENOISERS):
         return ("denoising",)
     return ("vae_encode", "vae_decode") if component == "vae" else ()
-
-
-def _lacks_weights(component: Path) -> bool:
-    """Whether a component is a model, by its ``config.json``, and has no weights that are loaded."""
-    return (component / "config.json").is_file() and not list(component.glob("*.safetensors"))

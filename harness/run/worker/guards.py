@@ -11,6 +11,8 @@ from harness.language import recorded
 from harness.message import joined
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.contracts import Picture, Request
     from harness.records import Environment
     from harness.run.worker.draws import DrawLog
@@ -57,6 +59,23 @@ def require_numbers(broken: NotFinite | None) -> None:
                 share=broken.broken / broken.total,
             )
         )
+
+
+def require_effect(counts: Mapping[str, int]) -> None:
+    """Refuse a picture in which something that ``load`` turns on did not work once.
+
+    Raises:
+        BadOutput: names it.
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise BadOutput(
+                recorded(
+                    "{name} was asked for, and nothing of it ran while this image was made; expected is at least one "
+                    "call. Look whether this pipeline can use it, or take it out of load.",
+                    name=name,
+                )
+            )
 
 
 def require_output(picture: Picture, request: Request) -> None:

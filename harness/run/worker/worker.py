@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import plugins
-from harness.contracts import Request, checks_requests, is_outside
+from harness.contracts import Request, checks_requests, is_outside, proofs_of
 from harness.errors import RunError
 from harness.images import read_array, read_input_picture
 from harness.message import mapped, of_error
@@ -21,7 +21,14 @@ from harness.run.worker.cpu_streams import noise_notes
 from harness.run.worker.draws import watched_draws
 from harness.run.worker.environment import describe
 from harness.run.worker.fused_operators import FusedOperators
-from harness.run.worker.guards import BadOutput, require_noise, require_numbers, require_output, require_switches
+from harness.run.worker.guards import (
+    BadOutput,
+    require_effect,
+    require_noise,
+    require_numbers,
+    require_output,
+    require_switches,
+)
 from harness.run.worker.outside import UnopenedDevice, require_digest, require_undisturbed
 from harness.run.worker.perturbation import Directions, perturbed
 from harness.run.worker.recorder import Recorder
@@ -81,14 +88,14 @@ class Worker:
 
     def open(self) -> Device:
         """Open the device and tell what the worker runs on."""
-        assignment, threads = self._assignment, self._plan.arm.threads
+        assignment, arm = self._assignment, self._plan.arm
         if self._outside:
             unopened = UnopenedDevice(assignment.backend, self._plan)
-            self._pipe.tell(Started(environment=describe(assignment.backend, unopened, None, threads)))
+            self._pipe.tell(Started(environment=describe(assignment.backend, unopened, None, arm)))
             return unopened
         self._operators.arrange()
         device = plugins.load("backends", assignment.backend).open(assignment.device_index, self._plan.switches)
-        environment = describe(assignment.backend, device, self._operators.answered, threads)
+        environment = describe(assignment.backend, device, self._operators.answered, arm)
         self._pipe.tell(Started(environment=environment))
         require_switches(environment)
         return device
@@ -173,13 +180,17 @@ class Worker:
         # In device mode too: the edit path draws from the global generators, which a seed argument does not reach.
         device.seed(key.seed)
         self._operators.take_calls()
+        before = dict(proofs_of(pipeline))
         picture, draws = self._generate(request, pipeline, device, recorder)
+        in_effect = {name: count - before.get(name, 0) for name, count in proofs_of(pipeline).items()}
+        require_effect(in_effect)
         require_numbers(recorder.not_finite())
         require_output(picture, request)
         if draws is not None:
             require_noise(draws)
         with artifacts.locked():
             sample = self._sample(key, repeat, picture, draws, recorder, artifacts)
+            sample = sample.model_copy(update={"in_effect": in_effect})
             artifacts.write(sample)
         return sample
 
@@ -265,6 +276,7 @@ class Worker:
             case=case.id,
             process=self._assignment.process,
             repeat=repeat,
+            python=self._assignment.python or "",
         )
 
     def _arguments(self, case: Case) -> dict[str, object]:
