@@ -150,6 +150,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def families(session: nox.Session) -> None:
+    """Check small pipelines of many families and write docs/pipelines.md, in a quarter hour: -- NAME... for some."""
+    words = session.posargs or ["--page", "docs/pipelines.md"]
+    python(session, "-m", "tests.families.table", *words, **ONE_THREAD)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
     """Run all tests, and the examples in docstrings, on all cores; those of tests/browser where there is a browser."""
     if not (chromium := browser_program()):
