@@ -7,7 +7,7 @@ such as a guidance scale, is named in the record.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.adapters import _arguments, _pipelines
 from harness.adapters._folders import components, loaded_files
@@ -16,7 +16,7 @@ from harness.images import read_input_picture
 from harness.language import recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from harness.contracts import Device, Picture, Request, Watch
@@ -30,6 +30,13 @@ _DECODERS = ("vae", "movq")
 """What pipelines call the part that decodes the last latents; Kandinsky has a movq."""
 _OF_A_PRIOR = "prior_"
 """Begins the names of those components of a combined pipeline that make the embedding of an image."""
+_GELUS: dict[str, Literal["erf", "tanh", "quick"]] = {
+    "GELUActivation": "erf",
+    "GELUTanh": "tanh",
+    "NewGELUActivation": "tanh",
+    "QuickGELUActivation": "quick",
+}
+"""Forms of GELU by the classes of transformers, which text encoders use between two layers."""
 _LATENTS = "latents"
 _FUNCTIONS = (
     "pipeline.encode_prompt",
@@ -98,6 +105,7 @@ class Diffusers:
         owners = {name: getattr(pipe, name, None) for name in ("scheduler", *_DECODERS, "image_processor")}
         self.joints = _pipelines.joints({"pipeline": pipe, **owners}, _FUNCTIONS)
         self.components = {stage: name for name in reversed(self.modules) for stage in _stages(name)}
+        self.activations = dict(_activations(self.modules))
         self.substitutions = self._substitutions(model)
         self._given: set[str] = set()
 
@@ -266,6 +274,16 @@ def _stages(component: str) -> tuple[str, ...]:
     if component.startswith(_DENOISERS):
         return ("denoising",)
     return ("vae_encode", "vae_decode") if component in _DECODERS else ()
+
+
+def _activations(modules: Mapping[str, Any]) -> Iterator[tuple[str, Literal["erf", "tanh", "quick"]]]:
+    """Modules that compute a GELU between ``fc1`` and ``fc2``, as those of CLIP do, with its form."""
+    for component, root in modules.items():
+        for name, module in root.named_modules():
+            if {"fc1", "fc2", "activation_fn"} <= dict(module.named_children()).keys():
+                form = _GELUS.get(type(module.activation_fn).__name__)
+                if form is not None:
+                    yield f"{component}.{name}", form
 
 
 def _lacks_weights(component: Path) -> bool:

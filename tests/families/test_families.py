@@ -23,8 +23,9 @@ from harness.run.worker.draws import watched_draws  # noqa: E402
 from harness.run.worker.guards import BadOutput, require_output  # noqa: E402
 from harness.run.worker.recorder import Recorder  # noqa: E402
 from harness.scenario import load  # noqa: E402
+from tests.command_line import ROOT  # noqa: E402
 from tests.families.families import FAMILIES  # noqa: E402
-from tests.families.table import draws, page  # noqa: E402
+from tests.families.table import HEAD, draws, page  # noqa: E402
 from tests.families.trial import Trial, saved, tried, write_images  # noqa: E402
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def test_a_family_passes_check(name: str, tmp_path: Path) -> None:
 def test_what_cannot_be_asked_for_a_case_fails_in_words(tmp_path: Path) -> None:
     trial = tried("ddpm", FAMILIES["ddpm"], tmp_path)
     assert (trial.code, trial.verdict) == (3, "error")
-    assert trial.error.startswith("DDPMPipeline does not take prompt (only batch_size, generator,")
+    assert trial.error.startswith("load: RunError: DDPMPipeline does not take prompt (only batch_size, generator,")
 
 
 @pytest.mark.slow
@@ -336,3 +337,12 @@ def test_the_page_has_a_row_for_what_ran_and_one_for_what_failed() -> None:
     assert "- A: A does not take steps." in text
     assert "| B | `BPipeline` | 3 | takes a \\| b |" in text
     assert draws([]) == "-"
+
+
+def test_the_document_has_every_family() -> None:
+    text = (ROOT / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    titles = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
+    assert {family.title for family in FAMILIES.values()} <= set(titles)
+    ran = [line for line in text.splitlines() if line.startswith("| ") and "Pipeline`" in line and "~~" in line]
+    assert len(ran) >= 12
+    assert text.startswith(HEAD.partition("{")[0])

@@ -163,8 +163,13 @@ def of_records(job: Path) -> dict[str, Any]:
         "psnr_db": next(measured(compared, "psnr_db"), None),
         "verdict": report["outcome"],
         "told": told(runs["bfloat16"]),
-        "error": one_line(failures[0]["message"], 400) if failures else " ".join([*compared["differences"], *unfit]),
+        "error": failed(failures[0]) if failures else " ".join([*compared["differences"], *unfit]),
     }
+
+
+def failed(failure: dict[str, Any]) -> str:
+    """A failure in words: when, which error, and what it says."""
+    return f"{failure['stage']}: {failure['error']}: {one_line(failure['message'], 400)}"
 
 
 def drawn(draw: dict[str, Any]) -> str:
