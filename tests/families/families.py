@@ -102,7 +102,7 @@ FAMILIES: dict[str, Family] = {
         title="Stable Diffusion 3, image to image",
         save=tiny_transformers.sd3_image_to_image,
         input_image=True,
-        arguments={"strength": 1.0},
+        arguments={"strength": 0.5},  # with 1.0 nothing of the image would be left
     ),
     "flux": Family(title="Flux", save=tiny_pipelines.flux),
     "flux-kontext": Family(
@@ -130,7 +130,7 @@ FAMILIES: dict[str, Family] = {
         title="Qwen-Image, image to image",
         save=tiny_transformers.qwen_image_to_image,
         input_image=True,
-        arguments={"strength": 1.0},
+        arguments={"strength": 0.5},  # with 1.0 nothing of the image would be left
     ),
     "qwen-image-edit": Family(
         title="Qwen-Image-Edit",
