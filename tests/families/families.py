@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.adapters import tiny_pipelines, tiny_transformers, tiny_unets
+from tests.adapters import tiny_language_models, tiny_pipelines, tiny_transformers, tiny_unets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ FAMILIES: dict[str, Family] = {
         title="Flux Fill", save=tiny_transformers.flux_fill, input_image=True, arguments={"mask_image": MASK}
     ),
     "flux2-klein": Family(
-        title="Flux 2 Klein", save=tiny_transformers.flux2_klein, arguments={"text_encoder_out_layers": [1]}
+        title="Flux 2 Klein", save=tiny_language_models.flux2_klein, arguments={"text_encoder_out_layers": [1]}
     ),
     "qwen-image": Family(
         title="Qwen-Image",
@@ -159,14 +159,14 @@ FAMILIES: dict[str, Family] = {
     "lumina-2": Family(title="Lumina 2", save=tiny_transformers.lumina2, negative_prompt=True),
     "chroma": Family(title="Chroma", save=tiny_transformers.chroma, negative_prompt=True),
     "hidream": Family(title="HiDream-I1", save=tiny_transformers.hidream, negative_prompt=True, side=256),
-    "z-image": Family(title="Z-Image", save=tiny_transformers.z_image, negative_prompt=True),
+    "z-image": Family(title="Z-Image", save=tiny_language_models.z_image, negative_prompt=True),
     "hunyuan-dit": Family(
         title="Hunyuan-DiT",
         save=tiny_transformers.hunyuan_dit,
         negative_prompt=True,
         arguments={"use_resolution_binning": False},
     ),
-    "cogview-4": Family(title="CogView 4", save=tiny_transformers.cogview4, negative_prompt=True),
-    "omnigen": Family(title="OmniGen", save=tiny_transformers.omnigen, arguments={"input_images": [[START]]}),
+    "cogview-4": Family(title="CogView 4", save=tiny_language_models.cogview4, negative_prompt=True),
+    "omnigen": Family(title="OmniGen", save=tiny_language_models.omnigen, arguments={"input_images": [[START]]}),
 }
 """The families of the table, by the names that its command takes."""
