@@ -39,7 +39,8 @@ def components(folder: Path) -> list[str]:
         entries = dict(index)
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"{folder}/model_index.json cannot be read: {error}. Fetch the folder again.") from error
-    return sorted(name for name, entry in entries.items() if isinstance(entry, list) and entry[:1] != [None])
+    named = {name: entry for name, entry in entries.items() if not name.startswith("_")}  # _class_name may be a list
+    return sorted(name for name, entry in named.items() if isinstance(entry, list) and entry[:1] != [None])
 
 
 def lacks_weights(component: Path) -> bool:

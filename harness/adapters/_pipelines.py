@@ -94,17 +94,43 @@ def picture(made: Any, decoded: Any) -> Picture:
     Raises:
         RunError: it is no RGB picture.
     """
-    images = getattr(made, "images", None)
+    image = _first_image(made)
+    if getattr(image, "mode", None) != "RGB":
+        raise RunError(
+            recorded(
+                "the pipeline returned {found} as its first image; expected a PIL image with mode RGB.",
+                found=_described(image),
+            )
+        )
+    float_image, dtype = _float_image(decoded)
+    return Picture(image=np.array(image, dtype=np.uint8), float_image=float_image, float_image_dtype=dtype)
+
+
+def _first_image(made: Any) -> Any:
+    """The first of the images in an object's ``images``, in the first part of a tuple, or in a list.
+
+    Raises:
+        RunError: there is none.
+    """
+    if isinstance(made, tuple) and made and not hasattr(made, "images"):
+        made = made[0]
+    images = made if isinstance(made, list) else getattr(made, "images", None)
     if images is None or not len(images):
         held = ", ".join(vars(made)) if hasattr(made, "__dict__") else type(made).__name__
         raise RunError(
             recorded("the pipeline returned {kind} with {held}; expected images.", kind=type(made).__name__, held=held)
         )
-    image = images[0]
-    if getattr(image, "mode", None) != "RGB":
-        raise RunError(f"the pipeline returned {type(image).__name__} {getattr(image, 'mode', '')}; expected RGB.")
-    float_image, dtype = _float_image(decoded)
-    return Picture(image=np.array(image, dtype=np.uint8), float_image=float_image, float_image_dtype=dtype)
+    return images[0]
+
+
+def _described(image: Any) -> str:
+    """Type of what stands in an image's place, with its mode or shape where it has one.
+
+    >>> _described([1]), _described(np.zeros((2, 3)))
+    ('list', 'ndarray (2, 3)')
+    """
+    more = getattr(image, "mode", None) or getattr(image, "shape", None)
+    return type(image).__name__ + (f" {more}" if more else "")
 
 
 def _float_image(decoded: Any) -> tuple[Any, str | None]:

@@ -7,7 +7,7 @@ such as a guidance scale, is named in the record.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.adapters import _arguments, _loading, _pipelines
 from harness.adapters._folders import components, lacks_weights, loaded_files, variant_problem
@@ -17,7 +17,7 @@ from harness.language import recorded
 from harness.records import Load
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from harness.contracts import Device, Picture, Request, Watch
@@ -28,15 +28,28 @@ LOADS = _loading.KEYS
 parameters = _arguments.declared
 _SETTINGS = ("height", "width", "num_inference_steps", "guidance_scale")
 _DENOISERS = ("transformer", "unet")
+_DECODERS = ("vae", "movq")
+"""What pipelines call the part that decodes the last latents; Kandinsky has a movq."""
+_OF_A_PRIOR = "prior_"
+"""Begins the names of those components of a combined pipeline that make the embedding of an image."""
+_GELUS: dict[str, Literal["erf", "tanh", "quick"]] = {
+    "GELUActivation": "erf",
+    "GELUTanh": "tanh",
+    "NewGELUActivation": "tanh",
+    "QuickGELUActivation": "quick",
+}
+"""Forms of GELU by the classes of transformers, which text encoders use between two layers."""
 _LATENTS = "latents"
 _FUNCTIONS = (
     "pipeline.encode_prompt",
     "pipeline.prepare_latents",
     "image_processor.preprocess",
     "vae.encode",
+    "movq.encode",
     "scheduler.set_timesteps",
     "scheduler.step",
     "vae.decode",
+    "movq.decode",
     "image_processor.postprocess",
 )
 """Functions between modules that pipelines of diffusers have, by their owner."""
@@ -99,9 +112,10 @@ class Diffusers:
                 "be told what to make, or its pictures cannot be repeated."
             )
         self.modules = {name: part for name, part in pipe.components.items() if hasattr(part, "named_parameters")}
-        owners = {name: getattr(pipe, name, None) for name in ("scheduler", "vae", "image_processor")}
+        owners = {name: getattr(pipe, name, None) for name in ("scheduler", *_DECODERS, "image_processor")}
         self.joints = _pipelines.joints({"pipeline": pipe, **owners}, _FUNCTIONS)
         self.components = {stage: name for name in reversed(self.modules) for stage in _stages(name)}
+        self.activations = dict(_activations(self.modules))
         self.substitutions = self._substitutions(model)
         self._given: set[str] = set()
 
@@ -152,14 +166,15 @@ class Diffusers:
         return _pipelines.picture(made, taps.decoded)
 
     def _tap(self, taps: _pipelines.Taps, name: str, module: Any) -> None:
-        if name.startswith("text_encoder"):
+        part = name.removeprefix(_OF_A_PRIOR)
+        if part.startswith("text_encoder"):
             taps.text(module, *_stages(name))
-        elif name.startswith("image_encoder"):
-            taps.stage(module, "forward", "image_encoding")
+        elif part.startswith("image_encoder"):
+            taps.stage(module, "forward", *_stages(name))
         elif name.startswith(_DENOISERS):
             taps.denoiser(module)
-        elif name == "vae":
-            taps.decoder(module)
+        elif name in _DECODERS:
+            taps.decoder(module, name)
             taps.stage(module, "encode", "vae_encode")
         elif callable(getattr(module, "decode", None)):
             taps.decoder_output(module, "decode", name)
@@ -202,8 +217,9 @@ class Diffusers:
         refused = [name for name, value in asked.items() if value is not None and name not in self._parameters]
         if refused:
             raise RunError(
-                f"{self._name} does not take {', '.join(refused)}; it takes {', '.join(self._parameters)}. Leave it "
-                "out of the case, or give a model whose pipeline takes it."
+                f"{self._name} does not take {', '.join(refused)}; it takes {', '.join(self._parameters)}. "
+                + (self._other_names() if "image" in refused else "")
+                + "Leave it out of the case, or give a model whose pipeline takes it."
             )
         true_scale = self._parameters.get("true_cfg_scale")
         scale = request.arguments.get("true_cfg_scale", true_scale.default if true_scale else None)
@@ -212,6 +228,12 @@ class Diffusers:
                 f"{self._name} ignores a negative prompt unless true_cfg_scale is above 1, and it is {scale:g}. Leave "
                 "the negative prompt out, or write 'arguments: {true_cfg_scale: 4.0}'."
             )
+
+    def _other_names(self) -> str:
+        """How to give an image that the call takes by another name; empty where it has no such name."""
+        names = [name for name in self._parameters if "image" in name and name not in OTHER_WORDS]
+        words = ", ".join(f"'{name}: {{image: FILE}}'" for name in names if not name.endswith("embeds"))
+        return f"Images that it has other names for stand under 'arguments:', as in {words}. " if words else ""
 
     def _substitutions(self, model: ModelRef) -> list[str]:
         own = [name for name in _SETTINGS if name not in self._parameters]
@@ -252,13 +274,23 @@ def _refuse_replaced(made: Any) -> None:
 def _stages(component: str) -> tuple[str, ...]:
     """Stages in which a component works; a second text encoder has a stage of its own.
 
-    >>> _stages("text_encoder_2"), _stages("unet"), _stages("tokenizer")
-    (('text_encoding_2',), ('denoising',), ())
+    >>> _stages("text_encoder_2"), _stages("prior_text_encoder"), _stages("unet"), _stages("tokenizer")
+    (('text_encoding_2',), ('prior_text_encoding',), ('denoising',), ())
     """
-    if component.startswith("text_encoder"):
+    if component.removeprefix(_OF_A_PRIOR).startswith("text_encoder"):
         return (component.replace("encoder", "encoding", 1),)
-    if component.startswith("image_encoder"):
-        return ("image_encoding",)
+    if component.removeprefix(_OF_A_PRIOR).startswith("image_encoder"):
+        return (component.replace("encoder", "encoding", 1),)
     if component.startswith(_DENOISERS):
         return ("denoising",)
-    return ("vae_encode", "vae_decode") if component == "vae" else ()
+    return ("vae_encode", "vae_decode") if component in _DECODERS else ()
+
+
+def _activations(modules: Mapping[str, Any]) -> Iterator[tuple[str, Literal["erf", "tanh", "quick"]]]:
+    """Modules that compute a GELU between ``fc1`` and ``fc2``, as those of CLIP do, with its form."""
+    for component, root in modules.items():
+        for name, module in root.named_modules():
+            if {"fc1", "fc2", "activation_fn"} <= dict(module.named_children()).keys():
+                form = _GELUS.get(type(module.activation_fn).__name__)
+                if form is not None:
+                    yield f"{component}.{name}", form

@@ -85,12 +85,24 @@ def require_output(picture: Picture, request: Request) -> None:
         BadOutput: says what was found and what was expected.
     """
     expected = (request.height, request.width, 3)
-    if picture.image.dtype != np.uint8 or picture.image.shape != expected:
+    actual = picture.image.shape
+    if picture.image.dtype != np.uint8 or len(actual) != len(expected) or actual[2] != expected[2]:
         raise BadOutput(
             recorded(
                 "the pipeline returned {actual}; expected {expected}.",
-                actual=f"{picture.image.dtype}{list(picture.image.shape)}",
+                actual=f"{picture.image.dtype}{list(actual)}",
                 expected=f"uint8{list(expected)}",
+            )
+        )
+    if actual != expected:
+        raise BadOutput(
+            recorded(
+                "the pipeline returned uint8{actual}; expected uint8{expected}. Where that is the size that it should "
+                "make, write 'width: {width:d}' and 'height: {height:d}' in the scenario.",
+                actual=str(list(actual)),
+                expected=str(list(expected)),
+                width=actual[1],
+                height=actual[0],
             )
         )
     if picture.float_image is not None and (broken := int((~np.isfinite(picture.float_image)).sum())):
