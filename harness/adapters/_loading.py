@@ -12,6 +12,7 @@ from harness.errors import RunError, UnknownName
 from harness.language import recorded
 from harness.load_files import load_file
 from harness.records import Load
+from harness.suggestions import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -152,7 +153,7 @@ def _scheduler(pipe: Any, wanted: SchedulerRef) -> Any:
 
 def _add_lora(pipe: Any, folder: Path, wanted: list[Lora], proofs: Proofs) -> None:
     if importlib.util.find_spec("peft") is None:
-        raise RunError("load.lora needs the package peft, and it is not installed: pip install peft")
+        raise RunError(f"load.lora needs the package peft, and it is not installed: {install('lora')}")
     if not hasattr(pipe, "load_lora_weights"):
         raise RunError(f"load.lora: {type(pipe).__name__} takes no LoRA weights; allowed is no such key. Remove it.")
     names = [f"lora_{number}" for number in range(len(wanted))]

@@ -221,7 +221,7 @@ def _loading(run: Run) -> dict[str, Cell]:
     least = [f"{name}: {min(sample.in_effect.get(name, 0) for sample in run.samples)}" for name in names]
     return {
         say("Loading"): code(asked) if asked else plain(labels.NONE),
-        say("Seen at work, times in an image at least"): plain("; ".join(least) or labels.NONE),
+        say("Seen at work, times in an image at least"): code("; ".join(least)) if least else plain(labels.NONE),
     }
 
 
