@@ -158,7 +158,7 @@ def _add_lora(pipe: Any, folder: Path, wanted: list[Lora], proofs: Proofs) -> No
         raise RunError(f"load.lora: {type(pipe).__name__} takes no LoRA weights; allowed is no such key. Remove it.")
     names = [f"lora_{number}" for number in range(len(wanted))]
     for name, lora in zip(names, wanted, strict=True):
-        file = load_file(folder, lora.file)
+        file = load_file(folder, lora.file, ".safetensors")
         pipe.load_lora_weights(str(file.parent), weight_name=file.name, adapter_name=name)
     pipe.set_adapters(names, [lora.scale for lora in wanted])
     for name, lora in zip(names, wanted, strict=True):
@@ -208,7 +208,7 @@ def _denoisers(pipe: Any) -> list[tuple[str, Any]]:
 def _prepare(pipe: Any, folder: Path, wanted: str, proofs: Proofs) -> None:
     """Let a function of the port change the pipeline; what it gives back are counters of what it turned on."""
     file, _, name = wanted.rpartition(":")
-    spec = importlib.util.spec_from_file_location("harness_prepare", load_file(folder, file))
+    spec = importlib.util.spec_from_file_location("harness_prepare", load_file(folder, file, ".py"))
     if spec is None or spec.loader is None:
         raise RunError(f"load.prepare: {file} cannot be imported. Give a file that ends in .py.")
     module = importlib.util.module_from_spec(spec)

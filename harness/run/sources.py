@@ -221,14 +221,14 @@ def _take_load_files(
         return {}
     function = (load.prepare or "").rpartition(":")[0]
     written = [*(lora.file for lora in load.lora or []), *([function] if function else [])]
-    if strange := [name for name in written if name != function and not name.endswith(WEIGHTS)]:
+    if strange := [name for name in written if name != function and files[name].suffix != WEIGHTS]:
         raise ModelError(
             f"load.lora: found {strange[0]}; only safetensors are loaded, because a pickle can run any code when it is "
             "read. Convert it."
         )
     digests = {}
     for name in written:
-        target = load_file(destination, name)
+        target = load_file(destination, name, ".py" if name == function else WEIGHTS)
         target.parent.mkdir(exist_ok=True)
         if name == function:
             shutil.copyfile(files[name], target)

@@ -114,7 +114,7 @@ def lora(own: Path) -> Path:
     pipe.transformer.add_adapter(peft.LoraConfig(r=2, init_lora_weights=False, target_modules=["to_q", "to_out.0"]))
     weights = peft.utils.get_peft_model_state_dict(pipe.transformer)
     pipe.save_lora_weights(own.parent / "lora", transformer_lora_layers=weights)
-    target = load_file(own, "style.safetensors")
+    target = load_file(own, "style.safetensors", ".safetensors")
     target.parent.mkdir()
     return Path(shutil.copy(own.parent / "lora" / "pytorch_lora_weights.safetensors", target))
 
@@ -159,7 +159,7 @@ def test_compiled_graphs_are_counted_in_every_image(flux: Path) -> None:
 
 
 def test_a_function_of_the_port_changes_the_pipeline_and_counts(own: Path) -> None:
-    file = load_file(own, "prepare.py")
+    file = load_file(own, "prepare.py", ".py")
     file.parent.mkdir()
     file.write_text(PREPARE, encoding="utf-8")
     plain = made(pipeline(own))
@@ -333,7 +333,7 @@ def test_files_of_load_are_copied_and_are_part_of_the_model(own: Path, lora: Pat
     assert prepared(own, load, tmp_path / "second", files=files).identity.key != first.key
     pickled = Load.model_validate({"lora": [{"file": "style.bin"}]})
     with pytest.raises(ModelError, match="only safetensors are loaded"):
-        prepared(own, pickled, tmp_path / "third", files={"style.bin": file})
+        prepared(own, pickled, tmp_path / "third", files={"style.bin": tmp_path / "style.bin"})
 
 
 def test_a_function_runs_only_where_the_user_allowed_it(own: Path, tmp_path: Path) -> None:
