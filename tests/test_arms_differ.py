@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from harness.compare import comparability
 from harness.errors import ScenarioError
 from harness.records import Arm, CommandRef, Load, Lora, ModelChange, ModelRef, Scenario
-from harness.scenario import load
+from harness.scenario import load, plan
 from tests.command_line import read_json
 
 if TYPE_CHECKING:
@@ -172,6 +173,37 @@ def test_images_that_others_made_are_the_reference_of_a_command(
     assert ended.code == 0, ended.out + ended.err
     compared = read_json(only_job() / "comparison-reference-mine-against-golden.json")
     assert (compared["outcome"], compared["differing"]) == ("within_limits", ["model", "command"])
+
+
+def test_a_case_may_have_a_size_of_its_own(
+    port: Path, write_scenario: WriteScenario, run_harness: RunHarness, only_job: Callable[[], Path]
+) -> None:
+    assert port.is_dir()
+    cases = [{"id": "circle", "prompt": "a circle"}, {"id": "wide", "prompt": "a line", "width": 96}]
+    path = scenario(write_scenario, FOUR, declared="command", cases=cases, seeds=[42])
+    ended = run_harness("check", path, "--allow-command")
+    assert ended.code == 0, ended.out + ended.err
+    samples = read_json(only_job() / "four" / "run.json")["samples"]
+    assert [sample["image"]["shape"] for sample in samples] == [[64, 64, 3], [64, 96, 3]]
+    page = (only_job() / "report" / "report.md").read_text(encoding="utf-8")
+    assert "64 x 64 pixels, 96 x 64 pixels" in page
+    assert "2 sizes (64 x 64, 96 x 64)" in page
+
+
+def test_cases_of_two_sizes_are_not_compared_and_grids_hold_for_cases(
+    port: Path, write_scenario: WriteScenario
+) -> None:
+    assert port.is_dir()
+    loaded = load(scenario(write_scenario, FOUR, cases=[{"id": "circle", "prompt": "a circle", "height": 32}]))
+    wide = plan(loaded, loaded.scenario.arms[1])
+    plain = wide.model_copy(update={"cases": [wide.cases[0].model_copy(update={"height": None})]})
+    said = comparability._setting_differences(wide, plain, [])
+    assert said == ["the size of case circle differs: actual 64 x 32, expected 64 x 64"]
+    assert comparability._setting_differences(wide, wide, []) == []
+    with pytest.raises(
+        ScenarioError, match=r"cases\[0\]\.width: found the number 65; allowed with the"
+    ):
+        load(write_scenario(cases=[{"id": "circle", "prompt": "a circle", "width": 65}]))
 
 
 # --- permission ------------------------------------------------------------------------------------------------------

@@ -101,6 +101,17 @@ def _setting_differences(plan: Plan, expected: Plan, meant: Container[OnPurpose]
             reasons.append(recorded("the prompt of case {case:s} differs", case=case.id))
         if case.negative_prompt != cases[case.id].negative_prompt:
             reasons.append(recorded("the negative prompt of case {case:s} differs", case=case.id))
+        sizes = plan.size_of(case), expected.size_of(cases[case.id])
+        if sizes[0] != sizes[1] and (plan.width, plan.height) == (expected.width, expected.height):
+            actual, other = (f"{width} x {height}" for width, height in sizes)
+            reasons.append(
+                recorded(
+                    "the size of case {case:s} differs: actual {actual:s}, expected {expected:s}",
+                    case=case.id,
+                    actual=actual,
+                    expected=other,
+                )
+            )
         if plan.input_digests.get(case.id) != expected.input_digests.get(case.id):
             reasons.append(recorded("the input picture of case {case:s} differs", case=case.id))
     return reasons if OnPurpose.ARGUMENTS in meant else reasons + argument_differences(plan, expected)

@@ -80,7 +80,7 @@ def _question(plan: Plan, key: CaseKey) -> tuple[object, ...]:
     """What decides about an image beside the model."""
     case: Case = next(case for case in plan.cases if case.id == key.case)
     arguments = json_digest(comparable_arguments(plan, case))
-    return case.prompt, case.negative_prompt, plan.input_digests.get(case.id), arguments, key.seed
+    return case.prompt, case.negative_prompt, plan.input_digests.get(case.id), arguments, plan.size_of(case), key.seed
 
 
 def _distinct(samples: Sequence[Sample]) -> list[Sample]:

@@ -309,13 +309,14 @@ def _generate_words(release: Release) -> list[str]:
     """Options of ``harness generate`` for the model and the settings of the first scenario and its candidate."""
     scenario = release.jobs[0].report.scenario
     candidate = next(arm for arm in scenario.arms if arm.role is Role.CANDIDATE)
+    width, height = scenario.size_of(scenario.cases[0])
     options: dict[str, object] = {
         "--model_path": scenario.model.source,
         "--adapter": scenario.model.adapter,
         "--device": candidate.device,
         "--dtype": candidate.dtype or scenario.model.dtype,
-        "--width": scenario.width,
-        "--height": scenario.height,
+        "--width": width,
+        "--height": height,
         "--num_inference_steps": scenario.steps,
         "--guidance_scale": scenario.guidance_scale,
         "--seed": scenario.seeds[0],

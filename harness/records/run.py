@@ -160,6 +160,10 @@ class Plan(Record):
         """Which determinism switches are set."""
         return self.arm.switches or SwitchMode.DETERMINISTIC
 
+    def size_of(self, case: Case) -> tuple[int, int]:
+        """Width and height of a case's picture, in pixels."""
+        return case.width or self.width, case.height or self.height
+
     def arguments_of(self, case: Case) -> dict[str, JsonValue]:
         """Arguments of the pipeline's call for a case: the arm's before the case's before the scenario's."""
         return {**self.arguments, **case.arguments, **self.arm.arguments}

@@ -46,6 +46,10 @@ class Case(Record):
     """What to avoid; left out, the pipeline's own default stands."""
     input_image: str | None = None
     """Picture to edit, relative to the scenario file; ``${VARIABLES}`` are expanded."""
+    width: Annotated[int | None, Later] = Field(default=None, ge=1, le=16_384)
+    """Width of this case's picture in pixels, in the place of the scenario's."""
+    height: Annotated[int | None, Later] = Field(default=None, ge=1, le=16_384)
+    """Height of this case's picture in pixels, in the place of the scenario's."""
     arguments: Annotated[dict[str, JsonValue], Later] = Field(default_factory=dict)
     """Arguments of the pipeline's call for this case; they replace the scenario's of the same name."""
     expect: Annotated[dict[Unfitness, Reason] | None, Later] = None
@@ -375,6 +379,10 @@ class Scenario(Record):
     translations: dict[str, dict[str, Annotated[str, StringConstraints(min_length=1)]]] = Field(default_factory=dict)
     """The summary and the reasons in other languages: by language, then by the text as written. Pictures do not depend
     on them, so they are no part of the digest."""
+
+    def size_of(self, case: Case) -> tuple[int, int]:
+        """Width and height of a case's picture, in pixels."""
+        return case.width or self.width, case.height or self.height
 
     def model_of(self, arm: Arm) -> ModelRef:
         """The model as an arm has it, with the arm's type."""

@@ -263,7 +263,7 @@ def performance(reports: Sequence[Report]) -> Table:
     groups: dict[tuple[str, str, int], list[Run]] = {}
     for report in reports:
         for run in report.runs:
-            size = formats.pixels(report.scenario.width, report.scenario.height)
+            size = provenance.sizes_of(report)
             groups.setdefault((provenance.name_of(run), size, run.plan.steps), []).append(run)
     ratios = _ratios(reports)
     columns = (

@@ -11,7 +11,7 @@ from harness.render._document import Mark
 from harness.render._format import listed
 from harness.render._labels import term
 from harness.render._lookup import of_scope
-from harness.render._provenance import cases_of, drew_from, replaced, seeds_of
+from harness.render._provenance import cases_of, distinct_sizes, drew_from, replaced, seeds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,11 +225,15 @@ def _about_reach(report: Report) -> Iterator[str]:
     yield from _about_devices(report.runs)
     cases, seeds = cases_of(report), seeds_of(report)
     yield say(
-        "Other work: {prompts}, {seeds}, one size ({width} x {height}), {steps}, task {task}.",
+        "Other work: {prompts}, {seeds}, {sizes}, {steps}, task {task}.",
         prompts=many("{count} prompt", "{count} prompts", len(cases)),
         seeds=many("{count} seed", "{count} seeds", len(seeds)),
-        width=report.scenario.width,
-        height=report.scenario.height,
+        sizes=many(
+            "one size ({sizes})",
+            "{count} sizes ({sizes})",
+            len(distinct_sizes(report)),
+            sizes=", ".join(f"{width} x {height}" for width, height in distinct_sizes(report)),
+        ),
         steps=many("{count} step", "{count} steps", report.scenario.steps),
         task=term(report.scenario.task),
     )

@@ -27,6 +27,16 @@ def cases_of(report: Report) -> list[Case]:
     return list(cases.values()) or list(report.scenario.cases)
 
 
+def distinct_sizes(report: Report) -> list[tuple[int, int]]:
+    """Width and height of the pictures, each size once."""
+    return list(dict.fromkeys(report.scenario.size_of(case) for case in cases_of(report)))
+
+
+def sizes_of(report: Report) -> str:
+    """The same in words."""
+    return ", ".join(pixels(width, height) for width, height in distinct_sizes(report))
+
+
 def seeds_of(report: Report) -> list[int]:
     """Seeds that were to be used by any arm; without runs, the scenario's."""
     return list(dict.fromkeys(seed for run in report.runs for seed in run.plan.seeds)) or list(report.scenario.seeds)
@@ -88,7 +98,7 @@ def settings(report: Report) -> Table:
         say("Scenario"): code(scenario.name),
         say("Task"): plain(term(scenario.task)),
         say("Seeds"): figure(", ".join(map(str, seeds_of(report)))),
-        say("Size"): figure(pixels(scenario.width, scenario.height)),
+        say("Size"): figure(sizes_of(report)),
         say("Denoising steps"): figure(scenario.steps),
         say("Guidance scale"): figure(formats.number(scenario.guidance_scale)),
         **_arguments("", scenario.arguments),

@@ -156,10 +156,13 @@ def _strange_keys(model: WrittenModel) -> Iterator[Problem]:
 
 
 def _size_problems(root: Node, adapter: str) -> Iterator[Problem]:
-    for key in ("width", "height"):
-        pixels = root.child(key)
-        if pixels and isinstance(pixels.value, int) and (refused := refusal_of_size(adapter, pixels.value)):
-            yield Problem(pixels.place, f"{key}: found the number {pixels.value}; {refused}")
+    cases = root.child("cases")
+    owners = [("", root), *((f"cases[{number}].", node) for number, node in enumerate(cases.entries if cases else []))]
+    for label, owner in owners:
+        for key in ("width", "height"):
+            pixels = owner.child(key)
+            if pixels and isinstance(pixels.value, int) and (refused := refusal_of_size(adapter, pixels.value)):
+                yield Problem(pixels.place, f"{label}{key}: found the number {pixels.value}; {refused}")
 
 
 def refusal_of_size(adapter: str, pixels: int) -> str:

@@ -262,12 +262,13 @@ class Worker:
     def _request(self, key: CaseKey, repeat: int) -> Request:
         case = next(case for case in self._plan.cases if case.id == key.case)
         picture = self._assignment.input_images.get(case.id)
+        width, height = self._plan.size_of(case)
         return Request(
             prompt=case.prompt,
             negative_prompt=case.negative_prompt,
             input_image=Path(picture) if picture else None,
-            width=self._plan.width,
-            height=self._plan.height,
+            width=width,
+            height=height,
             steps=self._plan.steps,
             guidance_scale=self._plan.guidance_scale,
             seed=key.seed,
