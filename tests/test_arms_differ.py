@@ -200,9 +200,7 @@ def test_cases_of_two_sizes_are_not_compared_and_grids_hold_for_cases(
     said = comparability._setting_differences(wide, plain, [])
     assert said == ["the size of case circle differs: actual 64 x 32, expected 64 x 64"]
     assert comparability._setting_differences(wide, wide, []) == []
-    with pytest.raises(
-        ScenarioError, match=r"cases\[0\]\.width: found the number 65; allowed with the"
-    ):
+    with pytest.raises(ScenarioError, match=r"cases\[0\]\.width: found the number 65; allowed with the"):
         load(write_scenario(cases=[{"id": "circle", "prompt": "a circle", "width": 65}]))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.contracts import Device
-    from harness.records import Compile, Lora, ModelRef, SchedulerRef
+    from harness.records import Compile, Lora, ModelRef
 
 KEYS = frozenset(Load.model_fields)
 """Keys of ``load`` that are heeded here."""
@@ -132,23 +132,24 @@ def changed(pipe: Any, folder: Path, model: ModelRef, device: Device) -> Proofs:
     return proofs
 
 
-def _scheduler(pipe: Any, wanted: SchedulerRef) -> Any:
+def _scheduler(pipe: Any, wanted: Mapping[str, object]) -> Any:
     import diffusers
 
     own = getattr(pipe, "scheduler", None)
     if own is None:
         raise RunError("load.scheduler: this pipeline has no scheduler; allowed is no such key. Remove it.")
     kind = type(own)
-    if wanted.name is not None:
+    settings = {name: value for name, value in wanted.items() if name != "class"}
+    if "class" in wanted:
         known = [name for name in dir(diffusers) if name.endswith("Scheduler")]
-        if wanted.name not in known:
-            raise UnknownName("scheduler of diffusers", wanted.name, known)
-        kind = getattr(diffusers, wanted.name)
-    settings = list(inspect.signature(kind.__init__).parameters)[1:]
-    for name in wanted.config:
-        if name not in settings:
-            raise UnknownName(f"setting of {kind.__name__}", name, settings)
-    return kind.from_config(own.config, **wanted.config)
+        if wanted["class"] not in known:
+            raise UnknownName("scheduler of diffusers", str(wanted["class"]), known)
+        kind = getattr(diffusers, str(wanted["class"]))
+    names = list(inspect.signature(kind.__init__).parameters)[1:]
+    for name in settings:
+        if name not in names:
+            raise UnknownName(f"setting of {kind.__name__}", name, names)
+    return kind.from_config(own.config, **settings)
 
 
 def _add_lora(pipe: Any, folder: Path, wanted: list[Lora], proofs: Proofs) -> None:

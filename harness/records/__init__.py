@@ -59,7 +59,7 @@ from harness.records.enums import (
     worst_code,
 )
 from harness.records.image_diff import FolderDiff, NameMatch, PairStatistics, PicturePair, ReadAs, WorstPair
-from harness.records.model import CommandRef, Compile, Load, Lora, ModelChange, ModelRef, SchedulerRef
+from harness.records.model import CommandRef, Compile, Load, Lora, ModelChange, ModelRef
 from harness.records.report import Aggregate, MissingCell, Release, ReleasedJob, ReleasedRun, ReleaseManifest, Report
 from harness.records.run import (
     PADDED_ROWS,
@@ -193,7 +193,6 @@ __all__ = [
     "Sample",
     "Scenario",
     "Schedule",
-    "SchedulerRef",
     "Scope",
     "Score",
     "ScoreTotal",

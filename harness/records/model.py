@@ -34,15 +34,6 @@ class CommandRef(Record):
     """Longest time for one picture; the command is ended after that, with all it started."""
 
 
-class SchedulerRef(LaterRecord):
-    """A scheduler in the place of the model's."""
-
-    name: str | None = None
-    """Class of diffusers, such as ``EulerDiscreteScheduler``; the model's own class when left out."""
-    config: dict[str, JsonValue] = Field(default_factory=dict)
-    """Settings that replace those of the model's scheduler."""
-
-
 class Lora(LaterRecord):
     """LoRA weights."""
 
@@ -81,8 +72,9 @@ class Load(LaterRecord):
     single_file: str | None = Field(default=None, min_length=1)
     """A ``.safetensors`` file of the source folder, as original checkpoints are: it holds the weights of those
     components that have none in the folder."""
-    scheduler: SchedulerRef | None = None
-    """A scheduler in the place of the model's."""
+    scheduler: dict[str, JsonValue] | None = None
+    """A scheduler in the place of the model's: ``class``, a class of diffusers, the model's own where it is left out, and
+    settings of it by their names."""
     lora: list[Lora] | None = None
     """LoRA weights, all of them active together."""
     device_map: str | None = Field(default=None, min_length=1)

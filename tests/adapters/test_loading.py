@@ -179,18 +179,18 @@ def test_a_function_of_the_port_changes_the_pipeline_and_counts(own: Path) -> No
 
 def test_a_scheduler_takes_the_place_of_the_models_by_class_or_by_settings(flux: Path) -> None:
     kept = pipeline(flux)._pipe.scheduler
-    shifted = pipeline(flux, Load.model_validate({"scheduler": {"config": {"shift": 7.0}}}))
+    shifted = pipeline(flux, Load.model_validate({"scheduler": {"shift": 7.0}}))
     assert (kept.config.shift, shifted._pipe.scheduler.config.shift) != (7.0, 7.0)
     assert type(shifted._pipe.scheduler) is type(kept)
-    heun = pipeline(flux, Load.model_validate({"scheduler": {"name": "FlowMatchHeunDiscreteScheduler"}}))
+    heun = pipeline(flux, Load.model_validate({"scheduler": {"class": "FlowMatchHeunDiscreteScheduler"}}))
     assert type(heun._pipe.scheduler).__name__ == "FlowMatchHeunDiscreteScheduler"
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 UNKNOWN: dict[str, tuple[dict[str, Any], str]] = {
-    "a scheduler": ({"scheduler": {"name": "EulerDiscretScheduler"}}, "EulerDiscreteScheduler"),
-    "a setting of a scheduler": ({"scheduler": {"config": {"shft": 3.0}}}, "shift"),
+    "a scheduler": ({"scheduler": {"class": "EulerDiscretScheduler"}}, "EulerDiscreteScheduler"),
+    "a setting of a scheduler": ({"scheduler": {"shft": 3.0}}, "shift"),
     "an attention backend": ({"attention_backend": "nativ"}, "native"),
     "a component": ({"compile": {"components": ["transfomer"], "backend": "eager"}}, "transformer"),
     "a compiler": ({"compile": {"backend": "inducter"}}, "inductor"),
