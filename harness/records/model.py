@@ -73,8 +73,8 @@ class Load(LaterRecord):
     """A ``.safetensors`` file of the source folder, as original checkpoints are: it holds the weights of those
     components that have none in the folder."""
     scheduler: dict[str, JsonValue] | None = None
-    """A scheduler in the place of the model's: ``class``, a class of diffusers, the model's own where it is left out, and
-    settings of it by their names."""
+    """A scheduler in the place of the model's: ``class``, a class of diffusers, the model's own where it is left out,
+    and settings of it by their names."""
     lora: list[Lora] | None = None
     """LoRA weights, all of them active together."""
     device_map: str | None = Field(default=None, min_length=1)
