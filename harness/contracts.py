@@ -347,7 +347,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One picture to make."""
+    """One call to make, of one picture unless it says otherwise."""
 
     prompt: str
     negative_prompt: str | None
@@ -368,6 +368,8 @@ class Request:
     """Index of the worker process."""
     repeat: int = 0
     """Index inside the process. It names a picture that exists; a model must never be told."""
+    pictures: int = 1
+    """How many pictures the call makes; above 1 only for adapters that declare ``SEVERAL_PICTURES``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -429,6 +431,19 @@ class Pipeline(Protocol):
     def generate(self, request: Request, watch: Watch) -> Picture:
         """Make one picture; the same request gives the same call to the model every time."""
         ...
+
+
+class SeveralPipeline(Pipeline, Protocol):
+    """A pipeline that makes several pictures in one call; its adapter declares ``SEVERAL_PICTURES = True``."""
+
+    def generate_several(self, request: Request, watch: Watch) -> Sequence[Picture]:
+        """Make all pictures of one call, in its order; another number than the request says is refused."""
+        ...
+
+
+def gives_several(pipeline: Pipeline) -> TypeGuard[SeveralPipeline]:
+    """Whether a pipeline makes several pictures in one call."""
+    return hasattr(pipeline, "generate_several")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -506,6 +521,11 @@ class CallingAdapter(Adapter, Protocol):
 def takes_arguments(adapter: Adapter) -> TypeGuard[CallingAdapter]:
     """Whether an adapter's pipelines take arguments of a scenario's choice."""
     return hasattr(adapter, "OTHER_WORDS")
+
+
+def makes_several(adapter: Adapter) -> bool:
+    """Whether one call of an adapter's pipelines may make several pictures: its ``SEVERAL_PICTURES``."""
+    return getattr(adapter, "SEVERAL_PICTURES", False)
 
 
 def size_multiple(adapter: Adapter) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+from collections import deque
 from contextlib import ExitStack
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +18,7 @@ from harness.language import recorded
 from harness.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from harness.contracts import Device, Request, Watch
@@ -101,13 +102,13 @@ def joints(owners: Mapping[str, Any], functions: Iterable[str]) -> list[Joint]:
     return [Joint(owner=owner, name=name, path=path) for path, owner, name in known if hasattr(owner, name)]
 
 
-def picture(made: Any, decoded: Any) -> Picture:
-    """The first picture of what a pipeline returned, with the decoder's output where it was seen.
+def pictures(made: Any, decoded: Sequence[Any]) -> list[Picture]:
+    """The pictures that a pipeline returned, each with the decoder's output where it was seen.
 
-    That output is a tensor [1, 3, H, W], or [1, 3, 1, H, W] from a decoder of videos.
+    ``decoded`` are tensors [N, 3, H, W], or [N, 3, 1, H, W] from a decoder of videos, in the order of the calls.
 
     Raises:
-        RunError: it is no RGB picture.
+        RunError: one of them is no RGB picture.
     """
     images = getattr(made, "images", None)
     if images is None or not len(images):
@@ -115,25 +116,61 @@ def picture(made: Any, decoded: Any) -> Picture:
         raise RunError(
             recorded("the pipeline returned {kind} with {held}; expected images.", kind=type(made).__name__, held=held)
         )
-    image = images[0]
-    if getattr(image, "mode", None) != "RGB":
-        raise RunError(f"the pipeline returned {type(image).__name__} {getattr(image, 'mode', '')}; expected RGB.")
-    float_image, dtype = _float_image(decoded)
-    return Picture(image=np.array(image, dtype=np.uint8), float_image=float_image, float_image_dtype=dtype)
+    for image in images:
+        if getattr(image, "mode", None) != "RGB":
+            raise RunError(f"the pipeline returned {type(image).__name__} {getattr(image, 'mode', '')}; expected RGB.")
+    floats = _float_images(decoded, len(images))
+    return [
+        Picture(image=np.array(image, dtype=np.uint8), float_image=float_image, float_image_dtype=dtype)
+        for image, (float_image, dtype) in zip(images, floats, strict=True)
+    ]
 
 
-def _float_image(decoded: Any) -> tuple[Any, str | None]:
-    """The decoder's output as float32[H, W, 3], an exact upcast, and the type it was computed in."""
-    if decoded is None:
-        return None, None
-    import torch
+def only(made: Sequence[Picture]) -> Picture:
+    """The picture of a call that was asked for one.
 
+    Raises:
+        RunError: there are several, and none of them is left out without a word.
+    """
+    if len(made) > 1:
+        raise RunError(
+            recorded(
+                "the pipeline returned {actual:d} images; expected 1. Write pictures_per_case: {actual:d} where "
+                "num_images_per_prompt makes as many; else remove the argument that makes it return several.",
+                actual=len(made),
+            )
+        )
+    return made[0]
+
+
+def _float_images(decoded: Sequence[Any], count: int) -> list[tuple[Any, str | None]]:
+    """For each of so many pictures the decoder's output as float32[H, W, 3], an exact upcast, and its type.
+
+    Those of the last calls that gave as many pictures together; nothing where the calls do not add up to that.
+    """
+    rows: list[Any] = []
+    for tensor in reversed(decoded):
+        if len(rows) < count:
+            rows = [*_decoded_pictures(tensor), *rows]
+    if count == 1:
+        rows = rows[:1]
+    if len(rows) != count:
+        return [(None, None)] * count
+    return [_as_float32(row) for row in rows]
+
+
+def _decoded_pictures(decoded: Any) -> list[Any]:
+    """Tensors [3, H, W] of one call of a decoder; none where it gave something else."""
     if decoded.ndim == _FRAME_AXES and decoded.shape[2] == 1:  # a decoder of videos that was given one frame
         decoded = decoded[:, :, 0]
-    if decoded.ndim != _PICTURE_AXES:
-        return None, None
-    array = decoded[0].to(device="cpu", dtype=torch.float32).permute(1, 2, 0).contiguous().numpy()
-    return array, str(decoded.dtype).removeprefix("torch.")
+    return list(decoded) if decoded.ndim == _PICTURE_AXES else []
+
+
+def _as_float32(row: Any) -> tuple[Any, str]:
+    import torch
+
+    array = row.to(device="cpu", dtype=torch.float32).permute(1, 2, 0).contiguous().numpy()
+    return array, str(row.dtype).removeprefix("torch.")
 
 
 class Warned(logging.Handler):
@@ -167,13 +204,14 @@ def call(pipe: Any, taps: Taps, watch: Watch, request: Request, arguments: dict[
 
 
 class Taps:
-    """Wrappers on the methods that a pipeline calls, which tell a watch what passes; gone when one picture is made.
+    """Wrappers on the methods that a pipeline calls, which tell a watch what passes; gone when one call is over.
 
     Denoising lasts from the first call of a denoiser to the call of the decoder.
     """
 
-    def __init__(self, watch: Watch) -> None:
-        self.decoded: Any = None
+    def __init__(self, watch: Watch, pictures: int = 1) -> None:
+        self.decoded: deque[Any] = deque(maxlen=pictures)
+        """What the decoder gave in its last calls; each picture takes one call at most."""
         self._watch = watch
         self._undo = ExitStack()
         self._denoising = ExitStack()
@@ -238,7 +276,7 @@ class Taps:
         """
         if not (self._steps and self._predictions):
             return
-        several = self._predictions > self._steps
+        several = self._predictions > self._steps * request.pictures
         if "guidance_scale" in arguments and request.guidance_scale > 1 and not (several or self._scale_is_told):
             yield recorded(
                 "guidance_scale: {scale:g} was asked for and changed nothing: each step made one prediction, and the "
@@ -288,7 +326,7 @@ class Taps:
                 with self._watch.stage("vae_decode"):
                     result = original(*arguments, **options)
                 self._watch.decoded(name, result)
-                self.decoded = _first(result, "sample").detach().clone()
+                self.decoded.append(_first(result, "sample").detach().clone())
                 return result
 
             return decode

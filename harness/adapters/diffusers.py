@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from harness.records import ModelRef
 
 OTHER_WORDS = _arguments.OTHER_WORDS
+SEVERAL_PICTURES = True
+SEVERAL_PARAMETER = "num_images_per_prompt"
 parameters = _arguments.declared
 _SETTINGS = ("height", "width", "num_inference_steps", "guidance_scale")
 _DENOISERS = ("transformer", "unet")
@@ -125,21 +127,29 @@ class Diffusers:
         self._given |= set(request.arguments)
 
     def generate(self, request: Request, watch: Watch) -> Picture:
-        """Make one picture as a user of the pipeline does; stages are seen by wrapping what it calls.
+        """Make one picture as a user of the pipeline does.
+
+        Raises:
+            RunError: the request asks what the pipeline cannot take, or what it returns is not one RGB picture.
+        """
+        return _pipelines.only(self.generate_several(request, watch))
+
+    def generate_several(self, request: Request, watch: Watch) -> list[Picture]:
+        """Call the pipeline once for all pictures of a request; stages are seen by wrapping what it calls.
 
         Raises:
             RunError: the request asks what the pipeline cannot take, or what it returns is no RGB picture.
         """
         arguments = self._arguments(request)
         arguments["generator"] = _pipelines.seeded(request.seed, self._device, watch)
-        with _pipelines.Taps(watch) as taps:
+        with _pipelines.Taps(watch, request.pictures) as taps:
             for name, module in self.modules.items():
                 self._tap(taps, name, module)
             taps.schedule(getattr(self._pipe, "scheduler", None))
             arguments |= self._steps(taps, watch)
             made = _pipelines.call(self._pipe, taps, watch, request, arguments)
         _refuse_replaced(made)
-        return _pipelines.picture(made, taps.decoded)
+        return _pipelines.pictures(made, taps.decoded)
 
     def _tap(self, taps: _pipelines.Taps, name: str, module: Any) -> None:
         if name.startswith("text_encoder"):
@@ -181,12 +191,24 @@ class Diffusers:
             arguments["negative_prompt"] = request.negative_prompt
         if request.input_image is not None:
             arguments["image"] = read_input_picture(request.input_image)
+        if request.pictures > 1:
+            arguments[SEVERAL_PARAMETER] = request.pictures
         return arguments | _arguments.checked(self._pipe, request.arguments)
 
     def _refuse(self, request: Request) -> None:
         if request.input_image is not None and "image" in request.arguments:
             raise RunError(
                 f"case {request.case}: found an input_image and an argument image; allowed is one of them. Remove one."
+            )
+        if request.pictures > 1 and SEVERAL_PARAMETER not in self._parameters:
+            raise RunError(
+                recorded(
+                    "pictures_per_case: found {count:d}; allowed is 1, because {pipeline} has no parameter "
+                    "num_images_per_prompt. It takes {names}. Remove pictures_per_case.",
+                    count=request.pictures,
+                    pipeline=self._name,
+                    names=", ".join(self._parameters),
+                )
             )
         asked = {"negative_prompt": request.negative_prompt, "image": request.input_image}
         refused = [name for name, value in asked.items() if value is not None and name not in self._parameters]

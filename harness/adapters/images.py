@@ -1,6 +1,7 @@
 """Pictures that something else made before: nothing is computed, and their noise is unverified.
 
-The source is a folder, and ``pictures`` under ``model:`` says where in it the picture of a case and seed is.
+The source is a folder, and ``pictures`` under ``model:`` says where in it the picture of a case and seed is, or the
+pictures that one call made.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 NOISE: Literal["unverified"] = "unverified"
 COMPUTES = False
+SEVERAL_PICTURES = True
 
 DEFAULT = "{case}/{seed}.png"
-_NAMES = ("arm", "case", "process", "repeat", "seed")
+_NAMES = ("arm", "case", "process", "repeat", "seed", "image")
 _NEEDED = ("case", "seed")
 
 
@@ -103,9 +105,21 @@ class Pictures:
             RunError: there is no such file.
             ImageError: it cannot be read as 8-bit RGB without loss.
         """
+        return self.generate_several(request, watch)[0]
+
+    def generate_several(self, request: Request, watch: Watch) -> list[Picture]:
+        """Read the pictures of a request, those of one call by their numbers from 1.
+
+        Raises:
+            RunError: there is no such file.
+            ImageError: it cannot be read as 8-bit RGB without loss.
+        """
         del watch
-        names = {name: str(getattr(request, name)) for name in _NAMES}
-        name = filled(self._template, names)
+        names = {name: str(getattr(request, name)) for name in _NAMES if name != "image"}
+        numbered = [names | {"image": str(number)} for number in range(1, request.pictures + 1)]
+        return [self._read(filled(self._template, values)) for values in numbered]
+
+    def _read(self, name: str) -> Picture:
         if not (self._folder / name).is_file():
             raise RunError(
                 f"there is no picture {name} in the source folder; the template is {self._template!r}. Put the "

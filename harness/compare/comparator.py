@@ -282,11 +282,14 @@ def missing_baseline(actual: StoredRun, expected: Arm, why: str, *, limits: list
 
 
 def other_noise(stored: StoredRun, keys: Sequence[CaseKey]) -> list[OtherNoise]:
-    """What the images of one case differ by that began with other noise: each seed against the next of its case.
+    """What images of one case differ by that began with other noise: each seed against the next of its case.
+
+    Of calls that make several images each is compared with the one of its number.
 
     Only the metrics that readings of "within 1 %" are made of are measured.
     """
-    pairs = [(key, other) for key, other in pairwise(sorted(keys, key=_case_and_seed)) if key.case == other.case]
+    neighbours = pairwise(sorted(keys, key=_case_image_and_seed))
+    pairs = [(key, other) for key, other in neighbours if (key.case, key.image) == (other.case, other.image)]
     what = f"comparing other noise of {stored.run.plan.arm.name}"
     return [
         OtherNoise(key=key, other_seed=other.seed, measurements=_between(stored, key, other))
@@ -294,8 +297,8 @@ def other_noise(stored: StoredRun, keys: Sequence[CaseKey]) -> list[OtherNoise]:
     ]
 
 
-def _case_and_seed(key: CaseKey) -> tuple[str, int]:
-    return key.case, key.seed
+def _case_image_and_seed(key: CaseKey) -> tuple[str, int, int]:
+    return key.case, key.image or 0, key.seed
 
 
 def _between(stored: StoredRun, key: CaseKey, other: CaseKey) -> list[Measurement]:

@@ -83,6 +83,8 @@ from harness.records.run import (
     Schedule,
     Step,
     Switch,
+    calls_of,
+    file_stem,
     listed,
 )
 from harness.records.scenario import (
@@ -216,7 +218,9 @@ __all__ = [
     "Verdict",
     "Waiver",
     "WorstPair",
+    "calls_of",
     "exit_code",
+    "file_stem",
     "from_json",
     "json_digest",
     "listed",

@@ -6,7 +6,7 @@ import hashlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 from harness import message
 from harness.language import recorded
@@ -15,7 +15,7 @@ from harness.records.enums import NoiseMode, NpuOps, SwitchMode, Task
 from harness.records.scenario import Arm, Case, Limit, ModelRef, OnPurpose, Repeats, Waiver
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 RUN_FILE = "run.json"
 """Name of a run's record in its folder."""
@@ -83,10 +83,49 @@ class CaseKey(Record):
     """Name of the case."""
     seed: int
     """The seed."""
+    image: int | None = Field(default=None, ge=1)
+    """Number of the image among those of its call, from 1; None where a call makes one."""
+    images: int | None = Field(default=None, ge=2)
+    """How many images the call makes; None where it makes one."""
 
     def __str__(self) -> str:
-        """Case and seed in words."""
-        return recorded("{case:s}, seed {seed:d}", case=self.case, seed=self.seed)
+        """Case, seed and image in words."""
+        if self.image is None or self.images is None:
+            return recorded("{case:s}, seed {seed:d}", case=self.case, seed=self.seed)
+        return recorded(
+            "{case:s}, seed {seed:d}, image {image:d} of {images:d}",
+            case=self.case,
+            seed=self.seed,
+            image=self.image,
+            images=self.images,
+        )
+
+    @property
+    def call(self) -> CaseKey:
+        """The key of the call that makes the image: case and seed alone."""
+        return CaseKey(case=self.case, seed=self.seed)
+
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """What keys are sorted by: case, seed, and number of the image."""
+        return self.case, self.seed, self.image or 0
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A key of a call that makes one image is written as before calls could make several."""
+        return {name: value for name, value in dump(self).items() if value is not None}
+
+
+def calls_of(keys: Iterable[CaseKey]) -> dict[CaseKey, CaseKey]:
+    """The first key of every call, by the key of the call, in their order: what images of one call share is asked once.
+
+    >>> [str(call) for call in calls_of([CaseKey(case="cup", seed=3, image=n, images=2) for n in (1, 2)])]
+    ['cup, seed 3']
+    """
+    firsts: dict[CaseKey, CaseKey] = {}
+    for key in keys:
+        firsts.setdefault(key.call, key)
+    return firsts
 
 
 def listed(keys: Sequence[CaseKey]) -> str:
@@ -139,6 +178,8 @@ class Plan(Record):
     """Arguments of the pipeline's call for all cases and arms."""
     argument_digests: dict[str, Digest] = Field(default_factory=dict)
     """SHA-256 of the pixels of each image among the arguments, by its file as it is written."""
+    pictures_per_case: int = 1
+    """Images that each call makes."""
 
     @property
     def digest(self) -> str:
@@ -160,9 +201,21 @@ class Plan(Record):
         return {**self.arguments, **case.arguments, **self.arm.arguments}
 
     @property
-    def keys(self) -> list[CaseKey]:
-        """Every case with every seed, in the order they are made."""
+    def calls(self) -> list[CaseKey]:
+        """Every case with every seed, in the order they are made; each is one call of the pipeline."""
         return [CaseKey(case=case.id, seed=seed) for case in self.cases for seed in self.seeds]
+
+    @property
+    def keys(self) -> list[CaseKey]:
+        """Every image of every call, in the order they are made."""
+        return [key for call in self.calls for key in self.keys_of(call)]
+
+    def keys_of(self, call: CaseKey) -> list[CaseKey]:
+        """The images of one call."""
+        count = self.pictures_per_case
+        if count == 1:
+            return [call]
+        return [call.model_copy(update={"image": number, "images": count}) for number in range(1, count + 1)]
 
 
 class ArrayRef(Record):
@@ -260,11 +313,20 @@ TraceName = Annotated[str, AfterValidator(_trace_name)]
 """Name of an intermediate tensor."""
 
 
+def file_stem(key: CaseKey, process: int, repeat: int) -> str:
+    """Name of the files of a sample, without their endings.
+
+    >>> file_stem(CaseKey(case="cup", seed=3, image=2, images=4), process=0, repeat=1)
+    'p0r1i2'
+    """
+    return f"p{process}r{repeat}" if key.image is None else f"p{process}r{repeat}i{key.image}"
+
+
 class Sample(Record):
     """One picture that was made."""
 
     key: CaseKey
-    """Case and seed."""
+    """Case and seed, and the image where a call makes several; these share draws, schedule, times and memory."""
     process: int
     """Index of the worker process; one that replaces an interrupted one has an index of its own."""
     repeat: int
@@ -274,7 +336,8 @@ class Sample(Record):
     float_image: ArrayRef | None
     """The decoder's output before it is cut to 8 bits."""
     latents: ArrayRef | None
-    """The latents after the last step."""
+    """The latents after the last step; where a call makes several images, those of this one as far as they can be told
+    apart."""
     noise_digest: Digest | None
     """SHA-256 over the digests of all logged draws, in their order; None where the noise is unverified."""
     noise_path: str | None
@@ -311,6 +374,11 @@ class Sample(Record):
     def label(self) -> str:
         """Process and repeat in short form, such as ``p0r2``."""
         return f"p{self.process}r{self.repeat}"
+
+    @property
+    def place(self) -> str:
+        """File of its record, relative to the run folder."""
+        return f"samples/{self.key.case}/{self.key.seed}/{file_stem(self.key, self.process, self.repeat)}.json"
 
 
 class EndedBy(StrEnum):

@@ -355,6 +355,9 @@ class Scenario(Record):
     """Ways of running the scenario: at least one candidate, and references where there are any."""
     repeats: Repeats = Repeats()
     """How often each case and seed is made."""
+    pictures_per_case: Annotated[int, Later] = Field(default=1, ge=1, le=64)
+    """Images that one call of the pipeline makes (``num_images_per_prompt``), for each case and seed. Each is kept,
+    compared and judged by itself."""
     threads: Annotated[int | None, Later] = Field(default=None, ge=1, le=1024)
     """CPU threads of each worker process (OMP_NUM_THREADS, MKL_NUM_THREADS); when nothing is said, a deterministic arm
     on a CPU takes all cores and every other arm what the user has set. Where it is given, the processes of an arm on a

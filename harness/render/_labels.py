@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.language import marked, say, translated
+from harness.language import many, marked, say, translated
 from harness.records import EXIT_CODES, NpuOps, Scope, Status
 
 if TYPE_CHECKING:
@@ -175,8 +175,26 @@ def judges(scope: Scope) -> str:
 
 
 def key(case_key: CaseKey) -> str:
-    """Case and seed in words."""
-    return say("{case}, seed {seed}", case=case_key.case, seed=case_key.seed)
+    """Case, seed and image in words."""
+    if case_key.image is None:
+        return say("{case}, seed {seed}", case=case_key.case, seed=case_key.seed)
+    numbers = {"seed": case_key.seed, "image": case_key.image, "images": case_key.images}
+    return say("{case}, seed {seed}, image {image} of {images}", case=case_key.case, **numbers)
+
+
+def key_count(count: int, *, several: bool) -> str:
+    """So many cases and seeds, or images where one call makes several."""
+    if several:
+        return many("{count} image", "{count} images", count)
+    return many("{count} case and seed", "{count} cases and seeds", count)
+
+
+def seed(case_key: CaseKey) -> str:
+    """Seed and image in words, for a row that names the case in a cell of its own."""
+    if case_key.image is None:
+        return str(case_key.seed)
+    numbers = {"seed": case_key.seed, "image": case_key.image, "images": case_key.images}
+    return say("{seed}, image {image} of {images}", **numbers)
 
 
 def metric_name(metric: str, subject: str = "image") -> str:

@@ -102,12 +102,13 @@ def determinism(reports: Sequence[Report]) -> tuple[Block, ...]:
             by_arm.setdefault((lookup.arm_of(side), device, side.dtype), []).append(comparison)
     if not by_arm:
         return (Paragraph(say("No repeats were compared.")),)
+    images = any(one.key.image for group in by_arm.values() for part in group for one in part.repetitions)
     columns = (
         say("Arm"),
         say("Outcome"),
         say("Device"),
         say("Type"),
-        say("Cases and seeds"),
+        say("Images") if images else say("Cases and seeds"),
         say("Runs"),
         say("Processes"),
         say("Distinct outcomes"),

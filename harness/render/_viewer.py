@@ -108,7 +108,7 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: i
         cases.append(
             CaseView(
                 f"case-{number}",
-                say("{case}, seed {seed}", case=key.case, seed=key.seed),
+                labels.key(key),
                 prompts.get(key.case, ""),
                 status,
                 failing,
@@ -191,7 +191,7 @@ def _ordered(report: Report, keys: Iterable[CaseKey], parts: _Parts) -> list[tup
         psnr = min((_psnr(pair) for part in about for pair in part.pairs), default=math.inf)
         undrawn = EXIT_CODES[status] in _NOT_FAILING and key not in right
         ranked.append(((labels.RANKS[status], undrawn, psnr), status, key))
-    return sorted(ranked, key=lambda row: (row[0], row[2].case, row[2].seed))
+    return sorted(ranked, key=lambda row: (row[0], row[2].order))
 
 
 def _psnr(pair: Pair) -> float:

@@ -21,6 +21,7 @@ from harness.scenario.argument_rules import (
 )
 from harness.scenario.loaded import LoadedScenario
 from harness.scenario.messages import allowed_by, definition_of, label_of, validated
+from harness.scenario.picture_rules import picture_problems, unknown_count
 from harness.scenario.rules import (
     adapter_problems,
     arm_problems,
@@ -54,7 +55,7 @@ def load(path: Path) -> LoadedScenario:
     pictures, picture_problems = _input_images(root, path)
     of_arguments, image_problems = _argument_images(root, path)
     problems += source_problems + picture_problems + image_problems
-    problems += [] if problems else unknown_arguments(root, source)
+    problems += [] if problems else [*unknown_arguments(root, source), *unknown_count(root, source)]
     if problems or scenario is None:
         raise refusal(path, problems)
     return LoadedScenario(
@@ -82,7 +83,7 @@ def checked(path: Path) -> tuple[Scenario, list[str]]:
     on_this_machine = [*source_problems, *_input_images(root, path)[1], *_argument_images(root, path)[1]]
     unset = [problem for problem in on_this_machine if isinstance(problem, _UnsetProblem)]
     problems += [problem for problem in on_this_machine if not isinstance(problem, _UnsetProblem)]
-    problems += [] if problems else unknown_arguments(root, source)
+    problems += [] if problems else [*unknown_arguments(root, source), *unknown_count(root, source)]
     if problems or scenario is None:
         raise refusal(path, problems)
     not_checked = [f"{problem.message}. What it stands for was not checked" for problem in unset]
@@ -160,6 +161,7 @@ def _read(path: Path) -> tuple[Node, Scenario | None, list[Problem]]:
         *argument_problems(root),
         *arm_problems(root),
         *adapter_problems(root),
+        *picture_problems(root),
         *limit_problems(root),
         *waiver_problems(root),
     ]

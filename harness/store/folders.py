@@ -191,7 +191,7 @@ def contradictions(run: Run, folder: Path) -> Iterator[str]:
     Raises:
         RecordError: the record of a sample cannot be read.
     """
-    planned, listed = set(run.plan.keys), {_place(sample): sample for sample in run.samples}
+    planned, listed = set(run.plan.keys), {sample.place: sample for sample in run.samples}
     if len(listed) != len(run.samples):
         yield "it lists a sample twice"
     for place, sample in listed.items():
@@ -225,11 +225,6 @@ def _lacking(run: Run, records: Collection[str], folder: Path) -> Iterator[str]:
     for key in run.plan.keys:
         if made[key] < wanted:
             yield f"it is called finished without a failure, and has {made[key]} of {wanted} samples of {key}"
-
-
-def _place(sample: Sample) -> str:
-    """File of a sample's own record, below the run's folder."""
-    return f"samples/{sample.key.case}/{sample.key.seed}/{sample.label}.json"
 
 
 def _agrees(sample: Sample, path: Path) -> bool:

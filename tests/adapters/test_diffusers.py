@@ -475,9 +475,9 @@ def test_every_pipeline_of_diffusers_that_returns_frames_is_known_by_what_it_tak
 
 def test_a_pipeline_that_returns_no_images_fails_in_words() -> None:
     with pytest.raises(RunError, match=r"returned SimpleNamespace with audios; expected images"):
-        _pipelines.picture(SimpleNamespace(audios=[1]), None)
+        _pipelines.pictures(SimpleNamespace(audios=[1]), [])
     with pytest.raises(RunError, match=r"expected images"):
-        _pipelines.picture(SimpleNamespace(images=[]), None)
+        _pipelines.pictures(SimpleNamespace(images=[]), [])
 
 
 def test_a_pipeline_without_a_prompt_is_refused() -> None:

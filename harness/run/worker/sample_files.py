@@ -51,7 +51,7 @@ class ArtifactStore:
 
     def write(self, sample: Sample) -> None:
         """Write the record of a sample, which is what makes it one of the run."""
-        record = self._folder / f"{sample.label}.json"
+        record = self._run_folder / sample.place
         write_text(record, to_json(sample))
         self._read.add(record)
 
@@ -99,11 +99,11 @@ class Kept(NamedTuple):
     computed_in: str
 
 
-def float_arrays(picture: Picture, recorder: Recorder) -> list[Kept]:
-    """The float output and the last latents of a picture, as far as there are any."""
+def float_arrays(picture: Picture, recorder: Recorder, image: int = 0, images: int = 1) -> list[Kept]:
+    """The float output and the last latents of a picture, counted from 0 in its call, as far as there are any."""
     floats = []
     if picture.float_image is not None:
         floats.append(Kept("float_image", picture.float_image, picture.float_image_dtype or "float32"))
-    if (latents := recorder.last_latents()) is not None:
+    if (latents := recorder.last_latents(image, images)) is not None:
         floats.append(Kept("latents", *latents))
     return floats

@@ -8,20 +8,29 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from harness import plugins
-from harness.contracts import Request, checks_requests, is_outside
+from harness.contracts import Request, checks_requests, gives_several, is_outside
 from harness.errors import RunError
 from harness.images import read_array, read_input_picture
 from harness.message import mapped, of_error
 from harness.noise import noise_digest
-from harness.records import CaseKey, Failure, LoadedModel, NoiseMode, Sample
+from harness.records import CaseKey, Failure, LoadedModel, NoiseMode, Sample, file_stem
 from harness.records.arguments import with_images
 from harness.run.events import Failed, Generating, Loaded, Sampled, Started, Stepped
 from harness.run.worker.cpu_streams import noise_notes
 from harness.run.worker.draws import watched_draws
 from harness.run.worker.environment import describe
 from harness.run.worker.fused_operators import FusedOperators
-from harness.run.worker.guards import BadOutput, require_noise, require_numbers, require_output, require_switches
+from harness.run.worker.guards import (
+    BadOutput,
+    require_count,
+    require_noise,
+    require_numbers,
+    require_output,
+    require_switches,
+)
 from harness.run.worker.outside import UnopenedDevice, require_digest, require_undisturbed
 from harness.run.worker.perturbation import Directions, perturbed
 from harness.run.worker.recorder import Recorder
@@ -29,10 +38,11 @@ from harness.run.worker.sample_files import ArtifactStore, float_arrays
 from harness.text import printable, redact
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from harness.contracts import Device, Picture, Pipeline
+    from harness.contracts import Device, Picture, Pipeline, Watch
     from harness.records import Case, Draw
     from harness.records.investigation import Investigation
     from harness.run.events import Assignment, Event, Share
@@ -141,11 +151,12 @@ class Worker:
 
         recorder = Recorder(device, lambda step: self._pipe.tell(Stepped(step=step)))
         device.seed(key.seed)
-        picture, draws = self._generate(self._request(key, 0), pipeline, device, recorder)
+        pictures, draws = self._generate(self._request(key, 0), pipeline, device, recorder)
         latents = recorder.last_latents()
-        return Result(
-            image=picture.image,
-            float_image=picture.float_image,
+        floats = [picture.float_image for picture in pictures if picture.float_image is not None]
+        return Result(  # the images of one call below each other, so that none is left out
+            image=np.concatenate([picture.image for picture in pictures]),
+            float_image=np.concatenate(floats) if floats else None,
             latents=latents[0] if latents else None,
             noise=[draw.digest for draw in draws.draws] if draws else [],
             schedule=recorder.table,
@@ -153,77 +164,96 @@ class Worker:
         )
 
     def make_share(self, share: Share, pipeline: Pipeline, device: Device) -> None:
-        """Make one case and seed again and again; every sample is stored before the next is begun."""
+        """Make one case and seed again and again; every call's samples are stored before the next is begun."""
         folder = self._folder / "samples" / share.key.case / str(share.key.seed)
         folder.mkdir(parents=True, exist_ok=True)
         artifacts = ArtifactStore(self._folder, folder)
         for repeat in range(share.first, share.first + share.repeats):
             self._pipe.tell(Generating(key=share.key, repeat=repeat))
             try:
-                sample = self._make(share.key, repeat, pipeline, device, artifacts)
+                samples = self._make(share.key, repeat, pipeline, device, artifacts)
             except Exception as error:  # noqa: BLE001 - the worker's border: a crash becomes a record
                 stage = "output" if isinstance(error, BadOutput) else "generate"
                 self._fail(stage, error, key=share.key, repeat=repeat)
                 continue
-            self._pipe.tell(Sampled(key=share.key, repeat=repeat, seconds=sample.seconds["total"]))
+            for sample in samples:
+                self._pipe.tell(Sampled(key=sample.key, repeat=repeat, seconds=sample.seconds["total"]))
 
-    def _make(self, key: CaseKey, repeat: int, pipeline: Pipeline, device: Device, artifacts: ArtifactStore) -> Sample:
+    def _make(
+        self, key: CaseKey, repeat: int, pipeline: Pipeline, device: Device, artifacts: ArtifactStore
+    ) -> list[Sample]:
+        """Make one call; its samples are written when the arrays of all of them are stored."""
         request = self._request(key, repeat)
         recorder = Recorder(device, lambda step: self._pipe.tell(Stepped(step=step)))
         # In device mode too: the edit path draws from the global generators, which a seed argument does not reach.
         device.seed(key.seed)
         self._operators.take_calls()
-        picture, draws = self._generate(request, pipeline, device, recorder)
+        pictures, draws = self._generate(request, pipeline, device, recorder)
         require_numbers(recorder.not_finite())
-        require_output(picture, request)
+        require_count(pictures, request)
+        for picture in pictures:
+            require_output(picture, request)
         if draws is not None:
             require_noise(draws)
         with artifacts.locked():
-            sample = self._sample(key, repeat, picture, draws, recorder, artifacts)
-            artifacts.write(sample)
-        return sample
+            samples = self._samples(key, repeat, pictures, draws, recorder, artifacts)
+            for sample in samples:
+                artifacts.write(sample)
+        return samples
 
-    def _sample(  # noqa: PLR0913, PLR0917 - the parts of a record
+    def _samples(  # noqa: PLR0913, PLR0917 - the parts of a record
         self,
-        key: CaseKey,
+        call: CaseKey,
         repeat: int,
-        picture: Picture,
+        pictures: Sequence[Picture],
         draws: DrawLog | None,
         recorder: Recorder,
         artifacts: ArtifactStore,
-    ) -> Sample:
-        """The record of a picture whose arrays are in the store."""
-        refs = artifacts.save(f"p{self._assignment.process}r{repeat}", picture.image, float_arrays(picture, recorder))
-        stored = {ref.name: ref for ref in refs}
-        return Sample(
-            key=key,
-            process=self._assignment.process,
-            repeat=repeat,
-            image=stored[None],
-            float_image=stored.get("float_image"),
-            latents=stored.get("latents"),
-            noise_digest=draws.digest if draws else None,
-            noise_path=artifacts.save_noise(draws) if draws else None,
-            draws=draws.draws if draws else [],
-            hidden_draws=draws.hidden if draws else [],
-            without_effect=recorder.ignored,
-            schedule=recorder.table,
-            per_step=recorder.per_step(),
-            traces=recorder.traces(),
-            npu_calls=self._operators.take_calls(),
-            seconds=recorder.seconds,
-            memory={"device": whole} if (whole := recorder.memory.get("total")) else {},
-            stage_memory=recorder.memory,
-        )
+    ) -> list[Sample]:
+        """The records of the pictures of one call, whose arrays are in the store."""
+        of_the_call = {
+            "process": self._assignment.process,
+            "repeat": repeat,
+            "noise_digest": draws.digest if draws else None,
+            "noise_path": artifacts.save_noise(draws) if draws else None,
+            "draws": draws.draws if draws else [],
+            "hidden_draws": draws.hidden if draws else [],
+            "without_effect": recorder.ignored,
+            "schedule": recorder.table,
+            "traces": recorder.traces(),
+            "npu_calls": self._operators.take_calls(),
+            "seconds": recorder.seconds,
+            "memory": {"device": whole} if (whole := recorder.memory.get("total")) else {},
+            "stage_memory": recorder.memory,
+        }
+        samples = []
+        for number, (key, picture) in enumerate(zip(self._plan.keys_of(call), pictures, strict=True)):
+            refs = artifacts.save(
+                file_stem(key, self._assignment.process, repeat),
+                picture.image,
+                float_arrays(picture, recorder, number, len(pictures)),
+            )
+            stored = {ref.name: ref for ref in refs}
+            samples.append(
+                Sample(
+                    key=key,
+                    image=stored[None],
+                    float_image=stored.get("float_image"),
+                    latents=stored.get("latents"),
+                    per_step=recorder.per_step(number, len(pictures)),
+                    **of_the_call,
+                )
+            )
+        return samples
 
     def _generate(
         self, request: Request, pipeline: Pipeline, device: Device, recorder: Recorder
-    ) -> tuple[Picture, DrawLog | None]:
-        """Make one picture, and log its draws where they are made in this process."""
+    ) -> tuple[Sequence[Picture], DrawLog | None]:
+        """Make the pictures of one call, and log its draws where they are made in this process."""
         if self._outside:
             require_undisturbed(self._plan)
             with recorder.stage("total"):
-                return pipeline.generate(request, recorder), None
+                return _called(pipeline, request, recorder), None
         directions = Directions(self._plan.perturbation, request.seed, request.process, request.repeat)
         with (
             watched_draws(self._plan.noise, request.seed, device, self._given(request)) as draws,
@@ -231,8 +261,8 @@ class Worker:
             perturbed(directions, pipeline, draws),
         ):
             recorder.given = draws.give
-            picture = pipeline.generate(request, recorder)
-        return picture, draws
+            pictures = _called(pipeline, request, recorder)
+        return pictures, draws
 
     def _given(self, request: Request) -> Given | None:
         """The baseline's noise for a request; None where the arm has its own.
@@ -265,6 +295,7 @@ class Worker:
             case=case.id,
             process=self._assignment.process,
             repeat=repeat,
+            pictures=self._plan.pictures_per_case,
         )
 
     def _arguments(self, case: Case) -> dict[str, object]:
@@ -284,6 +315,13 @@ class Worker:
             traceback=redact(printable(trace)),
         )
         self._pipe.tell(Failed(failure=failure))
+
+
+def _called(pipeline: Pipeline, request: Request, watch: Watch) -> Sequence[Picture]:
+    """The pictures of one call."""
+    if request.pictures > 1 and gives_several(pipeline):
+        return pipeline.generate_several(request, watch)
+    return [pipeline.generate(request, watch)]
 
 
 def _drawn(path: str, number: int, draw: Draw) -> NDArray[np.float32]:
