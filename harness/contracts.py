@@ -368,6 +368,10 @@ class Request:
     """Index of the worker process."""
     repeat: int = 0
     """Index inside the process. It names a picture that exists; a model must never be told."""
+    frames: int | None = None
+    """How many frames of a video the call makes; None for pictures."""
+    kept_frames: Collection[int] = ()
+    """Numbers of the frames that are stored, from 1; only these need a float output."""
     pictures: int = 1
     """How many pictures the call makes; above 1 only for adapters that declare ``SEVERAL_PICTURES``."""
 
@@ -439,6 +443,23 @@ class SeveralPipeline(Pipeline, Protocol):
     def generate_several(self, request: Request, watch: Watch) -> Sequence[Picture]:
         """Make all pictures of one call, in its order; another number than the request says is refused."""
         ...
+
+
+class FramesPipeline(Pipeline, Protocol):
+    """A pipeline that makes videos; its adapter declares ``FRAMES = True``."""
+
+    def generate_frames(self, request: Request, watch: Watch) -> Iterator[Picture]:
+        """Make all frames of one call, in their order; another number than the request says is refused.
+
+        What is computed is computed before this returns. The frames are taken one after the other, so files need not be
+        in memory together.
+        """
+        ...
+
+
+def gives_frames(pipeline: Pipeline) -> TypeGuard[FramesPipeline]:
+    """Whether a pipeline makes videos."""
+    return hasattr(pipeline, "generate_frames")
 
 
 def gives_several(pipeline: Pipeline) -> TypeGuard[SeveralPipeline]:
@@ -526,6 +547,11 @@ def takes_arguments(adapter: Adapter) -> TypeGuard[CallingAdapter]:
 def makes_several(adapter: Adapter) -> bool:
     """Whether one call of an adapter's pipelines may make several pictures: its ``SEVERAL_PICTURES``."""
     return getattr(adapter, "SEVERAL_PICTURES", False)
+
+
+def makes_frames(adapter: Adapter) -> bool:
+    """Whether an adapter's pipelines may make videos: its ``FRAMES``."""
+    return getattr(adapter, "FRAMES", False)
 
 
 def size_multiple(adapter: Adapter) -> int:

@@ -19,6 +19,7 @@ COLUMNS = (
     "case",
     "seed",
     "image",
+    "frame",
     "actual",
     "expected",
     "simulated",
@@ -33,7 +34,8 @@ COLUMNS = (
     "verdict",
     "problem",
 )
-"""Columns in their order; ``image`` is the number of an image among those of its call, None where a call makes one.
+"""Columns in their order; ``image`` is the number of an image among those of its call, None where a call makes one,
+and ``frame`` the number of a frame of a video, None for whole videos.
 
 ``actual`` and ``expected`` are samples of ``arm`` and ``against``, such as ``p0r2``.
 
@@ -53,8 +55,8 @@ def rows_of(comparison: Comparison) -> Iterator[dict[str, Any]]:
 
 
 def of_key(key: CaseKey) -> dict[str, Any]:
-    """Case, seed and image."""
-    return {"case": key.case, "seed": key.seed, "image": key.image}
+    """Case, seed, and image or frame."""
+    return {"case": key.case, "seed": key.seed, "image": key.image, "frame": key.frame}
 
 
 def of_sides(comparison: Comparison, *others: Comparison) -> dict[str, Any]:

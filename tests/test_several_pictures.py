@@ -259,10 +259,11 @@ def test_an_interrupted_run_keeps_whole_calls_and_makes_the_others_again(
 def test_only_parts_of_calls_are_forgotten(checked: Path, tmp_path: Path) -> None:
     folder = tmp_path / "candidate"
     shutil.copytree(job_folder(checked / "runs") / "candidate", folder)
-    forget_half_calls(folder, 3)
+    plan = read_run(checked).plan
+    forget_half_calls(folder, plan)
     assert len(stored_samples(folder)) == 12
     (folder / "samples/circle/42/p0r0i1.json").unlink()
-    forget_half_calls(folder, 3)
+    forget_half_calls(folder, plan)
     assert len(stored_samples(folder)) == 9
     assert read_record(Sample, folder / "samples/circle/42/p0r1i1.json").key.image == 1
 

@@ -37,6 +37,7 @@ OTHER_WORDS: Mapping[str, str] = {
         ),
         _THE_HARNESS_SETS_IT,
     ),
+    "num_frames": "'frames' of the scenario, as in frames: {count: 81}. Write it there",
     "num_images_per_prompt": "'pictures_per_case' of the scenario. Write it there",
     "num_videos_per_prompt": _ONE_VIDEO,
 }

@@ -72,23 +72,39 @@ def scheduler_note(scheduler: Any) -> str:
     return recorded("scheduler: {name} {settings}", name=type(scheduler).__name__, settings=settings)
 
 
-def require_no_frames(pipe: Any) -> None:
-    """Refuse a pipeline that returns frames, before anything is made with it.
+def require_kind(pipe: Any, frames: int | None) -> None:
+    """Refuse a pipeline that returns frames where pictures are asked for, and the other way round.
 
     Raises:
         RunError: says so.
     """
     parameters = inspect.signature(pipe.__call__).parameters
+    if frames is not None:
+        if COUNT_OF_FRAMES not in parameters:
+            raise RunError(
+                recorded(
+                    "frames: found {count:d}; allowed is no such key, because {pipeline} has no parameter num_frames, "
+                    "so it cannot be asked for a video. It takes {names}. Remove frames.",
+                    count=frames,
+                    pipeline=type(pipe).__name__,
+                    names=", ".join(parameters),
+                )
+            )
+        return
     if named := [name for name in _FRAMES if name in parameters]:
         raise RunError(
             recorded(
-                "{pipeline} takes {names}, so it returns frames, and frames cannot be compared yet: only pipelines "
-                "that return a picture can. Give a pipeline of pictures, or compare pictures of chosen frames with "
-                "adapter: images.",
+                "{pipeline} takes {names}, so it returns frames, and the scenario does not say how many. Write for "
+                "example 'frames: {example}', or give a pipeline of pictures.",
                 pipeline=type(pipe).__name__,
                 names=", ".join(named),
+                example="{count: 81}",
             )
         )
+
+
+COUNT_OF_FRAMES = "num_frames"
+"""What pipelines of diffusers that return frames call the number of them."""
 
 
 def joints(owners: Mapping[str, Any], functions: Iterable[str]) -> list[Joint]:
@@ -116,14 +132,45 @@ def pictures(made: Any, decoded: Sequence[Any]) -> list[Picture]:
         raise RunError(
             recorded("the pipeline returned {kind} with {held}; expected images.", kind=type(made).__name__, held=held)
         )
-    for image in images:
-        if getattr(image, "mode", None) != "RGB":
-            raise RunError(f"the pipeline returned {type(image).__name__} {getattr(image, 'mode', '')}; expected RGB.")
     floats = _float_images(decoded, len(images))
-    return [
-        Picture(image=np.array(image, dtype=np.uint8), float_image=float_image, float_image_dtype=dtype)
-        for image, (float_image, dtype) in zip(images, floats, strict=True)
-    ]
+    return [_frame(image, *of_image) for image, of_image in zip(images, floats, strict=True)]
+
+
+def frames(made: Any, decoded: Sequence[Any], kept: Sequence[int]) -> Iterator[Picture]:
+    """The frames that a pipeline returned, one after the other.
+
+    ``decoded`` holds the decoder's output of the kept frames, [1, 3, F, H, W], where it was seen; ``kept`` are their
+    numbers from 1.
+
+    Raises:
+        RunError: there is no single video, or one of its frames is no RGB picture.
+    """
+    videos = getattr(made, "frames", None)
+    if videos is None or len(videos) != 1:
+        held = ", ".join(vars(made)) if hasattr(made, "__dict__") else type(made).__name__
+        raise RunError(
+            recorded(
+                "the pipeline returned {kind} with {held} and {count:d} videos; expected one video.",
+                kind=type(made).__name__,
+                held=held,
+                count=0 if videos is None else len(videos),
+            )
+        )
+    floats = dict(zip(kept, _float_frames(decoded, len(kept)), strict=True))
+    return (_frame(image, *floats.get(number, (None, None))) for number, image in enumerate(videos[0], 1))
+
+
+def _float_frames(decoded: Sequence[Any], count: int) -> list[tuple[Any, str | None]]:
+    last = decoded[-1] if decoded else None
+    if last is None or last.ndim != _FRAME_AXES or last.shape[2] != count:
+        return [(None, None)] * count
+    return [_as_float32(last[0, :, number]) for number in range(count)]
+
+
+def _frame(image: Any, float_image: Any, dtype: str | None) -> Picture:
+    if getattr(image, "mode", None) != "RGB":
+        raise RunError(f"the pipeline returned {type(image).__name__} {getattr(image, 'mode', '')}; expected RGB.")
+    return Picture(image=np.array(image, dtype=np.uint8), float_image=float_image, float_image_dtype=dtype)
 
 
 def only(made: Sequence[Picture]) -> Picture:
@@ -209,9 +256,10 @@ class Taps:
     Denoising lasts from the first call of a denoiser to the call of the decoder.
     """
 
-    def __init__(self, watch: Watch, pictures: int = 1) -> None:
+    def __init__(self, watch: Watch, pictures: int = 1, frames: int | None = None, kept: Sequence[int] = ()) -> None:
         self.decoded: deque[Any] = deque(maxlen=pictures)
         """What the decoder gave in its last calls; each picture takes one call at most."""
+        self._frames, self._kept = frames, [number - 1 for number in kept]
         self._watch = watch
         self._undo = ExitStack()
         self._denoising = ExitStack()
@@ -326,12 +374,18 @@ class Taps:
                 with self._watch.stage("vae_decode"):
                     result = original(*arguments, **options)
                 self._watch.decoded(name, result)
-                self.decoded.append(_first(result, "sample").detach().clone())
+                self.decoded.append(self._stored(_first(result, "sample").detach()))
                 return result
 
             return decode
 
         self._wrap(vae, "decode", wrapper)
+
+    def _stored(self, decoded: Any) -> Any:
+        """What is kept of a decoder's output: all of a picture, and of a video the frames that are stored."""
+        if self._frames is not None and decoded.ndim == _FRAME_AXES and decoded.shape[2] == self._frames:
+            return decoded[:, :, self._kept]  # a copy
+        return decoded.clone()
 
     def decoder_output(self, owner: Any, method: str, name: str) -> None:
         """What calls of the method give is told as a decoder's output."""

@@ -16,7 +16,7 @@ from harness.images import read_input_picture
 from harness.language import recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from harness.contracts import Device, Picture, Request, Watch
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 OTHER_WORDS = _arguments.OTHER_WORDS
 SEVERAL_PICTURES = True
+FRAMES = True
 SEVERAL_PARAMETER = "num_images_per_prompt"
 parameters = _arguments.declared
 _SETTINGS = ("height", "width", "num_inference_steps", "guidance_scale")
@@ -72,7 +73,7 @@ def load(folder: Path, model: ModelRef, device: Device) -> Diffusers:
     """Load the pipeline onto the device through ``DiffusionPipeline.from_pretrained``.
 
     Raises:
-        RunError: the pipeline takes no prompt, or no generator, so its noise cannot be repeated; or it returns frames.
+        RunError: the pipeline takes no prompt, or no generator, so its noise cannot be repeated.
     """
     return Diffusers(_pipelines.loaded(folder, model, device), model, device)
 
@@ -83,7 +84,6 @@ class Diffusers:
     def __init__(self, pipe: Any, model: ModelRef, device: Device) -> None:
         self._pipe = pipe
         self._device = device
-        _pipelines.require_no_frames(pipe)
         self._parameters = inspect.signature(pipe.__call__).parameters
         if missing := [name for name in ("prompt", "generator") if name not in self._parameters]:
             raise RunError(
@@ -134,22 +134,36 @@ class Diffusers:
         """
         return _pipelines.only(self.generate_several(request, watch))
 
+    def generate_frames(self, request: Request, watch: Watch) -> Iterator[Picture]:
+        """Call the pipeline once for all frames of a video.
+
+        Raises:
+            RunError: the request asks what the pipeline cannot take, or what it returns is no video of RGB frames.
+        """
+        made, taps = self._called(request, watch)
+        return _pipelines.frames(made, taps.decoded, sorted(request.kept_frames))
+
     def generate_several(self, request: Request, watch: Watch) -> list[Picture]:
         """Call the pipeline once for all pictures of a request; stages are seen by wrapping what it calls.
 
         Raises:
             RunError: the request asks what the pipeline cannot take, or what it returns is no RGB picture.
         """
+        made, taps = self._called(request, watch)
+        _refuse_replaced(made)
+        return _pipelines.pictures(made, taps.decoded)
+
+    def _called(self, request: Request, watch: Watch) -> tuple[Any, _pipelines.Taps]:
+        """What the pipeline returns, and what was seen meanwhile."""
         arguments = self._arguments(request)
         arguments["generator"] = _pipelines.seeded(request.seed, self._device, watch)
-        with _pipelines.Taps(watch, request.pictures) as taps:
+        with _pipelines.Taps(watch, request.pictures, request.frames, sorted(request.kept_frames)) as taps:
             for name, module in self.modules.items():
                 self._tap(taps, name, module)
             taps.schedule(getattr(self._pipe, "scheduler", None))
             arguments |= self._steps(taps, watch)
             made = _pipelines.call(self._pipe, taps, watch, request, arguments)
-        _refuse_replaced(made)
-        return _pipelines.pictures(made, taps.decoded)
+        return made, taps
 
     def _tap(self, taps: _pipelines.Taps, name: str, module: Any) -> None:
         if name.startswith("text_encoder"):
@@ -191,6 +205,10 @@ class Diffusers:
             arguments["negative_prompt"] = request.negative_prompt
         if request.input_image is not None:
             arguments["image"] = read_input_picture(request.input_image)
+        if request.frames is not None:
+            arguments[_pipelines.COUNT_OF_FRAMES] = request.frames
+            # As users save frames; the floats of output_type np would have to be converted by a formula of our own.
+            arguments |= {"output_type": "pil"} if "output_type" in self._parameters else {}
         if request.pictures > 1:
             arguments[SEVERAL_PARAMETER] = request.pictures
         return arguments | _arguments.checked(self._pipe, request.arguments)
@@ -200,6 +218,7 @@ class Diffusers:
             raise RunError(
                 f"case {request.case}: found an input_image and an argument image; allowed is one of them. Remove one."
             )
+        _pipelines.require_kind(self._pipe, request.frames)
         if request.pictures > 1 and SEVERAL_PARAMETER not in self._parameters:
             raise RunError(
                 recorded(

@@ -214,7 +214,7 @@ def _comparison(report: Report, comparison: Comparison) -> dict[str, Any]:
             {
                 "case": pair.key.case,
                 "seed": pair.key.seed,
-                **({"image": pair.key.image} if pair.key.image else {}),
+                **{name: number for name in ("image", "frame") if (number := getattr(pair.key, name))},
                 "metric": verdict.limit.metric,
                 "subject": verdict.limit.subject,
                 "rule": str(verdict.limit.rule),

@@ -106,7 +106,7 @@ def _chosen_seeds(run: Run, seeds: Sequence[int], benchmark: Benchmark) -> list[
         raise UsageError(f"the run has no seed {strange[0]}; it has {', '.join(map(str, run.plan.seeds))}.")
     chosen = [seed for seed in run.plan.seeds if not seeds or seed in seeds]
     most = benchmark.MOST_PICTURES
-    each = run.plan.pictures_per_case
+    each = run.plan.samples_per_call
     if most is not None and len(chosen) * each > most:
         made = f"{len(chosen)} seeds" + (f" with {each} images of each" if each > 1 else "")
         raise UsageError(

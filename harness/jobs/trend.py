@@ -267,10 +267,10 @@ def table_of(made: Trend) -> pd.DataFrame:
         raise UsageError(
             f"a table needs pandas, which is not installed here; {install('tables')} installs it. The page needs none."
         ) from error
-    columns = [*_JOB_COLUMNS, *_VALUE_COLUMNS, "case", "seed", "image"]
+    columns = [*_JOB_COLUMNS, *_VALUE_COLUMNS, "case", "seed", "image", "frame"]
     table = pd.DataFrame(list(_rows(made)), columns=columns)
     numbers = dict.fromkeys(("value", "mean", "at_least", "at_most", "equals"), "float64")
-    return table.astype({**numbers, "pairs": "Int64", "seed": "Int64", "image": "Int64"})
+    return table.astype({**numbers, "pairs": "Int64", "seed": "Int64", "image": "Int64", "frame": "Int64"})
 
 
 _JOB_COLUMNS = ("scenario", "job", "started_utc", "outcome", "releases", "simulated")

@@ -12,7 +12,7 @@ from harness import message
 from harness.language import recorded
 from harness.records.base import TEXT_ALONE, Digest, Id, Number, Record, Text, Version, json_digest
 from harness.records.enums import NoiseMode, NpuOps, SwitchMode, Task
-from harness.records.scenario import Arm, Case, Limit, ModelRef, OnPurpose, Repeats, Waiver
+from harness.records.scenario import Arm, Case, Frames, Limit, ModelRef, OnPurpose, Repeats, Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,9 +87,21 @@ class CaseKey(Record):
     """Number of the image among those of its call, from 1; None where a call makes one."""
     images: int | None = Field(default=None, ge=2)
     """How many images the call makes; None where it makes one."""
+    frame: int | None = Field(default=None, ge=1)
+    """Number of the frame of a video, from 1; None where it is no frame, or the whole video is meant."""
+    frames: int | None = Field(default=None, ge=2)
+    """How many frames the video has; None where it is no frame."""
 
     def __str__(self) -> str:
-        """Case, seed and image in words."""
+        """Case, seed, and image or frame in words."""
+        if self.frame is not None and self.frames is not None:
+            return recorded(
+                "{case:s}, seed {seed:d}, frame {frame:d} of {frames:d}",
+                case=self.case,
+                seed=self.seed,
+                frame=self.frame,
+                frames=self.frames,
+            )
         if self.image is None or self.images is None:
             return recorded("{case:s}, seed {seed:d}", case=self.case, seed=self.seed)
         return recorded(
@@ -107,8 +119,8 @@ class CaseKey(Record):
 
     @property
     def order(self) -> tuple[str, int, int]:
-        """What keys are sorted by: case, seed, and number of the image."""
-        return self.case, self.seed, self.image or 0
+        """What keys are sorted by: case, seed, and number of the image or frame."""
+        return self.case, self.seed, self.image or self.frame or 0
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -180,6 +192,8 @@ class Plan(Record):
     """SHA-256 of the pixels of each image among the arguments, by its file as it is written."""
     pictures_per_case: int = 1
     """Images that each call makes."""
+    frames: Frames | None = None
+    """Frames that each call makes, where it makes a video."""
 
     @property
     def digest(self) -> str:
@@ -210,8 +224,16 @@ class Plan(Record):
         """Every image of every call, in the order they are made."""
         return [key for call in self.calls for key in self.keys_of(call)]
 
+    @property
+    def samples_per_call(self) -> int:
+        """How many images or frames of a call are stored."""
+        return len(self.frames.kept) if self.frames else self.pictures_per_case
+
     def keys_of(self, call: CaseKey) -> list[CaseKey]:
-        """The images of one call."""
+        """The images of one call, or the stored frames of its video."""
+        if self.frames is not None:
+            numbered = {"frames": self.frames.count}
+            return [call.model_copy(update={"frame": number, **numbered}) for number in self.frames.kept]
         count = self.pictures_per_case
         if count == 1:
             return [call]
@@ -319,7 +341,24 @@ def file_stem(key: CaseKey, process: int, repeat: int) -> str:
     >>> file_stem(CaseKey(case="cup", seed=3, image=2, images=4), process=0, repeat=1)
     'p0r1i2'
     """
-    return f"p{process}r{repeat}" if key.image is None else f"p{process}r{repeat}i{key.image}"
+    part = f"i{key.image}" if key.image else f"f{key.frame}" if key.frame else ""
+    return f"p{process}r{repeat}{part}"
+
+
+class Video(Record):
+    """All frames of a call, of which some are stored; it stands in the sample of the first one that is."""
+
+    frames: list[Digest]
+    """SHA-256 over dtype, shape and bytes of the 8-bit array of each frame, in their order."""
+    latents: ArrayRef | None = None
+    """The latents after the last step, of all frames together."""
+    per_step: list[Step] = Field(default_factory=list)
+    """Latents after each denoising step, of all frames together."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the digests of all frames."""
+        return hashlib.sha256(" ".join(self.frames).encode()).hexdigest()
 
 
 class Sample(Record):
@@ -363,6 +402,31 @@ class Sample(Record):
     """Memory by component, ``device`` for the whole device where it can tell."""
     stage_memory: dict[str, MemoryUse]
     """Memory of the whole device at the end of each stage, and its peak in the stage, where it can tell."""
+    video: Video | None = None
+    """All frames of the call, in the sample of the first frame that is stored; None in all others."""
+
+    @model_serializer(mode="wrap")
+    def _without_a_video(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A sample without a video is written as before there were any."""
+        dumped: dict[str, Any] = dump(self)
+        if self.video is None:
+            dumped.pop("video", None)
+        return dumped
+
+    @property
+    def of_the_video(self) -> Sample | None:
+        """The whole video as a sample of its call, whose picture has the digest of all frames; None in all others."""
+        if self.video is None:
+            return None
+        whole = self.image.model_copy(update={"digest": self.video.digest})
+        of_all = {"float_image": None, "latents": self.video.latents, "per_step": self.video.per_step}
+        return self.model_copy(update={"key": self.key.call, "image": whole, "video": None, **of_all})
+
+    @property
+    def everything(self) -> str:
+        """Digest over what was made, and over the whole video where the sample holds it."""
+        video = self.of_the_video
+        return self.outcome if video is None else f"{self.outcome} {video.outcome}"
 
     @property
     def outcome(self) -> str:
@@ -528,3 +592,8 @@ class Run(Record):
     def samples_of(self, key: CaseKey) -> list[Sample]:
         """Samples of one case and seed, in the order of processes and repeats."""
         return [sample for sample in self.samples if sample.key == key]
+
+    def videos_of(self, call: CaseKey) -> list[Sample]:
+        """The videos of one case and seed as samples of the call, in the order of processes and repeats."""
+        videos = [sample.of_the_video for sample in self.samples if sample.video and sample.key.call == call]
+        return [video for video in videos if video is not None]

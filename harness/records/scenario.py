@@ -103,6 +103,23 @@ class Repeats(Record):
     """Fresh processes."""
 
 
+class Frames(Record):
+    """A video: how many frames a call makes, and which of them are stored whole."""
+
+    count: int = Field(ge=2, le=10_000)
+    """Frames of one call (``num_frames``); every one is recorded by its digest."""
+    keep: Literal["all"] | list[Annotated[int, Field(ge=1)]] | None = None
+    """Numbers of the frames that are stored whole, from 1, or ``all``; the first, the middle and the last one when
+    nothing is said. Metrics and limits on them need stored frames."""
+
+    @property
+    def kept(self) -> list[int]:
+        """Numbers of the frames that are stored whole, in their order."""
+        if self.keep == "all":
+            return list(range(1, self.count + 1))
+        return sorted({*(self.keep or (1, (self.count + 1) // 2, self.count))})
+
+
 class Arm(Record):
     """One way of running the scenario."""
 
@@ -358,6 +375,8 @@ class Scenario(Record):
     pictures_per_case: Annotated[int, Later] = Field(default=1, ge=1, le=64)
     """Images that one call of the pipeline makes (``num_images_per_prompt``), for each case and seed. Each is kept,
     compared and judged by itself."""
+    frames: Annotated[Frames | None, Later] = None
+    """For pipelines and folders of videos: how many frames a call makes, and which of them are stored whole."""
     threads: Annotated[int | None, Later] = Field(default=None, ge=1, le=1024)
     """CPU threads of each worker process (OMP_NUM_THREADS, MKL_NUM_THREADS); when nothing is said, a deterministic arm
     on a CPU takes all cores and every other arm what the user has set. Where it is given, the processes of an arm on a

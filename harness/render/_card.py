@@ -204,7 +204,7 @@ def _both(report: Report, comparison: Comparison, pair: Pair) -> Iterator[CardPi
         run = lookup.run_of(report, side)
         sample = next((one for one in run.samples_of(pair.key) if one.label == label), None) if run else None
         if run and sample:
-            number = f"-{pair.key.image}" if pair.key.image else ""
+            number = f"-{part}" if (part := pair.key.image or pair.key.frame) else ""
             place = f"{report.scenario.name}-{pair.key.case}-{pair.key.seed}{number}-{side.arm}"
             title = say("{arm}: {key}", arm=lookup.arm_of(side), key=labels.key(pair.key))
             yield CardPicture(title=clean(title), file=f"assets/{place}.png", run=run.id, path=sample.image.path)

@@ -102,13 +102,14 @@ def determinism(reports: Sequence[Report]) -> tuple[Block, ...]:
             by_arm.setdefault((lookup.arm_of(side), device, side.dtype), []).append(comparison)
     if not by_arm:
         return (Paragraph(say("No repeats were compared.")),)
-    images = any(one.key.image for group in by_arm.values() for part in group for one in part.repetitions)
+    keys = [one.key for group in by_arm.values() for part in group for one in part.repetitions]
+    videos, images = any(key.frame for key in keys), any(key.image for key in keys)
     columns = (
         say("Arm"),
         say("Outcome"),
         say("Device"),
         say("Type"),
-        say("Images") if images else say("Cases and seeds"),
+        say("Videos and frames") if videos else say("Images") if images else say("Cases and seeds"),
         say("Runs"),
         say("Processes"),
         say("Distinct outcomes"),

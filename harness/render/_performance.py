@@ -14,7 +14,7 @@ from harness.render._labels import UNKNOWN, term
 from harness.render._provenance import by_arm, is_simulated, name_of
 
 if TYPE_CHECKING:
-    from harness.records import Report, Run, Sample
+    from harness.records import Plan, Report, Run, Sample
 
 DENOISING = "denoising"
 """The stage in which the denoising steps are made."""
@@ -107,9 +107,7 @@ def _performance(run: Run) -> dict[str, Cell]:
             formats.seconds(run.loaded.seconds) if run.loaded else say(labels.NOT_MEASURED)
         ),
         **{
-            _median_of(stage, run.plan.pictures_per_case): figure(
-                say(labels.NOT_MEASURED) if value is None else formats.seconds(value)
-            )
+            _median_of(stage, run.plan): figure(say(labels.NOT_MEASURED) if value is None else formats.seconds(value))
             for stage, value in medians.items()
         },
         **{
@@ -131,7 +129,7 @@ def _performance(run: Run) -> dict[str, Cell]:
 
 
 def _medians_over(run: Run) -> str:
-    if run.plan.pictures_per_case > 1:
+    if run.plan.samples_per_call > 1 or run.plan.frames:
         return say("Calls the medians are over")
     return say("Pictures the medians are over")
 
@@ -142,9 +140,11 @@ def _calls(run: Run) -> list[Sample]:
     return list(firsts.values())
 
 
-def _median_of(stage: str, pictures: int) -> str:
-    if stage == "total" and pictures > 1:
-        return say("Whole call of {count} pictures, median", count=pictures)
+def _median_of(stage: str, plan: Plan) -> str:
+    if stage == "total" and plan.frames:
+        return say("Whole video of {count} frames, median", count=plan.frames.count)
+    if stage == "total" and plan.pictures_per_case > 1:
+        return say("Whole call of {count} pictures, median", count=plan.pictures_per_case)
     if stage == "total":
         return say("Whole picture, median")
     return say("{stage}, median", stage=capital(term(stage)))

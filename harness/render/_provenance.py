@@ -89,6 +89,7 @@ def settings(report: Report) -> Table:
         say("Task"): plain(term(scenario.task)),
         say("Seeds"): figure(", ".join(map(str, seeds_of(report)))),
         **({say("Images of each call"): figure(each)} if (each := scenario.pictures_per_case) > 1 else {}),
+        **({say("Frames of each video"): figure(videos.count)} if (videos := scenario.frames) else {}),
         say("Size"): figure(pixels(scenario.width, scenario.height)),
         say("Denoising steps"): figure(scenario.steps),
         say("Guidance scale"): figure(formats.number(scenario.guidance_scale)),

@@ -202,7 +202,7 @@ def _identical(report: Report, comparison: Comparison, array: Callable[[Sample],
         return say(labels.NOT_MEASURED)
     total = pair_count(len(known))
     if comparison.scope is Scope.REPEAT:
-        total = labels.key_count(len(known), several=any(one.key.image for one in comparison.repetitions))
+        total = labels.key_count([one.key for one in comparison.repetitions], len(known))
     if len(known) != len(equal):
         total = say("{total}; {more} more not measured", total=total, more=len(equal) - len(known))
     if all(known):
@@ -253,8 +253,10 @@ def _outcomes(repetitions: Sequence[Repetition]) -> str:
     if not repetitions:
         return say(labels.NOT_MEASURED)
     if not several:
-        if repetitions[0].key.image:
-            return say("1 in each of {count} images", count=len(repetitions))
+        if any(one.key.image or one.key.frame for one in repetitions):
+            return say(
+                "1 in each of {things}", things=labels.key_count([one.key for one in repetitions], len(repetitions))
+            )
         return say("1 in each of {count} cases and seeds", count=len(repetitions)) if len(repetitions) > 1 else "1"
     return formats.clauses(
         say("{outcomes} in {key}", outcomes=formats.outcome_counts(repetition), key=labels.key(repetition.key))

@@ -23,8 +23,8 @@ FILE_NAME = "metrics.csv"
 FOLDERS_FILE_NAME = "pairs.csv"
 
 COLUMNS = tuple(name for name in results.COLUMNS if name not in {"better", "where", "problem"})
-"""Headings; that of images is left out where every call made one. A ratio of two arms' errors is a row with the metric
-``dual_ratio``: one for all pairs, without a case, and one for each."""
+"""Headings; those of images and frames are left out where there are none. A ratio of two arms' errors is a row with the
+metric ``dual_ratio``: one for all pairs, without a case, and one for each."""
 
 
 def render(report: Report, *, folder: Path) -> str:
@@ -52,10 +52,9 @@ def _missing(gap: MissingCell) -> dict[str, str]:
 
 
 def _columns(reports: Sequence[Report]) -> tuple[str, ...]:
-    several = any(
-        pair.key.image for report in reports for comparison in report.comparisons for pair in comparison.pairs
-    )
-    return tuple(name for name in COLUMNS if several or name != "image")
+    pairs = [pair for report in reports for comparison in report.comparisons for pair in comparison.pairs]
+    used = {"image": any(pair.key.image for pair in pairs), "frame": any(pair.key.frame for pair in pairs)}
+    return tuple(name for name in COLUMNS if used.get(name, True))
 
 
 def render_folders(diff: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:

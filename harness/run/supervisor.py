@@ -171,7 +171,7 @@ def make_run(order: Order, listen: Callable[[Event], None]) -> Run:
     """Make all samples of an order that are not there yet; the run is stored unfinished first, finished last."""
     order.folder.mkdir(parents=True, exist_ok=True)
     plan = order.plan
-    forget_half_calls(order.folder, plan.pictures_per_case)
+    forget_half_calls(order.folder, plan)
     wanted = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
     lacking = wanted - len(stored_samples(order.folder))
     with task(f"{plan.scenario}/{plan.arm.name}", lacking, "images") as work:
@@ -196,7 +196,7 @@ def _made_run(order: Order, notes: _Notes) -> Run:
         notes.side_by_side = max(notes.side_by_side, len(together))
         logs += [_log(order, process) for process, _ in together]
         ended = _work_together(order, together, notes)
-        forget_half_calls(order.folder, order.plan.pictures_per_case)
+        forget_half_calls(order.folder, order.plan)
         lost = [failures for failures in ended if any(failure.stage != "generate" for failure in failures)]
         if not lost:
             continue
@@ -389,9 +389,10 @@ def _call_of(sample: Sample) -> _Call:
     return sample.key.call, sample.process, sample.repeat
 
 
-def forget_half_calls(folder: Path, images: int) -> None:
-    """Remove the records of calls of which not every image is stored: they are made again as a whole."""
+def forget_half_calls(folder: Path, plan: Plan) -> None:
+    """Remove the records of calls of which not every image or frame is stored: they are made again as a whole."""
     calls: dict[_Call, list[Sample]] = defaultdict(list)
+    images = plan.samples_per_call
     for sample in stored_samples(folder) if images > 1 else ():
         calls[_call_of(sample)].append(sample)
     for samples in calls.values():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import plugins
-from harness.contracts import is_outside, makes_several, takes_arguments
+from harness.contracts import is_outside, makes_frames, makes_several, takes_arguments
 from harness.errors import UnknownName
 from harness.records import ModelRef
 from harness.yaml_tree import Problem, quoted
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _KEY = "pictures_per_case"
 _PLACEHOLDER = "{image}"
 _PARAMETER = "num_images_per_prompt"
+_FRAMES = "num_frames"
 
 
 def picture_problems(root: Node) -> Iterator[Problem]:
@@ -39,20 +40,77 @@ def picture_problems(root: Node) -> Iterator[Problem]:
             )
         elif is_outside(adapter) and makes_several(adapter):
             yield from _template_problems(root, model, count)
+        yield from _frames_problems(root, model, name, adapter)
 
 
 def unknown_count(root: Node, source: str) -> Iterator[Problem]:
     """Several pictures of a call that has no parameter for it, as far as that can be told from a folder."""
     _, _, adapter = _adapter(root)
-    if _count(root) == 1 or not takes_arguments(adapter) or not Path(source).is_absolute():
+    frames = root.child("frames")
+    asked = frames is not None and frames.value is not None
+    if (_count(root) == 1 and not asked) or not takes_arguments(adapter) or not Path(source).is_absolute():
         return
     parameters = adapter.parameters(Path(source))
-    if parameters is not None and _PARAMETER not in parameters:
+    if asked and parameters is not None and _FRAMES not in parameters:
+        yield Problem(
+            root.place_of("frames"),
+            f"frames: found, and the call of the pipeline in {source} has no parameter {_FRAMES}; it has "
+            f"{', '.join(parameters)}. Remove the key.",
+        )
+    if _count(root) > 1 and parameters is not None and _PARAMETER not in parameters:
         yield Problem(
             root.place_of(_KEY),
             f"{_KEY}: found {_count(root)}; allowed is 1, because the call of the pipeline in {source} has no "
             f"parameter {_PARAMETER}; it has {', '.join(parameters)}. Remove the key.",
         )
+
+
+def _frames_problems(root: Node, model: Node | None, name: str, adapter: Adapter) -> Iterator[Problem]:
+    """Frames from an adapter that makes none, frames that are not there, and files that hold none."""
+    frames = root.child("frames")
+    asked = frames is not None and frames.value is not None
+    place = root.place_of("frames")
+    template = (model.text("pictures") if model else None) or ""
+    of_frames = "{frame}" in template or template.lower().endswith((".mp4", ".mkv", ".webm"))
+    if asked and not makes_frames(adapter):
+        able = ", ".join(name for name in plugins.names("adapters") if makes_frames(plugins.load("adapters", name)))
+        yield Problem(
+            place,
+            f"frames: found with the adapter {name}, which makes no videos; allowed with {able}. Remove the key.",
+        )
+    elif asked and _count(root) > 1:
+        yield Problem(
+            place,
+            f"frames: found beside {_KEY}: {_count(root)}; allowed is one of the two, because a call makes one video. "
+            f"Remove {_KEY}.",
+        )
+    elif asked and is_outside(adapter) and not of_frames:
+        yield Problem(
+            place,
+            "frames: found, and model.pictures names no frames; allowed is a template with {frame} or one that ends in "
+            ".mp4, .mkv or .webm. Write for example 'pictures: \"{case}/{seed}/{frame}.png\"'.",
+        )
+    elif model and not asked and is_outside(adapter) and of_frames:
+        yield Problem(
+            model.place_of("pictures"),
+            f"model.pictures: found {quoted(template)}, which names frames of videos, and no key frames; allowed is "
+            "both. Write 'frames: {count: N}' with the number of frames that each video has.",
+        )
+    if frames is not None:
+        yield from _keep_problems(frames)
+
+
+def _keep_problems(frames: Node) -> Iterator[Problem]:
+    count, keep = frames.child("count"), frames.child("keep")
+    total = count.value if count else None
+    if isinstance(total, int) and keep is not None:
+        for node in keep.entries:
+            if isinstance(node.value, int) and node.value > total:
+                yield Problem(
+                    node.place,
+                    f"frames.keep: found {node.value}; allowed are numbers from 1 to {total}, as frames.count says. "
+                    "Change one of the two.",
+                )
 
 
 def _template_problems(root: Node, model: Node | None, count: int) -> Iterator[Problem]:

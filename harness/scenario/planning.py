@@ -69,6 +69,7 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
         arguments=scenario.arguments,
         argument_digests=_argument_digests(loaded_scenario),
         pictures_per_case=scenario.pictures_per_case,
+        frames=scenario.frames,
     )
 
 

@@ -238,7 +238,8 @@ def _agrees(sample: Sample, path: Path) -> bool:
 
 def paths_of(sample: Sample) -> list[str]:
     """Files with the arrays of a sample, relative to the run folder, each once."""
-    refs = [ref.path for ref in (sample.image, sample.float_image, sample.latents) if ref is not None]
+    arrays = (sample.image, sample.float_image, sample.latents, sample.video.latents if sample.video else None)
+    refs = [ref.path for ref in arrays if ref is not None]
     return list(dict.fromkeys([*refs, *([sample.noise_path] if sample.noise_path else [])]))
 
 

@@ -78,6 +78,23 @@ def require_count(pictures: Sequence[Picture], request: Request) -> None:
         )
 
 
+def require_frames(actual: int, expected: int) -> None:
+    """Refuse another number of frames than was asked for.
+
+    Raises:
+        BadOutput: says how many there are and how many were asked for.
+    """
+    if actual != expected:
+        raise BadOutput(
+            recorded(
+                "the call returned {actual:d} frames; expected {expected:d}, as frames.count says. Write the number "
+                "that the pipeline makes; some make only numbers such as 4k + 1.",
+                actual=actual,
+                expected=expected,
+            )
+        )
+
+
 def require_output(picture: Picture, request: Request) -> None:
     """Refuse a picture of the wrong form or size, and numbers that are not finite.
 

@@ -43,7 +43,8 @@ class ArtifactStore:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             for record in sorted(set(self._folder.glob("p*.json")) - self._read):
                 sample = read_record(Sample, record)
-                self._index([ref for ref in (sample.image, sample.float_image, sample.latents) if ref is not None])
+                latents = sample.video.latents if sample.video else sample.latents
+                self._index([ref for ref in (sample.image, sample.float_image, latents) if ref is not None])
                 self._read.add(record)
             yield
         finally:

@@ -6,17 +6,17 @@ import os
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from harness import plugins
-from harness.contracts import Request, checks_requests, gives_several, is_outside
+from harness.contracts import Request, checks_requests, gives_frames, gives_several, is_outside
 from harness.errors import RunError
-from harness.images import read_array, read_input_picture
+from harness.images import array_digest, read_array, read_input_picture
 from harness.message import mapped, of_error
 from harness.noise import noise_digest
-from harness.records import CaseKey, Failure, LoadedModel, NoiseMode, Sample, file_stem
+from harness.records import ArrayRef, CaseKey, Failure, LoadedModel, NoiseMode, Sample, Video, file_stem
 from harness.records.arguments import with_images
 from harness.run.events import Failed, Generating, Loaded, Sampled, Started, Stepped
 from harness.run.worker.cpu_streams import noise_notes
@@ -26,6 +26,7 @@ from harness.run.worker.fused_operators import FusedOperators
 from harness.run.worker.guards import (
     BadOutput,
     require_count,
+    require_frames,
     require_noise,
     require_numbers,
     require_output,
@@ -38,12 +39,12 @@ from harness.run.worker.sample_files import ArtifactStore, float_arrays
 from harness.text import printable, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
     from harness.contracts import Device, Picture, Pipeline, Watch
-    from harness.records import Case, Draw
+    from harness.records import Case, Draw, Step
     from harness.records.investigation import Investigation
     from harness.run.events import Assignment, Event, Share
     from harness.run.worker.draws import DrawLog, Given
@@ -151,7 +152,8 @@ class Worker:
 
         recorder = Recorder(device, lambda step: self._pipe.tell(Stepped(step=step)))
         device.seed(key.seed)
-        pictures, draws = self._generate(self._request(key, 0), pipeline, device, recorder)
+        made, draws = self._generate(self._request(key, 0), pipeline, device, recorder)
+        pictures = list(made)
         latents = recorder.last_latents()
         floats = [picture.float_image for picture in pictures if picture.float_image is not None]
         return Result(  # the images of one call below each other, so that none is left out
@@ -190,28 +192,54 @@ class Worker:
         self._operators.take_calls()
         pictures, draws = self._generate(request, pipeline, device, recorder)
         require_numbers(recorder.not_finite())
-        require_count(pictures, request)
-        for picture in pictures:
-            require_output(picture, request)
         if draws is not None:
             require_noise(draws)
         with artifacts.locked():
-            samples = self._samples(key, repeat, pictures, draws, recorder, artifacts)
+            made = self._kept(request, pictures, recorder, artifacts)
+            samples = self._samples(repeat, made, draws, recorder, artifacts)
             for sample in samples:
                 artifacts.write(sample)
         return samples
 
-    def _samples(  # noqa: PLR0913, PLR0917 - the parts of a record
+    def _kept(
+        self, request: Request, pictures: Iterable[Picture], recorder: Recorder, artifacts: ArtifactStore
+    ) -> Made:
+        """Store the arrays of a call: of each picture, or of a video's frames, one by one, those that are kept.
+
+        Raises:
+            BadOutput: there are more or fewer than was asked for, or one is no usable picture.
+        """
+        call = CaseKey(case=request.case, seed=request.seed)
+        stored: dict[CaseKey, dict[str | None, ArrayRef]] = {}
+        frames: list[str] = []
+        if request.frames is None:
+            pictures = list(pictures)
+            require_count(pictures, request)
+        wanted = {key.image or key.frame or 1: key for key in self._plan.keys_of(call)}
+        for number, picture in enumerate(pictures, 1):
+            require_output(picture, request)
+            frames += [array_digest(picture.image)] if request.frames else []
+            if number not in wanted:
+                continue
+            floats = float_arrays(picture, recorder, number - 1, request.pictures)
+            if stored and request.frames:  # the latents are those of the whole video
+                floats = [kept for kept in floats if kept.name != "latents"]
+            stem = file_stem(wanted[number], request.process, request.repeat)
+            stored[wanted[number]] = {ref.name: ref for ref in artifacts.save(stem, picture.image, floats)}
+        if request.frames is not None:
+            require_frames(len(frames), request.frames)
+        return Made(stored, frames)
+
+    def _samples(
         self,
-        call: CaseKey,
         repeat: int,
-        pictures: Sequence[Picture],
+        made: Made,
         draws: DrawLog | None,
         recorder: Recorder,
         artifacts: ArtifactStore,
     ) -> list[Sample]:
-        """The records of the pictures of one call, whose arrays are in the store."""
-        of_the_call = {
+        """The records of one call, whose arrays are in the store."""
+        of_the_call: dict[str, object] = {
             "process": self._assignment.process,
             "repeat": repeat,
             "noise_digest": draws.digest if draws else None,
@@ -220,35 +248,54 @@ class Worker:
             "hidden_draws": draws.hidden if draws else [],
             "without_effect": recorder.ignored,
             "schedule": recorder.table,
-            "traces": recorder.traces(),
             "npu_calls": self._operators.take_calls(),
             "seconds": recorder.seconds,
             "memory": {"device": whole} if (whole := recorder.memory.get("total")) else {},
             "stage_memory": recorder.memory,
         }
-        samples = []
-        for number, (key, picture) in enumerate(zip(self._plan.keys_of(call), pictures, strict=True)):
-            refs = artifacts.save(
-                file_stem(key, self._assignment.process, repeat),
-                picture.image,
-                float_arrays(picture, recorder, number, len(pictures)),
+        traces = recorder.traces()
+        if made.frames:
+            return self._frames(made, traces, recorder, of_the_call)
+        return [
+            Sample.model_validate(
+                of_the_call
+                | {
+                    "key": key,
+                    "image": refs[None],
+                    "float_image": refs.get("float_image"),
+                    "latents": refs.get("latents"),
+                    "per_step": recorder.per_step(number, len(made.stored)),
+                    "traces": traces,
+                }
             )
-            stored = {ref.name: ref for ref in refs}
-            samples.append(
-                Sample(
-                    key=key,
-                    image=stored[None],
-                    float_image=stored.get("float_image"),
-                    latents=stored.get("latents"),
-                    per_step=recorder.per_step(number, len(pictures)),
-                    **of_the_call,
-                )
+            for number, (key, refs) in enumerate(made.stored.items())
+        ]
+
+    def _frames(
+        self, made: Made, traces: dict[str, list[Step]], recorder: Recorder, of_the_call: dict[str, object]
+    ) -> list[Sample]:
+        """The records of the stored frames of a video; the first has what is known of all frames together."""
+        first = next(iter(made.stored.values()))
+        video = Video(frames=made.frames, latents=first.get("latents"), per_step=recorder.per_step())
+        return [
+            Sample.model_validate(
+                of_the_call
+                | {
+                    "key": key,
+                    "image": refs[None],
+                    "float_image": refs.get("float_image"),
+                    "latents": None,
+                    "per_step": [],
+                    "traces": traces if refs is first else {},
+                    "video": video if refs is first else None,
+                }
             )
-        return samples
+            for key, refs in made.stored.items()
+        ]
 
     def _generate(
         self, request: Request, pipeline: Pipeline, device: Device, recorder: Recorder
-    ) -> tuple[Sequence[Picture], DrawLog | None]:
+    ) -> tuple[Iterable[Picture], DrawLog | None]:
         """Make the pictures of one call, and log its draws where they are made in this process."""
         if self._outside:
             require_undisturbed(self._plan)
@@ -296,6 +343,8 @@ class Worker:
             process=self._assignment.process,
             repeat=repeat,
             pictures=self._plan.pictures_per_case,
+            frames=self._plan.frames.count if self._plan.frames else None,
+            kept_frames=tuple(self._plan.frames.kept) if self._plan.frames else (),
         )
 
     def _arguments(self, case: Case) -> dict[str, object]:
@@ -317,8 +366,19 @@ class Worker:
         self._pipe.tell(Failed(failure=failure))
 
 
-def _called(pipeline: Pipeline, request: Request, watch: Watch) -> Sequence[Picture]:
-    """The pictures of one call."""
+class Made(NamedTuple):
+    """What is stored of one call."""
+
+    stored: dict[CaseKey, dict[str | None, ArrayRef]]
+    """Arrays of each picture by their names; the 8-bit picture has none."""
+    frames: list[str]
+    """Digests of all frames of a video; empty for pictures."""
+
+
+def _called(pipeline: Pipeline, request: Request, watch: Watch) -> Iterable[Picture]:
+    """The pictures of one call; frames of a video come one after the other."""
+    if request.frames is not None and gives_frames(pipeline):
+        return pipeline.generate_frames(request, watch)
     if request.pictures > 1 and gives_several(pipeline):
         return pipeline.generate_several(request, watch)
     return [pipeline.generate(request, watch)]
