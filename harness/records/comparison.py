@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from harness.records.base import Day, Digest, Id, Number, Record, Text, Version
+from harness.records.base import Day, Digest, Id, Number, Record, Text, Version, without_defaults
 from harness.records.baseline import Acceptance
 from harness.records.enums import NoiseMode, NpuOps, Scope, Status, SwitchMode
 from harness.records.run import CaseKey, Failure, TraceName
@@ -232,10 +232,7 @@ class Pair(Record):
     @model_serializer(mode="wrap")
     def _without_a_video(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A pair of pictures is written as before there were videos."""
-        dumped: dict[str, Any] = dump(self)
-        if self.video is None:
-            dumped.pop("video", None)
-        return dumped
+        return without_defaults(self, dump(self), {"video"})
 
     def measurement(self, metric: str, subject: str) -> Measurement | None:
         """What a metric gave on a subject; None where it was not measured."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, JsonValue, SerializerFunctionWrapHan
 
 from harness import message
 from harness.language import recorded
-from harness.records.base import TEXT_ALONE, Digest, Id, Number, Record, Text, Version, json_digest
+from harness.records.base import TEXT_ALONE, Digest, Id, Number, Record, Text, Version, json_digest, without_defaults
 from harness.records.enums import NoiseMode, NpuOps, SwitchMode, Task
 from harness.records.scenario import Arm, Case, Frames, Limit, ModelRef, OnPurpose, Repeats, Waiver
 
@@ -125,7 +125,7 @@ class CaseKey(Record):
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A key of a call that makes one image is written as before calls could make several."""
-        return {name: value for name, value in dump(self).items() if value is not None}
+        return without_defaults(self, dump(self), {"image", "images", "frame", "frames"})
 
 
 def calls_of(keys: Iterable[CaseKey]) -> dict[CaseKey, CaseKey]:
@@ -194,6 +194,11 @@ class Plan(Record):
     """Images that each call makes."""
     frames: Frames | None = None
     """Frames that each call makes, where it makes a video."""
+
+    @model_serializer(mode="wrap")
+    def _of_one_image(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A plan of calls that make one image is written as before calls could make several."""
+        return without_defaults(self, dump(self), {"pictures_per_case", "frames"})
 
     @property
     def digest(self) -> str:
@@ -408,10 +413,7 @@ class Sample(Record):
     @model_serializer(mode="wrap")
     def _without_a_video(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A sample without a video is written as before there were any."""
-        dumped: dict[str, Any] = dump(self)
-        if self.video is None:
-            dumped.pop("video", None)
-        return dumped
+        return without_defaults(self, dump(self), {"video"})
 
     @property
     def of_the_video(self) -> Sample | None:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from harness.language import recordable, recorded
 from harness.records.base import (
@@ -20,6 +27,7 @@ from harness.records.base import (
     Text,
     digested,
     json_digest,
+    without_defaults,
 )
 from harness.records.enums import NoiseMode, NpuOps, Role, Scope, SwitchMode, Task
 
@@ -404,6 +412,11 @@ class Scenario(Record):
     translations: dict[str, dict[str, Annotated[str, StringConstraints(min_length=1)]]] = Field(default_factory=dict)
     """The summary and the reasons in other languages: by language, then by the text as written. Pictures do not depend
     on them, so they are no part of the digest."""
+
+    @model_serializer(mode="wrap")
+    def _of_one_image(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A scenario of calls that make one image is written as before calls could make several."""
+        return without_defaults(self, dump(self), {"pictures_per_case", "frames"})
 
     @property
     def digest(self) -> str:
