@@ -16,7 +16,9 @@ from harness.compare.videos import FLICKER_SPEC
 from harness.errors import RunError, ScenarioError
 from harness.images import array_digest, write_picture
 from harness.records import CaseKey, Frames, ModelRef, Run, Video, from_json, to_json
+from harness.render import _card
 from tests.command_line import job_folder, read_json, run_command
+from tests.render import sample_reports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -376,3 +378,22 @@ def test_the_digest_of_a_video_is_over_all_its_frames_in_their_order() -> None:
     one, two = (hashlib.sha256(word).hexdigest() for word in (b"1", b"2"))
     digests = {Video(frames=frames).digest for frames in ([one, two], [two, one], [one], [one, one])}
     assert len(digests) == 4
+
+
+# --- what speaks of pictures elsewhere -------------------------------------------------------------------------------
+
+
+def test_explain_says_that_it_looks_at_pictures(run_harness: RunHarness, tmp_path: Path) -> None:
+    ended = run_harness("explain", written(tmp_path), "--arm", "candidate", "--against", "reference")
+    assert ended.code == 2
+    assert "found frames; explain looks into calls that make pictures. Give a scenario without frames." in ended.err
+
+
+def test_a_card_of_videos_is_tagged_so_and_has_no_script_that_makes_an_image(tmp_path: Path) -> None:
+    report = sample_reports.within_limits(tmp_path)
+    assert (_card._kind([report]), _card._task(report)) == ("text-to-image", "text-to-image")
+    question = report.scenario.model_copy(update={"frames": Frames(count=9)})
+    filmed = report.model_copy(update={"scenario": question})
+    assert (_card._kind([filmed]), _card._task(filmed)) == ("text-to-video", "text-to-video")
+    assert _card._example([report], report.runs).startswith("python inference.py")
+    assert _card._example([filmed], filmed.runs) == ""

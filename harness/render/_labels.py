@@ -196,6 +196,13 @@ def key_count(keys: Sequence[CaseKey], count: int) -> str:
     return many("{count} case and seed", "{count} cases and seeds", count)
 
 
+def counted_things(keys: Sequence[CaseKey]) -> str:
+    """What keys are counted as, for a heading."""
+    if any(one.frame for one in keys):
+        return say("Videos and frames")
+    return say("Images") if any(one.image for one in keys) else say("Cases and seeds")
+
+
 def seed(case_key: CaseKey) -> str:
     """Seed, and image or frame in words, for a row that names the case in a cell of its own."""
     if case_key.frame is not None:

@@ -103,13 +103,12 @@ def determinism(reports: Sequence[Report]) -> tuple[Block, ...]:
     if not by_arm:
         return (Paragraph(say("No repeats were compared.")),)
     keys = [one.key for group in by_arm.values() for part in group for one in part.repetitions]
-    videos, images = any(key.frame for key in keys), any(key.image for key in keys)
     columns = (
         say("Arm"),
         say("Outcome"),
         say("Device"),
         say("Type"),
-        say("Videos and frames") if videos else say("Images") if images else say("Cases and seeds"),
+        labels.counted_things(keys),
         say("Runs"),
         say("Processes"),
         say("Distinct outcomes"),
