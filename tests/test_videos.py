@@ -113,7 +113,7 @@ def test_a_key_names_its_frame() -> None:
     assert third.call == CaseKey(case="cup", seed=3)
     assert Frames(count=8).kept == [1, 4, 8]
     assert Frames(count=2).kept == [1, 2]
-    assert Frames(count=8, keep="all").kept == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert Frames(count=8, keep_all=True).kept == [1, 2, 3, 4, 5, 6, 7, 8]
     assert Frames(count=8, keep=[5, 2, 5]).kept == [2, 5]
 
 
@@ -333,10 +333,22 @@ FOLDER = {"adapter": "images", "source": "frames", "pictures": "{case}-{seed}-{f
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "one frame": ({"model": FOLDER, "frames": {"count": 1}}, "frames.count: found the number 1; allowed is"),
     "no count": ({"model": FOLDER, "frames": {}}, "frames.count: the key is missing"),
-    "a strange key": ({"model": FOLDER, "frames": {"count": 3, "keeps": "all"}}, "Did you mean 'keep'?"),
+    "a strange key": ({"model": FOLDER, "frames": {"count": 3, "keeps": [1]}}, "Did you mean 'keep'?"),
     "a frame beyond": (
         {"model": FOLDER, "frames": {"count": 3, "keep": [1, 4]}},
         "frames.keep: found 4; allowed are numbers from 1 to 3, as frames.count says.",
+    ),
+    "frame 0": (
+        {"model": FOLDER, "frames": {"count": 3, "keep": [0]}},
+        "frames.keep[0]: found the number 0; allowed is",
+    ),
+    "a word": (
+        {"model": FOLDER, "frames": {"count": 3, "keep": "all"}},
+        "frames.keep: found 'all' (a text); allowed is",
+    ),
+    "all and some": (
+        {"model": FOLDER, "frames": {"count": 3, "keep": [1], "keep_all": True}},
+        "frames.keep: found beside keep_all: true; allowed is one of the two.",
     ),
     "an adapter of pictures": ({"frames": {"count": 3}}, "found with the adapter deepgen, which makes no videos"),
     "pictures beside": (
@@ -397,3 +409,19 @@ def test_a_card_of_videos_is_tagged_so_and_has_no_script_that_makes_an_image(tmp
     assert (_card._kind([filmed]), _card._task(filmed)) == ("text-to-video", "text-to-video")
     assert _card._example([report], report.runs).startswith("python inference.py")
     assert _card._example([filmed], filmed.runs) == ""
+
+
+def test_a_pipeline_without_frames_is_refused_before_it_is_loaded(
+    write_scenario: WriteScenario, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    code = "class Own(object):\n    def __call__(self, prompt, generator=None{}):\n        return None\n"
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": ["pipe", "Own"]}), encoding="utf-8")
+    (folder / "pipe.py").write_text(code.format(""), encoding="utf-8")
+    model = {"adapter": "diffusers", "source": str(folder), "trust_remote_code": True}
+    question = write_scenario(model=model, frames={"count": 9})
+    with pytest.raises(ScenarioError, match=r"has no parameter num_frames; it has prompt, generator"):
+        scenario.load(question)
+    (folder / "pipe.py").write_text(code.format(", num_frames=9"), encoding="utf-8")
+    assert scenario.load(question).scenario.frames == Frames(count=9)

@@ -116,14 +116,16 @@ class Frames(Record):
 
     count: int = Field(ge=2, le=10_000)
     """Frames of one call (``num_frames``); every one is recorded by its digest."""
-    keep: Literal["all"] | list[Annotated[int, Field(ge=1)]] | None = None
-    """Numbers of the frames that are stored whole, from 1, or ``all``; the first, the middle and the last one when
-    nothing is said. Metrics and limits on them need stored frames."""
+    keep: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    """Numbers of the frames that are stored whole, from 1; the first, the middle and the last one when nothing is said.
+    Metrics and limits on them need stored frames."""
+    keep_all: bool = False
+    """Whether all frames are stored whole, in the place of ``keep``."""
 
     @property
     def kept(self) -> list[int]:
         """Numbers of the frames that are stored whole, in their order."""
-        if self.keep == "all":
+        if self.keep_all:
             return list(range(1, self.count + 1))
         return sorted({*(self.keep or (1, (self.count + 1) // 2, self.count))})
 

@@ -84,7 +84,7 @@ def _row(comparison: Comparison, pair: Pair, video: VideoDifference) -> list[Cel
         plain(", ".join(map(str, video.kept)) if len(video.kept) < video.frames else say("all")),
         plain(worst),
         plain(
-            say("not measured: no neighbouring frames are stored; 'keep: all' stores them")
+            say("not measured: no neighbouring frames are stored; 'keep_all: true' stores them")
             if flickering is None
             else say("{value} levels, at frame {frame}", value=f"{flickering.rms:.4g}", frame=flickering.frame)
         ),

@@ -103,6 +103,11 @@ def _frames_problems(root: Node, model: Node | None, name: str, adapter: Adapter
 def _keep_problems(frames: Node) -> Iterator[Problem]:
     count, keep = frames.child("count"), frames.child("keep")
     total = count.value if count else None
+    every = frames.child("keep_all")
+    if every is not None and every.value is True and keep is not None and keep.entries:
+        yield Problem(
+            keep.place, "frames.keep: found beside keep_all: true; allowed is one of the two. Remove one of them."
+        )
     if isinstance(total, int) and keep is not None:
         for node in keep.entries:
             if isinstance(node.value, int) and node.value > total:
