@@ -13,7 +13,7 @@ import pytest
 from harness import scenario
 from harness.adapters import images
 from harness.compare.videos import FLICKER_SPEC
-from harness.errors import RunError, ScenarioError
+from harness.errors import ImageError, RunError, ScenarioError
 from harness.images import array_digest, write_picture
 from harness.records import CaseKey, Frames, ModelRef, Run, Video, from_json, to_json
 from harness.render import _card
@@ -95,12 +95,12 @@ def frame(number: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def checked(made_once: MadeOnce) -> Path:
     """A folder in which a healthy scenario of videos was checked."""
+    return made_once("videos", healthy)
 
-    def fill(folder: Path) -> None:
-        ended = run_command(folder, "check", written(folder))
-        assert ended.code == 0, ended.err
 
-    return made_once("videos", fill)
+def healthy(folder: Path) -> None:
+    ended = run_command(folder, "check", written(folder))
+    assert ended.code == 0, ended.err
 
 
 # --- keys and records ------------------------------------------------------------------------------------------------
@@ -318,6 +318,16 @@ def test_a_video_file_is_decoded_frame_by_frame(tmp_path: Path) -> None:
         list(pipeline.generate_frames(request(5, "broken"), None))  # type: ignore[arg-type]
     with pytest.raises(RunError, match=r"there is no video other-42\.mkv"):
         list(pipeline.generate_frames(request(5, "other"), None))  # type: ignore[arg-type]
+
+
+def test_frames_are_read_one_after_the_other(tmp_path: Path) -> None:
+    write_picture(tmp_path / "circle-42-1.png", noise(1))
+    (tmp_path / "circle-42-2.png").write_bytes(b"no picture")
+    model = ModelRef(adapter="images", source=str(tmp_path), pictures="{case}-{seed}-{frame}.png")
+    frames = images.load(tmp_path, model, None).generate_frames(request(2), None)  # type: ignore[arg-type]
+    assert array_digest(next(frames).image) == array_digest(noise(1)), "the second one was not looked at"
+    with pytest.raises(ImageError, match=r"circle-42-2\.png"):
+        next(frames)
 
 
 def test_without_pyav_the_error_says_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
