@@ -134,6 +134,7 @@ def test_what_is_no_single_video_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # in each landing tests/test_videos.py goes through workers
 def test_a_video_in_bfloat16_is_compared_with_float32(
     folder_of: Callable[[str], Path], run_harness: RunHarness, write_scenario: WriteScenario, tmp_path: Path
 ) -> None:
