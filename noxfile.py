@@ -147,6 +147,15 @@ def faults(session: nox.Session) -> None:
     """Explain every planted fault and write docs/faults.md, in half an hour: -- NAME... for some of them."""
     words = session.posargs or ["--page", "docs/faults.md"]
     python(session, "-m", "tests.faults.exam", *words, **ONE_THREAD)
+    if not session.posargs:
+        python(session, "-m", "tests.faults.others", *words, **ONE_THREAD)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def families(session: nox.Session) -> None:
+    """Check small pipelines of many families and write docs/pipelines.md, in a quarter hour: -- NAME... for some."""
+    words = session.posargs or ["--page", "docs/pipelines.md"]
+    python(session, "-m", "tests.families.table", *words, **ONE_THREAD)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -366,6 +366,8 @@ class Request:
     """Name of the case."""
     process: int = 0
     """Index of the worker process."""
+    python: str = ""
+    """The arm's own Python interpreter, for commands; empty where it has none."""
     repeat: int = 0
     """Index inside the process. It names a picture that exists; a model must never be told."""
     frames: int | None = None
@@ -554,6 +556,19 @@ def makes_frames(adapter: Adapter) -> bool:
     return getattr(adapter, "FRAMES", False)
 
 
+class LoadingAdapter(Adapter, Protocol):
+    """An adapter that heeds keys of ``load`` of a scenario."""
+
+    LOADS: Collection[str]
+    """Names of these keys."""
+
+
+def loading_keys(adapter: Adapter) -> Collection[str]:
+    """Keys of ``load`` that an adapter heeds; none where it does not say."""
+    keys: Collection[str] = getattr(adapter, "LOADS", ())
+    return keys
+
+
 def size_multiple(adapter: Adapter) -> int:
     """What width and height have to be multiples of: the adapter's ``SIZE_MULTIPLE``, 1 where it has none.
 
@@ -580,6 +595,19 @@ def checks_requests(pipeline: Pipeline | CheckingPipeline) -> TypeGuard[Checking
     return hasattr(pipeline, "check_request")
 
 
+class ProvingPipeline(Protocol):
+    """A loaded pipeline that counts how often what ``load`` turns on has worked, such as compiled graphs that ran."""
+
+    def proofs(self) -> Mapping[str, int]:
+        """All counters as they stand, by what they count; each must grow in every image."""
+        ...
+
+
+def proofs_of(pipeline: Pipeline | ProvingPipeline) -> Mapping[str, int]:
+    """Counters of a pipeline as they stand; none where it counts nothing."""
+    return pipeline.proofs() if hasattr(pipeline, "proofs") else {}
+
+
 class ChoosingAdapter(Adapter, Protocol):
     """An adapter that says which files its loader reads; one that does not say is taken to read all of them.
 
@@ -587,7 +615,7 @@ class ChoosingAdapter(Adapter, Protocol):
     reads another file does not find it.
     """
 
-    def reads(self, folder: Path, names: Collection[str]) -> Collection[str]:
+    def reads(self, folder: Path, names: Collection[str], model: ModelRef) -> Collection[str]:
         """Those of ``names``, all files of the folder relative to it and with ``/``, that the loader reads.
 
         Raises:

@@ -32,6 +32,19 @@ _ONEDNN = "oneDNN developer guide, run-time controls"
 _OPENMP = "OpenMP specification 5.2, chapter 21"
 _NCCL = "NCCL documentation, environment variables"
 
+SET_FOR_WORKERS: Mapping[str, str] = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONFAULTHANDLER": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+"""What the harness sets for every worker: no network, no forked tokenizers, and logs that are whole after a crash."""
+
+OF_THE_HARNESS = (*SET_FOR_WORKERS, "HF_MODULES_CACHE", "PYTHONPATH")
+"""Variables that belong to the harness in a worker."""
+
 TABLE = (
     # --- the CPU ---
     Variable(

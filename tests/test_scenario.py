@@ -703,11 +703,12 @@ def test_a_key_that_is_left_out_makes_no_other_question_and_one_that_is_there_do
         mode="json",
         exclude={"translations", "differs_in", "threads", "formats", "arguments", "pictures_per_case", "frames"},
     )
-    del old["model"]["options"]
-    for part, later in (
-        (each, key) for each in (*old["arms"], *old["cases"]) for key in ("threads", "against", "expect", "arguments")
-    ):
-        part.pop(later, None)
+    for key in ("options", "load"):
+        del old["model"][key]
+    of_arms = ("threads", "against", "arguments", "model", "load", "options", "command", "environment", "python")
+    for part in (*old["arms"], *old["cases"]):
+        for key in (*of_arms, "expect"):
+            part.pop(key, None)
     assert plain.digest == json_digest(old), "as before there were these keys"
     assert named.digest != plain.digest
     assert scenario.plan(plain, arm(plain, "portable")).differs_in == {}

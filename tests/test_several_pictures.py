@@ -383,7 +383,10 @@ def test_a_pipeline_without_the_parameter_is_refused_before_it_is_loaded(
     (folder / "model_index.json").write_text(json.dumps({"_class_name": ["pipe", "Own"]}), encoding="utf-8")
     (folder / "pipe.py").write_text(code.format(""), encoding="utf-8")
     question = write_scenario(model=only_of(str(folder)), pictures_per_case=2)
-    with pytest.raises(ScenarioError, match=r"has no parameter num_images_per_prompt; it has prompt, generator"):
+    with pytest.raises(
+        ScenarioError,
+        match=r"has no parameter num_images_per_prompt; it has prompt, generator",
+    ):
         scenario.load(question)
     (folder / "pipe.py").write_text(code.format(", num_images_per_prompt=1"), encoding="utf-8")
     assert scenario.load(question).scenario.pictures_per_case == 2

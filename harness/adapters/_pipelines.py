@@ -19,10 +19,8 @@ from harness.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from harness.contracts import Device, Request, Watch
-    from harness.records import ModelRef
 
 _PICTURE_AXES = 4
 _FRAME_AXES = 5
@@ -30,23 +28,10 @@ _FRAMES = ("num_frames", "num_videos_per_prompt", "video_length", "frames", "vid
 """What pipelines of diffusers that return frames take, and no pipeline that returns pictures does."""
 _PIPELINES_LOGGER = "diffusers.pipelines"
 _LONGEST_WARNING = 400
+_COMPILED = "_compiled_call_impl"
+"""Where ``torch.nn.Module.compile`` keeps what is called in the place of ``forward``."""
 _SCALES = ("guidance", "guidance_scale", "timestep_cond")
 """What denoisers of diffusers call the scale of guidance, or its embedding, where they are told it."""
-
-
-def loaded(folder: Path, model: ModelRef, device: Device) -> Any:
-    """The pipeline of a folder on the device, by ``DiffusionPipeline.from_pretrained``, without any network."""
-    import torch
-    from diffusers import DiffusionPipeline
-
-    pipe = DiffusionPipeline.from_pretrained(
-        str(folder),
-        trust_remote_code=model.trust_remote_code,
-        torch_dtype=getattr(torch, model.dtype),
-        use_safetensors=True,
-        local_files_only=True,
-    )
-    return pipe.to(device.torch_device)
 
 
 def seeded(seed: int, device: Device, watch: Watch) -> Any:
@@ -126,14 +111,26 @@ def pictures(made: Any, decoded: Sequence[Any]) -> list[Picture]:
     Raises:
         RunError: one of them is no RGB picture.
     """
-    images = getattr(made, "images", None)
+    images = _images(made)
+    floats = _float_images(decoded, len(images))
+    return [_frame(image, *of_image) for image, of_image in zip(images, floats, strict=True)]
+
+
+def _images(made: Any) -> list[Any]:
+    """The images in an object's ``images``, in the first part of a tuple, or in a list.
+
+    Raises:
+        RunError: there is none.
+    """
+    if isinstance(made, tuple) and made and not hasattr(made, "images"):
+        made = made[0]
+    images = made if isinstance(made, list) else getattr(made, "images", None)
     if images is None or not len(images):
         held = ", ".join(vars(made)) if hasattr(made, "__dict__") else type(made).__name__
         raise RunError(
             recorded("the pipeline returned {kind} with {held}; expected images.", kind=type(made).__name__, held=held)
         )
-    floats = _float_images(decoded, len(images))
-    return [_frame(image, *of_image) for image, of_image in zip(images, floats, strict=True)]
+    return list(images)
 
 
 def frames(made: Any, decoded: Sequence[Any], kept: Sequence[int]) -> Iterator[Picture]:
@@ -169,8 +166,23 @@ def _float_frames(decoded: Sequence[Any], count: int) -> list[tuple[Any, str | N
 
 def _frame(image: Any, float_image: Any, dtype: str | None) -> Picture:
     if getattr(image, "mode", None) != "RGB":
-        raise RunError(f"the pipeline returned {type(image).__name__} {getattr(image, 'mode', '')}; expected RGB.")
+        raise RunError(
+            recorded(
+                "the pipeline returned {found} as an image; expected a PIL image with mode RGB.",
+                found=_described(image),
+            )
+        )
     return Picture(image=np.array(image, dtype=np.uint8), float_image=float_image, float_image_dtype=dtype)
+
+
+def _described(image: Any) -> str:
+    """Type of what stands in an image's place, with its mode or shape where it has one.
+
+    >>> _described([1]), _described(np.zeros((2, 3)))
+    ('list', 'ndarray (2, 3)')
+    """
+    more = getattr(image, "mode", None) or getattr(image, "shape", None)
+    return type(image).__name__ + (f" {more}" if more else "")
 
 
 def only(made: Sequence[Picture]) -> Picture:
@@ -432,7 +444,12 @@ class Taps:
         return wrap
 
     def _wrap(self, owner: Any, name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        """Put a wrapper on an instance; the class and other instances stay as they are."""
+        """Put a wrapper on an instance; the class and other instances stay as they are.
+
+        Of a compiled module the compiled call is wrapped, so that the compiler sees the forward that users have.
+        """
+        if name == "forward" and getattr(owner, _COMPILED, None) is not None:
+            name = _COMPILED
         original = getattr(owner, name, None)
         if original is None:
             return

@@ -33,8 +33,8 @@ COMPUTES = True
 _NEEDED = ("prompt", "seed")
 _OPTIONAL = ("negative_prompt", "input_image")
 _SETTINGS = ("width", "height", "steps", "guidance_scale", "device", "dtype")
-NAMES = ("python", *_NEEDED, *_OPTIONAL, *_SETTINGS, "output")
-"""What may stand in braces; ``python`` is the interpreter of the worker."""
+NAMES = ("python", *_NEEDED, *_OPTIONAL, *_SETTINGS, "arm", "output")
+"""What may stand in braces; ``python`` is the interpreter of the arm, or of the worker where it has none."""
 _SCRIPTS = (".py", ".sh")
 _GUARD = Path(__file__).with_name("_guard.py")
 _LAST_LINES = 30
@@ -151,9 +151,11 @@ class Command:
             "height": request.height,
             "steps": request.steps,
             "guidance_scale": request.guidance_scale,
+            "arm": request.arm,
             "output": output,
         }
-        values = {name: str(value) for name, value in offered.items() if value is not None} | self._fixed
+        values = self._fixed | ({"python": request.python} if request.python else {})
+        values |= {name: str(value) for name, value in offered.items() if value is not None}
         if lacking := sorted(self._placeholders - set(values)):
             raise RunError(f"the command asks for {', '.join(lacking)}, and the case {request.case} has none; add it.")
         if unheard := [name for name in _OPTIONAL if name in values and name not in self._placeholders]:

@@ -11,7 +11,7 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
-from harness.adapters import _arguments, _pipelines
+from harness.adapters import _arguments, _loading, _pipelines
 from harness.adapters._folders import components, loaded_files
 from harness.errors import ModelError, RunError
 from harness.images import read_input_picture
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _FOLDERS = ("transformer", "vae", "scheduler", "connector", "vlm", "tokenizer")
 _WEIGHTS = ("transformer", "vae", "connector", "vlm")
 OTHER_WORDS = _arguments.OTHER_WORDS
+LOADS = _loading.KEYS - {"variant", "single_file", "device_map", "offload"}
 parameters = _arguments.declared
 SIZE_MULTIPLE = 32
 _COMPONENTS = {
@@ -76,13 +77,13 @@ def check(folder: Path, model: ModelRef) -> None:
         )
 
 
-def reads(folder: Path, names: Collection[str]) -> set[str]:
+def reads(folder: Path, names: Collection[str], model: ModelRef) -> set[str]:
     """Which files of a folder the loader reads: its parts, and all that the pipeline file may read beside them.
 
     Raises:
         ModelError: ``model_index.json`` is no JSON object.
     """
-    return loaded_files(folder, names, {*_FOLDERS, *components(folder)})
+    return loaded_files(folder, names, {*_FOLDERS, *components(folder)}, model.load)
 
 
 def load(folder: Path, model: ModelRef, device: Device) -> DeepGen:
@@ -91,11 +92,12 @@ def load(folder: Path, model: ModelRef, device: Device) -> DeepGen:
     Raises:
         RunError: the pipeline file offers neither ``seed`` nor ``generator``, so its noise cannot be repeated.
     """
-    pipe = _pipelines.loaded(folder, model, device)
+    pipe = _loading.loaded(folder, model, device)
     attention, substitutions = attention_on(device.torch_device, model.attention)
     if hasattr(pipe, "_load_extras"):
         pipe._load_extras(attn_implementation=attention)  # noqa: SLF001 - the pipeline's only way to load them
-    return DeepGen(pipe, device, substitutions)
+    proofs = _loading.changed(pipe, folder, model, device)
+    return DeepGen(pipe, device, substitutions, proofs, _loading.notes(model.load, proofs()))
 
 
 def attention_on(device: str, wanted: str) -> tuple[str, list[str]]:
@@ -124,8 +126,16 @@ class DeepGen:
 
     components = _COMPONENTS
 
-    def __init__(self, pipe: Any, device: Device, substitutions: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        pipe: Any,
+        device: Device,
+        substitutions: Sequence[str] = (),
+        proofs: _loading.Proofs | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
         self.substitutions = substitutions
+        self.proofs = proofs or _loading.Proofs()
         self._pipe = pipe
         self._device = device
         self._accepted = frozenset(inspect.signature(pipe.__call__).parameters)
@@ -144,6 +154,7 @@ class DeepGen:
         self.notes = [
             _pipelines.signature_note(pipe),
             _pipelines.scheduler_note(pipe.scheduler),
+            *notes,
         ]
 
     def generate(self, request: Request, watch: Watch) -> Picture:

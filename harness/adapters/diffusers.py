@@ -7,16 +7,17 @@ such as a guidance scale, is named in the record.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from harness.adapters import _arguments, _pipelines
-from harness.adapters._folders import components, loaded_files
+from harness.adapters import _arguments, _loading, _pipelines
+from harness.adapters._folders import components, lacks_weights, loaded_files, variant_problem
 from harness.errors import ModelError, RunError
 from harness.images import read_input_picture
 from harness.language import recorded
+from harness.records import Load
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from harness.contracts import Device, Picture, Request, Watch
@@ -26,18 +27,32 @@ OTHER_WORDS = _arguments.OTHER_WORDS
 SEVERAL_PICTURES = True
 FRAMES = True
 SEVERAL_PARAMETER = "num_images_per_prompt"
+LOADS = _loading.KEYS
 parameters = _arguments.declared
 _SETTINGS = ("height", "width", "num_inference_steps", "guidance_scale")
 _DENOISERS = ("transformer", "unet")
+_DECODERS = ("vae", "movq")
+"""What pipelines call the part that decodes the last latents; Kandinsky has a movq."""
+_OF_A_PRIOR = "prior_"
+"""Begins the names of those components of a combined pipeline that make the embedding of an image."""
+_GELUS: dict[str, Literal["erf", "tanh", "quick"]] = {
+    "GELUActivation": "erf",
+    "GELUTanh": "tanh",
+    "NewGELUActivation": "tanh",
+    "QuickGELUActivation": "quick",
+}
+"""Forms of GELU by the classes of transformers, which text encoders use between two layers."""
 _LATENTS = "latents"
 _FUNCTIONS = (
     "pipeline.encode_prompt",
     "pipeline.prepare_latents",
     "image_processor.preprocess",
     "vae.encode",
+    "movq.encode",
     "scheduler.set_timesteps",
     "scheduler.step",
     "vae.decode",
+    "movq.decode",
     "image_processor.postprocess",
 )
 """Functions between modules that pipelines of diffusers have, by their owner."""
@@ -47,26 +62,31 @@ def check(folder: Path, model: ModelRef) -> None:
     """Look at a model folder without loading it.
 
     Raises:
-        ModelError: ``model_index.json`` is no JSON object, a component that it names has no folder, or a model no
-            safetensors.
+        ModelError: ``model_index.json`` is no JSON object, a component that it names has no folder, a model no
+            safetensors, or there are only other variants of them than ``load`` says.
     """
-    del model
+    load = model.load or Load()
     missing = [name for name in components(folder) if not (folder / name).is_dir()]
-    missing += [f"{name}/*.safetensors" for name in components(folder) if _lacks_weights(folder / name)]
+    if load.single_file is None:
+        missing += [f"{name}/*.safetensors" for name in components(folder) if lacks_weights(folder / name)]
+    elif not (folder / load.single_file).is_file():
+        missing.append(f"{load.single_file}, which load.single_file names")
     if missing:
         raise ModelError(
             f"{folder} lacks {', '.join(missing)}, which its model_index.json names. Fetch the whole repository, for "
             "instance with source: hf:REPO@REV."
         )
+    if load.single_file is None and (problem := variant_problem(folder, components(folder), load.variant)):
+        raise ModelError(problem)
 
 
-def reads(folder: Path, names: Collection[str]) -> set[str]:
+def reads(folder: Path, names: Collection[str], model: ModelRef) -> set[str]:
     """Which files of a folder the loader reads: those of the components that ``model_index.json`` names, and code.
 
     Raises:
         ModelError: ``model_index.json`` is no JSON object.
     """
-    return loaded_files(folder, names, components(folder))
+    return loaded_files(folder, names, components(folder), model.load)
 
 
 def load(folder: Path, model: ModelRef, device: Device) -> Diffusers:
@@ -75,15 +95,18 @@ def load(folder: Path, model: ModelRef, device: Device) -> Diffusers:
     Raises:
         RunError: the pipeline takes no prompt, or no generator, so its noise cannot be repeated.
     """
-    return Diffusers(_pipelines.loaded(folder, model, device), model, device)
+    pipe = _loading.loaded(folder, model, device)
+    return Diffusers(pipe, model, device, _loading.changed(pipe, folder, model, device))
 
 
 class Diffusers:
     """A loaded pipeline of diffusers."""
 
-    def __init__(self, pipe: Any, model: ModelRef, device: Device) -> None:
+    def __init__(self, pipe: Any, model: ModelRef, device: Device, proofs: _loading.Proofs | None = None) -> None:
         self._pipe = pipe
         self._device = device
+        self._load = model.load
+        self.proofs = proofs or _loading.Proofs()
         self._parameters = inspect.signature(pipe.__call__).parameters
         if missing := [name for name in ("prompt", "generator") if name not in self._parameters]:
             raise RunError(
@@ -91,16 +114,17 @@ class Diffusers:
                 "be told what to make, or its pictures cannot be repeated."
             )
         self.modules = {name: part for name, part in pipe.components.items() if hasattr(part, "named_parameters")}
-        owners = {name: getattr(pipe, name, None) for name in ("scheduler", "vae", "image_processor")}
+        owners = {name: getattr(pipe, name, None) for name in ("scheduler", *_DECODERS, "image_processor")}
         self.joints = _pipelines.joints({"pipeline": pipe, **owners}, _FUNCTIONS)
         self.components = {stage: name for name in reversed(self.modules) for stage in _stages(name)}
+        self.activations = dict(_activations(self.modules))
         self.substitutions = self._substitutions(model)
         self._given: set[str] = set()
 
     @property
     def notes(self) -> list[str]:
         """What a reader ought to know of the pipeline."""
-        notes = [_pipelines.signature_note(self._pipe)]
+        notes = [_pipelines.signature_note(self._pipe), *_loading.notes(self._load, self.proofs())]
         if (scheduler := getattr(self._pipe, "scheduler", None)) is not None:
             notes.append(_pipelines.scheduler_note(scheduler))
         strength = self._parameters.get("strength")
@@ -166,14 +190,15 @@ class Diffusers:
         return made, taps
 
     def _tap(self, taps: _pipelines.Taps, name: str, module: Any) -> None:
-        if name.startswith("text_encoder"):
+        part = name.removeprefix(_OF_A_PRIOR)
+        if part.startswith("text_encoder"):
             taps.text(module, *_stages(name))
-        elif name.startswith("image_encoder"):
-            taps.stage(module, "forward", "image_encoding")
+        elif part.startswith("image_encoder"):
+            taps.stage(module, "forward", *_stages(name))
         elif name.startswith(_DENOISERS):
             taps.denoiser(module)
-        elif name == "vae":
-            taps.decoder(module)
+        elif name in _DECODERS:
+            taps.decoder(module, name)
             taps.stage(module, "encode", "vae_encode")
         elif callable(getattr(module, "decode", None)):
             taps.decoder_output(module, "decode", name)
@@ -233,8 +258,9 @@ class Diffusers:
         refused = [name for name, value in asked.items() if value is not None and name not in self._parameters]
         if refused:
             raise RunError(
-                f"{self._name} does not take {', '.join(refused)}; it takes {', '.join(self._parameters)}. Leave it "
-                "out of the case, or give a model whose pipeline takes it."
+                f"{self._name} does not take {', '.join(refused)}; it takes {', '.join(self._parameters)}. "
+                + (self._other_names() if "image" in refused else "")
+                + "Leave it out of the case, or give a model whose pipeline takes it."
             )
         true_scale = self._parameters.get("true_cfg_scale")
         scale = request.arguments.get("true_cfg_scale", true_scale.default if true_scale else None)
@@ -243,6 +269,12 @@ class Diffusers:
                 f"{self._name} ignores a negative prompt unless true_cfg_scale is above 1, and it is {scale:g}. Leave "
                 "the negative prompt out, or write 'arguments: {true_cfg_scale: 4.0}'."
             )
+
+    def _other_names(self) -> str:
+        """How to give an image that the call takes by another name; empty where it has no such name."""
+        names = [name for name in self._parameters if "image" in name and name not in OTHER_WORDS]
+        words = ", ".join(f"'{name}: {{image: FILE}}'" for name in names if not name.endswith("embeds"))
+        return f"Images that it has other names for stand under 'arguments:', as in {words}. " if words else ""
 
     def _substitutions(self, model: ModelRef) -> list[str]:
         own = [name for name in _SETTINGS if name not in self._parameters]
@@ -283,18 +315,23 @@ def _refuse_replaced(made: Any) -> None:
 def _stages(component: str) -> tuple[str, ...]:
     """Stages in which a component works; a second text encoder has a stage of its own.
 
-    >>> _stages("text_encoder_2"), _stages("unet"), _stages("tokenizer")
-    (('text_encoding_2',), ('denoising',), ())
+    >>> _stages("text_encoder_2"), _stages("prior_text_encoder"), _stages("unet"), _stages("tokenizer")
+    (('text_encoding_2',), ('prior_text_encoding',), ('denoising',), ())
     """
-    if component.startswith("text_encoder"):
+    if component.removeprefix(_OF_A_PRIOR).startswith("text_encoder"):
         return (component.replace("encoder", "encoding", 1),)
-    if component.startswith("image_encoder"):
-        return ("image_encoding",)
+    if component.removeprefix(_OF_A_PRIOR).startswith("image_encoder"):
+        return (component.replace("encoder", "encoding", 1),)
     if component.startswith(_DENOISERS):
         return ("denoising",)
-    return ("vae_encode", "vae_decode") if component == "vae" else ()
+    return ("vae_encode", "vae_decode") if component in _DECODERS else ()
 
 
-def _lacks_weights(component: Path) -> bool:
-    """Whether a component is a model, by its ``config.json``, and has no weights that are loaded."""
-    return (component / "config.json").is_file() and not list(component.glob("*.safetensors"))
+def _activations(modules: Mapping[str, Any]) -> Iterator[tuple[str, Literal["erf", "tanh", "quick"]]]:
+    """Modules that compute a GELU between ``fc1`` and ``fc2``, as those of CLIP do, with its form."""
+    for component, root in modules.items():
+        for name, module in root.named_modules():
+            if {"fc1", "fc2", "activation_fn"} <= dict(module.named_children()).keys():
+                form = _GELUS.get(type(module.activation_fn).__name__)
+                if form is not None:
+                    yield f"{component}.{name}", form

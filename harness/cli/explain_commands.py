@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import RUNS_DIR, AsJson, Language, RunsDir
+from harness.cli.options import RUNS_DIR, AllowCommand, AllowedCommands, AsJson, Language, RunsDir, permission_of
 
 
 def explain(
@@ -31,6 +31,8 @@ def explain(
     ] = False,
     keep_trace: Annotated[bool, typer.Option("--keep-trace", help="Keep the reference's values.")] = False,
     runs_dir: RunsDir = RUNS_DIR,
+    allow_command: AllowCommand = False,
+    allowed_commands: AllowedCommands = None,
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
@@ -57,6 +59,7 @@ def explain(
         keep_trace=keep_trace,
         language=language,
         runs_folder=runs_dir,
+        permission=permission_of(every=allow_command, listed=allowed_commands),
     )
     explained = explain_job.explain(explain_job.completed(question))
     if as_json:

@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Literal
 
-from harness.compare import models
+from harness.compare import models, ways
 from harness.language import recordable, recorded
 from harness.message import joined
 from harness.records import NoiseMode, OnPurpose, calls_of
@@ -65,6 +65,7 @@ def plan_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Con
     reasons = _setting_differences(plan, expected.plan, meant)
     if OnPurpose.MODEL not in meant and (unlike := model_difference(plan, model, expected)):
         reasons.append(models.barring(unlike))
+    reasons += ways.barring(ways.differing(plan, model, expected), meant)
     return reasons + _device_noise(plan, expected.plan)
 
 
@@ -73,7 +74,7 @@ def input_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Co
     reasons = _setting_differences(plan, expected.plan, meant)
     if OnPurpose.MODEL not in meant and (unlike := model_difference(plan, model, expected)):
         reasons.append(models.plain(unlike))
-    return reasons
+    return reasons + ways.barring(ways.differing(plan, model, expected), meant)
 
 
 def model_difference(plan: Plan, model: ModelIdentity, expected: Run) -> ModelDifference | None:
@@ -264,7 +265,15 @@ def on_purpose(plan: Plan, model: ModelIdentity, expected: Run) -> list[str]:
     if reason and (differing := argument_differences(plan, expected.plan)):
         what = joined(differing)
         sentences.append(recorded("arguments differ on purpose ({reason!s}): {what!s}", reason=reason, what=what))
-    return sentences
+    return sentences + ways.on_purpose(ways.differing(plan, model, expected), plan.differs_in)
+
+
+def differing(plan: Plan, model: ModelIdentity, expected: Run) -> list[OnPurpose]:
+    """In what two runs differ, of all that a scenario may declare."""
+    kinds = set(ways.differing(plan, model, expected))
+    kinds |= {OnPurpose.MODEL} if model_difference(plan, model, expected) else set()
+    kinds |= {OnPurpose.ARGUMENTS} if argument_differences(plan, expected.plan) else set()
+    return [kind for kind in OnPurpose if kind in kinds]
 
 
 def other_schedules(actual: Run, expected: Run, shared: list[CaseKey]) -> list[str]:

@@ -131,7 +131,7 @@ def compare_runs(
         unexpected=[key for key in actual.run.plan.keys if key not in wanted and key not in missing],
         differences=differences,
         model=comparability.model_difference(actual.run.plan, actual.run.model, expected.run),
-        other_arguments=bool(comparability.argument_differences(actual.run.plan, expected.run.plan)),
+        differing=comparability.differing(actual.run.plan, actual.run.model, expected.run),
         differs_in=actual.run.plan.differs_in,
         notes=notes,
         failures=[*actual.run.failures, *expected.run.failures],

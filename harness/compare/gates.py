@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness import plugins
 from harness.compare.dual import NoRatio, dual_ratio
 from harness.compare.parity import parity_verdict
-from harness.language import marked, recorded, recorded_many
+from harness.language import marked, recordable, recorded, recorded_many
 from harness.message import joined, of_error
 from harness.records import EXIT_CODES, Comparison, Limit, OnPurpose, Pair, Scope, Status, Verdict, listed, worst
 
@@ -160,12 +160,15 @@ def _notices(judged: Comparison) -> list[str]:
 
 def _without_effect(judged: Comparison) -> list[str]:
     """A sentence where a difference is allowed that is not there."""
-    sentences = []
-    if OnPurpose.MODEL in judged.differs_in and judged.model is None:
-        sentences.append(recorded("differs_in had no effect here: no difference of the two sides' models is known."))
-    if OnPurpose.ARGUMENTS in judged.differs_in and judged.other_arguments is False:
-        sentences.append(recorded("differs_in had no effect here: both sides' calls had the same arguments."))
-    return sentences
+    if judged.differing is None:
+        return []
+    alike = [what for what in judged.differs_in if what not in judged.differing]
+    sentences = {
+        OnPurpose.MODEL: recorded("differs_in had no effect here: no difference of the two sides' models is known."),
+        OnPurpose.ARGUMENTS: recorded("differs_in had no effect here: both sides' calls had the same arguments."),
+    }
+    same = recordable("differs_in had no effect here: {what:s} is the same on both sides.")
+    return [sentences.get(what) or recorded(same, what=what.value) for what in alike]
 
 
 def _too_good(limit: Limit, judged: Comparison) -> str:

@@ -14,16 +14,18 @@ from harness.compare.comparator import StoredRun
 from harness.compare.gates import failing
 from harness.errors import NothingSelected, RecordError, UnknownName
 from harness.files import remove_leftovers
+from harness.jobs.arm_setups import devices_of, models_of, setups_of
 from harness.jobs.references import References, read_references
-from harness.records import EXIT_CODES, RUN_FILE, CaseKey, NoiseMode, Role, Run, Status
-from harness.run.sources import NO_COMMANDS, Permission, PreparedModel, prepare
-from harness.run.supervisor import ChosenDevice, Order, choose_device, code_digest, make_run, named_device
+from harness.records import EXIT_CODES, RUN_FILE, CaseKey, Role, Run, Status
+from harness.run.sources import NO_COMMANDS, Permission, PreparedModel
+from harness.run.supervisor import ChosenDevice, Order, code_digest, make_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from harness.jobs.progress import ProgressReporter
     from harness.records import Arm, Plan
+    from harness.run.interpreters import ProcessSetup
     from harness.scenario import LoadedScenario
 
 
@@ -121,8 +123,10 @@ class Prepared:
     """A plan for each arm that is run, with the noise of a baseline where there is one."""
     devices: Mapping[str, ChosenDevice]
     """The device of each arm."""
-    model: PreparedModel
-    """The copied and hashed model."""
+    setups: Mapping[str, ProcessSetup]
+    """Interpreter and variables of each arm."""
+    models: Mapping[str, PreparedModel]
+    """The copied and hashed model of each arm."""
     references: References
     """What the baseline store holds."""
 
@@ -140,7 +144,7 @@ def prepared(
     ``plans`` replaces the plans of the selected arms, for one scenario. Copies of models are gone when this is left.
     """
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-        chosen_devices: dict[str, ChosenDevice] = {}
+        chosen_devices: dict[tuple[str, str], ChosenDevice] = {}
         yield [
             _prepared(loaded, selection, verb, reporter, plans, chosen_devices, Path(scratch) / str(number))
             for number, loaded in enumerate(loaded_scenarios)
@@ -153,7 +157,7 @@ def _prepared(  # noqa: PLR0913, PLR0917 - what a scenario is looked up with
     verb: str,
     reporter: ProgressReporter,
     plans: list[Plan] | None,
-    chosen_devices: dict[str, ChosenDevice],
+    chosen_devices: dict[tuple[str, str], ChosenDevice],
     scratch: Path,
 ) -> Prepared:
     for note in loaded.notes:
@@ -162,17 +166,19 @@ def _prepared(  # noqa: PLR0913, PLR0917 - what a scenario is looked up with
     arms, kept = chosen_arms(loaded, selection, verb) if plans is None else ([], [])
     plans = plans or plans_of(loaded, selection, arms)
     scratch.mkdir()
-    devices = _devices(plans, scratch, chosen_devices)
-    model = prepare(loaded.model_source, loaded.scenario.model, scratch / "model", selection.permission)
+    setups = setups_of(loaded, plans, scratch, selection.permission)
+    devices = devices_of(plans, setups, scratch, chosen_devices)
+    models = models_of(loaded, plans, scratch, selection.permission)
     references = read_references(selection.baselines_folder, loaded, kept, plans)
     for message in references.missing.values():
         reporter.on_note(message)
     return Prepared(
         loaded=loaded,
         command=command_of(verb, loaded, selection),
-        plans=[references.with_noise(plan, model.identity) for plan in plans],
+        plans=[references.with_noise(plan, models[plan.arm.name].identity) for plan in plans],
         devices=devices,
-        model=model,
+        setups=setups,
+        models=models,
         references=references,
     )
 
@@ -235,7 +241,8 @@ def _order(job: Prepared, plan: Plan, folder: Path, selection: Selection) -> Ord
     return Order(
         plan=plan,
         device=job.devices[plan.arm.name],
-        model=job.model,
+        model=job.models[plan.arm.name],
+        setup=job.setups[plan.arm.name],
         input_images=job.loaded.input_images,
         argument_images=job.loaded.argument_images,
         folder=(folder / plan.arm.name).absolute(),
@@ -294,15 +301,6 @@ def plans_of(loaded: LoadedScenario, selection: Selection, arms: list[Arm]) -> l
     ]
 
 
-def _devices(plans: list[Plan], scratch: Path, devices: dict[str, ChosenDevice]) -> dict[str, ChosenDevice]:
-    """The device of every arm; each name is asked for once, and not at all where no worker opens it."""
-    if any(plan.noise is NoiseMode.UNVERIFIED for plan in plans):
-        return {plan.arm.name: named_device(plan.arm.device) for plan in plans}
-    for wanted in sorted({plan.arm.device for plan in plans} - devices.keys()):
-        devices[wanted] = choose_device(wanted, scratch)
-    return {plan.arm.name: devices[plan.arm.device] for plan in plans}
-
-
 def _job_folder(job: Prepared, selection: Selection, reporter: ProgressReporter) -> Path:
     """The folder of an interrupted job with the same fingerprints, or a new one."""
     wanted = {
@@ -310,7 +308,7 @@ def _job_folder(job: Prepared, selection: Selection, reporter: ProgressReporter)
             plan=plan.digest,
             code=code_digest(plan.model.adapter),
             host=job.devices[plan.arm.name].host_digest,
-            model=job.model.identity.key,
+            model=job.models[plan.arm.name].identity.key,
         )
         for plan in job.plans
     }

@@ -17,13 +17,17 @@ from harness.diagnose.machine import look
 from harness.errors import BaselineDamaged, NothingSelected, UnknownName
 from harness.host import describe_host
 from harness.jobs.arm_runs import Selection, chosen_arms, plans_of
+from harness.jobs.arm_setups import models_of
 from harness.jobs.references import read_references
 from harness.records import Finding, Severity, Status
-from harness.run.sources import prepare
+from harness.run.sources import EVERY
 from harness.run.supervisor import ask_backends
 
 if TYPE_CHECKING:
-    from harness.records import Arm, Diagnosis, ModelIdentity, Plan
+    from collections.abc import Mapping
+
+    from harness.jobs.references import References
+    from harness.records import Arm, Diagnosis, ModelIdentity, Plan, Run
     from harness.scenario import LoadedScenario
 
 
@@ -65,15 +69,15 @@ def examine_baselines(path: Path, baselines_folder: Path) -> list[BaselineState]
         raise NothingSelected(f"{path} has no arm with 'baseline: true', so it reads no baseline.")
     plans = plans_of(loaded, Selection(), live)
     with tempfile.TemporaryDirectory(prefix="harness-doctor-") as scratch:
-        model = prepare(loaded.model_source, loaded.scenario.model, Path(scratch) / "model").identity
-    states = [_baseline_state(loaded, arm, plans, model, baselines_folder) for arm in kept]
+        models = {name: model.identity for name, model in models_of(loaded, plans, Path(scratch), EVERY).items()}
+    states = [_baseline_state(loaded, arm, plans, models, baselines_folder) for arm in kept]
     if all(state.status is not Status.ERROR for state in states):
         read_references(baselines_folder, loaded, kept, plans)
     return states
 
 
 def _baseline_state(
-    loaded: LoadedScenario, arm: Arm, plans: list[Plan], model: ModelIdentity, baselines_folder: Path
+    loaded: LoadedScenario, arm: Arm, plans: list[Plan], models: Mapping[str, ModelIdentity], baselines_folder: Path
 ) -> BaselineState:
     name = f"baseline {loaded.scenario.name}/{arm.name}"
     blocked = partial(Finding, name=name, severity=Severity.BLOCKED)
@@ -87,14 +91,14 @@ def _baseline_state(
     differences = [
         f"{plan.arm.name}: {difference}"
         for plan in plans
-        for difference in plan_differences(references.with_noise(plan, model), model, kept.run, plan.differs_in)
+        for difference in _differences(references, plan, models[plan.arm.name], kept.run)
     ]
     if differences:
         step = "Change the scenario back, or make the baseline again and accept it."
         return BaselineState(
             status=Status.NOT_COMPARABLE, finding=blocked(observed="; ".join(differences), next_step=step)
         )
-    notes = on_purpose(plans[0], model, kept.run)
+    notes = on_purpose(plans[0], models[plans[0].arm.name], kept.run)
     notes += baseline_notes(plans[0], kept.manifest, describe_host().packages)
     finding = Finding(
         name=name,
@@ -103,6 +107,10 @@ def _baseline_state(
         observed="; ".join([f"whole and comparable, manifest digest {kept.manifest.digest}", *notes]),
     )
     return BaselineState(status=Status.IDENTICAL, finding=finding)
+
+
+def _differences(references: References, plan: Plan, model: ModelIdentity, expected: Run) -> list[str]:
+    return plan_differences(references.with_noise(plan, model), model, expected, plan.differs_in)
 
 
 def selftest() -> list[Check]:

@@ -13,6 +13,7 @@ from harness.compare.comparability import argument_differences
 from harness.errors import UnknownName, UsageError
 from harness.explain.verdict import explained, proven, unproven, worth_a_swap
 from harness.files import write_text
+from harness.jobs.arm_setups import devices_of, models_of, setups_of
 from harness.jobs.failing_case import failing_case
 from harness.language import require_known, spoken
 from harness.records import CaseKey, read_record, to_json
@@ -32,8 +33,8 @@ from harness.records.investigation import (
     Tried,
 )
 from harness.run.investigations import investigate, require_modules
-from harness.run.sources import prepare
-from harness.run.supervisor import Order, choose_device
+from harness.run.sources import NO_COMMANDS, Permission
+from harness.run.supervisor import Order
 from harness.suggestions import from_here
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Question:
     """Language of the page."""
     runs_folder: Path = Path("runs")
     """Where the folder is made."""
+    permission: Permission = NO_COMMANDS
+    """Which functions and environments of scenarios may run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +125,7 @@ def explain(question: Question) -> Explained:
     key = _key(loaded, question)
     with tempfile.TemporaryDirectory(prefix="harness-explain-") as scratch:
         folder = store.new_job_folder(question.runs_folder, f"{loaded.scenario.name}-explain")
-        orders = _orders(loaded, key, candidate, reference, Path(scratch), folder)
+        orders = _orders(loaded, question, key, candidate, reference, Path(scratch), folder)
         explanation = _measured(question, key, orders, folder)
     explanation = explanation.model_copy(update={"commands": _commands(question, key)})
     if not question.keep_trace:
@@ -231,33 +234,52 @@ def _swap(  # noqa: PLR0913, PLR0917 - the parts of an order
 
 
 def _orders(  # noqa: PLR0913, PLR0917 - what the arms are made of
-    loaded: LoadedScenario, key: CaseKey, candidate: Arm, reference: Arm | None, scratch: Path, folder: Path
+    loaded: LoadedScenario,
+    question: Question,
+    key: CaseKey,
+    candidate: Arm,
+    reference: Arm | None,
+    scratch: Path,
+    folder: Path,
 ) -> _Orders:
     """Both arms with the candidate's type, because modules of another type have other floors."""
     plan = _plan(loaded, candidate, key)
     require_modules(plan)
-    model = prepare(loaded.model_source, plan.model, scratch / "model")
+    other = None
+    if reference is not None:
+        other = _plan(loaded, reference.model_copy(update={"dtype": plan.model.dtype}), key)
+        _require_alike(plan, other)
+    plans = [plan, other] if other else [plan]
+    setups = setups_of(loaded, plans, scratch, question.permission)
+    devices = devices_of(plans, setups, scratch, {})
+    models = models_of(loaded, plans, scratch, question.permission)
 
     def order(arm_plan: Plan) -> Order:
         return Order(
             plan=arm_plan,
-            device=choose_device(arm_plan.arm.device, scratch),
-            model=model,
+            device=devices[arm_plan.arm.name],
+            model=models[arm_plan.arm.name],
+            setup=setups[arm_plan.arm.name],
             input_images=loaded.input_images,
             argument_images=loaded.argument_images,
             folder=(folder / arm_plan.arm.name).absolute(),
             run_id=f"{folder.name}/{arm_plan.arm.name}",
         )
 
-    if reference is None:
-        return _Orders(candidate=order(plan), reference=None)
-    other = _plan(loaded, reference.model_copy(update={"dtype": plan.model.dtype}), key)
+    return _Orders(candidate=order(plan), reference=order(other) if other else None)
+
+
+def _require_alike(plan: Plan, other: Plan) -> None:
+    """Refuse arms that are asked different questions.
+
+    Raises:
+        UsageError: says in which arguments.
+    """
     if differing := argument_differences(plan, other):
         raise UsageError(
-            f"{candidate.name} and {reference.name} are not called alike: {'; '.join(map(str, differing))}. explain "
+            f"{plan.arm.name} and {other.arm.name} are not called alike: {'; '.join(map(str, differing))}. explain "
             "needs the same question on both sides. Give both arms the same arguments."
         )
-    return _Orders(candidate=order(plan), reference=order(other))
 
 
 def _plan(loaded: LoadedScenario, arm: Arm, key: CaseKey) -> Plan:

@@ -108,7 +108,7 @@ def generate(options: GenerateOptions, reporter: ProgressReporter) -> Run:
     with tempfile.TemporaryDirectory(prefix="harness-generate-") as scratch:
         folder = Path(scratch)
         device = choose_device(options.device, folder)
-        model = prepare(loaded.model_source, plan.model, folder / "model")
+        model = prepare(loaded.sources[plan.model.source], plan.model, folder / "model")
         reporter.on_run_start(plan, device)
         order = Order(
             plan=plan,

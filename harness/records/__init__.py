@@ -61,6 +61,7 @@ from harness.records.enums import (
     worst_code,
 )
 from harness.records.image_diff import FolderDiff, NameMatch, PairStatistics, PicturePair, ReadAs, WorstPair
+from harness.records.model import CommandRef, Compile, Load, Lora, ModelChange, ModelRef, SchedulerRef
 from harness.records.report import Aggregate, MissingCell, Release, ReleasedJob, ReleasedRun, ReleaseManifest, Report
 from harness.records.run import (
     PADDED_ROWS,
@@ -94,11 +95,9 @@ from harness.records.scenario import (
     Arm,
     CalibrationSet,
     Case,
-    CommandRef,
     Evidence,
     Frames,
     Limit,
-    ModelRef,
     OnPurpose,
     Repeats,
     Scenario,
@@ -132,6 +131,7 @@ __all__ = [
     "ChangeKind",
     "CommandRef",
     "Comparison",
+    "Compile",
     "Day",
     "Detection",
     "Diagnosis",
@@ -159,11 +159,14 @@ __all__ = [
     "ImportedScores",
     "LeftOut",
     "Limit",
+    "Load",
     "LoadedModel",
+    "Lora",
     "Manifest",
     "Measurement",
     "MemoryUse",
     "MissingCell",
+    "ModelChange",
     "ModelDifference",
     "ModelIdentity",
     "ModelRef",
@@ -198,6 +201,7 @@ __all__ = [
     "Sample",
     "Scenario",
     "Schedule",
+    "SchedulerRef",
     "Scope",
     "Score",
     "ScoreTotal",

@@ -26,14 +26,16 @@ def image_of(value: JsonValue) -> str | None:
 
 
 def images_in(value: JsonValue) -> Iterator[str]:
-    """Files of all images in a value, which is one, a list with some, or neither.
+    """Files of all images in a value, which is one, a list with some, or neither; lists may stand in lists.
 
-    >>> list(images_in([{"image": "a.png"}, {"image": "b.png"}])), list(images_in(4.0))
+    >>> list(images_in([{"image": "a.png"}, [{"image": "b.png"}]])), list(images_in(4.0))
     (['a.png', 'b.png'], [])
     """
-    for inner in value if isinstance(value, list) else [value]:
-        if (written := image_of(inner)) is not None:
-            yield written
+    if isinstance(value, list):
+        for inner in value:
+            yield from images_in(inner)
+    elif (written := image_of(value)) is not None:
+        yield written
 
 
 def with_images(value: JsonValue, read: Callable[[str], object]) -> object:

@@ -110,6 +110,10 @@ class Record(BaseModel):
     )
 
 
+class LaterRecord(Record):
+    """Base of the kinds that scenarios did not have at first: all their fields are as if marked by ``Later``."""
+
+
 class Later:
     """Marks a field that scenarios did not have at first: while it has its default, it is not part of their digest.
 
@@ -132,7 +136,8 @@ def digested(record: Record, dumped: dict[str, Any]) -> dict[str, Any]:
     kept = {}
     for name, field in type(record).model_fields.items():
         value = getattr(record, name)
-        if name not in dumped or (Later in field.metadata and value == field.get_default(call_default_factory=True)):
+        is_later = Later in field.metadata or isinstance(record, LaterRecord)
+        if name not in dumped or (is_later and value == field.get_default(call_default_factory=True)):
             continue
         kept[name] = dumped[name]
         if isinstance(value, Record):

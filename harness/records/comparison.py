@@ -353,7 +353,9 @@ class Comparison(Record):
     model: ModelDifference | None = None
     """In what the two sides' models differ; None where they are the same, or not known."""
     other_arguments: bool | None = None
-    """Whether the arguments of the call differ; None in records from before there were any."""
+    """Whether the arguments of the call differ, in records from before ``differing`` was kept; None in newer ones."""
+    differing: list[OnPurpose] | None = None
+    """In what the two sides differ, of all that a scenario may declare; None in records from before this was kept."""
     differs_in: dict[OnPurpose, str] = Field(default_factory=dict)
     """In what the actual side's scenario says that they differ on purpose, each with its reason."""
     notes: list[Text] = Field(default_factory=list)

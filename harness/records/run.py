@@ -12,7 +12,8 @@ from harness import message
 from harness.language import recorded
 from harness.records.base import TEXT_ALONE, Digest, Id, Number, Record, Text, Version, json_digest, without_defaults
 from harness.records.enums import NoiseMode, NpuOps, SwitchMode, Task
-from harness.records.scenario import Arm, Case, Frames, Limit, ModelRef, OnPurpose, Repeats, Waiver
+from harness.records.model import ModelRef
+from harness.records.scenario import Arm, Case, Frames, Limit, OnPurpose, Repeats, Waiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,10 +71,14 @@ class ModelIdentity(Record):
     other_files: dict[str, Digest] = Field(default_factory=dict)
     """SHA-256 of every file beside them; workers are not given these, and they never make two models differ."""
 
+    load_files: dict[str, Digest] = Field(default_factory=dict)
+    """SHA-256 of each file that ``load`` names, such as LoRA weights, by what is written."""
+
     @property
     def key(self) -> str:
         """The digest that tells whether a model is still the same: over what is loaded, where that is known."""
-        return self.loaded or self.digest
+        known = self.loaded or self.digest
+        return json_digest([known, self.load_files]) if self.load_files else known
 
 
 class CaseKey(Record):
@@ -401,6 +406,8 @@ class Sample(Record):
     """Intermediate tensors, by name and in the order of the calls, such as ``text_encoding/padded_rows``."""
     npu_calls: dict[str, int] = Field(default_factory=dict)
     """How often the harness's reference kernels answered for each fused operator of torch_npu."""
+    in_effect: dict[str, int] = Field(default_factory=dict)
+    """How often what ``load`` turns on worked while this was made, such as ``compile transformer``; never 0."""
     seconds: dict[str, float]
     """Seconds by stage, ``total`` for the whole call."""
     memory: dict[str, MemoryUse]

@@ -18,7 +18,6 @@ from harness.language import recordable, recorded
 from harness.records.base import (
     TEXT_ALONE,
     Day,
-    Digest,
     Id,
     Later,
     Number,
@@ -30,46 +29,7 @@ from harness.records.base import (
     without_defaults,
 )
 from harness.records.enums import NoiseMode, NpuOps, Role, Scope, SwitchMode, Task
-
-
-class CommandRef(Record):
-    """A command that makes one picture; it runs with the user's rights, and only where the user allowed it."""
-
-    words: list[str] = Field(min_length=1)
-    """Program and arguments; no shell reads them. In braces: ``{python}``, ``{prompt}``, ``{negative_prompt}``,
-    ``{input_image}``, ``{seed}``, ``{width}``, ``{height}``, ``{steps}``, ``{guidance_scale}``, ``{device}``,
-    ``{dtype}`` and ``{output}``."""
-    output: str | None = None
-    """Picture that the command writes by itself, relative to the source, where no word has ``{output}``."""
-    environment: dict[str, str] = Field(default_factory=dict)
-    """Variables beside those that are set already."""
-    time_limit_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Longest time for one picture; the command is ended after that, with all it started."""
-
-
-class ModelRef(Record):
-    """Which model, and how it is loaded."""
-
-    adapter: str = "deepgen"
-    """Name of the adapter that loads and calls it."""
-    source: str
-    """``builtin:NAME``, a folder relative to the scenario file, ``hf:REPO@REV`` or ``modelscope:REPO@REV``;
-    ``${VARIABLES}`` are expanded."""
-    dtype: Literal["float32", "float16", "bfloat16"] = "bfloat16"
-    """Type of weights and activations."""
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
-    """Attention implementation of the language model; on NPU and CPU sdpa takes the place of flash_attention_2."""
-    trust_remote_code: bool = False
-    """Whether Python files of the model folder may run; without it a folder that has any is refused."""
-    code_sha256: dict[str, Digest] | None = None
-    """SHA-256 of each Python file of the model folder; when given, any other file or content is refused."""
-    pictures: str | None = None
-    """For ``adapter: images``: file of a picture below the source, with ``{arm}``, ``{case}``, ``{seed}``,
-    ``{process}`` and ``{repeat}``; ``{case}/{seed}.png`` when left out."""
-    command: CommandRef | None = None
-    """For ``adapter: command``: what is run in the source folder for each picture."""
-    options: Annotated[dict[str, JsonValue], Later] = Field(default_factory=dict)
-    """Options of the adapter, which declares and checks them."""
+from harness.records.model import CommandRef, Load, ModelChange, ModelRef
 
 
 class Unfitness(StrEnum):
@@ -100,6 +60,13 @@ class Case(Record):
     """What would be an error elsewhere and is expected of this case, each with its reason: ``flat``, an image of one
     colour; ``same_image``, the image of another prompt or seed; ``noise``, noise where the reference shows
     something."""
+
+
+ENVIRONMENT_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
+"""What names of environment variables match."""
+
+EnvironmentName = Annotated[str, StringConstraints(pattern=ENVIRONMENT_NAME)]
+"""Name of an environment variable."""
 
 
 class Repeats(Record):
@@ -155,6 +122,21 @@ class Arm(Record):
     arguments: Annotated[dict[str, JsonValue], Later] = Field(default_factory=dict)
     """Arguments of the pipeline's call in this arm; they replace the scenario's and the cases' of the same name. Sides
     with other values are not comparable unless ``differs_in`` names ``arguments``."""
+    model: Annotated[ModelChange | None, Later] = None
+    """What this arm has in the place of the scenario's model. Sides that differ in this, or in one of the next five
+    keys, are not comparable unless ``differs_in`` names it."""
+    load: Annotated[Load | None, Later] = None
+    """How this arm's pipeline is loaded; each key that is written replaces the model's."""
+    options: Annotated[dict[str, JsonValue], Later] = Field(default_factory=dict)
+    """Options of the adapter in this arm; they replace the model's of the same name."""
+    command: Annotated[CommandRef | None, Later] = None
+    """For ``adapter: command``: this arm's command in the place of the model's."""
+    environment: Annotated[dict[EnvironmentName, str], Later] = Field(default_factory=dict)
+    """Environment variables of this arm's worker processes, and of its commands; none that the harness sets itself."""
+    python: Annotated[str | None, Later] = Field(default=None, min_length=1)
+    """Python interpreter of this arm's worker processes, relative to the scenario file, such as
+    ``../other-venv/bin/python``; with ``adapter: command`` what ``{python}`` stands for. ``${VARIABLES}`` are
+    expanded."""
     against: Annotated[list[Id] | None, Later] = None
     """For a candidate: the reference arms it is compared with; all of them when nothing is said. An empty list is for
     an arm that no reference can be compared with, as with a device's own noise: only its repeats are judged."""
@@ -341,9 +323,20 @@ class OnPurpose(StrEnum):
     """In what the two sides of a comparison may differ where the scenario says that they do so on purpose."""
 
     MODEL = "model"
-    """What the model's loader reads: another revision, quantised weights, a LoRA."""
+    """What the model's loader reads, such as another revision or quantised weights; where pictures are made outside the
+    worker, the adapter or the source."""
     ARGUMENTS = "arguments"
     """Arguments of the pipeline's call."""
+    LOAD = "load"
+    """How the pipeline is loaded: a LoRA, another scheduler, an attention backend, ``torch.compile``."""
+    OPTIONS = "options"
+    """Options of the adapter."""
+    COMMAND = "command"
+    """The command that makes the pictures."""
+    ENVIRONMENT = "environment"
+    """Environment variables of the arms."""
+    PYTHON = "python"
+    """The Python interpreter, and so the packages."""
 
 
 class Scenario(Record):
@@ -419,6 +412,19 @@ class Scenario(Record):
     def _of_one_image(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A scenario of calls that make one image is written as before calls could make several."""
         return without_defaults(self, dump(self), {"pictures_per_case", "frames"})
+
+    def model_of(self, arm: Arm) -> ModelRef:
+        """The model as an arm has it, with the arm's type."""
+        model = arm.model.of(self.model) if arm.model else self.model
+        load = (model.load or Load()).replaced_by(arm.load) if model.load or arm.load else None
+        return model.model_copy(
+            update={
+                "dtype": arm.dtype or model.dtype,
+                "options": {**model.options, **arm.options},
+                "command": arm.command or model.command,
+                "load": load,
+            }
+        )
 
     @property
     def digest(self) -> str:

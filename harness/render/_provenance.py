@@ -124,7 +124,11 @@ def work(report: Report) -> Table:
     asked = bool(answers - {None, NpuOps.ABSENT})
     beside = any(run.side_by_side > 1 for run in report.runs)
     bypassed = any(_passing_over(run) for run in report.runs)
-    columns = [_work(run, operators=asked, beside=beside, bypassed=bypassed) for run in report.runs]
+    own_ways = any(run.plan.arm.environment or run.plan.arm.python for run in report.runs)
+    columns = [
+        _work(run, operators=asked, beside=beside, bypassed=bypassed) | (_own_ways(run) if own_ways else {})
+        for run in report.runs
+    ]
     return by_arm(report, columns, heading=say("Arm"), title=say("Arms"))
 
 
@@ -163,6 +167,16 @@ def _work(run: Run, *, operators: bool, beside: bool, bypassed: bool) -> dict[st
     }
 
 
+def _own_ways(run: Run) -> dict[str, Cell]:
+    """Interpreter and variables of an arm."""
+    arm = run.plan.arm
+    variables = " ".join(f"{name}={value}" for name, value in sorted(arm.environment.items()))
+    return {
+        say("Python interpreter of the arm"): code(arm.python) if arm.python else plain(labels.NONE),
+        say("Environment variables of the arm"): code(variables) if variables else plain(labels.NONE),
+    }
+
+
 def drew_from(run: Run, origin: DrawnFrom) -> int:
     """Number of pictures with a draw from such a generator; 0 where the pipeline was given none."""
     return sum(any(draw.drawn_from is origin for draw in sample.draws) for sample in run.samples)
@@ -196,7 +210,21 @@ def _operators(run: Run) -> str:
 
 def model(report: Report) -> Table:
     """What was loaded, by arm."""
-    return by_arm(report, [_model(run) for run in report.runs], heading=say("Model"))
+    changed = any(run.plan.model.load for run in report.runs)
+    columns = [_model(run) | (_loading(run) if changed else {}) for run in report.runs]
+    return by_arm(report, columns, heading=say("Model"))
+
+
+def _loading(run: Run) -> dict[str, Cell]:
+    """How the pipeline was loaded, and the least number of times that what this turns on worked in an image."""
+    load = run.plan.model.load
+    asked = json.dumps(load.model_dump(mode="json", exclude_none=True), sort_keys=True) if load else ""
+    names = dict.fromkeys(name for sample in run.samples for name in sample.in_effect)
+    least = [f"{name}: {min(sample.in_effect.get(name, 0) for sample in run.samples)}" for name in names]
+    return {
+        say("Loading"): code(asked) if asked else plain(labels.NONE),
+        say("Seen at work, times in an image at least"): code("; ".join(least)) if least else plain(labels.NONE),
+    }
 
 
 def _model(run: Run) -> dict[str, Cell]:

@@ -85,6 +85,7 @@ def run_child(  # noqa: PLR0913 - what a child is given, and who listens
     listen: Callable[[Event], None],
     time_limit_seconds: float | None = None,
     stop: threading.Event | None = None,
+    python: str = sys.executable,
 ) -> End:
     """Start ``python -m harness.run.worker``, pass its events on, and wait for its end.
 
@@ -100,7 +101,7 @@ def run_child(  # noqa: PLR0913 - what a child is given, and who listens
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "harness.run.worker", str(events_out), str(lifeline_in), *words],
+            [python, "-m", "harness.run.worker", str(events_out), str(lifeline_in), *words],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

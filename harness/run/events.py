@@ -61,6 +61,8 @@ class Assignment(Record):
     """Noise of a baseline by case and seed; empty where the arm has its own."""
     run_folder: str
     """Where samples are written."""
+    python: str | None = None
+    """The arm's own Python interpreter, for commands; None where it has none."""
     investigations: list[Investigation] = Field(default_factory=list)
     """What is measured in the place of making samples, for ``harness explain``, in this order."""
 

@@ -14,7 +14,7 @@ from harness.progress import task
 from harness.records import NoiseMode, to_json
 from harness.run.child import run_child
 from harness.run.events import Event, Failed, Stepped
-from harness.run.supervisor import WORK_FOLDER, assigned, tail_of, worker_environment
+from harness.run.supervisor import WORK_FOLDER, assigned, tail_of, worker_environment, worker_python
 
 if TYPE_CHECKING:
     from harness.records import Failure, Plan
@@ -69,6 +69,7 @@ def investigate(order: Order, *investigations: Investigation) -> None:
             log=log,
             listen=listen,
             time_limit_seconds=order.plan.time_limit_seconds,
+            python=worker_python(order),
         )
     shutil.rmtree(work, ignore_errors=True)
     if failures:

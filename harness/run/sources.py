@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING
 from harness import plugins
 from harness.contracts import chooses, is_outside
 from harness.errors import ModelError, RunError, UsageError
+from harness.load_files import load_file
 from harness.progress import task
 from harness.records import ModelIdentity, json_digest
 from harness.run.identity import WEIGHTS, file_identities, sha256_of
 from harness.suggestions import install
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from harness.contracts import OutsideAdapter
-    from harness.records import CommandRef, ModelRef
+    from harness.records import Load, ModelRef
 
 _PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}
 _INDEX = "model_index.json"
@@ -51,15 +52,16 @@ class Permission:
     listed: Path | None = None
     """File of the user's with the digest of an allowed command as the first word of each line."""
 
-    def require(self, command: CommandRef, digest: str) -> None:
-        """Refuse a command that is not allowed: a scenario in a pull request is code.
+    def require(self, line: str, digest: str) -> None:
+        """Refuse a command, a function or an environment that is not allowed: a scenario in a pull request is code.
+
+        ``line`` says what would run, and ``digest`` covers it.
 
         Raises:
             UsageError: it is not allowed, with the line to list; or the list cannot be read.
         """
         if self.every or digest in self._digests():
             return
-        line = " ".join(command.words)
         raise UsageError(
             f"the scenario would run `{line}` with your rights. Read the command and its script, then give "
             "--allow-command, or list it in a file of your own, given by --allowed-commands FILE, with this line "
@@ -80,6 +82,8 @@ class Permission:
 
 NO_COMMANDS = Permission()
 """What holds when nothing is said."""
+EVERY = Permission(every=True)
+"""For what looks at models and runs nothing."""
 
 
 def cache_folder() -> Path:
@@ -89,13 +93,25 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "accuracy-harness"
 
 
-def locate(source: str) -> tuple[Path, str | None]:
+def locate(source: str, load: Load | None = None) -> tuple[Path, str | None]:
     """Folder of a model on this machine, and the revision it resolved to; fetches or builds it where needed.
+
+    ``load`` may name the revision, where the source does not, and a folder of the source.
 
     Raises:
         ModelError: there is no such folder or embedded model, or the hub's package is not installed.
         RunError: an embedded checkpoint does not have its pinned digest.
     """
+    revision = load.revision if load else None
+    folder, resolved = _located(f"{source}@{revision}" if revision else source)
+    if load is None or load.subfolder is None:
+        return folder, resolved
+    if not (folder / load.subfolder).is_dir():
+        raise ModelError(f"{folder} holds no folder {load.subfolder}, which load.subfolder names. Check the path.")
+    return folder / load.subfolder, resolved
+
+
+def _located(source: str) -> tuple[Path, str | None]:
     scheme, _, rest = source.partition(":")
     if scheme == "builtin":
         return _built(rest), None
@@ -143,27 +159,36 @@ def check_folder(folder: Path, model: ModelRef) -> None:
     plugins.load("adapters", model.adapter).check(folder, model)
 
 
-def prepare(source: str, model: ModelRef, destination: Path, permission: Permission = NO_COMMANDS) -> PreparedModel:
+def prepare(
+    source: str,
+    model: ModelRef,
+    destination: Path,
+    permission: Permission = NO_COMMANDS,
+    files: Mapping[str, Path] | None = None,
+) -> PreparedModel:
     """Locate a model, copy what its loader reads, check the copy and give it an identity.
 
     A file that is not copied cannot change a picture, so the identity of what is loaded covers all that can.
     What an adapter for pictures from outside the worker uses stays where it is: a script needs its neighbours.
-    ``source`` is the model's source with variables expanded; ``destination`` must not exist.
+    ``source`` is the model's source with variables expanded; ``destination`` must not exist. ``files`` are those that
+    ``load`` names, by their paths as they are written.
 
     Raises:
         ModelError: the model must not or cannot be loaded.
-        UsageError: the model is a command that ``permission`` does not cover.
+        UsageError: the model is a command, or is prepared by a function, that ``permission`` does not cover.
     """
-    folder, revision = locate(source)
+    folder, revision = locate(source, model.load)
     adapter = plugins.load("adapters", model.adapter)
     if is_outside(adapter):
         identity = _outside_identity(adapter, folder, model)
         if model.command is not None:
-            permission.require(model.command, identity.digest)
+            permission.require(" ".join(model.command.words), identity.digest)
         return PreparedModel(folder=folder, identity=identity)
     check_folder(folder, model)
     names = [path.relative_to(folder).as_posix() for path in _files(folder)]
-    read = {*adapter.reads(folder, names), *filter(_is_always_read, names)} if chooses(adapter) else set(names)
+    read = set(names)
+    if chooses(adapter):
+        read = {*adapter.reads(folder, names, model), *filter(_is_always_read, names)}
     _copy(sorted(read), folder, destination)
     check_folder(destination, model)
     places = {name: (destination if name in read else folder) / name for name in names}
@@ -178,8 +203,41 @@ def prepare(source: str, model: ModelRef, destination: Path, permission: Permiss
         loaded=json_digest({name: digest for name, digest in digests.items() if name in read}),
         files={name: file for name, file in identities.items() if name in read},
         other_files={name: digest for name, digest in digests.items() if name not in read},
+        load_files=_take_load_files(model.load, files or {}, destination, permission),
     )
     return PreparedModel(folder=destination, identity=identity)
+
+
+def _take_load_files(
+    load: Load | None, files: Mapping[str, Path], destination: Path, permission: Permission
+) -> dict[str, str]:
+    """Put the files that ``load`` names beside the copy of the model; gives their SHA-256 by what is written.
+
+    Raises:
+        ModelError: LoRA weights are no safetensors.
+        UsageError: a function that ``permission`` does not cover would prepare the pipeline.
+    """
+    if load is None:
+        return {}
+    function = (load.prepare or "").rpartition(":")[0]
+    written = [*(lora.file for lora in load.lora or []), *([function] if function else [])]
+    if strange := [name for name in written if name != function and files[name].suffix != WEIGHTS]:
+        raise ModelError(
+            f"load.lora: found {strange[0]}; only safetensors are loaded, because a pickle can run any code when it is "
+            "read. Convert it."
+        )
+    digests = {}
+    for name in written:
+        target = load_file(destination, name, ".py" if name == function else WEIGHTS)
+        target.parent.mkdir(exist_ok=True)
+        if name == function:
+            shutil.copyfile(files[name], target)
+        else:
+            target.symlink_to(files[name].resolve())
+        digests[name] = sha256_of(target)
+    if load.prepare:
+        permission.require(load.prepare, json_digest({"prepare": load.prepare, "sha256": digests[function]}))
+    return digests
 
 
 def _is_always_read(name: str) -> bool:

@@ -39,7 +39,9 @@ from harness.run.events import (
     Started,
     Stepped,
 )
+from harness.run.interpreters import PLAIN, ProcessSetup
 from harness.text import printable, redact
+from harness.variables import SET_FOR_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,8 +71,8 @@ class ChosenDevice:
         return f"{self.backend}:{self.index}"
 
 
-def choose_device(wanted: str, work_folder: Path) -> ChosenDevice:
-    """Resolve ``auto``, ``npu`` or ``npu:1`` by asking the backends in a child process.
+def choose_device(wanted: str, work_folder: Path, setup: ProcessSetup = PLAIN) -> ChosenDevice:
+    """Resolve ``auto``, ``npu`` or ``npu:1`` by asking the backends in a child process, set up as the worker will be.
 
     Raises:
         UnknownName: no backend is called like that.
@@ -81,7 +83,7 @@ def choose_device(wanted: str, work_folder: Path) -> ChosenDevice:
     if name != "auto":
         plugins.load("backends", name)
     asked = ranked if name == "auto" else [name]
-    answers = _probe(asked, work_folder)
+    answers = _probe(asked, work_folder, setup)
     backend = next((candidate for candidate in asked if answers.available.get(candidate)), None)
     if backend is None:
         reasons = "; ".join(f"{candidate}: {answers.reasons.get(candidate, 'no answer')}" for candidate in asked)
@@ -92,16 +94,21 @@ def choose_device(wanted: str, work_folder: Path) -> ChosenDevice:
             f"--device {wanted} is not there: {backend} has {answers.counts[backend]} device(s), counted from 0."
         )
     reason = answers.reasons[backend]
-    host_digest = describe_host().digest(f"{backend}:{number} {reason}")
+    host_digest = describe_host().digest(f"{backend}:{number} {reason}{_setup_words(setup)}")
     return ChosenDevice(backend=backend, index=number, reason=reason, host_digest=host_digest)
 
 
-def named_device(word: str) -> ChosenDevice:
+def _setup_words(setup: ProcessSetup) -> str:
+    """What a setup adds to the digest of a host; nothing where it is the plain one."""
+    return "" if setup == PLAIN else f" {setup.digest}"
+
+
+def named_device(word: str, setup: ProcessSetup = PLAIN) -> ChosenDevice:
     """The device that a word names, without asking for it: for pictures that are made outside the worker."""
     name, _, index = word.partition(":")
     plugins.load("backends", name)
     reason = "not asked: the pictures are made outside the worker"
-    host_digest = describe_host().digest(f"{name}:{index or 0} {reason}")
+    host_digest = describe_host().digest(f"{name}:{index or 0} {reason}{_setup_words(setup)}")
     return ChosenDevice(backend=name, index=int(index or 0), reason=reason, host_digest=host_digest)
 
 
@@ -132,16 +139,17 @@ def _asked(name: str, work_folder: Path) -> Availability:
     )
 
 
-def _probe(backends: list[str], work_folder: Path) -> Availabilities:
+def _probe(backends: list[str], work_folder: Path, setup: ProcessSetup = PLAIN) -> Availabilities:
     answers: list[Event] = []
     log = work_folder / "probe.log"
     with task(f"looking for devices ({', '.join(backends)})"):
         end = run_child(
             ["--probe", *backends],
-            environment=os.environ | {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"},
+            environment=os.environ | {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"} | setup.variables(work_folder),
             log=log,
             listen=answers.append,
             time_limit_seconds=300,
+            python=setup.executable,
         )
     for answer in answers:
         if isinstance(answer, Availabilities):
@@ -161,6 +169,8 @@ class Order:
     """Run folder; it may hold the samples of an interrupted run of the same plan."""
     run_id: str
     argument_images: Mapping[str, Path] = field(default_factory=dict)
+    setup: ProcessSetup = PLAIN
+    """How its worker processes are started."""
     noise: Sequence[GivenNoise] = ()
     """Noise of a baseline, for each case and seed of a plan that takes its noise from one."""
     retries: int = 0
@@ -436,6 +446,7 @@ def assigned(order: Order, process: int, shares: list[Share]) -> Assignment:
         argument_images={written: str(path) for written, path in order.argument_images.items()},
         noise=list(order.noise),
         run_folder=str(order.folder),
+        python=str(order.setup.python) if order.setup.python else None,
     )
 
 
@@ -455,6 +466,7 @@ def _work(order: Order, process: int, shares: list[Share], notes: _Notes, stop: 
         listen=lambda event: notes.hear(event, process),
         time_limit_seconds=order.plan.time_limit_seconds,
         stop=stop,
+        python=worker_python(order),
     )
     if not end.done or end.exit_code != 0:
         notes.fail(_process_failure(end, process, log, order.plan.time_limit_seconds))
@@ -482,20 +494,27 @@ def _process_failure(end: End, process: int, log: Path, time_limit_seconds: floa
 def worker_environment(order: Order, modules: Path) -> dict[str, str]:
     """Environment of a worker: switches that are read at start, no network, its own cache for pipeline code."""
     start = dict(plugins.load("backends", order.device.backend).start_environment(order.plan.switches))
-    if is_outside(plugins.load("adapters", order.plan.model.adapter)):
+    own = order.setup.variables(modules.parent)
+    if _is_outside(order):
         start.pop("TORCH_DEVICE_BACKEND_AUTOLOAD", None)  # for our own import of torch; a command has its own way
+        own = dict(order.setup.environment)
     return {
         **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
+        **SET_FOR_WORKERS,
         "HF_MODULES_CACHE": str(modules),
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONFAULTHANDLER": "1",
-        "PYTHONUNBUFFERED": "1",
         **start,
         **thread_variables(order.plan.arm.threads),
+        **own,
     }
+
+
+def worker_python(order: Order) -> str:
+    """Interpreter of a worker; the arm's own is that of the command where images are made outside the worker."""
+    return PLAIN.executable if _is_outside(order) else order.setup.executable
+
+
+def _is_outside(order: Order) -> bool:
+    return is_outside(plugins.load("adapters", order.plan.model.adapter))
 
 
 def _run(  # noqa: PLR0913 - the parts of a record

@@ -8,7 +8,8 @@ problems are gathered and raised together, each with its place.
 from __future__ import annotations
 
 from harness.scenario.loaded import LoadedScenario
-from harness.scenario.loading import checked, load, located, names_a_folder, of_options, place, written
+from harness.scenario.loading import checked, load, of_options, written
+from harness.scenario.placing import located, names_a_folder, place
 from harness.scenario.planning import for_calibration, plan
 from harness.scenario.schema_file import schema, write_schema
 from harness.scenario.translations import own_words

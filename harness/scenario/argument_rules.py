@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from harness import plugins
 from harness.contracts import takes_arguments
 from harness.errors import UnknownName
-from harness.records import ModelRef
 from harness.records.arguments import images_in
+from harness.scenario.model_rules import written_models
 from harness.yaml_tree import Problem, json_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from harness.scenario.model_rules import WrittenModel
     from harness.yaml_tree import Node
 
 _KEY = "arguments"
@@ -43,28 +44,32 @@ def argument_images(node: Node) -> Iterator[tuple[str, str]]:
 
 def argument_problems(root: Node) -> Iterator[Problem]:
     """Arguments for an adapter that takes none, and names that are none or that a scenario has other words for."""
-    model = root.child("model")
-    adapter = (model.text("adapter") if model else None) or ModelRef.model_fields["adapter"].default
-    with suppress(UnknownName):  # an adapter that does not exist is reported already
-        for label, node in argument_nodes(root):
+    for label, node, model in _with_models(root):
+        with suppress(UnknownName):  # an adapter that does not exist is reported already
             for name in node.value if isinstance(node.value, dict) else {}:
-                if refused := refusal_of_argument(adapter, name):
+                if refused := refusal_of_argument(model.adapter, name):
                     yield Problem(node.place_of(name), f"{label}: found {name!r}; {refused}.")
 
 
-def unknown_arguments(root: Node, source: str) -> Iterator[Problem]:
+def _with_models(root: Node) -> Iterator[tuple[str, Node, WrittenModel]]:
+    """Every mapping of arguments with its label and the model whose pipeline is called with it."""
+    models = written_models(root)
+    own = {label: model for model in models[1:] for label, _ in model.arms}
+    for label, node in argument_nodes(root) if models else ():
+        yield label, node, own.get(label.removesuffix(_KEY), models[0])
+
+
+def unknown_arguments(root: Node, sources: Mapping[str, str]) -> Iterator[Problem]:
     """Arguments that the call of the pipeline in a folder does not have, as far as that can be told."""
-    model = root.child("model")
-    adapter = plugins.load("adapters", (model.text("adapter") if model else None) or "deepgen")
-    nodes = list(argument_nodes(root))
-    if not takes_arguments(adapter) or not nodes or not Path(source).is_absolute():
-        return
-    parameters = adapter.parameters(Path(source))
-    if parameters is None:
-        return
-    for label, node in nodes:
-        for name in node.value if isinstance(node.value, dict) else {}:
-            if name not in parameters and name not in adapter.OTHER_WORDS:
+    for label, node, model in _with_models(root):
+        adapter, key = plugins.load("adapters", model.adapter), model.own("source")
+        source = sources.get(str(key.node.value), "") if key else ""
+        if not takes_arguments(adapter) or not Path(source).is_absolute():
+            continue
+        load = model.described.load if model.described else None
+        parameters = adapter.parameters(Path(source) / ((load.subfolder if load else None) or ""))
+        for name in node.value if parameters is not None and isinstance(node.value, dict) else {}:
+            if parameters is not None and name not in parameters and name not in adapter.OTHER_WORDS:
                 known = [parameter for parameter in parameters if parameter not in adapter.OTHER_WORDS]
                 error = UnknownName("argument of the pipeline", name, known)
                 yield Problem(node.place_of(name), f"{label}.{name}: {error}")

@@ -21,11 +21,18 @@ class LoadedScenario:
     """The file, absolute."""
     digest: str
     """SHA-256 of the scenario as written, without translations; the same on every machine."""
-    model_source: str
-    """``model.source`` with variables expanded; a folder by its absolute path."""
+    sources: dict[str, str]
+    """Sources of models with variables expanded, folders by their absolute paths; by each as it is written."""
     input_images: dict[str, Path]
     """Absolute path of the input picture, by case; empty for tasks that edit nothing."""
     argument_images: dict[str, Path] = field(default_factory=dict)
     """Absolute path of each image among the arguments of the call, by its file as it is written."""
+    files: dict[str, Path] = field(default_factory=dict)
+    """Absolute path of each other file, such as LoRA weights and interpreters, by each as it is written."""
     notes: tuple[str, ...] = ()
     """What ought to be known before the scenario is run."""
+
+    @property
+    def model_source(self) -> str:
+        """Source of the scenario's own model."""
+        return self.sources[self.scenario.model.source]

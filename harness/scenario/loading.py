@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from harness.errors import ImageError, UsageError
+from harness.errors import UsageError
 from harness.records import Case, Scenario, Task
 from harness.records.arguments import images_in
 from harness.scenario.argument_rules import (
@@ -17,30 +16,39 @@ from harness.scenario.argument_rules import (
     argument_nodes,
     argument_problems,
     refusal_of_argument,
-    unknown_arguments,
 )
 from harness.scenario.loaded import LoadedScenario
 from harness.scenario.messages import allowed_by, definition_of, label_of, validated
-from harness.scenario.picture_rules import picture_problems, unknown_count
+from harness.scenario.model_rules import adapter_problems, refusal_of_size, written_models
+from harness.scenario.picture_rules import picture_problems, unknown_calls
+from harness.scenario.placing import (
+    UnsetProblem,
+    check_picture,
+    existing_file,
+    existing_picture,
+    expanded,
+    located,
+    problem,
+)
 from harness.scenario.rules import (
-    adapter_problems,
     arm_problems,
     blank_problems,
     calibration_problems,
     format_problems,
     limit_problems,
     name_problems,
-    refusal_of_size,
     repetition_problems,
     score_problems,
     translation_problems,
     valid_records,
     waiver_problems,
 )
-from harness.yaml_tree import Node, Place, Problem, quoted, read_tree, refusal, shown
+from harness.yaml_tree import Node, Problem, quoted, read_tree, refusal, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
+
+    from harness.scenario.model_rules import WrittenKey
 
 
 def load(path: Path) -> LoadedScenario:
@@ -51,21 +59,22 @@ def load(path: Path) -> LoadedScenario:
             column, what was found, what is allowed and the next step.
     """
     root, scenario, problems = _read(path)
-    source, notes, source_problems = _model_source(root, path)
+    here = _sources_and_files(root, path)
     pictures, picture_problems = _input_images(root, path)
     of_arguments, image_problems = _argument_images(root, path)
-    problems += source_problems + picture_problems + image_problems
-    problems += [] if problems else [*unknown_arguments(root, source), *unknown_count(root, source)]
+    problems += here.problems + picture_problems + image_problems
+    problems += [] if problems else unknown_calls(root, here.sources)
     if problems or scenario is None:
         raise refusal(path, problems)
     return LoadedScenario(
         scenario=scenario,
         path=path.absolute(),
         digest=scenario.digest,
-        model_source=source,
+        sources=here.sources,
+        files=here.files,
         input_images=pictures,
         argument_images=of_arguments,
-        notes=tuple(notes),
+        notes=tuple(here.notes),
     )
 
 
@@ -79,15 +88,15 @@ def checked(path: Path) -> tuple[Scenario, list[str]]:
         ScenarioError: the file breaks its contract, as for ``load``.
     """
     root, scenario, problems = _read(path)
-    source, notes, source_problems = _model_source(root, path)
-    on_this_machine = [*source_problems, *_input_images(root, path)[1], *_argument_images(root, path)[1]]
-    unset = [problem for problem in on_this_machine if isinstance(problem, _UnsetProblem)]
-    problems += [problem for problem in on_this_machine if not isinstance(problem, _UnsetProblem)]
-    problems += [] if problems else [*unknown_arguments(root, source), *unknown_count(root, source)]
+    here = _sources_and_files(root, path)
+    on_this_machine = [*here.problems, *_input_images(root, path)[1], *_argument_images(root, path)[1]]
+    unset = [problem for problem in on_this_machine if isinstance(problem, UnsetProblem)]
+    problems += [problem for problem in on_this_machine if not isinstance(problem, UnsetProblem)]
+    problems += [] if problems else unknown_calls(root, here.sources)
     if problems or scenario is None:
         raise refusal(path, problems)
     not_checked = [f"{problem.message}. What it stands for was not checked" for problem in unset]
-    return scenario, [*notes, *not_checked]
+    return scenario, [*here.notes, *not_checked]
 
 
 def written(path: Path) -> Scenario:
@@ -100,55 +109,6 @@ def written(path: Path) -> Scenario:
     if problems or scenario is None:
         raise refusal(path, problems)
     return scenario
-
-
-def names_a_folder(source: str) -> bool:
-    """Whether a model's source is a folder, and neither an embedded model nor a repository of a hub.
-
-    >>> names_a_folder("../models/sdxl"), names_a_folder("builtin:tiny-deepgen"), names_a_folder("hf:org/name@main")
-    (True, False, False)
-    """
-    return source.partition(":")[0] not in _SCHEMES
-
-
-def located(source: str, folder: Path) -> tuple[str, str]:
-    """A model's source with a folder by its absolute path, and what ought to be known of how it was found, or no text.
-
-    A folder is relative to ``folder``, that of the scenario file; where only the current folder has it, it is that one.
-    """
-    if not names_a_folder(source) or "\0" in source:
-        return source, ""
-    # Unlike those of Path, these functions raise for no name, however long, and for no link.
-    written = os.path.expanduser(source)  # noqa: PTH111
-    beside, here = (os.path.realpath(base / written) for base in (folder, Path.cwd()))
-    if beside == here or not os.path.isdir(here):  # noqa: PTH112
-        return beside, ""
-    if os.path.isdir(beside):  # noqa: PTH112
-        return beside, (
-            f"model.source: {quoted(source)} is {beside}, relative to the scenario file; {here}, relative to the "
-            "current folder, is another and is not used"
-        )
-    right = os.path.relpath(here, os.path.realpath(folder))
-    return here, (
-        f"model.source: {quoted(source)} is {here}, relative to the current folder, because there is no {beside}, "
-        f"relative to the scenario file. Write {right!r}, which holds wherever the command is given"
-    )
-
-
-_SCHEMES = ("builtin", "hf", "modelscope")
-"""What stands before the colon of a source that is no folder."""
-
-
-def place(path: Path) -> str:
-    """A scenario file below the nearest folder that is called scenarios, so that it holds on every machine.
-
-    >>> place(Path("/home/ada/scenarios/release/text.yaml")), place(Path("text.yaml").absolute())
-    ('scenarios/release/text.yaml', 'scenarios/text.yaml')
-    """
-    folders = path.absolute().parts[:-1]
-    if "scenarios" not in folders:
-        return f"scenarios/{path.name}"
-    return "/".join(path.absolute().parts[len(folders) - 1 - folders[::-1].index("scenarios") :])
 
 
 def _read(path: Path) -> tuple[Node, Scenario | None, list[Problem]]:
@@ -187,7 +147,7 @@ def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenar
         allowed = allowed_by(definition_of(fault["loc"]))
         raise UsageError(f"--{label_of(fault['loc'])}: found {shown(fault['input'])}; allowed is {allowed}.") from error
     if input_image is not None:
-        _check_picture(input_image, str(input_image))
+        check_picture(input_image, str(input_image))
     for key, pixels in (("width", scenario.width), ("height", scenario.height)):
         if refused := refusal_of_size(scenario.model.adapter, pixels):
             raise UsageError(f"--{key}: found the number {pixels}; {refused}")
@@ -199,71 +159,73 @@ def of_options(values: dict[str, Any], input_image: Path | None) -> LoadedScenar
         scenario=scenario,
         path=Path.cwd(),
         digest=scenario.digest,
-        model_source=scenario.model.source,
+        sources={scenario.model.source: scenario.model.source},
         input_images={scenario.cases[0].id: input_image.absolute()} if input_image else {},
-        argument_images={written: _existing_picture(written, Path.cwd()) for written in files},
+        argument_images={written: existing_picture(written, Path.cwd()) for written in files},
     )
 
 
-# --- variables and pictures ------------------------------------------------------------------------------------------
-
-_VARIABLE = re.compile(r"\$\{([^}]*)\}?")
+# --- sources and pictures --------------------------------------------------------------------------------------------
 
 
-class _UnsetVariable(UsageError):
-    """A variable is written as it ought to be, and has no value on this machine."""
+@dataclass
+class _Here:
+    """What this machine makes of the sources and files of a scenario."""
+
+    sources: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
-class _UnsetProblem(Problem):
-    """A place whose variable has no value on this machine."""
+def _sources_and_files(root: Node, path: Path) -> _Here:
+    """Sources of models by what is written, and the files that arms are loaded or run with."""
+    here = _Here()
+    for model in written_models(root):
+        for name, written in _files_of_load(model.own("load")):
+            _add_file(here, path, written, name)
+        if (key := model.own("source")) and isinstance(key.node.value, str):
+            _add_source(here, path, key.label, key.node)
+    arms = root.child("arms")
+    for index, arm in enumerate(arms.entries if arms else []):
+        if (node := arm.child("python")) and isinstance(node.value, str):
+            _add_file(here, path, node, f"arms[{index}].python", "a Python interpreter")
+    here.notes = list(dict.fromkeys(here.notes))
+    return here
 
 
-def _problem(place: Place, label: str, error: UsageError) -> Problem:
-    kind = _UnsetProblem if isinstance(error, _UnsetVariable) else Problem
-    return kind(place, f"{label}: {error}")
+def _files_of_load(load: WrittenKey | None) -> Iterator[tuple[str, Node]]:
+    """Labels and nodes of the files that a model is loaded with."""
+    lora = load.node.child("lora") if load else None
+    for index, entry in enumerate(lora.entries if lora else []):
+        if load and (file := entry.child("file")) and isinstance(file.value, str):
+            yield f"{load.label}.lora[{index}].file", file
+    function = load.node.text("prepare") if load else None
+    file_of_function = (function or "").rpartition(":")[0]  # without one the validation has refused it
+    if load and file_of_function and (prepare := load.node.child("prepare")):
+        yield f"{load.label}.prepare", replace(prepare, value=file_of_function)
 
 
-def _expand(text: str) -> str:
-    """Replace every ``${NAME}`` by the value of that environment variable.
-
-    Raises:
-        _UnsetVariable: a variable is not set.
-        UsageError: a variable is not written as one.
-    """
-
-    def value_of(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if not match.group().endswith("}") or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
-            raise UsageError(
-                f"found {quoted(match.group())}; allowed is ${{NAME}} with letters, digits and '_' in the name. "
-                "Fix the name, or the brackets."
-            )
-        if not os.environ.get(name):
-            state = "empty" if name in os.environ else "not set"
-            raise _UnsetVariable(
-                f"the environment variable {name} is {state}; allowed is the value that stands for ${{{name}}}. "
-                f"Set it before the command: export {name}=VALUE"
-            )
-        return os.environ[name]
-
-    return _VARIABLE.sub(value_of, text)
-
-
-def _model_source(root: Node, path: Path) -> tuple[str, list[str], list[Problem]]:
-    """The source with variables expanded and its folder found, what ought to be known of that, and what is wrong."""
-    model = root.child("model")
-    written = model.text("source") if model else None
-    if model is None or written is None:
-        return "", [], []
-    place = model.place_of("source")
-    if not written.strip():
-        problem = "model.source: found an empty text; allowed is a model. Write builtin:tiny-deepgen."
-        return "", [], [Problem(place, problem)]
+def _add_file(here: _Here, path: Path, node: Node, label: str, what: str = "a file") -> None:
+    written = str(node.value)
     try:
-        source, note = located(_expand(written), path.absolute().parent)
+        here.files[written] = existing_file(written, path.absolute().parent, what)
     except UsageError as error:
-        return "", [], [_problem(place, "model.source", error)]
-    return source, [note] if note else [], []
+        here.problems.append(problem(node.place, label, error))
+
+
+def _add_source(here: _Here, path: Path, label: str, node: Node) -> None:
+    written = str(node.value)
+    if not written.strip():
+        message = f"{label}: found an empty text; allowed is a model. Write builtin:tiny-deepgen."
+        here.problems.append(Problem(node.place, message))
+        return
+    try:
+        here.sources[written], note = located(expanded(written), path.absolute().parent, label)
+    except UsageError as error:
+        here.problems.append(problem(node.place, label, error))
+    else:
+        here.notes += [note] if note else []
 
 
 def _input_images(root: Node, path: Path) -> tuple[dict[str, Path], list[Problem]]:
@@ -279,7 +241,7 @@ def _input_images(root: Node, path: Path) -> tuple[dict[str, Path], list[Problem
             images = [name for name, value in case.arguments.items() if list(images_in(value))]
             picture = _input_image(case, Task(task), path.absolute().parent, {*shared, *images})
         except UsageError as error:
-            problems.append(_problem(node.place_of("input_image"), f"{label}.input_image", error))
+            problems.append(problem(node.place_of("input_image"), f"{label}.input_image", error))
         else:
             pictures |= {case.id: picture} if picture else {}
     return pictures, problems
@@ -305,27 +267,7 @@ def _input_image(case: Case, task: Task, folder: Path, arguments: Collection[str
             f"the key is missing or empty; the task {task} needs a picture for each case. "
             "Add a line 'input_image: FILE', relative to the scenario file."
         )
-    return _existing_picture(case.input_image, folder)
-
-
-def _existing_picture(written: str, folder: Path) -> Path:
-    """A picture by its file as it is written, read once to know that it can be read.
-
-    Raises:
-        UsageError: it is missing, or not a picture.
-    """
-    picture = folder / _expand(written)
-    try:
-        there = picture.is_file()
-    except (OSError, ValueError):
-        there = False
-    if not there:
-        raise UsageError(
-            f"there is no file {quoted(written)}, which is {str(picture)!r}; allowed is a "
-            "picture, relative to the folder of the scenario file. Check the path and its variables."
-        )
-    _check_picture(picture.resolve(), written)
-    return picture.resolve()
+    return existing_picture(case.input_image, folder)
 
 
 def _argument_images(root: Node, path: Path) -> tuple[dict[str, Path], list[Problem]]:
@@ -335,16 +277,7 @@ def _argument_images(root: Node, path: Path) -> tuple[dict[str, Path], list[Prob
     for label, node in argument_nodes(root):
         for name, written in argument_images(node):
             try:
-                pictures[written] = _existing_picture(written, path.absolute().parent)
+                pictures[written] = existing_picture(written, path.absolute().parent)
             except UsageError as error:
-                problems.append(_problem(node.place_of(name), f"{label}.{name}", error))
+                problems.append(problem(node.place_of(name), f"{label}.{name}", error))
     return pictures, problems
-
-
-def _check_picture(picture: Path, written: str) -> None:
-    from harness import images
-
-    try:
-        images.read_input_picture(picture)
-    except ImageError as error:
-        raise UsageError(f"{quoted(written)} cannot be used: {error}") from error

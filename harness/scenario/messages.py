@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from harness.records import Scenario
+from harness.records.model import FUNCTION, VARIANT
+from harness.records.scenario import ENVIRONMENT_NAME
 from harness.yaml_tree import Node, Problem, is_number, json_of, nearest, quoted, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic_core import ErrorDetails
 
     from harness.records import Record
@@ -22,6 +26,9 @@ _PATTERNS = {
     "^[a-z0-9][a-z0-9._-]{0,63}$": (
         "1 to 64 characters out of a-z, 0-9, '.', '_' and '-', a letter or digit first, because it becomes a folder"
     ),
+    FUNCTION: "FILE.py:FUNCTION, a Python file and the name of a function in it",
+    VARIANT: "letters, digits, '_' and '-', a letter or digit first, such as fp16",
+    ENVIRONMENT_NAME: "letters, digits and '_', no digit first, as names of environment variables",
     "^[0-9a-f]{64}$": "a SHA-256 as 64 hexadecimal digits in lower case",
 }
 
@@ -110,7 +117,8 @@ def _scenario_schema() -> dict[str, Any]:
     return Scenario.model_json_schema()
 
 
-_OPTIONS = ("model", "options")
+OPTIONS = ("model", "options")
+"""Where a scenario has the options of the adapter."""
 _schema: ContextVar[dict[str, Any] | None] = ContextVar("schema", default=None)
 
 
@@ -118,23 +126,37 @@ def _schema_in_force() -> dict[str, Any]:
     return _schema.get() or _scenario_schema()
 
 
-def option_faults(root: Node, kind: type[Record]) -> list[Problem]:
-    """What an adapter's own record refuses of ``model.options``."""
-    node = _find(root, _OPTIONS)
-    if node is None:
-        return []
+def option_faults(
+    root: Node,
+    kind: type[Record],
+    options: Node,
+    places: Mapping[str, tuple[str | int, ...]],
+    default: tuple[str | int, ...] = OPTIONS,
+) -> list[Problem]:
+    """What an adapter's own record refuses of options.
+
+    ``places`` is where some of them stand, by their names; the others stand at ``default``.
+    """
     own = kind.model_json_schema()
     schema = copy.deepcopy(_scenario_schema())
     schema["$defs"] |= own.pop("$defs", {})
-    schema["$defs"]["ModelRef"]["properties"]["options"] = own
+    for owner in ("ModelRef", "Arm"):
+        schema["$defs"][owner]["properties"]["options"] = own
     before = _schema.set(schema)
     try:
-        kind.model_validate_json(json_of(node), strict=True)
+        kind.model_validate_json(json_of(options), strict=True)
     except ValidationError as error:
-        return [_fault(root, _OPTIONS + fault["loc"], fault) for fault in error.errors()]
+        return [_fault(root, _stand(fault["loc"], places, default) + fault["loc"], fault) for fault in error.errors()]
     finally:
         _schema.reset(before)
     return []
+
+
+def _stand(
+    location: tuple[str | int, ...], places: Mapping[str, tuple[str | int, ...]], default: tuple[str | int, ...]
+) -> tuple[str | int, ...]:
+    """Where the options stand to which a finding belongs."""
+    return places.get(str(location[0]), default) if location else default
 
 
 def _fault(root: Node, location: tuple[str | int, ...], fault: ErrorDetails) -> Problem:

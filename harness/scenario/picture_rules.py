@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from harness import plugins
 from harness.contracts import is_outside, makes_frames, makes_several, takes_arguments
 from harness.errors import UnknownName
-from harness.records import ModelRef
+from harness.scenario.argument_rules import unknown_arguments
+from harness.scenario.model_rules import written_models
 from harness.yaml_tree import Problem, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from harness.contracts import Adapter
-    from harness.yaml_tree import Node
+    from harness.scenario.model_rules import WrittenModel
+    from harness.yaml_tree import Node, Place
 
 _KEY = "pictures_per_case"
 _PLACEHOLDER = "{image}"
@@ -25,58 +27,67 @@ _FRAMES = "num_frames"
 
 
 def picture_problems(root: Node) -> Iterator[Problem]:
-    """Several pictures of a call from an adapter that makes one, and files that do not tell them apart."""
-    with suppress(UnknownName):  # an adapter that does not exist is reported already
-        model, name, adapter = _adapter(root)
-        count = _count(root)
-        if count > 1 and not makes_several(adapter):
-            able = ", ".join(
-                name for name in plugins.names("adapters") if makes_several(plugins.load("adapters", name))
-            )
-            yield Problem(
-                root.place_of(_KEY),
-                f"{_KEY}: found {count}; allowed with the adapter {name} is 1, because each of its calls makes one "
-                f"picture. Remove the key, or use one of the adapters that make several: {able}.",
-            )
-        elif is_outside(adapter) and makes_several(adapter):
-            yield from _template_problems(root, model, count)
-        yield from _frames_problems(root, model, name, adapter)
-
-
-def unknown_count(root: Node, source: str) -> Iterator[Problem]:
-    """Several pictures of a call that has no parameter for it, as far as that can be told from a folder."""
-    _, _, adapter = _adapter(root)
+    """Several pictures or frames of a call from an adapter that makes one, and files that do not tell them apart."""
+    told: dict[str, Problem] = {}
+    for model in written_models(root):
+        with suppress(UnknownName):  # an adapter that does not exist is reported already
+            adapter = plugins.load("adapters", model.adapter)
+            for problem in (*_count_problems(root, model, adapter), *_frames_problems(root, model, adapter)):
+                told.setdefault(problem.message, problem)  # arms may have one fault in common
+    yield from told.values()
     frames = root.child("frames")
-    asked = frames is not None and frames.value is not None
-    if (_count(root) == 1 and not asked) or not takes_arguments(adapter) or not Path(source).is_absolute():
-        return
-    parameters = adapter.parameters(Path(source))
-    if asked and parameters is not None and _FRAMES not in parameters:
-        yield Problem(
-            root.place_of("frames"),
-            f"frames: found, and the call of the pipeline in {source} has no parameter {_FRAMES}; it has "
-            f"{', '.join(parameters)}. Remove the key.",
-        )
-    if _count(root) > 1 and parameters is not None and _PARAMETER not in parameters:
+    if frames is not None:
+        yield from _keep_problems(frames)
+
+
+def _count_problems(root: Node, model: WrittenModel, adapter: Adapter) -> Iterator[Problem]:
+    count = _count(root)
+    if count > 1 and not makes_several(adapter):
+        able = ", ".join(name for name in plugins.names("adapters") if makes_several(plugins.load("adapters", name)))
         yield Problem(
             root.place_of(_KEY),
-            f"{_KEY}: found {_count(root)}; allowed is 1, because the call of the pipeline in {source} has no "
-            f"parameter {_PARAMETER}; it has {', '.join(parameters)}. Remove the key.",
+            f"{_KEY}: found {count}; allowed with the adapter {model.adapter} is 1, because each of its calls makes "
+            f"one picture. Remove the key, or use one of the adapters that make several: {able}.",
         )
+    elif is_outside(adapter) and makes_several(adapter):
+        yield from _template_problems(root, model, count)
 
 
-def _frames_problems(root: Node, model: Node | None, name: str, adapter: Adapter) -> Iterator[Problem]:
+def unknown_calls(root: Node, sources: Mapping[str, str]) -> Iterator[Problem]:
+    """Arguments, several pictures or frames that the call of a pipeline in a folder has no parameter for.
+
+    As far as that can be told; ``sources`` are the folders of the models, by what is written.
+    """
+    yield from unknown_arguments(root, sources)
+    wanted = {_KEY: _PARAMETER} if _count(root) > 1 else {}
+    wanted |= {"frames": _FRAMES} if _asked(root) else {}
+    for model in written_models(root) if wanted else ():
+        adapter, key = plugins.load("adapters", model.adapter), model.own("source")
+        source = sources.get(str(key.node.value), "") if key else ""
+        if not takes_arguments(adapter) or not Path(source).is_absolute():
+            continue
+        load = model.described.load if model.described else None
+        parameters = adapter.parameters(Path(source) / ((load.subfolder if load else None) or ""))
+        for name, parameter in wanted.items():
+            if parameters is not None and parameter not in parameters:
+                yield Problem(
+                    root.place_of(name),
+                    f"{name}: found, and the call of the pipeline in {source} has no parameter {parameter}; it has "
+                    f"{', '.join(parameters)}. Remove the key.",
+                )
+
+
+def _frames_problems(root: Node, model: WrittenModel, adapter: Adapter) -> Iterator[Problem]:
     """Frames from an adapter that makes none, frames that are not there, and files that hold none."""
-    frames = root.child("frames")
-    asked = frames is not None and frames.value is not None
-    place = root.place_of("frames")
-    template = (model.text("pictures") if model else None) or ""
+    asked, place = _asked(root), root.place_of("frames")
+    template = _template(model)
     of_frames = "{frame}" in template or template.lower().endswith((".mp4", ".mkv", ".webm"))
     if asked and not makes_frames(adapter):
         able = ", ".join(name for name in plugins.names("adapters") if makes_frames(plugins.load("adapters", name)))
         yield Problem(
             place,
-            f"frames: found with the adapter {name}, which makes no videos; allowed with {able}. Remove the key.",
+            f"frames: found with the adapter {model.adapter}, which makes no videos; allowed with {able}. Remove the "
+            "key.",
         )
     elif asked and _count(root) > 1:
         yield Problem(
@@ -90,14 +101,12 @@ def _frames_problems(root: Node, model: Node | None, name: str, adapter: Adapter
             "frames: found, and model.pictures names no frames; allowed is a template with {frame} or one that ends in "
             ".mp4, .mkv or .webm. Write for example 'pictures: \"{case}/{seed}/{frame}.png\"'.",
         )
-    elif model and not asked and is_outside(adapter) and of_frames:
+    elif not asked and is_outside(adapter) and of_frames:
         yield Problem(
-            model.place_of("pictures"),
+            _place(model),
             f"model.pictures: found {quoted(template)}, which names frames of videos, and no key frames; allowed is "
             "both. Write 'frames: {count: N}' with the number of frames that each video has.",
         )
-    if frames is not None:
-        yield from _keep_problems(frames)
 
 
 def _keep_problems(frames: Node) -> Iterator[Problem]:
@@ -118,9 +127,9 @@ def _keep_problems(frames: Node) -> Iterator[Problem]:
                 )
 
 
-def _template_problems(root: Node, model: Node | None, count: int) -> Iterator[Problem]:
+def _template_problems(root: Node, model: WrittenModel, count: int) -> Iterator[Problem]:
     """Files of several pictures are told apart by their numbers, and there are no others."""
-    template = (model.text("pictures") if model else None) or ""
+    template = _template(model)
     if count > 1 and _PLACEHOLDER not in template:
         yield Problem(
             root.place_of(_KEY),
@@ -128,19 +137,28 @@ def _template_problems(root: Node, model: Node | None, count: int) -> Iterator[P
             "be one file; allowed is a template that names it. Write for example 'pictures: "
             '"{case}/{seed}-{image}.png"\'; the images of a call are counted from 1.',
         )
-    if model and count == 1 and _PLACEHOLDER in template:
+    if count == 1 and _PLACEHOLDER in template:
         yield Problem(
-            model.place_of("pictures"),
+            _place(model),
             f"model.pictures: found {quoted(template)} without {_KEY}, so only the first picture of each call would be "
             f"compared; allowed is {_PLACEHOLDER} with {_KEY} above 1. Write the number of pictures, such as "
             f"'{_KEY}: 4'.",
         )
 
 
-def _adapter(root: Node) -> tuple[Node | None, str, Adapter]:
-    model = root.child("model")
-    name = (model.text("adapter") if model else None) or ModelRef.model_fields["adapter"].default
-    return model, name, plugins.load("adapters", name)
+def _template(model: WrittenModel) -> str:
+    key = model.own("pictures")
+    return key.node.value if key and isinstance(key.node.value, str) else ""
+
+
+def _place(model: WrittenModel) -> Place:
+    key = model.own("pictures")
+    return (key.node.key_place or key.node.place) if key else model.place
+
+
+def _asked(root: Node) -> bool:
+    frames = root.child("frames")
+    return frames is not None and frames.value is not None
 
 
 def _count(root: Node) -> int:

@@ -47,13 +47,14 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
     scenario = loaded_scenario.scenario
     selected = _select_cases(scenario, cases)
     wanted = arm.repeats or _overridden_repeats(scenario.repeats, repeats, processes)
-    _refuse_reading_again(scenario.model, wanted)
+    model = scenario.model_of(arm)
+    _refuse_reading_again(model, wanted)
     return Plan(
         scenario=scenario.name,
         scenario_digest=loaded_scenario.digest,
-        arm=_filled_arm(scenario, arm, device),
+        arm=_filled_arm(scenario, arm, model, device),
         task=scenario.task,
-        model=scenario.model.model_copy(update={"dtype": arm.dtype or scenario.model.dtype}),
+        model=model,
         cases=selected,
         input_digests=_input_digests(loaded_scenario, selected),
         seeds=_select_seeds(scenario, seeds),
@@ -92,25 +93,30 @@ def for_calibration(loaded_scenario: LoadedScenario) -> LoadedScenario:
     return replace(loaded_scenario, scenario=scenario.model_copy(update={"cases": cases, "seeds": wanted.seeds}))
 
 
-def _filled_arm(scenario: Scenario, arm: Arm, device: str | None) -> Arm:
+def _filled_arm(scenario: Scenario, arm: Arm, model: ModelRef, device: str | None) -> Arm:
     if device is not None:
         check_device(device)
     chosen = device if device is not None and arm.role is Role.CANDIDATE else arm.device
-    adapter = plugins.load("adapters", scenario.model.adapter)
+    adapter = plugins.load("adapters", model.adapter)
     outside = is_outside(adapter)
     if is_outside(adapter):
-        refuse_other_device(scenario.model.adapter, chosen, computes=adapter.COMPUTES)
+        refuse_other_device(model.adapter, chosen, computes=adapter.COMPUTES)
         chosen = chosen if adapter.COMPUTES else "cpu"
     return arm.model_copy(
         update={
             "device": chosen,
             "npu_ops": (arm.npu_ops or NpuOps.HIDDEN) if is_cpu(chosen) and not outside else None,
-            "dtype": arm.dtype or scenario.model.dtype,
-            "noise": NoiseMode.UNVERIFIED if outside else arm.noise or scenario.noise,
+            "dtype": model.dtype,
+            "noise": NoiseMode.UNVERIFIED if outside else arm.noise or _noise_inside(scenario),
             "switches": arm.switches or scenario.switches,
             "threads": arm.threads or scenario.threads,
         }
     )
+
+
+def _noise_inside(scenario: Scenario) -> NoiseMode:
+    """The scenario's noise; the default where the scenario's own images are made outside the worker."""
+    return NoiseMode.PORTABLE if scenario.noise is NoiseMode.UNVERIFIED else scenario.noise
 
 
 def _refuse_reading_again(model: ModelRef, repeats: Repeats) -> None:

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness import plugins
-from harness.contracts import is_outside, size_multiple, takes_options
-from harness.errors import ModelError, UnknownName, UsageError
+from harness.errors import UnknownName, UsageError
+from harness.host import THREAD_VARIABLES
 from harness.language import languages
-from harness.records import AnyRecord, Arm, Limit, ModelRef, NoiseMode, Role, Scope, Waiver
-from harness.scenario.devices import check_device, is_cpu, refuse_other_device
-from harness.scenario.messages import option_faults, shown_key
+from harness.records import AnyRecord, Arm, Limit, Role, Scope, SwitchMode, Waiver
+from harness.scenario.devices import check_device, is_cpu
+from harness.scenario.messages import shown_key
+from harness.variables import OF_THE_HARNESS
 from harness.yaml_tree import Node, Problem, json_of, nearest, quoted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-
-    from harness.contracts import Adapter, OutsideAdapter
 
 
 BOUNDS = ("at_least", "at_most", "equals")
@@ -40,16 +39,11 @@ def valid_records(root: Node, key: str, kind: type[AnyRecord]) -> Iterator[tuple
 
 
 def name_problems(root: Node, path: Path) -> Iterator[Problem]:
-    """A name that is not the file's, and an adapter that does not exist."""
+    """A name that is not the file's."""
     name = root.text("name")
     if name is not None and name != path.stem:
         allowed = f"allowed is {quoted(path.stem)}, the name of the file. Rename one of the two."
         yield Problem(root.place_of("name"), f"name: found {quoted(name)}; {allowed}")
-    model = root.child("model")
-    adapter = model.text("adapter") if model else None
-    if model and adapter is not None and adapter not in plugins.names("adapters"):
-        unknown = UnknownName("adapter", adapter, plugins.names("adapters"))
-        yield Problem(model.place_of("adapter"), f"model.adapter: {unknown}")
 
 
 def blank_problems(root: Node) -> Iterator[Problem]:
@@ -98,6 +92,7 @@ def _repeated(nodes: Iterable[Node]) -> Iterator[tuple[Node, Node]]:
 def arm_problems(root: Node) -> Iterator[Problem]:
     """Arms that do not go together, and devices that do not exist."""
     yield from _npu_ops_problems(root)
+    yield from _environment_problems(root)
     yield from _baseline_problems(root)
     arms = list(valid_records(root, "arms", Arm))
     yield from _against_problems(arms)
@@ -154,6 +149,40 @@ def _against_problems(arms: Sequence[tuple[str, Node, Arm]]) -> Iterator[Problem
                 yield Problem(node.place_of("against"), f"{label}.against: {error}")
 
 
+_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY")
+"""Parts of the names of variables whose values no record may hold."""
+
+
+def _environment_problems(root: Node) -> Iterator[Problem]:
+    """Variables of arms that the harness sets itself, and those that hold secrets."""
+    for index, node in enumerate(_nodes(root, "arms")):
+        if not node.child("environment"):
+            continue
+        switches = SwitchMode.AS_SHIPPED if _switches(root, node) == SwitchMode.AS_SHIPPED else SwitchMode.DETERMINISTIC
+        starts = [plugins.load("backends", name).start_environment(switches) for name in plugins.names("backends")]
+        own = {*OF_THE_HARNESS, *(name for start in starts for name in start)}
+        for name, value in _items(node.child("environment")):
+            place, label = value.key_place or value.place, f"arms[{index}].environment.{shown_key(name)}"
+            if name in THREAD_VARIABLES:
+                yield Problem(place, f"{label}: allowed is 'threads' of the arm. Write it there.")
+            elif name in own:
+                yield Problem(
+                    place,
+                    f"{label}: found a variable that the harness sets itself in this arm; allowed are others. Remove "
+                    "it.",
+                )
+            elif any(word in name.upper() for word in _SECRETS):
+                yield Problem(
+                    place,
+                    f"{label}: found a name of a secret, and records hold what a scenario says; allowed are variables "
+                    "that anyone may read. Set it in the shell before the command, and remove it here.",
+                )
+
+
+def _switches(root: Node, arm: Node) -> str | None:
+    return arm.text("switches") or root.text("switches")
+
+
 def _npu_ops_problems(root: Node) -> Iterator[Problem]:
     """Fused operators are answered for CPU arms only; on a card the card answers."""
     for index, node in enumerate(_nodes(root, "arms")):
@@ -166,110 +195,12 @@ def _npu_ops_problems(root: Node) -> Iterator[Problem]:
             )
 
 
-_OF_ONE_ADAPTER = {"pictures": "images", "command": "command"}
-"""Keys of a model that only one adapter knows."""
-
-
-def adapter_problems(root: Node) -> Iterator[Problem]:
-    """What does not fit where the pictures come from."""
-    model = root.child("model")
-    name = (model.text("adapter") if model else None) or ModelRef.model_fields["adapter"].default
-    if model is None or name not in plugins.names("adapters"):
-        return
-    for key, owner in _OF_ONE_ADAPTER.items():
-        if model.child(key) and name != owner:
-            step = f"Write 'adapter: {owner}', or remove the key."
-            yield Problem(
-                model.place_of(key), f"model.{key}: found with the adapter {name}; allowed with {owner} only. {step}"
-            )
-    arms = [(f"arms[{index}].", node) for index, node in enumerate(_nodes(root, "arms"))]
-    adapter = plugins.load("adapters", name)
-    for key in ("width", "height"):
-        pixels = root.child(key)
-        if pixels and isinstance(pixels.value, int) and (refused := refusal_of_size(name, pixels.value)):
-            yield Problem(pixels.place, f"{key}: found the number {pixels.value}; {refused}")
-    yield from _option_problems(root, model, name, adapter)
-    for label, node in [("", root), *arms]:
-        yield from _noise_problems(label, node, name, outside=is_outside(adapter))
-    if is_outside(adapter):
-        yield from _template_problems(model, adapter)
-        for label, node in arms:
-            yield from _outside_arm_problems(label, node, name, computes=adapter.COMPUTES)
-
-
-def refusal_of_size(adapter: str, pixels: int) -> str:
-    """What is allowed in the place of a width or height that an adapter does not take; empty where it takes it."""
-    step = size_multiple(plugins.load("adapters", adapter))
-    below = pixels // step * step
-    if pixels < 1 or pixels == below:
-        return ""
-    nearest = f"The nearest are {below} and {below + step}." if below else f"The nearest is {step}."
-    return f"allowed with the adapter {adapter} is a multiple of {step}. {nearest}"
-
-
-def _option_problems(root: Node, model: Node, name: str, adapter: Adapter) -> Iterator[Problem]:
-    """What the adapter refuses of its options, and options for one that takes none."""
-    if takes_options(adapter):
-        yield from option_faults(root, adapter.OPTIONS)
-    elif (options := model.child("options")) and options.value != {}:
-        yield Problem(
-            model.place_of("options"),
-            f"model.options: found with the adapter {name}, which takes none; allowed is no such key. Remove it.",
-        )
-
-
 def format_problems(root: Node) -> Iterator[Problem]:
     """Formats of reports that nobody writes."""
     known = plugins.names("render")
     for index, node in enumerate(_nodes(root, "formats")):
         if isinstance(node.value, str) and node.value not in known:
             yield Problem(node.place, f"formats[{index}]: {UnknownName('report format', node.value, known)}")
-
-
-def _template_problems(model: Node, adapter: OutsideAdapter) -> Iterator[Problem]:
-    """Names in braces that stand for nothing, or that are missing, before a run finds them."""
-    with suppress(ValidationError):  # which is reported already
-        described = ModelRef.model_validate_json(json_of(model), strict=True)
-        key = next((key for key, owner in _OF_ONE_ADAPTER.items() if owner == described.adapter), "adapter")
-        try:
-            adapter.check_template(described)
-        except (UnknownName, ModelError) as error:
-            yield Problem(model.place_of(key), f"model.{key}: {error}")
-
-
-def _noise_problems(label: str, node: Node, adapter: str, *, outside: bool) -> Iterator[Problem]:
-    """A noise is unverified where the pictures are made outside the worker, and nowhere else."""
-    noise = node.text("noise")
-    if noise == NoiseMode.BASELINE:
-        yield Problem(
-            node.place_of("noise"),
-            f"{label}noise: found 'baseline'; allowed is portable, torch_cpu or device. The noise of a baseline is "
-            "taken where a reference arm has 'baseline: true'. Remove the key.",
-        )
-        return
-    if noise not in set(NoiseMode) or (noise == NoiseMode.UNVERIFIED) == outside:
-        return
-    where = "outside the worker" if outside else "in the worker"
-    allowed = "unverified" if outside else "portable, torch_cpu or device"
-    yield Problem(
-        node.place_of("noise"),
-        f"{label}noise: found {quoted(noise)}; allowed with the adapter {adapter}, whose pictures are made {where}, is "
-        f"{allowed}. Remove the key.",
-    )
-
-
-def _outside_arm_problems(label: str, arm: Node, adapter: str, *, computes: bool) -> Iterator[Problem]:
-    if arm.text("npu_ops"):
-        yield Problem(
-            arm.place_of("npu_ops"),
-            f"{label}npu_ops: found with the adapter {adapter}, whose pictures are made outside the worker, where "
-            "nothing can be answered; allowed is an arm without it. Remove the key.",
-        )
-    if not computes or arm.text("device"):  # none at all may still come from the command line
-        try:
-            refuse_other_device(adapter, arm.text("device") or "auto", computes=computes)
-        except UsageError as error:
-            yield Problem(arm.place_of("device"), f"{label}device: {error}")
 
 
 def limit_problems(root: Node) -> Iterator[Problem]:

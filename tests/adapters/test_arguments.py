@@ -300,11 +300,11 @@ def test_arms_with_other_arguments_are_compared_only_where_that_is_meant(
     assert ended.code == 3, ended.out + ended.err
     job = only_job()
     compared = read_json(job / "comparison-reference-weak-against-strong.json")
-    assert (compared["outcome"], compared["other_arguments"]) == ("within_limits", True)
+    assert (compared["outcome"], compared["differing"]) == ("within_limits", ["arguments"])
     told = "arguments differ on purpose (Weaker on purpose, to see what it does.): the argument strength: actual 0.5, "
     assert compared["notes"][0].startswith(f"{told}expected 0.9 (case circle)")
     equal = read_json(job / "comparison-reference-same-against-strong.json")
-    assert (equal["outcome"], equal["other_arguments"]) == ("identical", False)
+    assert (equal["outcome"], equal["differing"]) == ("identical", [])
     assert "differs_in had no effect here: both sides' calls had the same arguments." in str(equal["notices"])
     page = (job / "report" / "report.md").read_text(encoding="utf-8")
     assert '| Arguments of the call, weak | `{"strength": 0.5}` |' in page

@@ -29,6 +29,8 @@ from harness.run.worker.recorder import Recorder
 torch = pytest.importorskip("torch")
 diffusers: Any = pytest.importorskip("diffusers")
 
+from transformers.activations import ACT2FN  # noqa: E402
+
 from tests.adapters.tiny_pipelines import PIPELINES, saved  # noqa: E402 - it imports torch
 from tests.command_line import read_json  # noqa: E402
 
@@ -435,6 +437,18 @@ def test_what_a_pipeline_warns_of_is_kept_and_only_while_it_is_called(
 def test_another_attention_is_named_where_it_is_not_used(folders: Callable[[str], Path]) -> None:
     (words,) = loaded(folders("sd15"), attention="eager").substitutions
     assert words.startswith("attention: eager was asked for")
+
+
+def test_the_form_of_gelu_in_text_encoders_is_known_for_explain(folders: Callable[[str], Path]) -> None:
+    pipeline = loaded(folders("sdxl"))
+    layers = [f"{encoder}.text_model.encoder.layers.{number}.mlp" for encoder in ENCODERS_OF_SDXL for number in (0, 1)]
+    assert pipeline.activations == dict.fromkeys(layers, "erf")
+    assert {type(ACT2FN[name]).__name__ for name in ("gelu", "quick_gelu", "gelu_new", "gelu_pytorch_tanh")} == set(
+        adapter._GELUS
+    )
+
+
+ENCODERS_OF_SDXL = ("text_encoder", "text_encoder_2")
 
 
 class Unconditional:

@@ -28,7 +28,7 @@ def _clip_tokenizer(folder: Path) -> Any:
     return transformers.CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77)
 
 
-def _clip(*, projected: bool = False) -> Any:
+def _clip(*, projected: bool = False, **changes: Any) -> Any:
     config = transformers.CLIPTextConfig(
         bos_token_id=0,
         eos_token_id=1,
@@ -40,6 +40,7 @@ def _clip(*, projected: bool = False) -> Any:
         num_attention_heads=4,
         projection_dim=32,
         hidden_act="gelu",
+        **changes,
     )
     return (transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel)(config)
 
@@ -74,10 +75,10 @@ def _vae(latent_channels: int = 4, **changes: Any) -> Any:
     )
 
 
-def _unet(**changes: Any) -> Any:
+def _unet(in_channels: int = 4, **changes: Any) -> Any:
     return diffusers.UNet2DConditionModel(
         sample_size=32,
-        in_channels=4,
+        in_channels=in_channels,
         out_channels=4,
         block_out_channels=(32, 64),
         layers_per_block=1,
@@ -201,11 +202,11 @@ def qwen_image(folder: Path) -> None:
         vision_config={"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16},
         hidden_size=16,
         vocab_size=300,
-        vision_start_token_id=256,
-        vision_end_token_id=257,
-        vision_token_id=258,
+        vision_start_token_id=257,
+        vision_end_token_id=258,
         image_token_id=259,
-        video_token_id=260,
+        vision_token_id=260,
+        video_token_id=261,
     )
     transformer = diffusers.QwenImageTransformer2DModel(
         patch_size=2,

@@ -46,13 +46,34 @@ from tests.planted.port_faults import catalogue
 from tests.planted.port_faults.adapter import Port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tests.planted.port_faults.catalogue import Change
 
-PROMPT = "a photo of a blue heart left of a green square"
-STEPS, SIDE, GUIDANCE, SEED = 20, 128, 4.0, 42
+SEED = 42
 KEY = CaseKey(case="heart-and-square", seed=SEED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A pipeline that changes are planted into, and what it is asked."""
+
+    load: Callable[[str, Any], Any]
+    """The loaded pipeline by type and device."""
+    prompt: str
+    steps: int
+    side: int
+    guidance: float = 4.0
+    negative_prompt: str | None = None
+
+
+def _deepgen(dtype: str, device: Any) -> Any:
+    source, _ = locate("builtin:tiny-deepgen")
+    model: Any = SimpleNamespace(dtype=dtype, trust_remote_code=True, attention="sdpa")
+    return deepgen.load(source, model, device)
+
+
+EMBEDDED = Subject(load=_deepgen, prompt="a photo of a blue heart left of a green square", steps=20, side=128)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +118,12 @@ class Answer:
 class Exam:
     """The loaded model in one type, with the reference's trace."""
 
-    def __init__(self, dtype: str, folder: Path) -> None:
+    def __init__(self, dtype: str, folder: Path, subject: Subject = EMBEDDED) -> None:
         self.dtype = dtype
+        self._subject = subject
         self.folder = folder / dtype
         self._device = cpu.open(0, SwitchMode.AS_SHIPPED)
-        source, _ = locate("builtin:tiny-deepgen")
-        model: Any = SimpleNamespace(dtype=dtype, trust_remote_code=True, attention="sdpa")
-        self._pipeline = deepgen.load(source, model, self._device)
+        self._pipeline = subject.load(dtype, self._device)
         self._made_results: list[Result] = []
         self.folder.mkdir(parents=True)
         self.trace = self._investigator(self._pipeline).trace(KEY, self.folder, ["first", "middle", "last"], 1 << 33)
@@ -111,13 +131,13 @@ class Exam:
 
     def _made(self, pipeline: Any, shift: int = 0) -> Result:
         request = Request(
-            prompt=PROMPT,
-            negative_prompt=None,
+            prompt=self._subject.prompt,
+            negative_prompt=self._subject.negative_prompt,
             input_image=None,
-            width=SIDE,
-            height=SIDE,
-            steps=STEPS,
-            guidance_scale=GUIDANCE,
+            width=self._subject.side,
+            height=self._subject.side,
+            steps=self._subject.steps,
+            guidance_scale=self._subject.guidance,
             seed=SEED + shift,
         )
         recorder = Recorder(self._device, lambda _step: None)
@@ -144,8 +164,8 @@ class Exam:
             arm="port",
             dtype=self.dtype,
             backend="cpu",
-            steps=STEPS,
-            asked={"guidance_scale": GUIDANCE},
+            steps=self._subject.steps,
+            asked={"guidance_scale": self._subject.guidance},
         )
 
     def _force(self, change: Change) -> Any:
@@ -327,11 +347,12 @@ def answers(dtypes: Iterable[str], names: Sequence[str], folder: Path) -> list[A
             if dtype in change.types and (not names or change.name in names):
                 answer = exam.answer(change)
                 made.append(answer)
-                sys.stderr.write(f"{_line(answer)}\n")
+                sys.stderr.write(f"{line(answer)}\n")
     return made
 
 
-def _line(answer: Answer) -> str:
+def line(answer: Answer) -> str:
+    """What was said of a change, for whoever watches."""
     verdict = "ok " if (answer.right or (answer.benign and not answer.found)) else "BAD"
     why = ("cause ok" if answer.caused else "") + f" {','.join(answer.causes)}"
     return (

@@ -32,12 +32,12 @@ that a correct port may have. `explain` gets the healthy pipeline as its referen
 
 def page(answers: Sequence[Answer]) -> str:
     """Totals first, then a row for each change."""
-    return "\n".join([_HEAD, *_totals(answers), "", "## Each change", "", *_rows(answers), ""])
+    figures = ["## In numbers", "", *totals(answers)]
+    return "\n".join([_HEAD, *figures, "", "## Each change", "", *rows(answers), ""])
 
 
-def _totals(answers: Sequence[Answer]) -> Iterable[str]:
-    yield "## In numbers"
-    yield ""
+def totals(answers: Sequence[Answer]) -> Iterable[str]:
+    """How many faults were found, placed and explained, by type."""
     yield "| | " + " | ".join(_types(answers)) + " |"
     yield "| --- |" + " ---: |" * len(_types(answers))
     for words, count in _COUNTS:
@@ -61,7 +61,7 @@ def _harmless(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def _with_cause(answers: Sequence[Answer]) -> list[Answer]:
-    return [answer for answer in _faults(answers) if catalogue.everything()[answer.name].causes]
+    return [answer for answer in _faults(answers) if catalogue.of_all_pipelines()[answer.name].causes]
 
 
 def _cost(answers: Sequence[Answer]) -> str:
@@ -91,10 +91,11 @@ _COUNTS: list[tuple[str, Callable[[Sequence[Answer]], str]]] = [
 ]
 
 
-def _rows(answers: Sequence[Answer]) -> Iterable[str]:
+def rows(answers: Sequence[Answer]) -> Iterable[str]:
+    """A row for each change in each type."""
     yield "| change | what | stands for | type | found | named first | over floor | why | by pictures |"
     yield "| --- | --- | --- | --- | --- | --- | ---: | --- | --- |"
-    changes = catalogue.everything()
+    changes = catalogue.of_all_pipelines()
     for answer in answers:
         change = changes[answer.name]
         cells = [

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.command_line import MadeOnce
     from tests.faults.exam import Answer
 
+OTHERS = ["sd3-gelu-erf", "sd3-shift-twice"]
+"""Of the small pipelines of diffusers, in each landing; the whole set is for the night."""
 FIXED = [
     "eps-one-layer-norm",
     "mask-cut",
@@ -46,9 +48,13 @@ def answers(made_once: MadeOnce) -> dict[str, Answer]:
 
 def examined(folder: Path, *names: str) -> None:
     """Explain changes in float32, all where none is named."""
-    words = [*names, "--dtype", "float32", "--out", str(folder / "answers.jsonl")]
+    run("tests.faults.exam", folder, *names, "--dtype", "float32")
+
+
+def run(module: str, folder: Path, *words: str) -> None:
+    """Run an exam in a process of its own, with its answers in a folder."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.faults.exam", *words]
+    command = [sys.executable, "-m", module, *words, "--out", str(folder / "answers.jsonl")]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
 
 
@@ -102,3 +108,35 @@ def test_every_change_says_what_it_is_and_what_it_stands_for() -> None:
     assert sum(not change.is_benign for change in changes) >= 60
     assert sum(change.is_benign for change in changes) >= 14
     assert {change.name for change in changes if change.is_benign} >= set(HARMLESS)
+
+
+@pytest.mark.slow
+def test_faults_in_a_pipeline_of_diffusers_are_found_where_they_are(tmp_path: Path) -> None:
+    pytest.importorskip("diffusers")
+    run("tests.faults.others", tmp_path, *OTHERS)
+    made = read_answers(tmp_path)
+    assert list(made) == OTHERS
+    assert all(answer.found and answer.right and answer.caused for answer in made.values()), made
+
+
+@pytest.mark.nightly
+def test_all_faults_in_small_pipelines_are_found_and_placed_and_nothing_harmless_is_named(tmp_path: Path) -> None:
+    run("tests.faults.others", tmp_path)
+    made = read_answers(tmp_path)
+    assert made.keys() == catalogue.of_other_pipelines().keys()
+    assert not [answer.name for answer in made.values() if answer.error or (answer.benign and answer.found)]
+    faults = [answer for answer in made.values() if not answer.benign]
+    for name, least in LEAST.items():
+        assert sum(getattr(answer, name) for answer in faults) >= least * len(faults), name
+
+
+def test_the_page_has_every_change_of_the_small_pipelines_in_a_section_of_its_own() -> None:
+    text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    _, heading, section = text.partition("\n## Small pipelines of diffusers\n")
+    assert heading
+    changes = catalogue.of_other_pipelines().values()
+    for change in changes:
+        assert f"\n| {change.name} | {change.about.rstrip('.')} | {change.report} | float32 |" in section
+    count = sum(not change.is_benign for change in changes)
+    assert count >= 12
+    assert f" of {count} |" in section

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sys
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
@@ -219,9 +220,24 @@ def _replace(undo: ExitStack, owner: Any, name: str, wrapper: Callable[..., Any]
     else:
         undo.callback(delattr, owner, name)
     unwatched = getattr(original, _UNWATCHED, original)
-    watched = wraps(original)(wrapper(log, unwatched))
+    watched = wraps(original)(_unless_traced(wrapper(log, unwatched), unwatched))
     setattr(watched, _UNWATCHED, unwatched)
     setattr(owner, name, watched)
+
+
+def _unless_traced(watched: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    """The watched function, but the plain one where a compiler traces: then nothing is drawn for an image."""
+
+    def called(*arguments: Any, **options: Any) -> Any:
+        return (original if _is_traced() else watched)(*arguments, **options)
+
+    return called
+
+
+def _is_traced() -> bool:
+    """Whether a compiler is at work that records calls instead of making them."""
+    tracing = sys.modules.get("torch.fx.experimental.proxy_tensor")  # which compilers import
+    return tracing is not None and tracing.get_proxy_mode() is not None
 
 
 def _randn(log: DrawLog, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.contracts import Device
-    from harness.records import NpuOps
+    from harness.records import Arm, NpuOps
 
 
-def describe(backend: str, device: Device, npu_ops: NpuOps | None, threads: int | None) -> Environment:
+def describe(backend: str, device: Device, npu_ops: NpuOps | None, arm: Arm) -> Environment:
     """Everything about machine, packages, device and settings that bears on a number.
 
-    ``threads`` is what the scenario asks for, which the supervisor has set before the start.
+    The arm's threads and variables were set by the supervisor before the start, and are read back here.
     """
     return Environment(
         backend=backend,
@@ -30,10 +30,18 @@ def describe(backend: str, device: Device, npu_ops: NpuOps | None, threads: int 
         simulated=device.simulated,
         npu_ops=npu_ops,
         facts=dict(device.facts()),
-        switches=with_variables(with_threads(device.switches(), threads)),
+        switches=with_variables([*with_threads(device.switches(), arm.threads), *_own_variables(arm)]),
         commit=commit(),
         **asdict(describe_host()),
     )
+
+
+def _own_variables(arm: Arm) -> list[Switch]:
+    """Variables that the scenario sets for an arm."""
+    return [
+        Switch(name=name, requested=value, effective=os.environ.get(name), source="scenario")
+        for name, value in arm.environment.items()
+    ]
 
 
 def with_threads(switches: Sequence[Switch], threads: int | None) -> list[Switch]:

@@ -11,7 +11,7 @@ from harness.language import recorded
 from harness.message import joined
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.contracts import Picture, Request
     from harness.records import Environment
@@ -95,6 +95,23 @@ def require_frames(actual: int, expected: int) -> None:
         )
 
 
+def require_effect(counts: Mapping[str, int]) -> None:
+    """Refuse a picture in which something that ``load`` turns on did not work once.
+
+    Raises:
+        BadOutput: names it.
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise BadOutput(
+                recorded(
+                    "{name} was asked for, and nothing of it ran while this image was made; expected is at least one "
+                    "call. Look whether this pipeline can use it, or take it out of load.",
+                    name=name,
+                )
+            )
+
+
 def require_output(picture: Picture, request: Request) -> None:
     """Refuse a picture of the wrong form or size, and numbers that are not finite.
 
@@ -102,12 +119,24 @@ def require_output(picture: Picture, request: Request) -> None:
         BadOutput: says what was found and what was expected.
     """
     expected = (request.height, request.width, 3)
-    if picture.image.dtype != np.uint8 or picture.image.shape != expected:
+    actual = picture.image.shape
+    if picture.image.dtype != np.uint8 or len(actual) != len(expected) or actual[2] != expected[2]:
         raise BadOutput(
             recorded(
                 "the pipeline returned {actual}; expected {expected}.",
-                actual=f"{picture.image.dtype}{list(picture.image.shape)}",
+                actual=f"{picture.image.dtype}{list(actual)}",
                 expected=f"uint8{list(expected)}",
+            )
+        )
+    if actual != expected:
+        raise BadOutput(
+            recorded(
+                "the pipeline returned uint8{actual}; expected uint8{expected}. Where that is the size that it should "
+                "make, write 'width: {width:d}' and 'height: {height:d}' in the scenario.",
+                actual=str(list(actual)),
+                expected=str(list(expected)),
+                width=actual[1],
+                height=actual[0],
             )
         )
     if picture.float_image is not None and (broken := int((~np.isfinite(picture.float_image)).sum())):

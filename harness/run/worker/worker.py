@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from harness import plugins
-from harness.contracts import Request, checks_requests, gives_frames, gives_several, is_outside
+from harness.contracts import Request, checks_requests, gives_frames, gives_several, is_outside, proofs_of
 from harness.errors import RunError
 from harness.images import array_digest, read_array, read_input_picture
 from harness.message import mapped, of_error
@@ -26,6 +26,7 @@ from harness.run.worker.fused_operators import FusedOperators
 from harness.run.worker.guards import (
     BadOutput,
     require_count,
+    require_effect,
     require_frames,
     require_noise,
     require_numbers,
@@ -92,14 +93,14 @@ class Worker:
 
     def open(self) -> Device:
         """Open the device and tell what the worker runs on."""
-        assignment, threads = self._assignment, self._plan.arm.threads
+        assignment, arm = self._assignment, self._plan.arm
         if self._outside:
             unopened = UnopenedDevice(assignment.backend, self._plan)
-            self._pipe.tell(Started(environment=describe(assignment.backend, unopened, None, threads)))
+            self._pipe.tell(Started(environment=describe(assignment.backend, unopened, None, arm)))
             return unopened
         self._operators.arrange()
         device = plugins.load("backends", assignment.backend).open(assignment.device_index, self._plan.switches)
-        environment = describe(assignment.backend, device, self._operators.answered, threads)
+        environment = describe(assignment.backend, device, self._operators.answered, arm)
         self._pipe.tell(Started(environment=environment))
         require_switches(environment)
         return device
@@ -190,13 +191,17 @@ class Worker:
         # In device mode too: the edit path draws from the global generators, which a seed argument does not reach.
         device.seed(key.seed)
         self._operators.take_calls()
+        before = dict(proofs_of(pipeline))
         pictures, draws = self._generate(request, pipeline, device, recorder)
+        in_effect = {name: count - before.get(name, 0) for name, count in proofs_of(pipeline).items()}
+        require_effect(in_effect)
         require_numbers(recorder.not_finite())
         if draws is not None:
             require_noise(draws)
         with artifacts.locked():
             made = self._kept(request, pictures, recorder, artifacts)
             samples = self._samples(repeat, made, draws, recorder, artifacts)
+            samples = [sample.model_copy(update={"in_effect": in_effect}) for sample in samples]
             for sample in samples:
                 artifacts.write(sample)
         return samples
@@ -345,6 +350,7 @@ class Worker:
             pictures=self._plan.pictures_per_case,
             frames=self._plan.frames.count if self._plan.frames else None,
             kept_frames=tuple(self._plan.frames.kept) if self._plan.frames else (),
+            python=self._assignment.python or "",
         )
 
     def _arguments(self, case: Case) -> dict[str, object]:

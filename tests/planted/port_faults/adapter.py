@@ -31,7 +31,7 @@ class Port:
         self.modules, self.components = inner.modules, inner.components
         self.substitutions, self.notes = inner.substitutions, inner.notes
         self._planted = change.plant(inner._pipe) if change else None
-        self.joints, self.activations = inner.joints, inner.activations
+        self.joints, self.activations = inner.joints, getattr(inner, "activations", {})
         self._count = 0
 
     def generate(self, request: Request, watch: Watch) -> Picture:
