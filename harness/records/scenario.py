@@ -20,6 +20,7 @@ from harness.records.base import (
     Day,
     Id,
     Later,
+    LaterRecord,
     Number,
     Reason,
     Record,
@@ -78,7 +79,7 @@ class Repeats(Record):
     """Fresh processes."""
 
 
-class Frames(Record):
+class Frames(LaterRecord):
     """A video: how many frames a call makes, and which of them are stored whole."""
 
     count: int = Field(ge=2, le=10_000)
