@@ -108,6 +108,10 @@ def _deterministic(reports: Sequence[Report]) -> Answer:
     counted = every if unstable else comparisons
     repetitions = [repetition for comparison in counted for repetition in comparison.repetitions]
     total = recorded_many("1 case and seed over all arms", "{count:d} cases and seeds over all arms", len(repetitions))
+    if any(repetition.key.image for repetition in repetitions):
+        total = recorded("{count:d} images over all arms", count=len(repetitions))
+    if any(repetition.key.frame for repetition in repetitions):
+        total = recorded("{count:d} videos and stored frames over all arms", count=len(repetitions))
     if unstable:
         worst = max(unstable, key=lambda repetition: len(repetition.outcomes))
         reason = recorded(

@@ -347,7 +347,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One picture to make."""
+    """One call to make, of one picture unless it says otherwise."""
 
     prompt: str
     negative_prompt: str | None
@@ -370,6 +370,12 @@ class Request:
     """The arm's own Python interpreter, for commands; empty where it has none."""
     repeat: int = 0
     """Index inside the process. It names a picture that exists; a model must never be told."""
+    frames: int | None = None
+    """How many frames of a video the call makes; None for pictures."""
+    kept_frames: Collection[int] = ()
+    """Numbers of the frames that are stored, from 1; only these need a float output."""
+    pictures: int = 1
+    """How many pictures the call makes; above 1 only for adapters that declare ``SEVERAL_PICTURES``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -431,6 +437,36 @@ class Pipeline(Protocol):
     def generate(self, request: Request, watch: Watch) -> Picture:
         """Make one picture; the same request gives the same call to the model every time."""
         ...
+
+
+class SeveralPipeline(Pipeline, Protocol):
+    """A pipeline that makes several pictures in one call; its adapter declares ``SEVERAL_PICTURES = True``."""
+
+    def generate_several(self, request: Request, watch: Watch) -> Sequence[Picture]:
+        """Make all pictures of one call, in its order; another number than the request says is refused."""
+        ...
+
+
+class FramesPipeline(Pipeline, Protocol):
+    """A pipeline that makes videos; its adapter declares ``FRAMES = True``."""
+
+    def generate_frames(self, request: Request, watch: Watch) -> Iterator[Picture]:
+        """Make all frames of one call, in their order; another number than the request says is refused.
+
+        What is computed is computed before this returns. The frames are taken one after the other, so files need not be
+        in memory together.
+        """
+        ...
+
+
+def gives_frames(pipeline: Pipeline) -> TypeGuard[FramesPipeline]:
+    """Whether a pipeline makes videos."""
+    return hasattr(pipeline, "generate_frames")
+
+
+def gives_several(pipeline: Pipeline) -> TypeGuard[SeveralPipeline]:
+    """Whether a pipeline makes several pictures in one call."""
+    return hasattr(pipeline, "generate_several")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -508,6 +544,16 @@ class CallingAdapter(Adapter, Protocol):
 def takes_arguments(adapter: Adapter) -> TypeGuard[CallingAdapter]:
     """Whether an adapter's pipelines take arguments of a scenario's choice."""
     return hasattr(adapter, "OTHER_WORDS")
+
+
+def makes_several(adapter: Adapter) -> bool:
+    """Whether one call of an adapter's pipelines may make several pictures: its ``SEVERAL_PICTURES``."""
+    return getattr(adapter, "SEVERAL_PICTURES", False)
+
+
+def makes_frames(adapter: Adapter) -> bool:
+    """Whether an adapter's pipelines may make videos: its ``FRAMES``."""
+    return getattr(adapter, "FRAMES", False)
 
 
 class LoadingAdapter(Adapter, Protocol):

@@ -165,12 +165,15 @@ def ladder(comparison: Comparison) -> Ladder | None:
 
 
 def _read(reading: Reading, comparison: Comparison) -> Read | None:
+    pairs = [pair for pair in comparison.pairs if pair.video is None]
+    if any(pair.key.frame for pair in pairs) and reading.subject == "latents":
+        pairs = [pair for pair in comparison.pairs if pair.video is not None]
     values = [
         (value, pair.key)
-        for pair in comparison.pairs
+        for pair in pairs
         if (value := _share(reading, pair.measurement(reading.metric, reading.subject))) is not None
     ]
-    if not values or len(values) != len(comparison.pairs):
+    if not values or len(values) != len(pairs):
         return None
     worst, key = max(values, key=lambda item: item[0])
     return Read(

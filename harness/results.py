@@ -9,7 +9,7 @@ from harness.records import NoiseMode, worst
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness.records import Comparison, Measurement, Verdict
+    from harness.records import CaseKey, Comparison, Measurement, Verdict
 
 COLUMNS = (
     "scenario",
@@ -18,6 +18,8 @@ COLUMNS = (
     "scope",
     "case",
     "seed",
+    "image",
+    "frame",
     "actual",
     "expected",
     "simulated",
@@ -32,7 +34,10 @@ COLUMNS = (
     "verdict",
     "problem",
 )
-"""Columns in their order; ``actual`` and ``expected`` are samples of ``arm`` and ``against``, such as ``p0r2``.
+"""Columns in their order; ``image`` is the number of an image among those of its call, None where a call makes one,
+and ``frame`` the number of a frame of a video, None for whole videos.
+
+``actual`` and ``expected`` are samples of ``arm`` and ``against``, such as ``p0r2``.
 
 ``simulated`` says whether a stand-in library plays the device of either arm, ``noise`` is ``unverified`` where the
 images of either were made outside the worker, and else ``logged``. ``verdict`` is the word of the limits on the value,
@@ -44,9 +49,14 @@ def rows_of(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """The rows of one comparison, by column."""
     common = of_sides(comparison)
     for pair in comparison.pairs:
-        place = {"case": pair.key.case, "seed": pair.key.seed, "actual": pair.actual, "expected": pair.expected}
+        place = of_key(pair.key) | {"actual": pair.actual, "expected": pair.expected}
         for measurement in pair.measurements:
             yield common | place | of_measurement(measurement, pair.verdicts)
+
+
+def of_key(key: CaseKey) -> dict[str, Any]:
+    """Case, seed, and image or frame."""
+    return {"case": key.case, "seed": key.seed, "image": key.image, "frame": key.frame}
 
 
 def of_sides(comparison: Comparison, *others: Comparison) -> dict[str, Any]:

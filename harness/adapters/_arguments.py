@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _THE_HARNESS_SETS_IT = "no such key, because the harness sets it itself. Remove it"
-_ONE_IMAGE = "no such key, because every call makes one image. Remove it"
+_ONE_VIDEO = "no such key, because every call makes one video. Remove it"
 
 OTHER_WORDS: Mapping[str, str] = {
     "prompt": "'prompt' of a case. Write it there",
@@ -37,8 +37,9 @@ OTHER_WORDS: Mapping[str, str] = {
         ),
         _THE_HARNESS_SETS_IT,
     ),
-    "num_images_per_prompt": _ONE_IMAGE,
-    "num_videos_per_prompt": _ONE_IMAGE,
+    "num_frames": "'frames' of the scenario, as in frames: {count: 81}. Write it there",
+    "num_images_per_prompt": "'pictures_per_case' of the scenario. Write it there",
+    "num_videos_per_prompt": _ONE_VIDEO,
 }
 """Names that a scenario says otherwise, or that the harness sets, with what is allowed instead."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+from collections import deque
 from contextlib import ExitStack
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +18,7 @@ from harness.language import recorded
 from harness.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from harness.contracts import Device, Request, Watch
 
@@ -56,23 +57,39 @@ def scheduler_note(scheduler: Any) -> str:
     return recorded("scheduler: {name} {settings}", name=type(scheduler).__name__, settings=settings)
 
 
-def require_no_frames(pipe: Any) -> None:
-    """Refuse a pipeline that returns frames, before anything is made with it.
+def require_kind(pipe: Any, frames: int | None) -> None:
+    """Refuse a pipeline that returns frames where pictures are asked for, and the other way round.
 
     Raises:
         RunError: says so.
     """
     parameters = inspect.signature(pipe.__call__).parameters
+    if frames is not None:
+        if COUNT_OF_FRAMES not in parameters:
+            raise RunError(
+                recorded(
+                    "frames: found {count:d}; allowed is no such key, because {pipeline} has no parameter num_frames, "
+                    "so it cannot be asked for a video. It takes {names}. Remove frames.",
+                    count=frames,
+                    pipeline=type(pipe).__name__,
+                    names=", ".join(parameters),
+                )
+            )
+        return
     if named := [name for name in _FRAMES if name in parameters]:
         raise RunError(
             recorded(
-                "{pipeline} takes {names}, so it returns frames, and frames cannot be compared yet: only pipelines "
-                "that return a picture can. Give a pipeline of pictures, or compare pictures of chosen frames with "
-                "adapter: images.",
+                "{pipeline} takes {names}, so it returns frames, and the scenario does not say how many. Write for "
+                "example 'frames: {example}', or give a pipeline of pictures.",
                 pipeline=type(pipe).__name__,
                 names=", ".join(named),
+                example="{count: 81}",
             )
         )
+
+
+COUNT_OF_FRAMES = "num_frames"
+"""What pipelines of diffusers that return frames call the number of them."""
 
 
 def joints(owners: Mapping[str, Any], functions: Iterable[str]) -> list[Joint]:
@@ -86,28 +103,21 @@ def joints(owners: Mapping[str, Any], functions: Iterable[str]) -> list[Joint]:
     return [Joint(owner=owner, name=name, path=path) for path, owner, name in known if hasattr(owner, name)]
 
 
-def picture(made: Any, decoded: Any) -> Picture:
-    """The first picture of what a pipeline returned, with the decoder's output where it was seen.
+def pictures(made: Any, decoded: Sequence[Any]) -> list[Picture]:
+    """The pictures that a pipeline returned, each with the decoder's output where it was seen.
 
-    That output is a tensor [1, 3, H, W], or [1, 3, 1, H, W] from a decoder of videos.
+    ``decoded`` are tensors [N, 3, H, W], or [N, 3, 1, H, W] from a decoder of videos, in the order of the calls.
 
     Raises:
-        RunError: it is no RGB picture.
+        RunError: one of them is no RGB picture.
     """
-    image = _first_image(made)
-    if getattr(image, "mode", None) != "RGB":
-        raise RunError(
-            recorded(
-                "the pipeline returned {found} as its first image; expected a PIL image with mode RGB.",
-                found=_described(image),
-            )
-        )
-    float_image, dtype = _float_image(decoded)
-    return Picture(image=np.array(image, dtype=np.uint8), float_image=float_image, float_image_dtype=dtype)
+    images = _images(made)
+    floats = _float_images(decoded, len(images))
+    return [_frame(image, *of_image) for image, of_image in zip(images, floats, strict=True)]
 
 
-def _first_image(made: Any) -> Any:
-    """The first of the images in an object's ``images``, in the first part of a tuple, or in a list.
+def _images(made: Any) -> list[Any]:
+    """The images in an object's ``images``, in the first part of a tuple, or in a list.
 
     Raises:
         RunError: there is none.
@@ -120,7 +130,49 @@ def _first_image(made: Any) -> Any:
         raise RunError(
             recorded("the pipeline returned {kind} with {held}; expected images.", kind=type(made).__name__, held=held)
         )
-    return images[0]
+    return list(images)
+
+
+def frames(made: Any, decoded: Sequence[Any], kept: Sequence[int]) -> Iterator[Picture]:
+    """The frames that a pipeline returned, one after the other.
+
+    ``decoded`` holds the decoder's output of the kept frames, [1, 3, F, H, W], where it was seen; ``kept`` are their
+    numbers from 1.
+
+    Raises:
+        RunError: there is no single video, or one of its frames is no RGB picture.
+    """
+    videos = getattr(made, "frames", None)
+    if videos is None or len(videos) != 1:
+        held = ", ".join(vars(made)) if hasattr(made, "__dict__") else type(made).__name__
+        raise RunError(
+            recorded(
+                "the pipeline returned {kind} with {held} and {count:d} videos; expected one video.",
+                kind=type(made).__name__,
+                held=held,
+                count=0 if videos is None else len(videos),
+            )
+        )
+    floats = dict(zip(kept, _float_frames(decoded, len(kept)), strict=True))
+    return (_frame(image, *floats.get(number, (None, None))) for number, image in enumerate(videos[0], 1))
+
+
+def _float_frames(decoded: Sequence[Any], count: int) -> list[tuple[Any, str | None]]:
+    last = decoded[-1] if decoded else None
+    if last is None or last.ndim != _FRAME_AXES or last.shape[2] != count:
+        return [(None, None)] * count
+    return [_as_float32(last[0, :, number]) for number in range(count)]
+
+
+def _frame(image: Any, float_image: Any, dtype: str | None) -> Picture:
+    if getattr(image, "mode", None) != "RGB":
+        raise RunError(
+            recorded(
+                "the pipeline returned {found} as an image; expected a PIL image with mode RGB.",
+                found=_described(image),
+            )
+        )
+    return Picture(image=np.array(image, dtype=np.uint8), float_image=float_image, float_image_dtype=dtype)
 
 
 def _described(image: Any) -> str:
@@ -133,18 +185,51 @@ def _described(image: Any) -> str:
     return type(image).__name__ + (f" {more}" if more else "")
 
 
-def _float_image(decoded: Any) -> tuple[Any, str | None]:
-    """The decoder's output as float32[H, W, 3], an exact upcast, and the type it was computed in."""
-    if decoded is None:
-        return None, None
-    import torch
+def only(made: Sequence[Picture]) -> Picture:
+    """The picture of a call that was asked for one.
 
+    Raises:
+        RunError: there are several, and none of them is left out without a word.
+    """
+    if len(made) > 1:
+        raise RunError(
+            recorded(
+                "the pipeline returned {actual:d} images; expected 1. Write pictures_per_case: {actual:d} where "
+                "num_images_per_prompt makes as many; else remove the argument that makes it return several.",
+                actual=len(made),
+            )
+        )
+    return made[0]
+
+
+def _float_images(decoded: Sequence[Any], count: int) -> list[tuple[Any, str | None]]:
+    """For each of so many pictures the decoder's output as float32[H, W, 3], an exact upcast, and its type.
+
+    Those of the last calls that gave as many pictures together; nothing where the calls do not add up to that.
+    """
+    rows: list[Any] = []
+    for tensor in reversed(decoded):
+        if len(rows) < count:
+            rows = [*_decoded_pictures(tensor), *rows]
+    if count == 1:
+        rows = rows[:1]
+    if len(rows) != count:
+        return [(None, None)] * count
+    return [_as_float32(row) for row in rows]
+
+
+def _decoded_pictures(decoded: Any) -> list[Any]:
+    """Tensors [3, H, W] of one call of a decoder; none where it gave something else."""
     if decoded.ndim == _FRAME_AXES and decoded.shape[2] == 1:  # a decoder of videos that was given one frame
         decoded = decoded[:, :, 0]
-    if decoded.ndim != _PICTURE_AXES:
-        return None, None
-    array = decoded[0].to(device="cpu", dtype=torch.float32).permute(1, 2, 0).contiguous().numpy()
-    return array, str(decoded.dtype).removeprefix("torch.")
+    return list(decoded) if decoded.ndim == _PICTURE_AXES else []
+
+
+def _as_float32(row: Any) -> tuple[Any, str]:
+    import torch
+
+    array = row.to(device="cpu", dtype=torch.float32).permute(1, 2, 0).contiguous().numpy()
+    return array, str(row.dtype).removeprefix("torch.")
 
 
 class Warned(logging.Handler):
@@ -178,13 +263,15 @@ def call(pipe: Any, taps: Taps, watch: Watch, request: Request, arguments: dict[
 
 
 class Taps:
-    """Wrappers on the methods that a pipeline calls, which tell a watch what passes; gone when one picture is made.
+    """Wrappers on the methods that a pipeline calls, which tell a watch what passes; gone when one call is over.
 
     Denoising lasts from the first call of a denoiser to the call of the decoder.
     """
 
-    def __init__(self, watch: Watch) -> None:
-        self.decoded: Any = None
+    def __init__(self, watch: Watch, pictures: int = 1, frames: int | None = None, kept: Sequence[int] = ()) -> None:
+        self.decoded: deque[Any] = deque(maxlen=pictures)
+        """What the decoder gave in its last calls; each picture takes one call at most."""
+        self._frames, self._kept = frames, [number - 1 for number in kept]
         self._watch = watch
         self._undo = ExitStack()
         self._denoising = ExitStack()
@@ -249,7 +336,7 @@ class Taps:
         """
         if not (self._steps and self._predictions):
             return
-        several = self._predictions > self._steps
+        several = self._predictions > self._steps * request.pictures
         if "guidance_scale" in arguments and request.guidance_scale > 1 and not (several or self._scale_is_told):
             yield recorded(
                 "guidance_scale: {scale:g} was asked for and changed nothing: each step made one prediction, and the "
@@ -299,12 +386,18 @@ class Taps:
                 with self._watch.stage("vae_decode"):
                     result = original(*arguments, **options)
                 self._watch.decoded(name, result)
-                self.decoded = _first(result, "sample").detach().clone()
+                self.decoded.append(self._stored(_first(result, "sample").detach()))
                 return result
 
             return decode
 
         self._wrap(vae, "decode", wrapper)
+
+    def _stored(self, decoded: Any) -> Any:
+        """What is kept of a decoder's output: all of a picture, and of a video the frames that are stored."""
+        if self._frames is not None and decoded.ndim == _FRAME_AXES and decoded.shape[2] == self._frames:
+            return decoded[:, :, self._kept]  # a copy
+        return decoded.clone()
 
     def decoder_output(self, owner: Any, method: str, name: str) -> None:
         """What calls of the method give is told as a decoder's output."""

@@ -172,7 +172,7 @@ class DeepGen:
             taps.text(getattr(language, "language_model", None), "text_encoding")
             taps.stage(getattr(pipe, "connector_module", None), "llm2dit", "conditioning")
             made = _pipelines.call(pipe, taps, watch, request, arguments)
-        return _pipelines.picture(made, taps.decoded)
+        return _pipelines.only(_pipelines.pictures(made, taps.decoded))
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         offered: dict[str, Any] = {

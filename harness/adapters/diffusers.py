@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from harness.records import ModelRef
 
 OTHER_WORDS = _arguments.OTHER_WORDS
+SEVERAL_PICTURES = True
+FRAMES = True
+SEVERAL_PARAMETER = "num_images_per_prompt"
 LOADS = _loading.KEYS
 parameters = _arguments.declared
 _SETTINGS = ("height", "width", "num_inference_steps", "guidance_scale")
@@ -90,7 +93,7 @@ def load(folder: Path, model: ModelRef, device: Device) -> Diffusers:
     """Load the pipeline onto the device through ``DiffusionPipeline.from_pretrained``.
 
     Raises:
-        RunError: the pipeline takes no prompt, or no generator, so its noise cannot be repeated; or it returns frames.
+        RunError: the pipeline takes no prompt, or no generator, so its noise cannot be repeated.
     """
     pipe = _loading.loaded(folder, model, device)
     return Diffusers(pipe, model, device, _loading.changed(pipe, folder, model, device))
@@ -104,7 +107,6 @@ class Diffusers:
         self._device = device
         self._load = model.load
         self.proofs = proofs or _loading.Proofs()
-        _pipelines.require_no_frames(pipe)
         self._parameters = inspect.signature(pipe.__call__).parameters
         if missing := [name for name in ("prompt", "generator") if name not in self._parameters]:
             raise RunError(
@@ -149,21 +151,43 @@ class Diffusers:
         self._given |= set(request.arguments)
 
     def generate(self, request: Request, watch: Watch) -> Picture:
-        """Make one picture as a user of the pipeline does; stages are seen by wrapping what it calls.
+        """Make one picture as a user of the pipeline does.
+
+        Raises:
+            RunError: the request asks what the pipeline cannot take, or what it returns is not one RGB picture.
+        """
+        return _pipelines.only(self.generate_several(request, watch))
+
+    def generate_frames(self, request: Request, watch: Watch) -> Iterator[Picture]:
+        """Call the pipeline once for all frames of a video.
+
+        Raises:
+            RunError: the request asks what the pipeline cannot take, or what it returns is no video of RGB frames.
+        """
+        made, taps = self._called(request, watch)
+        return _pipelines.frames(made, taps.decoded, sorted(request.kept_frames))
+
+    def generate_several(self, request: Request, watch: Watch) -> list[Picture]:
+        """Call the pipeline once for all pictures of a request; stages are seen by wrapping what it calls.
 
         Raises:
             RunError: the request asks what the pipeline cannot take, or what it returns is no RGB picture.
         """
+        made, taps = self._called(request, watch)
+        _refuse_replaced(made)
+        return _pipelines.pictures(made, taps.decoded)
+
+    def _called(self, request: Request, watch: Watch) -> tuple[Any, _pipelines.Taps]:
+        """What the pipeline returns, and what was seen meanwhile."""
         arguments = self._arguments(request)
         arguments["generator"] = _pipelines.seeded(request.seed, self._device, watch)
-        with _pipelines.Taps(watch) as taps:
+        with _pipelines.Taps(watch, request.pictures, request.frames, sorted(request.kept_frames)) as taps:
             for name, module in self.modules.items():
                 self._tap(taps, name, module)
             taps.schedule(getattr(self._pipe, "scheduler", None))
             arguments |= self._steps(taps, watch)
             made = _pipelines.call(self._pipe, taps, watch, request, arguments)
-        _refuse_replaced(made)
-        return _pipelines.picture(made, taps.decoded)
+        return made, taps
 
     def _tap(self, taps: _pipelines.Taps, name: str, module: Any) -> None:
         part = name.removeprefix(_OF_A_PRIOR)
@@ -206,12 +230,29 @@ class Diffusers:
             arguments["negative_prompt"] = request.negative_prompt
         if request.input_image is not None:
             arguments["image"] = read_input_picture(request.input_image)
+        if request.frames is not None:
+            arguments[_pipelines.COUNT_OF_FRAMES] = request.frames
+            # As users save frames; the floats of output_type np would have to be converted by a formula of our own.
+            arguments |= {"output_type": "pil"} if "output_type" in self._parameters else {}
+        if request.pictures > 1:
+            arguments[SEVERAL_PARAMETER] = request.pictures
         return arguments | _arguments.checked(self._pipe, request.arguments)
 
     def _refuse(self, request: Request) -> None:
         if request.input_image is not None and "image" in request.arguments:
             raise RunError(
                 f"case {request.case}: found an input_image and an argument image; allowed is one of them. Remove one."
+            )
+        _pipelines.require_kind(self._pipe, request.frames)
+        if request.pictures > 1 and SEVERAL_PARAMETER not in self._parameters:
+            raise RunError(
+                recorded(
+                    "pictures_per_case: found {count:d}; allowed is 1, because {pipeline} has no parameter "
+                    "num_images_per_prompt. It takes {names}. Remove pictures_per_case.",
+                    count=request.pictures,
+                    pipeline=self._name,
+                    names=", ".join(self._parameters),
+                )
             )
         asked = {"negative_prompt": request.negative_prompt, "image": request.input_image}
         refused = [name for name, value in asked.items() if value is not None and name not in self._parameters]

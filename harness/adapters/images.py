@@ -1,22 +1,26 @@
 """Pictures that something else made before: nothing is computed, and their noise is unverified.
 
-The source is a folder, and ``pictures`` under ``model:`` says where in it the picture of a case and seed is.
+The source is a folder, and ``pictures`` under ``model:`` says where in it the picture of a case and seed is, or the
+pictures that one call made.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from importlib import import_module
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.adapters._templates import check_names, fields, filled
 from harness.contracts import Picture
 from harness.errors import ModelError, RunError
 from harness.images import read_picture
 from harness.language import recorded
+from harness.suggestions import install
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from harness.contracts import Device, Request, Watch
@@ -24,9 +28,13 @@ if TYPE_CHECKING:
 
 NOISE: Literal["unverified"] = "unverified"
 COMPUTES = False
+SEVERAL_PICTURES = True
 
 DEFAULT = "{case}/{seed}.png"
-_NAMES = ("arm", "case", "process", "repeat", "seed")
+VIDEO_ENDINGS = (".mp4", ".mkv", ".webm")
+FRAMES = True
+_NAMES = ("arm", "case", "process", "repeat", "seed", "image", "frame")
+_NUMBERED = ("image", "frame")
 _NEEDED = ("case", "seed")
 
 
@@ -35,7 +43,8 @@ def check_template(model: ModelRef) -> None:
 
     Raises:
         UnknownName: the template has a name that stands for nothing.
-        ModelError: the template cannot be read, leads out of the folder or does not tell cases and seeds apart.
+        ModelError: the template cannot be read, leads out of the folder, does not tell cases and seeds apart, or
+            names frames twice.
     """
     template = _template(model)
     check_names(template, _NAMES)
@@ -44,6 +53,8 @@ def check_template(model: ModelRef) -> None:
             f"pictures: {template!r} does not name {', '.join(missing)}, so different cases or seeds would get one "
             f"picture. Write it like {DEFAULT!r}."
         )
+    if fields(template).count("frame") > 1:
+        raise ModelError(f"pictures: {template!r} names frame more than once; allowed is once. Remove the others.")
     path = PurePosixPath(template)
     if path.is_absolute() or ".." in path.parts:
         raise ModelError(f"pictures: {template!r} leads out of the source; write it relative to the folder.")
@@ -93,6 +104,17 @@ class Pictures:
             recorded("nothing was computed: the pictures were made before and read from {template}", template=template),
             recorded("noise unverified: nothing about a picture file tells which noise it began with"),
         ]
+        if is_video(template):
+            av = _av()
+            codec = ".".join(map(str, av.library_versions["libavcodec"]))
+            self.notes.append(
+                recorded(
+                    "frames were decoded to 8-bit RGB by PyAV {version} (libavcodec {codec}); another decoder may "
+                    "round otherwise",
+                    version=av.__version__,
+                    codec=codec,
+                )
+            )
         self._folder = folder
         self._template = template
 
@@ -103,9 +125,59 @@ class Pictures:
             RunError: there is no such file.
             ImageError: it cannot be read as 8-bit RGB without loss.
         """
+        return self.generate_several(request, watch)[0]
+
+    def generate_several(self, request: Request, watch: Watch) -> list[Picture]:
+        """Read the pictures of a request, those of one call by their numbers from 1.
+
+        Raises:
+            RunError: there is no such file.
+            ImageError: it cannot be read as 8-bit RGB without loss.
+        """
         del watch
-        names = {name: str(getattr(request, name)) for name in _NAMES}
-        name = filled(self._template, names)
+        names = _names(request)
+        numbered = [names | {"image": str(number)} for number in range(1, request.pictures + 1)]
+        return [self._read(filled(self._template, values)) for values in numbered]
+
+    def generate_frames(self, request: Request, watch: Watch) -> Iterator[Picture]:
+        """Read the frames of a video one after the other: its files in the order of their numbers, or its video file.
+
+        Raises:
+            RunError: there is no such file, or it cannot be read as a video.
+            ImageError: a frame cannot be read as 8-bit RGB without loss.
+        """
+        del watch
+        if is_video(self._template):
+            yield from self._decoded(filled(self._template, _names(request)))
+            return
+        before, _, after = self._template.partition("{frame}")
+        written = (re.escape(filled(part, _names(request))) for part in (before, after))
+        pattern = re.compile("([0-9]+)".join(written))  # with or without zeros in front, from 0 or from 1
+        numbered = {int(match[1]): name for name in _files(self._folder) if (match := pattern.fullmatch(name))}
+        if not numbered:
+            raise RunError(
+                f"there is no frame of case {request.case} and seed {request.seed} in the source folder; the template "
+                f"is {self._template!r}. Put the frames there, or leave the case or seed out."
+            )
+        for number in sorted(numbered):
+            yield self._read(numbered[number])
+
+    def _decoded(self, name: str) -> Iterator[Picture]:
+        path = self._folder / name
+        if not path.is_file():
+            raise RunError(
+                f"there is no video {name} in the source folder; the template is {self._template!r}. Put the video "
+                "there, or leave the case, seed or repeat out."
+            )
+        av = _av()
+        try:
+            with av.open(str(path)) as container:
+                for frame in container.decode(video=0):
+                    yield Picture(image=frame.to_ndarray(format="rgb24"), float_image=None, float_image_dtype=None)
+        except (av.FFmpegError, IndexError) as error:
+            raise RunError(f"{name} cannot be read as a video: {error}. Give a file that FFmpeg decodes.") from error
+
+    def _read(self, name: str) -> Picture:
         if not (self._folder / name).is_file():
             raise RunError(
                 f"there is no picture {name} in the source folder; the template is {self._template!r}. Put the "
@@ -118,8 +190,39 @@ def _template(model: ModelRef) -> str:
     return model.pictures or DEFAULT
 
 
+def is_video(template: str) -> bool:
+    """Whether a template names video files.
+
+    >>> is_video("{case}/{seed}.mp4"), is_video("{case}/{seed}-{frame}.png")
+    (True, False)
+    """
+    return PurePosixPath(template).suffix.lower() in VIDEO_ENDINGS
+
+
+def _av() -> Any:
+    """The package that decodes videos.
+
+    Raises:
+        RunError: it is not installed; the message says what installs it.
+    """
+    try:
+        return import_module("av")
+    except ImportError as error:
+        raise RunError(
+            f"a video file needs PyAV, which is not installed here; {install('video')} installs it. Or write the "
+            "frames as PNG files, and name them by {frame}."
+        ) from error
+
+
+def _names(request: Request) -> dict[str, str]:
+    return {name: str(getattr(request, name)) for name in _NAMES if name not in _NUMBERED}
+
+
 def _found(folder: Path, template: str) -> list[str]:
     """Paths below the folder that fit the template with anything but a separator for its names, sorted."""
     pattern = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)))
-    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in paths if pattern.fullmatch(path))
+    return sorted(name for name in _files(folder) if pattern.fullmatch(name))
+
+
+def _files(folder: Path) -> Iterator[str]:
+    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -89,15 +89,13 @@ def _of_arms(arms: _Arms, comparisons: Sequence[Comparison]) -> list[Aggregate]:
 
 
 def _aggregate(arms: _Arms, sources: list[str], values: list[_Value]) -> Aggregate:
-    by_key: dict[tuple[str, str, int], list[float]] = {}
+    by_key: dict[tuple[str, CaseKey], list[float]] = {}
     for measured in values:
         value = measured.measurement.value
-        by_key.setdefault((measured.scenario, measured.key.case, measured.key.seed), []).append(
-            math.nan if value is None else value
-        )
+        by_key.setdefault((measured.scenario, measured.key), []).append(math.nan if value is None else value)
     means = [math.fsum(of_key) / len(of_key) for of_key in by_key.values() if all(map(math.isfinite, of_key))]
     mean, reach = mean_interval(means) if means else (None, None)
-    bad = max(values, key=lambda item: (item.measurement.badness, item.scenario, item.key.case, item.key.seed))
+    bad = max(values, key=lambda item: (item.measurement.badness, item.scenario, item.key.order))
     first = values[0].measurement
     return Aggregate(
         **vars(arms),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from harness.compare import models, ways
 from harness.language import recordable, recorded
 from harness.message import joined
-from harness.records import NoiseMode, OnPurpose
+from harness.records import NoiseMode, OnPurpose, calls_of
 from harness.records.arguments import with_images
 from harness.text import one_line
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         Schedule,
     )
 
-_Field = Literal["width", "height", "steps", "guidance_scale"]
-_MUST_AGREE: tuple[_Field, ...] = ("width", "height", "steps", "guidance_scale")
+_Field = Literal["width", "height", "steps", "guidance_scale", "pictures_per_case"]
+_MUST_AGREE: tuple[_Field, ...] = ("width", "height", "steps", "guidance_scale", "pictures_per_case")
 
 SCHEDULE_TOLERANCE = 1e-5
 """Largest difference in a scheduler's table, over the table's largest value: mathematical libraries of two machines
@@ -44,11 +44,11 @@ def differences(actual: Run, expected: Run, shared: list[CaseKey]) -> list[str]:
     reasons = [*_perturbed(actual_side, actual), *_perturbed(expected_side, expected)]
     reasons += plan_differences(actual.plan, actual.model, expected, actual.plan.differs_in)
     meant = _differ_on_purpose(actual, expected)
-    for key in shared:
+    for call, key in calls_of(shared).items():
         actual_sample, expected_sample = actual.samples_of(key)[0], expected.samples_of(key)[0]
-        reasons += noise_differences(key, actual_sample, expected_sample)
+        reasons += noise_differences(call, actual_sample, expected_sample)
         # The scheduler and its code are files of the model; that the steps are as many is looked at above.
-        reasons += [] if meant else _schedule_differences(key, actual_sample.schedule, expected_sample.schedule)
+        reasons += [] if meant else _schedule_differences(call, actual_sample.schedule, expected_sample.schedule)
     return reasons
 
 
@@ -112,6 +112,16 @@ def _setting_differences(plan: Plan, expected: Plan, meant: Container[OnPurpose]
                     expected=other,
                 )
             )
+        counts = plan.pictures_of(case), expected.pictures_of(cases[case.id])
+        if counts[0] != counts[1] and plan.pictures_per_case == expected.pictures_per_case:
+            reasons.append(
+                recorded(
+                    "the number of images of case {case:s} differs: actual {actual:d}, expected {expected:d}",
+                    case=case.id,
+                    actual=counts[0],
+                    expected=counts[1],
+                )
+            )
         if plan.input_digests.get(case.id) != expected.input_digests.get(case.id):
             reasons.append(recorded("the input picture of case {case:s} differs", case=case.id))
     return reasons if OnPurpose.ARGUMENTS in meant else reasons + argument_differences(plan, expected)
@@ -161,14 +171,14 @@ def differences_within(run: Run) -> list[str]:
     """Why the repeats of a run are none: it was disturbed, or their noise differs."""
     of_run = recordable("the run was disturbed on purpose ({kind:s}); only harness calibrate reads it")
     reasons = _perturbed(of_run, run)
-    for key in run.plan.keys:
+    for call, key in calls_of(run.plan.keys).items():
         samples = run.samples_of(key)
         for sample in samples[1:]:
             if sample.noise_digest != samples[0].noise_digest:
                 reasons.append(
                     recorded(
                         "{key}: {sample:s} had other noise than {first:s} ({noise:s} instead of {other:s})",
-                        key=key,
+                        key=call,
                         sample=sample.label,
                         first=samples[0].label,
                         noise=_short(sample),
@@ -293,9 +303,9 @@ def other_schedules(actual: Run, expected: Run, shared: list[CaseKey]) -> list[s
         return []
     first, *others = [
         difference
-        for key in shared
+        for call, key in calls_of(shared).items()
         for difference in _schedule_differences(
-            key, actual.samples_of(key)[0].schedule, expected.samples_of(key)[0].schedule
+            call, actual.samples_of(key)[0].schedule, expected.samples_of(key)[0].schedule
         )
     ] or [""]
     if others:

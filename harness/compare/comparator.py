@@ -19,6 +19,7 @@ from harness.compare.hints import explained
 from harness.compare.hints.pictures import Pictures
 from harness.compare.repetition import repetition
 from harness.compare.traces import step_differences, trace_differences
+from harness.compare.videos import identical_videos, video_difference
 from harness.contracts import DATA_RANGE
 from harness.errors import ImageError, RunError, UndefinedMetric
 from harness.images import read_kept
@@ -35,6 +36,7 @@ from harness.records import (
     RunRef,
     Scope,
     SwitchMode,
+    calls_of,
 )
 
 if TYPE_CHECKING:
@@ -67,13 +69,18 @@ def compare_repeats(stored: StoredRun, *, limits: list[Limit], base: Path) -> Co
     keys = [key for key in run.plan.keys if run.samples_of(key)]
     what = f"comparing the repeats of {run.plan.arm.name}"
     pairs = [pair for key in counted(keys, what, len(keys), "cases and seeds") for pair in _repeat_pairs(stored, key)]
+    videos = {call: of_call for call in calls_of(keys) if (of_call := run.videos_of(call))}
+    pairs += [pair for of_call in videos.values() for pair in repeated_videos(stored, of_call)]
     return Comparison(
         scope=Scope.REPEAT,
         scenario=run.plan.scenario,
         actual=_ref(stored, base),
         expected=_ref(stored, base),
         limits=[limit for limit in limits if limit.scope is Scope.REPEAT],
-        repetitions=[repetition(key, run.samples_of(key)) for key in keys],
+        repetitions=[
+            *(repetition(call, of_call) for call, of_call in videos.items()),
+            *(repetition(key, run.samples_of(key)) for key in keys),
+        ],
         pairs=pairs,
         missing=[key for key in run.plan.keys if key not in keys],
         differences=comparability.differences_within(run),
@@ -111,6 +118,7 @@ def compare_runs(
     pairs = [
         _nearest(key, actual, present[key][0], expected) for key in counted(compared, what, len(compared), "pairs")
     ]
+    pairs += [pair for call in calls_of(compared) for pair in compared_videos(call, actual, expected)]
     return Comparison(
         scope=Scope.REFERENCE,
         scenario=actual.run.plan.scenario,
@@ -282,11 +290,14 @@ def missing_baseline(actual: StoredRun, expected: Arm, why: str, *, limits: list
 
 
 def other_noise(stored: StoredRun, keys: Sequence[CaseKey]) -> list[OtherNoise]:
-    """What the images of one case differ by that began with other noise: each seed against the next of its case.
+    """What images of one case differ by that began with other noise: each seed against the next of its case.
+
+    Of calls that make several images each is compared with the one of its number.
 
     Only the metrics that readings of "within 1 %" are made of are measured.
     """
-    pairs = [(key, other) for key, other in pairwise(sorted(keys, key=_case_and_seed)) if key.case == other.case]
+    neighbours = pairwise(sorted(keys, key=_case_image_and_seed))
+    pairs = [(key, other) for key, other in neighbours if key.model_copy(update={"seed": other.seed}) == other]
     what = f"comparing other noise of {stored.run.plan.arm.name}"
     return [
         OtherNoise(key=key, other_seed=other.seed, measurements=_between(stored, key, other))
@@ -294,8 +305,8 @@ def other_noise(stored: StoredRun, keys: Sequence[CaseKey]) -> list[OtherNoise]:
     ]
 
 
-def _case_and_seed(key: CaseKey) -> tuple[str, int]:
-    return key.case, key.seed
+def _case_image_and_seed(key: CaseKey) -> tuple[str, int, int]:
+    return key.case, key.image or key.frame or 0, key.seed
 
 
 def _between(stored: StoredRun, key: CaseKey, other: CaseKey) -> list[Measurement]:
@@ -338,6 +349,42 @@ def _pair(key: CaseKey, actual: StoredRun, sample: Sample, expected: StoredRun, 
         hints=[] if equal else explained(looked_at),
         appearance=appearance(measurements, None if equal else looked_at.structure),
         measurements=measurements,
+    )
+
+
+def compared_videos(call: CaseKey, actual: StoredRun, expected: StoredRun) -> list[Pair]:
+    """The first video of a call with the first one of the other side, or with an accepted one that is equal to it."""
+    videos, others = actual.run.videos_of(call), expected.run.videos_of(call)
+    if not videos or not others:
+        return []
+    equal = [other for other in others if other.outcome == videos[0].outcome]
+    return [_video_pair(actual, videos[0], expected, (equal or others)[0])]
+
+
+def repeated_videos(stored: StoredRun, videos: Sequence[Sample]) -> list[Pair]:
+    """The first video against the first of each other outcome; against its next repeat when all are equal."""
+    firsts: dict[str, Sample] = {}
+    for video in videos:
+        firsts.setdefault(video.outcome, video)
+    first, *others = firsts.values()
+    return [_video_pair(stored, other, stored, first) for other in others or videos[1:2]]
+
+
+def _video_pair(actual: StoredRun, sample: Sample, expected: StoredRun, other: Sample) -> Pair:
+    """All frames by their digests, and the latents of the whole videos by metrics."""
+    difference = video_difference((actual.run, actual.folder, sample), (expected.run, expected.folder, other))
+    measurements = [identical_videos(difference)]
+    if sample.latents and other.latents:
+        latents = read_kept(actual.folder, sample.latents), read_kept(expected.folder, other.latents)
+        measurements += measure(*latents, subject="latents", metrics=plugins.names("metrics"))
+    return Pair(
+        key=sample.key,
+        actual=sample.label,
+        expected=other.label,
+        identical=sample.outcome == other.outcome,
+        first_differing_step=first_differing_step(sample, other),
+        measurements=measurements,
+        video=difference,
     )
 
 

@@ -115,6 +115,8 @@ def _values(comparison: Comparison, limit: Limit) -> dict[CaseKey, float]:
     """Value of the limit's metric by case and seed; of several pairs the worst."""
     values: dict[CaseKey, float] = {}
     for pair in comparison.pairs:
+        if pair.video is not None:
+            continue
         measurement = pair.measurement(limit.metric, limit.subject)
         if measurement is None or measurement.value is None or math.isnan(measurement.value):
             why = (measurement and measurement.problem) or recorded("it was not measured, or is no number")

@@ -60,7 +60,7 @@ def _flat(run: Run, folder: Path) -> Iterator[Unfit]:
 
 
 def _shared(run: Run) -> Iterator[Unfit]:
-    """Equal images of cases and seeds that asked for different ones."""
+    """Equal images of cases and seeds that asked for different ones, and of one call, whose images never are equal."""
     makers: dict[str, list[Sample]] = {}
     for sample in _distinct(run.samples):
         makers.setdefault(sample.image.digest, []).append(sample)
@@ -68,10 +68,19 @@ def _shared(run: Run) -> Iterator[Unfit]:
         first, *others = samples
         for other in others:
             if _question(run.plan, other.key) != _question(run.plan, first.key):
-                message = recorded(
-                    "{key} and {other} gave the same image, byte for byte, though they ask for different ones",
-                    key=first.key,
-                    other=other.key,
+                message = (
+                    recorded(
+                        "{key} and {other} are the same image, byte for byte, though each image of a call begins with "
+                        "noise of its own",
+                        key=first.key,
+                        other=other.key,
+                    )
+                    if first.key.call == other.key.call
+                    else recorded(
+                        "{key} and {other} gave the same image, byte for byte, though they ask for different ones",
+                        key=first.key,
+                        other=other.key,
+                    )
                 )
                 yield _unfit(run, other, Unfitness.SAME_IMAGE, message)
 
@@ -80,7 +89,8 @@ def _question(plan: Plan, key: CaseKey) -> tuple[object, ...]:
     """What decides about an image beside the model."""
     case: Case = next(case for case in plan.cases if case.id == key.case)
     arguments = json_digest(comparable_arguments(plan, case))
-    return case.prompt, case.negative_prompt, plan.input_digests.get(case.id), arguments, plan.size_of(case), key.seed
+    inputs = plan.input_digests.get(case.id), arguments, plan.size_of(case)
+    return case.prompt, case.negative_prompt, *inputs, key.seed, key.image
 
 
 def _distinct(samples: Sequence[Sample]) -> list[Sample]:

@@ -215,8 +215,16 @@ def _goodness(limit: Limit, judged: Comparison) -> list[tuple[float, bool]]:
 
 
 def _judged(pair: Pair, limits: list[Limit], scope: Scope, excuse: Callable[[Verdict, str], Verdict]) -> Pair:
-    verdicts = [_verdict(limit, pair, scope) for limit in limits]
+    verdicts = [_verdict(limit, pair, scope) for limit in limits if _is_for(limit, pair)]
     return pair.model_copy(update={"verdicts": [excuse(verdict, pair.key.case) for verdict in verdicts]})
+
+
+def _is_for(limit: Limit, pair: Pair) -> bool:
+    """Whether a limit judges a pair: of videos the stored frames, and whole videos by their latents and digests."""
+    whole = limit.subject == "latents" or (limit.metric, limit.subject) == ("identical", "image")
+    if pair.video is not None:
+        return whole
+    return limit.subject != "latents" if pair.key.frame else True
 
 
 def _verdict(limit: Limit, pair: Pair, scope: Scope) -> Verdict:

@@ -69,7 +69,7 @@ def _why_not(parity: Parity | None) -> str:
 
 def _parity(comparison: Comparison, actual: ArmScores, expected: ArmScores, name: str) -> Parity:
     ours, others = firsts(actual.scores, name), firsts(expected.scores, name)
-    keys = [pair.key for pair in comparison.pairs]
+    keys = [pair.key for pair in comparison.pairs if pair.video is None]
     known = {key: (_value(ours, key), _value(others, key)) for key in dict.fromkeys(keys)}
     values = {key: (a, b) for key, (a, b) in known.items() if a is not None and b is not None}
     low, high = _interval(list(values.values())) if values else (None, None)

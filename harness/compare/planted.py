@@ -99,7 +99,7 @@ def _other_noise(key: CaseKey, healthy: StoredRun) -> Spoilt:
     """The picture of the same prompt from other noise."""
     seeds = healthy.run.plan.seeds
     other = seeds[(seeds.index(key.seed) + 1) % len(seeds)]
-    yield f" from the noise of seed {other}", _arrays(healthy, CaseKey(case=key.case, seed=other))
+    yield f" from the noise of seed {other}", _arrays(healthy, key.model_copy(update={"seed": other}))
 
 
 def _corrupt_tile(key: CaseKey, healthy: StoredRun) -> Spoilt:

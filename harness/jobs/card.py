@@ -214,6 +214,7 @@ def _comparison(report: Report, comparison: Comparison) -> dict[str, Any]:
             {
                 "case": pair.key.case,
                 "seed": pair.key.seed,
+                **{name: number for name in ("image", "frame") if (number := getattr(pair.key, name))},
                 "metric": verdict.limit.metric,
                 "subject": verdict.limit.subject,
                 "rule": str(verdict.limit.rule),
@@ -299,8 +300,10 @@ for scenario in sorted((Path(__file__).parent / "scenarios").rglob("*.yaml")):
 
 def _scripts(release: Release) -> dict[str, str]:
     scripts = {"eval/eval_accuracy.py": _ACCURACY, "eval/eval_performance.py": _PERFORMANCE}
-    adapter = plugins.load("adapters", release.jobs[0].report.scenario.model.adapter)
-    if is_outside(adapter):  # whoever made the images has a script of their own
+    scenario = release.jobs[0].report.scenario
+    adapter = plugins.load("adapters", scenario.model.adapter)
+    # Whoever made the images has a script of their own, and harness generate makes no videos.
+    if is_outside(adapter) or scenario.frames is not None:
         return scripts
     return {"inference.py": _INFERENCE.format(words=json.dumps(_generate_words(release), indent=4)), **scripts}
 

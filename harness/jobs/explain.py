@@ -295,6 +295,11 @@ def _arm(loaded: LoadedScenario, name: str) -> Arm:
 
 def _key(loaded: LoadedScenario, question: Question) -> CaseKey:
     cases = [case.id for case in loaded.scenario.cases]
+    if loaded.scenario.frames is not None:
+        raise UsageError(
+            f"{from_here(loaded.path)}: found frames; explain looks into calls that make pictures. Give a scenario "
+            "without frames."
+        )
     if question.case is not None and question.case not in cases:
         raise UnknownName(f"case of {loaded.scenario.name}", question.case, cases)
     seed = loaded.scenario.seeds[0] if question.seed is None else question.seed

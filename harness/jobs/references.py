@@ -9,7 +9,7 @@ from harness.compare.comparability import input_differences
 from harness.compare.comparator import StoredRun
 from harness.errors import BaselineMissing, UsageError
 from harness.language import recorded
-from harness.records import NoiseMode
+from harness.records import NoiseMode, calls_of
 from harness.run.events import GivenNoise
 from harness.store import baselines
 from harness.suggestions import from_here
@@ -49,14 +49,14 @@ class References:
         """Noise for a plan that takes it from a baseline, as files of the job's copy."""
         for arm, baseline in self.baselines.items():
             if baseline.manifest.digest == plan.noise_from:
-                firsts = [baseline.run.samples_of(key)[0] for key in self.keys]
+                firsts = {call: baseline.run.samples_of(key)[0] for call, key in calls_of(self.keys).items()}
                 return [
                     GivenNoise(
-                        key=sample.key,
+                        key=call,
                         path=str((folder / arm / (sample.noise_path or "")).absolute()),
                         draws=sample.draws,
                     )
-                    for sample in firsts
+                    for call, sample in firsts.items()
                 ]
         return []
 

@@ -74,13 +74,13 @@ def export(run_folder: Path, benchmark_name: str, items: Path, out: Path, seeds:
     _refuse_twice(asked)
     pictures: list[ExportedPicture] = []
     for case, item in counted(asked, f"laying out {run.plan.arm.name}", len(asked), "items"):
-        samples = [sample for seed in chosen if (sample := _first(run, CaseKey(case=case.id, seed=seed)))]
+        samples = [sample for key in _keys(run, case, chosen) if (sample := _first(run, key))]
         if samples:
             pictures += _laid_out(benchmark, item, samples, run_folder, run.plan.arm.name, out / IMAGES_FOLDER)
     if not pictures:
         raise NothingSelected(f"{run_folder} has no picture of the seeds {chosen}.")
     made = {picture.key for picture in pictures}
-    keys = [CaseKey(case=case.id, seed=seed) for case in run.plan.cases for seed in chosen]
+    keys = [key for case in run.plan.cases for key in _keys(run, case, chosen)]
     record = Export(
         benchmark=benchmark_name,
         scenario=run.plan.scenario,
@@ -106,12 +106,18 @@ def _chosen_seeds(run: Run, seeds: Sequence[int], benchmark: Benchmark) -> list[
         raise UsageError(f"the run has no seed {strange[0]}; it has {', '.join(map(str, run.plan.seeds))}.")
     chosen = [seed for seed in run.plan.seeds if not seeds or seed in seeds]
     most = benchmark.MOST_PICTURES
-    if most is not None and len(chosen) > most:
+    each = run.plan.samples_per_call
+    if most is not None and len(chosen) * each > most:
+        made = f"{len(chosen)} seeds" + (f" with {each} images of each" if each > 1 else "")
         raise UsageError(
-            f"the benchmark reads at most {most} pictures of one item, and the run has {len(chosen)} seeds; choose "
-            "with --seed."
+            f"the benchmark reads at most {most} pictures of one item, and the run has {made}; choose with --seed."
         )
     return chosen
+
+
+def _keys(run: Run, case: Case, seeds: Sequence[int]) -> list[CaseKey]:
+    """The images of a case, in the order of seeds and then of their numbers."""
+    return [key for seed in seeds for key in run.plan.keys_of(CaseKey(case=case.id, seed=seed))]
 
 
 def _item_of(case: Case, known: Sequence[Item], place: Path) -> Item:

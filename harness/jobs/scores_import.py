@@ -196,12 +196,23 @@ def _judged(row: Row, table: Table) -> Judged:
 
 
 def _key(row: Row, run: Run) -> CaseKey:
-    """Case and seed of a row; the seed may be left out where the run has one."""
+    """Case and seed of a row, and the image where a call made several; the seed may be left out where there is one."""
     case, seeds = row.text("case"), run.plan.seeds
     seed = str(row.value("seed") if "seed" in row.values or len(seeds) > 1 else seeds[0]).strip()
+    image = str(row.value("image")).strip() if run.plan.samples_per_call > 1 else ""
     for key in run.plan.keys:
-        if (key.case, str(key.seed)) == (case, seed) and run.samples_of(key):
+        if (key.case, str(key.seed), str(key.image or "")) == (case, seed, image) and run.samples_of(key):
             return key
+    if image:
+        made = next((run.plan.pictures_of(known) for known in run.plan.cases if known.id == case), 1)
+        raise RecordError(
+            f"{row.place}: the run has no picture of case {case!r}, seed {seed} and image {image!r}; "
+            + (
+                f"each of its calls made the images 1 to {made}."
+                if made > 1
+                else "its calls made one, without a number."
+            )
+        )
     cases = ", ".join(sorted({key.case for key in run.plan.keys})[:5])
     raise RecordError(
         f"{row.place}: the run has no picture of case {case!r} and seed {seed}; it has the cases {cases} and others, "

@@ -25,6 +25,7 @@ from harness.records import (
     Trend,
     parse_json,
 )
+from harness.results import of_key
 from harness.store import releases
 from harness.store.folders import load_any_run
 from harness.suggestions import install
@@ -266,10 +267,10 @@ def table_of(made: Trend) -> pd.DataFrame:
         raise UsageError(
             f"a table needs pandas, which is not installed here; {install('tables')} installs it. The page needs none."
         ) from error
-    columns = [*_JOB_COLUMNS, *_VALUE_COLUMNS, "case", "seed"]
+    columns = [*_JOB_COLUMNS, *_VALUE_COLUMNS, "case", "seed", "image", "frame"]
     table = pd.DataFrame(list(_rows(made)), columns=columns)
     numbers = dict.fromkeys(("value", "mean", "at_least", "at_most", "equals"), "float64")
-    return table.astype({**numbers, "pairs": "Int64", "seed": "Int64"})
+    return table.astype({**numbers, "pairs": "Int64", "seed": "Int64", "image": "Int64", "frame": "Int64"})
 
 
 _JOB_COLUMNS = ("scenario", "job", "started_utc", "outcome", "releases", "simulated")
@@ -293,7 +294,7 @@ def _rows(made: Trend) -> Iterator[dict[str, object]]:
             fields = {name: getattr(value, name) for name in _VALUE_COLUMNS}
             fields |= {"scope": value.scope.value, "status": value.status.value if value.status else ""}
             if value.key:
-                fields |= {"case": value.key.case, "seed": value.key.seed}
+                fields |= of_key(value.key)
             yield of_job | fields
         for repeats in point.repeats:
             sides: dict[str, object] = {

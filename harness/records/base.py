@@ -26,7 +26,7 @@ from harness.message import Message, from_data, to_data
 from harness.yaml_tree import quoted, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
 SCHEMA_VERSION = 2
@@ -119,6 +119,16 @@ class Later:
 
     So a new optional field makes no stored scenario, and no baseline of one, another than it was.
     """
+
+
+def without_defaults(record: Record, dumped: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """A dump without those of the named fields that have their defaults: files are written as before there were any."""
+    fields = type(record).model_fields
+    return {
+        name: value
+        for name, value in dumped.items()
+        if name not in names or getattr(record, name) != fields[name].get_default(call_default_factory=True)
+    }
 
 
 def digested(record: Record, dumped: dict[str, Any]) -> dict[str, Any]:

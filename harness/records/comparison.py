@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from harness.records.base import Day, Digest, Id, Number, Record, Text, Version
+from harness.records.base import Day, Digest, Id, Number, Record, Text, Version, without_defaults
 from harness.records.baseline import Acceptance
 from harness.records.enums import NoiseMode, NpuOps, Scope, Status, SwitchMode
 from harness.records.run import CaseKey, Failure, TraceName
@@ -173,8 +173,32 @@ class Appearance(StrEnum):
         return self.value.replace("_", " ")
 
 
+class Flicker(Record):
+    """How much the way from one stored frame to the next differs between the sides."""
+
+    frame: int
+    """Number of the second of the two frames."""
+    rms: Number
+    """Root mean square, over pixels and channels, of the difference between the sides' changes, in levels of 255."""
+
+
+class VideoDifference(Record):
+    """Where two videos differ."""
+
+    frames: int
+    """Number of frames."""
+    kept: list[int]
+    """Numbers of the frames that are stored whole; metrics are measured on these alone."""
+    differing: list[int]
+    """Numbers of all frames whose digests differ, stored or not."""
+    flicker: list[Flicker]
+    """For each two neighbouring frames that are both stored; empty where there are none."""
+    spec: str
+    """Identifier of the exact definition of flicker."""
+
+
 class Pair(Record):
-    """Two samples of one case and seed."""
+    """Two samples of one case and seed; with ``video`` two whole videos."""
 
     key: CaseKey
     """Case and seed."""
@@ -202,6 +226,13 @@ class Pair(Record):
     """All metrics of the pair."""
     verdicts: list[Verdict] = Field(default_factory=list)
     """All limits of the pair."""
+    video: VideoDifference | None = None
+    """Where the videos differ; None in a pair of pictures."""
+
+    @model_serializer(mode="wrap")
+    def _without_a_video(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A pair of pictures is written as before there were videos."""
+        return without_defaults(self, dump(self), {"video"})
 
     def measurement(self, metric: str, subject: str) -> Measurement | None:
         """What a metric gave on a subject; None where it was not measured."""

@@ -6,17 +6,17 @@ import hashlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 from harness import message
 from harness.language import recorded
-from harness.records.base import TEXT_ALONE, Digest, Id, Number, Record, Text, Version, json_digest
+from harness.records.base import TEXT_ALONE, Digest, Id, Number, Record, Text, Version, json_digest, without_defaults
 from harness.records.enums import NoiseMode, NpuOps, SwitchMode, Task
 from harness.records.model import ModelRef
-from harness.records.scenario import Arm, Case, Limit, OnPurpose, Repeats, Waiver
+from harness.records.scenario import Arm, Case, Frames, Limit, OnPurpose, Repeats, Waiver
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 RUN_FILE = "run.json"
 """Name of a run's record in its folder."""
@@ -88,10 +88,61 @@ class CaseKey(Record):
     """Name of the case."""
     seed: int
     """The seed."""
+    image: int | None = Field(default=None, ge=1)
+    """Number of the image among those of its call, from 1; None where a call makes one."""
+    images: int | None = Field(default=None, ge=2)
+    """How many images the call makes; None where it makes one."""
+    frame: int | None = Field(default=None, ge=1)
+    """Number of the frame of a video, from 1; None where it is no frame, or the whole video is meant."""
+    frames: int | None = Field(default=None, ge=2)
+    """How many frames the video has; None where it is no frame."""
 
     def __str__(self) -> str:
-        """Case and seed in words."""
-        return recorded("{case:s}, seed {seed:d}", case=self.case, seed=self.seed)
+        """Case, seed, and image or frame in words."""
+        if self.frame is not None and self.frames is not None:
+            return recorded(
+                "{case:s}, seed {seed:d}, frame {frame:d} of {frames:d}",
+                case=self.case,
+                seed=self.seed,
+                frame=self.frame,
+                frames=self.frames,
+            )
+        if self.image is None or self.images is None:
+            return recorded("{case:s}, seed {seed:d}", case=self.case, seed=self.seed)
+        return recorded(
+            "{case:s}, seed {seed:d}, image {image:d} of {images:d}",
+            case=self.case,
+            seed=self.seed,
+            image=self.image,
+            images=self.images,
+        )
+
+    @property
+    def call(self) -> CaseKey:
+        """The key of the call that makes the image: case and seed alone."""
+        return CaseKey(case=self.case, seed=self.seed)
+
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """What keys are sorted by: case, seed, and number of the image or frame."""
+        return self.case, self.seed, self.image or self.frame or 0
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A key of a call that makes one image is written as before calls could make several."""
+        return without_defaults(self, dump(self), {"image", "images", "frame", "frames"})
+
+
+def calls_of(keys: Iterable[CaseKey]) -> dict[CaseKey, CaseKey]:
+    """The first key of every call, by the key of the call, in their order: what images of one call share is asked once.
+
+    >>> [str(call) for call in calls_of([CaseKey(case="cup", seed=3, image=n, images=2) for n in (1, 2)])]
+    ['cup, seed 3']
+    """
+    firsts: dict[CaseKey, CaseKey] = {}
+    for key in keys:
+        firsts.setdefault(key.call, key)
+    return firsts
 
 
 def listed(keys: Sequence[CaseKey]) -> str:
@@ -144,6 +195,15 @@ class Plan(Record):
     """Arguments of the pipeline's call for all cases and arms."""
     argument_digests: dict[str, Digest] = Field(default_factory=dict)
     """SHA-256 of the pixels of each image among the arguments, by its file as it is written."""
+    pictures_per_case: int = 1
+    """Images that each call makes."""
+    frames: Frames | None = None
+    """Frames that each call makes, where it makes a video."""
+
+    @model_serializer(mode="wrap")
+    def _of_one_image(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A plan of calls that make one image is written as before calls could make several."""
+        return without_defaults(self, dump(self), {"pictures_per_case", "frames"})
 
     @property
     def digest(self) -> str:
@@ -169,9 +229,33 @@ class Plan(Record):
         return {**self.arguments, **case.arguments, **self.arm.arguments}
 
     @property
-    def keys(self) -> list[CaseKey]:
-        """Every case with every seed, in the order they are made."""
+    def calls(self) -> list[CaseKey]:
+        """Every case with every seed, in the order they are made; each is one call of the pipeline."""
         return [CaseKey(case=case.id, seed=seed) for case in self.cases for seed in self.seeds]
+
+    @property
+    def keys(self) -> list[CaseKey]:
+        """Every image of every call, in the order they are made."""
+        return [key for call in self.calls for key in self.keys_of(call)]
+
+    @property
+    def samples_per_call(self) -> int:
+        """The largest number of images or frames of a call that are stored."""
+        return len(self.frames.kept) if self.frames else max(map(self.pictures_of, self.cases), default=1)
+
+    def pictures_of(self, case: Case) -> int:
+        """Images that one call makes for a case."""
+        return case.pictures_per_case or self.pictures_per_case
+
+    def keys_of(self, call: CaseKey) -> list[CaseKey]:
+        """The images of one call, or the stored frames of its video."""
+        if self.frames is not None:
+            numbered = {"frames": self.frames.count}
+            return [call.model_copy(update={"frame": number, **numbered}) for number in self.frames.kept]
+        count = next((self.pictures_of(case) for case in self.cases if case.id == call.case), 1)
+        if count == 1:
+            return [call]
+        return [call.model_copy(update={"image": number, "images": count}) for number in range(1, count + 1)]
 
 
 class ArrayRef(Record):
@@ -269,11 +353,37 @@ TraceName = Annotated[str, AfterValidator(_trace_name)]
 """Name of an intermediate tensor."""
 
 
+def file_stem(key: CaseKey, process: int, repeat: int) -> str:
+    """Name of the files of a sample, without their endings.
+
+    >>> file_stem(CaseKey(case="cup", seed=3, image=2, images=4), process=0, repeat=1)
+    'p0r1i2'
+    """
+    part = f"i{key.image}" if key.image else f"f{key.frame}" if key.frame else ""
+    return f"p{process}r{repeat}{part}"
+
+
+class Video(Record):
+    """All frames of a call, of which some are stored; it stands in the sample of the first one that is."""
+
+    frames: list[Digest]
+    """SHA-256 over dtype, shape and bytes of the 8-bit array of each frame, in their order."""
+    latents: ArrayRef | None = None
+    """The latents after the last step, of all frames together."""
+    per_step: list[Step] = Field(default_factory=list)
+    """Latents after each denoising step, of all frames together."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the digests of all frames."""
+        return hashlib.sha256(" ".join(self.frames).encode()).hexdigest()
+
+
 class Sample(Record):
     """One picture that was made."""
 
     key: CaseKey
-    """Case and seed."""
+    """Case and seed, and the image where a call makes several; these share draws, schedule, times and memory."""
     process: int
     """Index of the worker process; one that replaces an interrupted one has an index of its own."""
     repeat: int
@@ -283,7 +393,8 @@ class Sample(Record):
     float_image: ArrayRef | None
     """The decoder's output before it is cut to 8 bits."""
     latents: ArrayRef | None
-    """The latents after the last step."""
+    """The latents after the last step; where a call makes several images, those of this one as far as they can be told
+    apart."""
     noise_digest: Digest | None
     """SHA-256 over the digests of all logged draws, in their order; None where the noise is unverified."""
     noise_path: str | None
@@ -311,6 +422,28 @@ class Sample(Record):
     """Memory by component, ``device`` for the whole device where it can tell."""
     stage_memory: dict[str, MemoryUse]
     """Memory of the whole device at the end of each stage, and its peak in the stage, where it can tell."""
+    video: Video | None = None
+    """All frames of the call, in the sample of the first frame that is stored; None in all others."""
+
+    @model_serializer(mode="wrap")
+    def _without_a_video(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A sample without a video is written as before there were any."""
+        return without_defaults(self, dump(self), {"video"})
+
+    @property
+    def of_the_video(self) -> Sample | None:
+        """The whole video as a sample of its call, whose picture has the digest of all frames; None in all others."""
+        if self.video is None:
+            return None
+        whole = self.image.model_copy(update={"digest": self.video.digest})
+        of_all = {"float_image": None, "latents": self.video.latents, "per_step": self.video.per_step}
+        return self.model_copy(update={"key": self.key.call, "image": whole, "video": None, **of_all})
+
+    @property
+    def everything(self) -> str:
+        """Digest over what was made, and over the whole video where the sample holds it."""
+        video = self.of_the_video
+        return self.outcome if video is None else f"{self.outcome} {video.outcome}"
 
     @property
     def outcome(self) -> str:
@@ -322,6 +455,11 @@ class Sample(Record):
     def label(self) -> str:
         """Process and repeat in short form, such as ``p0r2``."""
         return f"p{self.process}r{self.repeat}"
+
+    @property
+    def place(self) -> str:
+        """File of its record, relative to the run folder."""
+        return f"samples/{self.key.case}/{self.key.seed}/{file_stem(self.key, self.process, self.repeat)}.json"
 
 
 class EndedBy(StrEnum):
@@ -471,3 +609,8 @@ class Run(Record):
     def samples_of(self, key: CaseKey) -> list[Sample]:
         """Samples of one case and seed, in the order of processes and repeats."""
         return [sample for sample in self.samples if sample.key == key]
+
+    def videos_of(self, call: CaseKey) -> list[Sample]:
+        """The videos of one case and seed as samples of the call, in the order of processes and repeats."""
+        videos = [sample.of_the_video for sample in self.samples if sample.video and sample.key.call == call]
+        return [video for video in videos if video is not None]

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from harness.language import recordable, recorded
 from harness.records.base import (
@@ -13,12 +20,14 @@ from harness.records.base import (
     Day,
     Id,
     Later,
+    LaterRecord,
     Number,
     Reason,
     Record,
     Text,
     digested,
     json_digest,
+    without_defaults,
 )
 from harness.records.enums import NoiseMode, NpuOps, Role, Scope, SwitchMode, Task
 from harness.records.model import CommandRef, Load, ModelChange, ModelRef
@@ -50,6 +59,8 @@ class Case(Record):
     """Width of this case's picture in pixels, in the place of the scenario's."""
     height: Annotated[int | None, Later] = Field(default=None, ge=1, le=16_384)
     """Height of this case's picture in pixels, in the place of the scenario's."""
+    pictures_per_case: Annotated[int | None, Later] = Field(default=None, ge=1, le=64)
+    """Images that one call makes for this case, in the place of the scenario's number."""
     arguments: Annotated[dict[str, JsonValue], Later] = Field(default_factory=dict)
     """Arguments of the pipeline's call for this case; they replace the scenario's of the same name."""
     expect: Annotated[dict[Unfitness, Reason] | None, Later] = None
@@ -72,6 +83,25 @@ class Repeats(Record):
     """Times in one process."""
     processes: int = Field(default=2, ge=1, le=1_000)
     """Fresh processes."""
+
+
+class Frames(LaterRecord):
+    """A video: how many frames a call makes, and which of them are stored whole."""
+
+    count: int = Field(ge=2, le=10_000)
+    """Frames of one call (``num_frames``); every one is recorded by its digest."""
+    keep: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    """Numbers of the frames that are stored whole, from 1; the first, the middle and the last one when nothing is said.
+    Metrics and limits on them need stored frames."""
+    keep_all: bool = False
+    """Whether all frames are stored whole, in the place of ``keep``."""
+
+    @property
+    def kept(self) -> list[int]:
+        """Numbers of the frames that are stored whole, in their order."""
+        if self.keep_all:
+            return list(range(1, self.count + 1))
+        return sorted({*(self.keep or (1, (self.count + 1) // 2, self.count))})
 
 
 class Arm(Record):
@@ -352,6 +382,11 @@ class Scenario(Record):
     """Ways of running the scenario: at least one candidate, and references where there are any."""
     repeats: Repeats = Repeats()
     """How often each case and seed is made."""
+    pictures_per_case: Annotated[int, Later] = Field(default=1, ge=1, le=64)
+    """Images that one call of the pipeline makes (``num_images_per_prompt``), for each case and seed. Each is kept,
+    compared and judged by itself."""
+    frames: Annotated[Frames | None, Later] = None
+    """For pipelines and folders of videos: how many frames a call makes, and which of them are stored whole."""
     threads: Annotated[int | None, Later] = Field(default=None, ge=1, le=1024)
     """CPU threads of each worker process (OMP_NUM_THREADS, MKL_NUM_THREADS); when nothing is said, a deterministic arm
     on a CPU takes all cores and every other arm what the user has set. Where it is given, the processes of an arm on a
@@ -380,9 +415,18 @@ class Scenario(Record):
     """The summary and the reasons in other languages: by language, then by the text as written. Pictures do not depend
     on them, so they are no part of the digest."""
 
+    @model_serializer(mode="wrap")
+    def _of_one_image(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A scenario of calls that make one image is written as before calls could make several."""
+        return without_defaults(self, dump(self), {"pictures_per_case", "frames"})
+
     def size_of(self, case: Case) -> tuple[int, int]:
         """Width and height of a case's picture, in pixels."""
         return case.width or self.width, case.height or self.height
+
+    def pictures_of(self, case: Case) -> int:
+        """Images that one call makes for a case."""
+        return case.pictures_per_case or self.pictures_per_case
 
     def model_of(self, arm: Arm) -> ModelRef:
         """The model as an arm has it, with the arm's type."""

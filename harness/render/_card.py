@@ -57,7 +57,7 @@ class Card:
     answers: tuple[AnswerLine, ...]
     environment: Table
     example: str
-    """Command that makes one image; empty where the images were made elsewhere."""
+    """Command that makes one image; empty where the images were made elsewhere, or are frames of videos."""
     settings: Table
     repeats: Table
     references: Table | None
@@ -84,7 +84,7 @@ def card(release: Release, others: Sequence[tuple[str, str]], *, ladders: int) -
     candidates = [run for run in runs if run.plan.arm.role is Role.CANDIDATE]
     accelerators = tuple(_accelerators(candidates))
     models = dict.fromkeys(report.scenario.model.source for report in reports)
-    tasks = dict.fromkeys(report.scenario.task.value.replace("_", "-") for report in reports)
+    tasks = dict.fromkeys(map(_task, reports))
     return Card(
         title=say("{name}: accuracy of {models}", name=release.name, models=formats.names(models)),
         hardware=tuple(_HARDWARE[backend] for backend in accelerators) or ("CPU",),
@@ -114,10 +114,17 @@ def _accelerators(candidates: Sequence[Run]) -> Iterator[str]:
     )
 
 
+def _task(report: Report) -> str:
+    """A task as a tag."""
+    tag = report.scenario.task.value.replace("_", "-")
+    return tag.replace("-image", "-video") if report.scenario.frames else tag
+
+
 def _kind(reports: Sequence[Report]) -> str:
-    """``text-to-image`` where any case has no input image, else ``image-to-image``."""
+    """``text-to-image`` where any case has no input image, else ``image-to-image``; of videos ``text-to-video``."""
     cases = [case for report in reports for case in report.scenario.cases]
-    return "text-to-image" if any(case.input_image is None for case in cases) else "image-to-image"
+    given = "text" if any(case.input_image is None for case in cases) else "image"
+    return f"{given}-to-{'video' if all(report.scenario.frames for report in reports) else 'image'}"
 
 
 def _example(reports: Sequence[Report], candidates: Sequence[Run]) -> str:
@@ -125,6 +132,8 @@ def _example(reports: Sequence[Report], candidates: Sequence[Run]) -> str:
     if any(run.plan.noise is NoiseMode.UNVERIFIED for run in candidates):
         command = reports[0].scenario.model.command
         return clean(shlex.join(command.words)) if command else ""
+    if reports[0].scenario.frames is not None:
+        return ""
     prompts = [case.prompt for report in reports for case in report.scenario.cases if case.input_image is None]
     if not prompts:
         return "python inference.py --help"
@@ -204,6 +213,7 @@ def _both(report: Report, comparison: Comparison, pair: Pair) -> Iterator[CardPi
         run = lookup.run_of(report, side)
         sample = next((one for one in run.samples_of(pair.key) if one.label == label), None) if run else None
         if run and sample:
-            place = f"{report.scenario.name}-{pair.key.case}-{pair.key.seed}-{side.arm}"
+            number = f"-{part}" if (part := pair.key.image or pair.key.frame) else ""
+            place = f"{report.scenario.name}-{pair.key.case}-{pair.key.seed}{number}-{side.arm}"
             title = say("{arm}: {key}", arm=lookup.arm_of(side), key=labels.key(pair.key))
             yield CardPicture(title=clean(title), file=f"assets/{place}.png", run=run.id, path=sample.image.path)

@@ -93,11 +93,12 @@ def repeats(reports: Sequence[Report]) -> Table:
         for comparison in lookup.of_scope(report, Scope.REPEAT):
             if any(repetition.runs > 1 for repetition in comparison.repetitions):
                 by_arm.setdefault(lookup.arm_of(comparison.actual), []).append(comparison)
+    keys = [one.key for group in by_arm.values() for comparison in group for one in comparison.repetitions]
     rows: list[list[Cell]] = [
         [plain(say("Outcome")), *(word(_outcome(group)) for group in by_arm.values())],
         [plain(say("Runs of each case and seed")), *(figure(_span(group, _RUNS)) for group in by_arm.values())],
         [plain(say("Processes")), *(figure(_span(group, _PROCESSES)) for group in by_arm.values())],
-        [plain(say("Cases and seeds")), *(figure(_count(group)) for group in by_arm.values())],
+        [plain(labels.counted_things(keys)), *(figure(_count(group)) for group in by_arm.values())],
         *(
             [plain(labels.metric_name(metric)), *(figure(_worst(group, metric)) for group in by_arm.values())]
             for metric in _OF_REPEATS

@@ -19,6 +19,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 350, 12, 152
 _MOST_TICKS = 5
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 """Distances between two labels, times a power of ten."""
+_ONE_NUMBER = 1e-9
+"""Share of a number by which others are no others: labels have twelve digits."""
 _FLAT = 0.1
 """Share of a number that is shown around it where nothing else is."""
 
@@ -72,8 +74,19 @@ class Course:
     bottom: int = _BOTTOM
 
 
-def course(title: str, note: str, values: Sequence[Value], changed: Sequence[int]) -> Course | None:
-    """A number by job, from 1, with its bounds; None where nothing is finite. ``changed`` are numbers of jobs."""
+def course(  # noqa: PLR0913 - the parts of a drawing
+    title: str,
+    note: str,
+    values: Sequence[Value],
+    changed: Sequence[int],
+    *,
+    across: str = "",
+    numbers: Sequence[int] = (),
+) -> Course | None:
+    """A number by job, from 1, with its bounds; None where nothing is finite. ``changed`` are numbers of jobs.
+
+    ``across`` is what else than jobs is counted, and ``numbers`` what the values are called below the axis.
+    """
     known = [number for value in values for number in (value.number, value.bound) if number is not None]
     finite = [number for number in known if math.isfinite(number)]
     if not finite:
@@ -87,7 +100,7 @@ def course(title: str, note: str, values: Sequence[Value], changed: Sequence[int
     return Course(
         title=title,
         note=note,
-        across=say("job"),
+        across=across or say("job"),
         lines=_pieces([None if v.number is None else place(i, v.number, v) for i, v in enumerate(values, 1)]),
         bounds=tuple(
             tuple(Point(x, place(index, value.bound, value).y, value.words, value.tone) for x in _around(index, count))
@@ -97,7 +110,9 @@ def course(title: str, note: str, values: Sequence[Value], changed: Sequence[int
         changes=tuple(
             Tick(_across(index, count), say("changed before job {number}", number=index)) for index in changed
         ),
-        x_ticks=tuple(Tick(_across(index, count), str(index)) for index in _numbered(count)),
+        x_ticks=tuple(
+            Tick(_across(index, count), str(numbers[index - 1] if numbers else index)) for index in _numbered(count)
+        ),
         y_ticks=tuple(Tick(_up(number, low, high), f"{number:.6g}") for number in ticks),
     )
 
@@ -118,7 +133,7 @@ def _scale(lowest: float, highest: float) -> tuple[float, float, list[float]]:
     >>> _scale(38.2, 44.1)
     (38.0, 46.0, [38.0, 40.0, 42.0, 44.0, 46.0])
     """
-    if lowest == highest:
+    if highest - lowest <= _ONE_NUMBER * max(abs(lowest), abs(highest)):
         around = abs(lowest) * _FLAT or 1.0
         lowest, highest = lowest - around, highest + around
     rough = (highest - lowest) / (_MOST_TICKS - 1)

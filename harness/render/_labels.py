@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.language import marked, say, translated
+from harness.language import many, marked, say, translated
 from harness.records import EXIT_CODES, NpuOps, Scope, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.records import CaseKey
 
 NONE = "–"  # noqa: RUF001  # a dash of its own width stands for "does not apply"
@@ -175,8 +177,41 @@ def judges(scope: Scope) -> str:
 
 
 def key(case_key: CaseKey) -> str:
-    """Case and seed in words."""
-    return say("{case}, seed {seed}", case=case_key.case, seed=case_key.seed)
+    """Case, seed, and image or frame in words."""
+    if case_key.frame is not None:
+        of_video = {"seed": case_key.seed, "frame": case_key.frame, "frames": case_key.frames}
+        return say("{case}, seed {seed}, frame {frame} of {frames}", case=case_key.case, **of_video)
+    if case_key.image is None:
+        return say("{case}, seed {seed}", case=case_key.case, seed=case_key.seed)
+    numbers = {"seed": case_key.seed, "image": case_key.image, "images": case_key.images}
+    return say("{case}, seed {seed}, image {image} of {images}", case=case_key.case, **numbers)
+
+
+def key_count(keys: Sequence[CaseKey], count: int) -> str:
+    """So many cases and seeds, or what they are counted by where one call makes several images or a video."""
+    if any(one.frame for one in keys):
+        return many("{count} video or stored frame", "{count} videos and stored frames", count)
+    if any(one.image for one in keys):
+        return many("{count} image", "{count} images", count)
+    return many("{count} case and seed", "{count} cases and seeds", count)
+
+
+def counted_things(keys: Sequence[CaseKey]) -> str:
+    """What keys are counted as, for a heading."""
+    if any(one.frame for one in keys):
+        return say("Videos and frames")
+    return say("Images") if any(one.image for one in keys) else say("Cases and seeds")
+
+
+def seed(case_key: CaseKey) -> str:
+    """Seed, and image or frame in words, for a row that names the case in a cell of its own."""
+    if case_key.frame is not None:
+        of_video = {"seed": case_key.seed, "frame": case_key.frame, "frames": case_key.frames}
+        return say("{seed}, frame {frame} of {frames}", **of_video)
+    if case_key.image is None:
+        return str(case_key.seed)
+    numbers = {"seed": case_key.seed, "image": case_key.image, "images": case_key.images}
+    return say("{seed}, image {image} of {images}", **numbers)
 
 
 def metric_name(metric: str, subject: str = "image") -> str:

@@ -196,7 +196,7 @@ def ratios(comparison: Comparison) -> Iterator[Table]:
             [
                 _ratio_cells(say("all"), say("all"), (dual.error, dual.other, dual.floor, dual.ratio)),
                 *(
-                    _ratio_cells(pair.key.case, str(pair.key.seed), (pair.error, pair.other, dual.floor, pair.ratio))
+                    _ratio_cells(pair.key.case, labels.seed(pair.key), (pair.error, pair.other, dual.floor, pair.ratio))
                     for pair in dual.pairs
                 ),
             ],

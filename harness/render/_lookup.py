@@ -114,7 +114,7 @@ def by_key(comparison: Comparison) -> dict[CaseKey, Comparison]:
                 "unfit": unfit.get(key, []),
             }
         )
-        for key in sorted(keys, key=lambda key: (key.case, key.seed))
+        for key in sorted(keys, key=lambda key: key.order)
     }
 
 

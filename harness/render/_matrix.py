@@ -183,4 +183,4 @@ def _place(job: ReleasedJob, mine: Sequence[Comparison], places: Places) -> str:
     shown = [key for key in ranks if (job.job, key) in places]
     if not shown:
         return ""
-    return "#" + places[job.job, min(shown, key=lambda key: (ranks[key], key.case, key.seed))]
+    return "#" + places[job.job, min(shown, key=lambda key: (ranks[key], key.order))]

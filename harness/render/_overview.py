@@ -102,12 +102,13 @@ def determinism(reports: Sequence[Report]) -> tuple[Block, ...]:
             by_arm.setdefault((lookup.arm_of(side), device, side.dtype), []).append(comparison)
     if not by_arm:
         return (Paragraph(say("No repeats were compared.")),)
+    keys = [one.key for group in by_arm.values() for part in group for one in part.repetitions]
     columns = (
         say("Arm"),
         say("Outcome"),
         say("Device"),
         say("Type"),
-        say("Cases and seeds"),
+        labels.counted_things(keys),
         say("Runs"),
         say("Processes"),
         say("Distinct outcomes"),

@@ -102,6 +102,8 @@ class Two:
 
     def course(self) -> tuple[str, Chart | None]:
         """What the latents of both sides say about where the difference comes from."""
+        if self.pair.key.frame:  # the latents are those of the whole video
+            return "", None
         return _course(self.actual[1].per_step, self.expected[1].per_step, *_noise_floor(self))
 
     @property

@@ -60,7 +60,7 @@ def hints(comparison: Comparison) -> Table | None:
     rows = [
         [
             code(pairs[0].key.case),
-            figure(pairs[0].key.seed),
+            figure(labels.seed(pairs[0].key)),
             plain(_pair_label(pairs)),
             plain(translated(hint.message).removeprefix(say("looks like "))),
             plain(translated(hint.where) if hint.where else say("the whole picture")),
@@ -87,15 +87,15 @@ def _grouped(pairs: Sequence[Pair]) -> dict[tuple[object, ...], list[Pair]]:
             (measurement.metric, measurement.subject, repr(measurement.value), measurement.problem)
             for measurement in pair.measurements
         )
-        groups.setdefault((pair.key.case, pair.key.seed, pair.identical, numbers), []).append(pair)
+        groups.setdefault((pair.key, pair.identical, numbers), []).append(pair)
     return groups
 
 
-def _pair_order(pair: Pair) -> tuple[int, bool, float, str, int, str]:
+def _pair_order(pair: Pair) -> tuple[int, bool, float, tuple[str, int, int], str]:
     rank = min((labels.RANKS[verdict.status] for verdict in pair.verdicts), default=len(labels.RANKS))
     worst = worst_pair([pair], "mse", "image")
     badness = worst[1].badness if worst else 0.0
-    return (rank, pair.identical, -badness, pair.key.case, pair.key.seed, pair.actual)
+    return (rank, pair.identical, -badness, pair.key.order, pair.actual)
 
 
 def _heading(comparison: Comparison, metric: str, subject: str) -> str:
@@ -114,7 +114,7 @@ def _pair_row(pairs: Sequence[Pair], metrics: Sequence[str], subject: str) -> li
     measured = {(measurement.metric, str(measurement.subject)): measurement for measurement in pair.measurements}
     return [
         code(pair.key.case),
-        figure(pair.key.seed),
+        figure(labels.seed(pair.key)),
         plain(_pair_label(pairs)),
         plain(labels.yes_or_no(pair.identical)),
         *([_appearance_cell(pair)] if subject == "image" else []),

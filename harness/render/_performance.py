@@ -14,7 +14,7 @@ from harness.render._labels import UNKNOWN, term
 from harness.render._provenance import by_arm, is_simulated, name_of
 
 if TYPE_CHECKING:
-    from harness.records import Report, Run
+    from harness.records import Plan, Report, Run, Sample
 
 DENOISING = "denoising"
 """The stage in which the denoising steps are made."""
@@ -107,7 +107,7 @@ def _performance(run: Run) -> dict[str, Cell]:
             formats.seconds(run.loaded.seconds) if run.loaded else say(labels.NOT_MEASURED)
         ),
         **{
-            _median_of(stage): figure(say(labels.NOT_MEASURED) if value is None else formats.seconds(value))
+            _median_of(stage, run.plan): figure(say(labels.NOT_MEASURED) if value is None else formats.seconds(value))
             for stage, value in medians.items()
         },
         **{
@@ -124,11 +124,28 @@ def _performance(run: Run) -> dict[str, Cell]:
         say("Denoising steps per second (denoising alone)"): figure(
             f"{run.plan.steps / denoising:.3g}" if denoising else say(labels.NOT_MEASURED)
         ),
-        say("Pictures the medians are over"): figure(len(run.samples)),
+        _medians_over(run): figure(len(_calls(run))),
     }
 
 
-def _median_of(stage: str) -> str:
+def _medians_over(run: Run) -> str:
+    if run.plan.samples_per_call > 1 or run.plan.frames:
+        return say("Calls the medians are over")
+    return say("Pictures the medians are over")
+
+
+def _calls(run: Run) -> list[Sample]:
+    """The first sample of each call: the images of one call have its times in common."""
+    firsts = {(sample.key.call, sample.process, sample.repeat): sample for sample in reversed(run.samples)}
+    return list(firsts.values())
+
+
+def _median_of(stage: str, plan: Plan) -> str:
+    if stage == "total" and plan.frames:
+        return say("Whole video of {count} frames, median", count=plan.frames.count)
+    if stage == "total" and plan.samples_per_call > 1:
+        counts = sorted({plan.pictures_of(case) for case in plan.cases})
+        return say("Whole call of {count} pictures, median", count=", ".join(map(str, counts)))
     if stage == "total":
         return say("Whole picture, median")
     return say("{stage}, median", stage=capital(term(stage)))
@@ -150,6 +167,6 @@ def _stage_uses(run: Run, stages: list[str]) -> dict[str, list[int]]:
 
 
 def median_seconds(run: Run, stage: str) -> float | None:
-    """Median time of a stage over all samples that have it."""
-    seconds = [sample.seconds[stage] for sample in run.samples if stage in sample.seconds]
+    """Median time of a stage over all calls that have it."""
+    seconds = [sample.seconds[stage] for sample in _calls(run) if stage in sample.seconds]
     return median(seconds) if seconds else None

@@ -94,10 +94,13 @@ def prompts(report: Report) -> Table:
 def settings(report: Report) -> Table:
     """What all arms have in common."""
     scenario, repeats = report.scenario, report.scenario.repeats
+    counts = list(dict.fromkeys(map(scenario.pictures_of, cases_of(report))))
     rows = {
         say("Scenario"): code(scenario.name),
         say("Task"): plain(term(scenario.task)),
         say("Seeds"): figure(", ".join(map(str, seeds_of(report)))),
+        **({say("Images of each call"): figure(", ".join(map(str, counts)))} if counts != [1] else {}),
+        **({say("Frames of each video"): figure(videos.count)} if (videos := scenario.frames) else {}),
         say("Size"): figure(sizes_of(report)),
         say("Denoising steps"): figure(scenario.steps),
         say("Guidance scale"): figure(formats.number(scenario.guidance_scale)),

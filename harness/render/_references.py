@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.language import many, marked, say
 from harness.records import PADDED_ROWS, REAL_ROWS, NoiseMode, NpuOps
 from harness.render import _format as formats
+from harness.render import _labels as labels
 from harness.render._document import code, figure, plain, quote, table
 from harness.render._format import running
 from harness.render._labels import term
@@ -192,7 +193,7 @@ def traces(comparison: Comparison) -> Table | None:
     rows = [
         [
             code(pair.key.case),
-            figure(pair.key.seed),
+            figure(labels.seed(pair.key)),
             plain(_traced(trace.name)),
             figure(_relative(trace)),
             plain(say("yes") if trace.identical else say("no")),
@@ -242,10 +243,10 @@ def _traced(name: str) -> str:
     return term(name)
 
 
-def _trace_order(pair: Pair, trace: TraceDifference) -> tuple[bool, float, str, int, str, str]:
+def _trace_order(pair: Pair, trace: TraceDifference) -> tuple[bool, float, tuple[str, int, int], str, str]:
     # Another shape is worse than any distance.
     badness = math.inf if trace.relative_difference is None else trace.relative_difference
-    return (trace.identical, -badness, pair.key.case, pair.key.seed, trace.name, pair.actual)
+    return (trace.identical, -badness, pair.key.order, trace.name, pair.actual)
 
 
 def _relative(trace: TraceDifference) -> str:

@@ -35,6 +35,7 @@ from harness.render._document import (
     clean,
 )
 from harness.render._scores import scores
+from harness.render._videos import videos
 from harness.scenario import own_words
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ def _reference(report: Report) -> Iterator[Block]:
 
 
 def _pairs(comparison: Comparison) -> Iterator[Block]:
+    yield from videos(comparison)
     if (hints := pairs_table.hints(comparison)) is not None:
         yield hints
     yield from pairs_table.pair_tables(comparison)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.language import many, say, translated
+from harness.language import say, translated
 from harness.records import NoiseMode, Scope
 from harness.render import _format as formats
 from harness.render import _labels as labels
@@ -202,7 +202,7 @@ def _identical(report: Report, comparison: Comparison, array: Callable[[Sample],
         return say(labels.NOT_MEASURED)
     total = pair_count(len(known))
     if comparison.scope is Scope.REPEAT:
-        total = many("{count} case and seed", "{count} cases and seeds", len(known))
+        total = labels.key_count([one.key for one in comparison.repetitions], len(known))
     if len(known) != len(equal):
         total = say("{total}; {more} more not measured", total=total, more=len(equal) - len(known))
     if all(known):
@@ -253,6 +253,10 @@ def _outcomes(repetitions: Sequence[Repetition]) -> str:
     if not repetitions:
         return say(labels.NOT_MEASURED)
     if not several:
+        if any(one.key.image or one.key.frame for one in repetitions):
+            return say(
+                "1 in each of {things}", things=labels.key_count([one.key for one in repetitions], len(repetitions))
+            )
         return say("1 in each of {count} cases and seeds", count=len(repetitions)) if len(repetitions) > 1 else "1"
     return formats.clauses(
         say("{outcomes} in {key}", outcomes=formats.outcome_counts(repetition), key=labels.key(repetition.key))
@@ -333,15 +337,15 @@ def repeat_cases(report: Report, comparison: Comparison) -> Table:
     )
 
 
-def _repetition_order(repetition: Repetition) -> tuple[int, int, str, int]:
-    return (labels.RANKS[repetition.status], -len(repetition.outcomes), repetition.key.case, repetition.key.seed)
+def _repetition_order(repetition: Repetition) -> tuple[int, int, tuple[str, int, int]]:
+    return (labels.RANKS[repetition.status], -len(repetition.outcomes), repetition.key.order)
 
 
 def _repeat_case(repetition: Repetition, pairs: Sequence[Pair], samples: Sequence[Sample]) -> list[Cell]:
     steps = [pair.first_differing_step for pair in pairs if pair.first_differing_step is not None]
     return [
         code(repetition.key.case),
-        figure(repetition.key.seed),
+        figure(labels.seed(repetition.key)),
         word(repetition.status),
         figure(repetition.runs),
         figure(repetition.processes),

@@ -103,7 +103,7 @@ def wrong(report: Report) -> Iterator[Table]:
         [
             code(arm.arm),
             code(score.key.case),
-            figure(score.key.seed),
+            figure(labels.seed(score.key)),
             code(score.score),
             code(score.words) if score.words else plain(translated(score.problem)),
         ]

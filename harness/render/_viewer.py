@@ -64,6 +64,10 @@ class CaseView:
     pairs: tuple[PairView, ...]
     rank: tuple[int, bool, float] = (0, False, math.inf)
     """What cases are sorted by, the worst first."""
+    video: str = ""
+    """The video that it is a frame of; empty where it is none."""
+    frame: int = 0
+    """Number of the frame."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,11 @@ class Viewer:
     about: str = ""
     """What is shown, in a sentence; empty for the cases of a scenario."""
     views: tuple[tuple[str, str, str], ...] = VIEWS
+
+    @property
+    def frames(self) -> bool:
+        """Whether there are frames of videos to step through."""
+        return any(case.frame for case in self.cases)
 
     @property
     def shown(self) -> int:
@@ -108,7 +117,7 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: i
         cases.append(
             CaseView(
                 f"case-{number}",
-                say("{case}, seed {seed}", case=key.case, seed=key.seed),
+                labels.key(key),
                 prompts.get(key.case, ""),
                 status,
                 failing,
@@ -116,6 +125,8 @@ def viewer(report: Report, folder: Path, budget: int = pictures.BUDGET, first: i
                 tuple(pictures.stored(picture, album, whole=alone) for picture in made),
                 pairs,
                 rank,
+                str(key.call) if key.frame else "",
+                key.frame or 0,
             )
         )
     return Viewer(tuple(cases), _left_out(cases, budget, first), tuple(_unknown_floors(report, cases)))
@@ -191,7 +202,7 @@ def _ordered(report: Report, keys: Iterable[CaseKey], parts: _Parts) -> list[tup
         psnr = min((_psnr(pair) for part in about for pair in part.pairs), default=math.inf)
         undrawn = EXIT_CODES[status] in _NOT_FAILING and key not in right
         ranked.append(((labels.RANKS[status], undrawn, psnr), status, key))
-    return sorted(ranked, key=lambda row: (row[0], row[2].case, row[2].seed))
+    return sorted(ranked, key=lambda row: (row[0], row[2].order))
 
 
 def _psnr(pair: Pair) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from harness import results
@@ -16,20 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from harness.records import Comparison, DualRatio, FolderDiff, PicturePair, Release, Report, Verdict
+    from harness.records import Comparison, DualRatio, FolderDiff, MissingCell, PicturePair, Release, Report, Verdict
 
 FILE_NAME = "metrics.csv"
 FOLDERS_FILE_NAME = "pairs.csv"
 
 COLUMNS = tuple(name for name in results.COLUMNS if name not in {"better", "where", "problem"})
-"""Headings. A ratio of two arms' errors is a row with the metric ``dual_ratio``: one for all pairs, without a case, and
-one for each."""
+"""Headings; those of images and frames are left out where there are none. A ratio of two arms' errors is a row with the
+metric ``dual_ratio``: one for all pairs, without a case, and one for each."""
 
 
 def render(report: Report, *, folder: Path) -> str:
     """One row for each measurement of each pair, in the report's order; ``folder`` is not read."""
     del folder
-    return _text([COLUMNS, *_rows(report)])
+    columns = _columns([report])
+    return _text([columns, *_rows(report, columns)])
 
 
 def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
@@ -38,12 +40,21 @@ def render_release(release: Release, *, folders: Mapping[str, Path]) -> str:
     Its ``value`` is the reason, its ``verdict`` is ``missing``. ``folders`` are not read.
     """
     del folders
-    measured = [(job.job, *row) for job in release.jobs for row in _rows(job.report)]
-    unmeasured = [
-        (gap.job, gap.scenario, gap.arm or "", *[""] * 10, clean(gap.reason), "", "", "missing")
-        for gap in release.missing
-    ]
-    return _text([("job", *COLUMNS), *measured, *unmeasured])
+    columns = _columns([job.report for job in release.jobs])
+    measured = [(job.job, *row) for job in release.jobs for row in _rows(job.report, columns)]
+    missing = [(gap.job, _missing(gap)) for gap in release.missing]
+    unmeasured = [(job, *(cells.get(name, "") for name in columns)) for job, cells in missing]
+    return _text([("job", *columns), *measured, *unmeasured])
+
+
+def _missing(gap: MissingCell) -> dict[str, str]:
+    return {"scenario": gap.scenario, "arm": gap.arm or "", "value": clean(gap.reason), "verdict": "missing"}
+
+
+def _columns(reports: Sequence[Report]) -> tuple[str, ...]:
+    pairs = [pair for report in reports for comparison in report.comparisons for pair in comparison.pairs]
+    used = {"image": any(pair.key.image for pair in pairs), "frame": any(pair.key.frame for pair in pairs)}
+    return tuple(name for name in COLUMNS if used.get(name, True))
 
 
 def render_folders(diff: FolderDiff, pairs: Sequence[PicturePair], *, folders: tuple[Path, Path] | None) -> str:
@@ -88,26 +99,25 @@ def _text(rows: Iterable[tuple[str, ...]]) -> str:
     return stream.getvalue()
 
 
-def _rows(report: Report) -> Iterator[tuple[str, ...]]:
+def _rows(report: Report, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
     for comparison in report.comparisons:
-        for row in results.rows_of(comparison):
-            yield _texts(row)
-        for verdict in comparison.verdicts:
-            if verdict.dual is not None:
-                yield from _ratios(comparison, verdict, verdict.dual)
+        rows = [results.rows_of(comparison)]
+        rows += [_ratios(comparison, verdict, verdict.dual) for verdict in comparison.verdicts if verdict.dual]
+        for row in chain.from_iterable(rows):
+            yield _texts(row, columns)
 
 
-def _ratios(comparison: Comparison, verdict: Verdict, dual: DualRatio) -> Iterator[tuple[str, ...]]:
+def _ratios(comparison: Comparison, verdict: Verdict, dual: DualRatio) -> Iterator[dict[str, Any]]:
     limit = verdict.limit
     spec = f"dual_ratio:{limit.metric}:rms-over-pairs:over-{limit.ratio_to}:floor-{dual.floor!r}"
     common = results.of_sides(comparison, *comparison.yardsticks) | {"subject": limit.subject, "spec": spec}
     common |= {"metric": "dual_ratio"}
-    yield _texts(common | {"value": dual.ratio, "verdict": verdict.status.value})
+    yield common | {"value": dual.ratio, "verdict": verdict.status.value}
     for pair in dual.pairs:
-        yield _texts(common | {"case": pair.key.case, "seed": pair.key.seed, "value": pair.ratio})
+        yield common | results.of_key(pair.key) | {"value": pair.ratio}
 
 
-def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _texts(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, ...]:
     value = row["value"]
     texts = {
         **row,
@@ -116,4 +126,5 @@ def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
         if value is None or math.isnan(value)
         else repr(value),
     }
-    return tuple(str(texts.get(name, "")) for name in COLUMNS)
+    cells = (texts.get(name) for name in columns)
+    return tuple("" if cell is None else str(cell) for cell in cells)

@@ -70,7 +70,8 @@ def render_pairs(title: str, sentence: str, shown: Sequence[ShownPair]) -> str:
 
 def _page(shown: Document, pictures: Viewer) -> str:
     # The policy's digest is over every character between the script's tags.
-    digest = hashlib.sha256(fill("viewer.js").encode()).digest()
+    script = fill("viewer.js") + (fill("frames.js") if pictures.frames else "")
+    digest = hashlib.sha256(script.encode()).digest()
     return fill(
         "index.html.j2",
         document=shown,

@@ -9,7 +9,7 @@ import re
 import shutil
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from harness.progress import Task
-    from harness.records import Environment, LoadedModel, Plan
+    from harness.records import CaseKey, Environment, LoadedModel, Plan
     from harness.run.events import GivenNoise
     from harness.run.sources import PreparedModel
 
@@ -181,6 +181,7 @@ def make_run(order: Order, listen: Callable[[Event], None]) -> Run:
     """Make all samples of an order that are not there yet; the run is stored unfinished first, finished last."""
     order.folder.mkdir(parents=True, exist_ok=True)
     plan = order.plan
+    forget_half_calls(order.folder, plan)
     wanted = len(plan.keys) * plan.repeats.in_process * plan.repeats.processes
     lacking = wanted - len(stored_samples(order.folder))
     with task(f"{plan.scenario}/{plan.arm.name}", lacking, "images") as work:
@@ -205,6 +206,7 @@ def _made_run(order: Order, notes: _Notes) -> Run:
         notes.side_by_side = max(notes.side_by_side, len(together))
         logs += [_log(order, process) for process, _ in together]
         ended = _work_together(order, together, notes)
+        forget_half_calls(order.folder, order.plan)
         lost = [failures for failures in ended if any(failure.stage != "generate" for failure in failures)]
         if not lost:
             continue
@@ -360,9 +362,9 @@ def _processes(order: Order, notes: _Notes) -> list[tuple[int, list[Share]]]:
     adapter = plugins.load("adapters", order.plan.model.adapter)
     if is_outside(adapter) and not adapter.COMPUTES:
         return _unread(order.plan, stored)
-    have = Counter(sample.key for sample in stored)
+    have = Counter(call for call, _, _ in {_call_of(sample) for sample in stored})
     repeats = order.plan.repeats
-    lacking = {key: repeats.in_process * repeats.processes - have[key] for key in order.plan.keys}
+    lacking = {call: repeats.in_process * repeats.processes - have[call] for call in order.plan.calls}
     used = [sample.process for sample in stored] + [failure.process for failure in notes.retried]
     first = max(used, default=-1) + 1
     processes: list[tuple[int, list[Share]]] = []
@@ -376,17 +378,36 @@ def _processes(order: Order, notes: _Notes) -> list[tuple[int, list[Share]]]:
 
 def _unread(plan: Plan, stored: list[Sample]) -> list[tuple[int, list[Share]]]:
     """The pictures that were made before and are not stored yet; their indices name them, so no new one is taken."""
-    have = {(sample.process, sample.key, sample.repeat) for sample in stored}
+    have = {_call_of(sample) for sample in stored}
     lacking = {
         process: [
-            Share(key=key, repeats=1, first=repeat)
-            for key in plan.keys
+            Share(key=call, repeats=1, first=repeat)
+            for call in plan.calls
             for repeat in range(plan.repeats.in_process)
-            if (process, key, repeat) not in have
+            if (call, process, repeat) not in have
         ]
         for process in range(plan.repeats.processes)
     }
     return [(process, shares) for process, shares in lacking.items() if shares]
+
+
+_Call = tuple["CaseKey", int, int]
+"""Case and seed, process and repeat: what one call of a pipeline is told by."""
+
+
+def _call_of(sample: Sample) -> _Call:
+    return sample.key.call, sample.process, sample.repeat
+
+
+def forget_half_calls(folder: Path, plan: Plan) -> None:
+    """Remove the records of calls of which not every image or frame is stored: they are made again as a whole."""
+    calls: dict[_Call, list[Sample]] = defaultdict(list)
+    for sample in stored_samples(folder) if plan.samples_per_call > 1 else ():
+        calls[_call_of(sample)].append(sample)
+    for (call, _, _), samples in calls.items():
+        if len(samples) < len(plan.keys_of(call)):
+            for sample in samples:
+                (folder / sample.place).unlink()
 
 
 def interrupted_run(folder: Path) -> Run | None:
@@ -400,10 +421,10 @@ def interrupted_run(folder: Path) -> Run | None:
 
 
 def stored_samples(folder: Path) -> list[Sample]:
-    """All samples below a run folder, sorted by case, seed, process and repeat."""
+    """All samples below a run folder, sorted by case, seed, image, process and repeat."""
     files = (folder / "samples").glob("*/*/p*r*.json")
     samples = [read_record(Sample, path) for path in files]
-    return sorted(samples, key=lambda sample: (sample.key.case, sample.key.seed, sample.process, sample.repeat))
+    return sorted(samples, key=lambda sample: (sample.key.order, sample.process, sample.repeat))
 
 
 def _log(order: Order, process: int) -> Path:

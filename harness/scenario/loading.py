@@ -16,11 +16,11 @@ from harness.scenario.argument_rules import (
     argument_nodes,
     argument_problems,
     refusal_of_argument,
-    unknown_arguments,
 )
 from harness.scenario.loaded import LoadedScenario
 from harness.scenario.messages import allowed_by, definition_of, label_of, validated
 from harness.scenario.model_rules import adapter_problems, refusal_of_size, written_models
+from harness.scenario.picture_rules import picture_problems, unknown_calls
 from harness.scenario.placing import (
     UnsetProblem,
     check_picture,
@@ -63,7 +63,7 @@ def load(path: Path) -> LoadedScenario:
     pictures, picture_problems = _input_images(root, path)
     of_arguments, image_problems = _argument_images(root, path)
     problems += here.problems + picture_problems + image_problems
-    problems += [] if problems else unknown_arguments(root, here.sources)
+    problems += [] if problems else unknown_calls(root, here.sources)
     if problems or scenario is None:
         raise refusal(path, problems)
     return LoadedScenario(
@@ -92,7 +92,7 @@ def checked(path: Path) -> tuple[Scenario, list[str]]:
     on_this_machine = [*here.problems, *_input_images(root, path)[1], *_argument_images(root, path)[1]]
     unset = [problem for problem in on_this_machine if isinstance(problem, UnsetProblem)]
     problems += [problem for problem in on_this_machine if not isinstance(problem, UnsetProblem)]
-    problems += [] if problems else unknown_arguments(root, here.sources)
+    problems += [] if problems else unknown_calls(root, here.sources)
     if problems or scenario is None:
         raise refusal(path, problems)
     not_checked = [f"{problem.message}. What it stands for was not checked" for problem in unset]
@@ -121,6 +121,7 @@ def _read(path: Path) -> tuple[Node, Scenario | None, list[Problem]]:
         *argument_problems(root),
         *arm_problems(root),
         *adapter_problems(root),
+        *picture_problems(root),
         *limit_problems(root),
         *waiver_problems(root),
     ]

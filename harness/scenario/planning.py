@@ -69,6 +69,8 @@ def plan(  # noqa: PLR0913 - one word per option of the command line
         differs_in=scenario.differs_in or {},
         arguments=scenario.arguments,
         argument_digests=_argument_digests(loaded_scenario),
+        pictures_per_case=scenario.pictures_per_case,
+        frames=scenario.frames,
     )
 
 

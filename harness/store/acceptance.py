@@ -77,7 +77,7 @@ def distinct(run: Run) -> list[Sample]:
     """The first sample of each distinct outcome of each case and seed."""
     firsts: dict[tuple[CaseKey, str], Sample] = {}
     for sample in run.samples:
-        firsts.setdefault((sample.key, sample.outcome), sample)
+        firsts.setdefault((sample.key, sample.everything), sample)
     return list(firsts.values())
 
 
@@ -86,7 +86,7 @@ def _accepted(run: Run, key: CaseKey) -> AcceptedCase:
     return AcceptedCase(
         key=key,
         noise_digest=samples[0].noise_digest,
-        modes=len({sample.outcome for sample in samples}),
+        modes=len({sample.everything for sample in samples}),
         runs=len(samples),
         processes=len({sample.process for sample in samples}),
     )
@@ -127,7 +127,7 @@ def _state(run: Run) -> Iterator[str]:
 def _repetition(run: Run, *, modes: bool) -> Iterator[str]:
     for key in run.plan.keys:
         samples = run.samples_of(key)
-        outcomes = len({sample.outcome for sample in samples})
+        outcomes = len({sample.everything for sample in samples})
         if len(samples) < FEWEST_SAMPLES:
             yield (
                 f"{key} was made {len(samples)} time{'s' * (len(samples) != 1)}, which is no evidence that it repeats; "
@@ -156,7 +156,8 @@ def _contents(run: Run, folder: Path) -> list[str]:
     seen: dict[str, CaseKey] = {}
     for sample in kept:
         first = seen.setdefault(sample.image.digest, sample.key)
-        if first != sample.key and not _expected(run, sample, Unfitness.SAME_IMAGE):
+        of_one_video = sample.key.frame is not None and first.call == sample.key.call
+        if first != sample.key and not of_one_video and not _expected(run, sample, Unfitness.SAME_IMAGE):
             barred.append(f"{first} and {sample.key} gave the same image; one of the two cannot be right")
     return barred
 

@@ -192,8 +192,7 @@ def write_run(run: Run, source: Path, folder: Path) -> None:
     for sample in counted(run.samples, f"copying {run.id}", len(run.samples), "samples"):
         for path in paths_of(sample):
             _copy(source, folder, path)
-        place = folder / "samples" / sample.key.case / str(sample.key.seed)
-        save(sample, place / f"{sample.label}.json")
+        save(sample, folder / sample.place)
     save(run, folder / RUN_FILE)
 
 

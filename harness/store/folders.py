@@ -191,7 +191,7 @@ def contradictions(run: Run, folder: Path) -> Iterator[str]:
     Raises:
         RecordError: the record of a sample cannot be read.
     """
-    planned, listed = set(run.plan.keys), {_place(sample): sample for sample in run.samples}
+    planned, listed = set(run.plan.keys), {sample.place: sample for sample in run.samples}
     if len(listed) != len(run.samples):
         yield "it lists a sample twice"
     for place, sample in listed.items():
@@ -227,11 +227,6 @@ def _lacking(run: Run, records: Collection[str], folder: Path) -> Iterator[str]:
             yield f"it is called finished without a failure, and has {made[key]} of {wanted} samples of {key}"
 
 
-def _place(sample: Sample) -> str:
-    """File of a sample's own record, below the run's folder."""
-    return f"samples/{sample.key.case}/{sample.key.seed}/{sample.label}.json"
-
-
 def _agrees(sample: Sample, path: Path) -> bool:
     """Whether the own record of a sample says the same; one of the same version is so to the letter."""
     stated = to_json(sample)
@@ -243,7 +238,8 @@ def _agrees(sample: Sample, path: Path) -> bool:
 
 def paths_of(sample: Sample) -> list[str]:
     """Files with the arrays of a sample, relative to the run folder, each once."""
-    refs = [ref.path for ref in (sample.image, sample.float_image, sample.latents) if ref is not None]
+    arrays = (sample.image, sample.float_image, sample.latents, sample.video.latents if sample.video else None)
+    refs = [ref.path for ref in arrays if ref is not None]
     return list(dict.fromkeys([*refs, *([sample.noise_path] if sample.noise_path else [])]))
 
 

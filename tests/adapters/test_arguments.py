@@ -63,7 +63,7 @@ def _one_thread() -> Iterator[None]:
 REFUSALS = {
     "a setting": ({"height": 64}, "'height'; allowed is 'height' of the scenario. Write it there."),
     "the generator": ({"generator": 1}, "'generator'; allowed is no such key, because the harness sets it itself."),
-    "two images": ({"num_images_per_prompt": 2}, "allowed is no such key, because every call makes one image."),
+    "two images": ({"num_images_per_prompt": 2}, "allowed is 'pictures_per_case' of the scenario. Write it there."),
     "no name": ({"true cfg": 2}, "'true cfg'; allowed is the name of a parameter of the pipeline's call."),
 }
 

@@ -460,11 +460,19 @@ class Unconditional:
         """Make anything."""
 
 
-def test_a_pipeline_that_returns_frames_is_refused_when_it_is_loaded() -> None:
+def test_a_pipeline_that_returns_frames_is_refused_where_pictures_are_asked_for() -> None:
     parts = dict.fromkeys(["tokenizer", "text_encoder", "vae", "scheduler", "transformer"])
-    pipe = diffusers.LTXPipeline(**parts)
+    pipeline = adapter.Diffusers(diffusers.LTXPipeline(**parts), ModelRef(source="here"), DEVICE)
     with pytest.raises(RunError, match=r"LTXPipeline takes num_frames, num_videos_per_prompt, so it returns frames"):
-        adapter.Diffusers(pipe, ModelRef(source="here"), DEVICE)
+        pipeline.check_request(request())
+    pipeline.check_request(request(frames=9))
+
+
+def test_a_pipeline_of_pictures_is_refused_where_frames_are_asked_for(folders: Callable[[str], Path]) -> None:
+    pipeline = loaded(folders("sd15"))
+    pipeline.check_request(request())
+    with pytest.raises(RunError, match=r"frames: found 9; allowed is no such key, because StableDiffusionPipeline has"):
+        pipeline.check_request(request(frames=9))
 
 
 def test_every_pipeline_of_diffusers_that_returns_frames_is_known_by_what_it_takes() -> None:
@@ -489,9 +497,9 @@ def test_every_pipeline_of_diffusers_that_returns_frames_is_known_by_what_it_tak
 
 def test_a_pipeline_that_returns_no_images_fails_in_words() -> None:
     with pytest.raises(RunError, match=r"returned SimpleNamespace with audios; expected images"):
-        _pipelines.picture(SimpleNamespace(audios=[1]), None)
+        _pipelines.pictures(SimpleNamespace(audios=[1]), [])
     with pytest.raises(RunError, match=r"expected images"):
-        _pipelines.picture(SimpleNamespace(images=[]), None)
+        _pipelines.pictures(SimpleNamespace(images=[]), [])
 
 
 def test_a_pipeline_without_a_prompt_is_refused() -> None:

@@ -262,3 +262,97 @@ def saved(name: str, folder: Path) -> Path:
     torch.manual_seed(0)
     PIPELINES.get(name, sd15_image_to_image)(folder)
     return folder
+
+
+# --- videos ----------------------------------------------------------------------------------------------------------
+
+
+def ltx(folder: Path) -> None:
+    """LTX-Video: packed latents of frames, one for eight frames and the first, and guidance by a second prediction."""
+    transformer = diffusers.LTXVideoTransformer3DModel(
+        in_channels=8,
+        out_channels=8,
+        num_attention_heads=4,
+        attention_head_dim=8,
+        cross_attention_dim=32,
+        num_layers=1,
+        caption_channels=32,
+    )
+    torch.manual_seed(1)
+    vae = diffusers.AutoencoderKLLTXVideo(
+        latent_channels=8,
+        block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8, 8),
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1, 1),
+        spatio_temporal_scaling=(True, True, False, False),
+        decoder_spatio_temporal_scaling=(True, True, False, False),
+        decoder_inject_noise=(False, False, False, False, False),
+        upsample_residual=(False, False, False, False),
+        upsample_factor=(1, 1, 1, 1),
+        timestep_conditioning=False,
+        patch_size=1,
+        patch_size_t=1,
+        encoder_causal=True,
+        decoder_causal=False,
+    )
+    vae.use_framewise_encoding = False
+    vae.use_framewise_decoding = False
+    pipe = diffusers.LTXPipeline(
+        transformer=transformer,
+        vae=vae,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        text_encoder=_t5(32),
+        tokenizer=_t5_tokenizer(),
+    )
+    pipe.save_pretrained(folder)
+
+
+def cogvideox(folder: Path) -> None:
+    """CogVideoX: a decoder that works on a few latent frames at a time."""
+    transformer = diffusers.CogVideoXTransformer3DModel(
+        num_attention_heads=4,
+        attention_head_dim=8,
+        in_channels=4,
+        out_channels=4,
+        time_embed_dim=2,
+        text_embed_dim=32,
+        num_layers=1,
+        sample_width=2,
+        sample_height=2,
+        sample_frames=9,
+        patch_size=2,
+        temporal_compression_ratio=4,
+        max_text_seq_length=16,
+    )
+    torch.manual_seed(1)
+    vae = diffusers.AutoencoderKLCogVideoX(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("CogVideoXDownBlock3D",) * 4,
+        up_block_types=("CogVideoXUpBlock3D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        latent_channels=4,
+        layers_per_block=1,
+        norm_num_groups=2,
+        temporal_compression_ratio=4,
+    )
+    pipe = diffusers.CogVideoXPipeline(
+        transformer=transformer,
+        vae=vae,
+        scheduler=diffusers.CogVideoXDDIMScheduler(),
+        text_encoder=_t5(32),
+        tokenizer=_t5_tokenizer(),
+    )
+    pipe.save_pretrained(folder)
+
+
+VIDEO_PIPELINES: dict[str, Callable[[Path], None]] = {"ltx": ltx, "cogvideox": cogvideox}
+"""Saves a text-to-video pipeline into a folder that is not there yet."""
+
+
+def saved_video(name: str, folder: Path) -> Path:
+    """The folder of a pipeline of videos, made with weights that are the same every time."""
+    torch.manual_seed(0)
+    VIDEO_PIPELINES[name](folder)
+    return folder

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.language import languages, spoken
+from tests import test_videos
 from tests.browser.complaints import CUT, UNDECODED, WIDTHS, complaints
+from tests.command_line import job_folder
 from tests.render import many_cases, sample_reports
 from tests.render.readers import rendered
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.browser.chromium import Chromium
+    from tests.command_line import MadeOnce
 
 SAMPLES = list(sample_reports.BUILDERS)
 VIEWS = {
@@ -384,3 +387,16 @@ def test_what_does_not_fit_is_seen(fault: str, browser: Chromium, unstable: Path
     unstable.write_text(text.replace("<main>", f"<main>{fault}"), encoding="utf-8")
     browser.open(unstable)
     assert len(browser.value(CUT)) == 1
+
+
+@pytest.mark.slow
+def test_keys_step_through_the_stored_frames_of_a_video(browser: Chromium, made_once: MadeOnce) -> None:
+    job = job_folder(made_once("videos", test_videos.healthy) / "runs")
+    browser.open(job / "report" / "index.html")
+    at = "Number(document.activeElement.closest('.case')?.dataset.frame ?? 0)"
+    browser.press("j")
+    seen = [browser.value(at)]
+    for key in (".", ".", ".", ",", ",", ","):
+        browser.press(key)
+        seen.append(browser.value(at))
+    assert seen == [1, 4, 7, 7, 4, 1, 1], "beyond the first and the last one there is none"

@@ -247,7 +247,7 @@ def test_a_pipeline_that_returns_a_tuple_or_a_list_is_understood(folder_of: Call
     assert pipeline.substitutions == ["OwnPipeline does not take guidance_scale, so it uses its own"]
     image = Image.new("RGB", (2, 3), (9, 8, 7))
     for returned in (([image], None), [image]):
-        assert _pipelines.picture(returned, None).image.tolist() == [[[9, 8, 7]] * 2] * 3
+        assert _pipelines.pictures(returned, [])[0].image.tolist() == [[[9, 8, 7]] * 2] * 3
 
 
 def test_a_class_beside_the_weights_is_no_component(folder_of: Callable[[str], Path]) -> None:
@@ -271,8 +271,8 @@ OWN_WORDS = ("prompt", "num_inference_steps", "height", "width", "generator")
     ],
 )
 def test_an_image_of_another_kind_is_refused_by_what_it_is(first: Any, words: str) -> None:
-    with pytest.raises(RunError, match=f"returned {words} as its first image; expected a PIL image with mode RGB"):
-        _pipelines.picture(([first], None), None)
+    with pytest.raises(RunError, match=f"returned {words} as an image; expected a PIL image with mode RGB"):
+        _pipelines.pictures(([first], None), [])
 
 
 def test_a_size_that_the_pipeline_chose_is_refused_with_what_to_write() -> None:

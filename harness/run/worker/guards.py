@@ -11,7 +11,7 @@ from harness.language import recorded
 from harness.message import joined
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from harness.contracts import Picture, Request
     from harness.records import Environment
@@ -57,6 +57,40 @@ def require_numbers(broken: NotFinite | None) -> None:
                 count=broken.broken,
                 total=broken.total,
                 share=broken.broken / broken.total,
+            )
+        )
+
+
+def require_count(pictures: Sequence[Picture], request: Request) -> None:
+    """Refuse another number of pictures than was asked for: none is left out, and none is counted twice.
+
+    Raises:
+        BadOutput: says how many there are and how many were asked for.
+    """
+    if len(pictures) != request.pictures:
+        raise BadOutput(
+            recorded(
+                "the call returned {actual:d} images; expected {expected:d}, as pictures_per_case says. Write the "
+                "number that the pipeline makes, or remove what makes it return another one.",
+                actual=len(pictures),
+                expected=request.pictures,
+            )
+        )
+
+
+def require_frames(actual: int, expected: int) -> None:
+    """Refuse another number of frames than was asked for.
+
+    Raises:
+        BadOutput: says how many there are and how many were asked for.
+    """
+    if actual != expected:
+        raise BadOutput(
+            recorded(
+                "the call returned {actual:d} frames; expected {expected:d}, as frames.count says. Write the number "
+                "that the pipeline makes; some make only numbers such as 4k + 1.",
+                actual=actual,
+                expected=expected,
             )
         )
 

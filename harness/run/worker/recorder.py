@@ -131,15 +131,24 @@ class Recorder:
                 return NotFinite(recorded("the output of {module:s}", module=module), int(count), total)
         return None
 
-    def per_step(self) -> list[Step]:
-        """Digest and sketch of the latents after every step."""
-        return [_step(latents) for latents in self._latents]
+    def per_step(self, image: int = 0, images: int = 1) -> list[Step]:
+        """Digest and sketch of the latents after every step, of one image of a call that makes several."""
+        return [_step(_part(latents, image, images)) for latents in self._latents]
 
-    def last_latents(self) -> tuple[NDArray[np.float32], str] | None:
+    def last_latents(self, image: int = 0, images: int = 1) -> tuple[NDArray[np.float32], str] | None:
         """Latents after the last step as float32, exact for types of up to 32 bits, and the type of the computation."""
         if not self._latents:
             return None
-        return _as_float32(self._latents[-1]), str(self._latents[-1].dtype).removeprefix("torch.")
+        last = self._latents[-1]
+        return _as_float32(_part(last, image, images)), str(last.dtype).removeprefix("torch.")
+
+
+def _part(latents: Any, image: int, images: int) -> Any:
+    """The latents of one image, counted from 0; all of them where their first axis does not count the images.
+
+    Then a difference in any image is one in each of them: more is called different than is, never less.
+    """
+    return latents[image : image + 1] if images > 1 and latents.shape[0] == images else latents
 
 
 def _not_finite(tensor: Any) -> Any:

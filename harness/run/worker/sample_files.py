@@ -43,7 +43,8 @@ class ArtifactStore:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             for record in sorted(set(self._folder.glob("p*.json")) - self._read):
                 sample = read_record(Sample, record)
-                self._index([ref for ref in (sample.image, sample.float_image, sample.latents) if ref is not None])
+                latents = sample.video.latents if sample.video else sample.latents
+                self._index([ref for ref in (sample.image, sample.float_image, latents) if ref is not None])
                 self._read.add(record)
             yield
         finally:
@@ -51,7 +52,7 @@ class ArtifactStore:
 
     def write(self, sample: Sample) -> None:
         """Write the record of a sample, which is what makes it one of the run."""
-        record = self._folder / f"{sample.label}.json"
+        record = self._run_folder / sample.place
         write_text(record, to_json(sample))
         self._read.add(record)
 
@@ -99,11 +100,11 @@ class Kept(NamedTuple):
     computed_in: str
 
 
-def float_arrays(picture: Picture, recorder: Recorder) -> list[Kept]:
-    """The float output and the last latents of a picture, as far as there are any."""
+def float_arrays(picture: Picture, recorder: Recorder, image: int = 0, images: int = 1) -> list[Kept]:
+    """The float output and the last latents of a picture, counted from 0 in its call, as far as there are any."""
     floats = []
     if picture.float_image is not None:
         floats.append(Kept("float_image", picture.float_image, picture.float_image_dtype or "float32"))
-    if (latents := recorder.last_latents()) is not None:
+    if (latents := recorder.last_latents(image, images)) is not None:
         floats.append(Kept("latents", *latents))
     return floats

@@ -6,15 +6,17 @@ import os
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from harness import plugins
-from harness.contracts import Request, checks_requests, is_outside, proofs_of
+from harness.contracts import Request, checks_requests, gives_frames, gives_several, is_outside, proofs_of
 from harness.errors import RunError
-from harness.images import read_array, read_input_picture
+from harness.images import array_digest, read_array, read_input_picture
 from harness.message import mapped, of_error
 from harness.noise import noise_digest
-from harness.records import CaseKey, Failure, LoadedModel, NoiseMode, Sample
+from harness.records import ArrayRef, CaseKey, Failure, LoadedModel, NoiseMode, Sample, Video, file_stem
 from harness.records.arguments import with_images
 from harness.run.events import Failed, Generating, Loaded, Sampled, Started, Stepped
 from harness.run.worker.cpu_streams import noise_notes
@@ -23,7 +25,9 @@ from harness.run.worker.environment import describe
 from harness.run.worker.fused_operators import FusedOperators
 from harness.run.worker.guards import (
     BadOutput,
+    require_count,
     require_effect,
+    require_frames,
     require_noise,
     require_numbers,
     require_output,
@@ -36,11 +40,12 @@ from harness.run.worker.sample_files import ArtifactStore, float_arrays
 from harness.text import printable, redact
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-    from harness.contracts import Device, Picture, Pipeline
-    from harness.records import Case, Draw
+    from harness.contracts import Device, Picture, Pipeline, Watch
+    from harness.records import Case, Draw, Step
     from harness.records.investigation import Investigation
     from harness.run.events import Assignment, Event, Share
     from harness.run.worker.draws import DrawLog, Given
@@ -148,11 +153,13 @@ class Worker:
 
         recorder = Recorder(device, lambda step: self._pipe.tell(Stepped(step=step)))
         device.seed(key.seed)
-        picture, draws = self._generate(self._request(key, 0), pipeline, device, recorder)
+        made, draws = self._generate(self._request(key, 0), pipeline, device, recorder)
+        pictures = list(made)
         latents = recorder.last_latents()
-        return Result(
-            image=picture.image,
-            float_image=picture.float_image,
+        floats = [picture.float_image for picture in pictures if picture.float_image is not None]
+        return Result(  # the images of one call below each other, so that none is left out
+            image=np.concatenate([picture.image for picture in pictures]),
+            float_image=np.concatenate(floats) if floats else None,
             latents=latents[0] if latents else None,
             noise=[draw.digest for draw in draws.draws] if draws else [],
             schedule=recorder.table,
@@ -160,81 +167,145 @@ class Worker:
         )
 
     def make_share(self, share: Share, pipeline: Pipeline, device: Device) -> None:
-        """Make one case and seed again and again; every sample is stored before the next is begun."""
+        """Make one case and seed again and again; every call's samples are stored before the next is begun."""
         folder = self._folder / "samples" / share.key.case / str(share.key.seed)
         folder.mkdir(parents=True, exist_ok=True)
         artifacts = ArtifactStore(self._folder, folder)
         for repeat in range(share.first, share.first + share.repeats):
             self._pipe.tell(Generating(key=share.key, repeat=repeat))
             try:
-                sample = self._make(share.key, repeat, pipeline, device, artifacts)
+                samples = self._make(share.key, repeat, pipeline, device, artifacts)
             except Exception as error:  # noqa: BLE001 - the worker's border: a crash becomes a record
                 stage = "output" if isinstance(error, BadOutput) else "generate"
                 self._fail(stage, error, key=share.key, repeat=repeat)
                 continue
-            self._pipe.tell(Sampled(key=share.key, repeat=repeat, seconds=sample.seconds["total"]))
+            for sample in samples:
+                self._pipe.tell(Sampled(key=sample.key, repeat=repeat, seconds=sample.seconds["total"]))
 
-    def _make(self, key: CaseKey, repeat: int, pipeline: Pipeline, device: Device, artifacts: ArtifactStore) -> Sample:
+    def _make(
+        self, key: CaseKey, repeat: int, pipeline: Pipeline, device: Device, artifacts: ArtifactStore
+    ) -> list[Sample]:
+        """Make one call; its samples are written when the arrays of all of them are stored."""
         request = self._request(key, repeat)
         recorder = Recorder(device, lambda step: self._pipe.tell(Stepped(step=step)))
         # In device mode too: the edit path draws from the global generators, which a seed argument does not reach.
         device.seed(key.seed)
         self._operators.take_calls()
         before = dict(proofs_of(pipeline))
-        picture, draws = self._generate(request, pipeline, device, recorder)
+        pictures, draws = self._generate(request, pipeline, device, recorder)
         in_effect = {name: count - before.get(name, 0) for name, count in proofs_of(pipeline).items()}
         require_effect(in_effect)
         require_numbers(recorder.not_finite())
-        require_output(picture, request)
         if draws is not None:
             require_noise(draws)
         with artifacts.locked():
-            sample = self._sample(key, repeat, picture, draws, recorder, artifacts)
-            sample = sample.model_copy(update={"in_effect": in_effect})
-            artifacts.write(sample)
-        return sample
+            made = self._kept(request, pictures, recorder, artifacts)
+            samples = self._samples(repeat, made, draws, recorder, artifacts)
+            samples = [sample.model_copy(update={"in_effect": in_effect}) for sample in samples]
+            for sample in samples:
+                artifacts.write(sample)
+        return samples
 
-    def _sample(  # noqa: PLR0913, PLR0917 - the parts of a record
+    def _kept(
+        self, request: Request, pictures: Iterable[Picture], recorder: Recorder, artifacts: ArtifactStore
+    ) -> Made:
+        """Store the arrays of a call: of each picture, or of a video's frames, one by one, those that are kept.
+
+        Raises:
+            BadOutput: there are more or fewer than was asked for, or one is no usable picture.
+        """
+        call = CaseKey(case=request.case, seed=request.seed)
+        stored: dict[CaseKey, dict[str | None, ArrayRef]] = {}
+        frames: list[str] = []
+        if request.frames is None:
+            pictures = list(pictures)
+            require_count(pictures, request)
+        wanted = {key.image or key.frame or 1: key for key in self._plan.keys_of(call)}
+        for number, picture in enumerate(pictures, 1):
+            require_output(picture, request)
+            frames += [array_digest(picture.image)] if request.frames else []
+            if number not in wanted:
+                continue
+            floats = float_arrays(picture, recorder, number - 1, request.pictures)
+            if stored and request.frames:  # the latents are those of the whole video
+                floats = [kept for kept in floats if kept.name != "latents"]
+            stem = file_stem(wanted[number], request.process, request.repeat)
+            stored[wanted[number]] = {ref.name: ref for ref in artifacts.save(stem, picture.image, floats)}
+        if request.frames is not None:
+            require_frames(len(frames), request.frames)
+        return Made(stored, frames)
+
+    def _samples(
         self,
-        key: CaseKey,
         repeat: int,
-        picture: Picture,
+        made: Made,
         draws: DrawLog | None,
         recorder: Recorder,
         artifacts: ArtifactStore,
-    ) -> Sample:
-        """The record of a picture whose arrays are in the store."""
-        refs = artifacts.save(f"p{self._assignment.process}r{repeat}", picture.image, float_arrays(picture, recorder))
-        stored = {ref.name: ref for ref in refs}
-        return Sample(
-            key=key,
-            process=self._assignment.process,
-            repeat=repeat,
-            image=stored[None],
-            float_image=stored.get("float_image"),
-            latents=stored.get("latents"),
-            noise_digest=draws.digest if draws else None,
-            noise_path=artifacts.save_noise(draws) if draws else None,
-            draws=draws.draws if draws else [],
-            hidden_draws=draws.hidden if draws else [],
-            without_effect=recorder.ignored,
-            schedule=recorder.table,
-            per_step=recorder.per_step(),
-            traces=recorder.traces(),
-            npu_calls=self._operators.take_calls(),
-            seconds=recorder.seconds,
-            memory={"device": whole} if (whole := recorder.memory.get("total")) else {},
-            stage_memory=recorder.memory,
-        )
+    ) -> list[Sample]:
+        """The records of one call, whose arrays are in the store."""
+        of_the_call: dict[str, object] = {
+            "process": self._assignment.process,
+            "repeat": repeat,
+            "noise_digest": draws.digest if draws else None,
+            "noise_path": artifacts.save_noise(draws) if draws else None,
+            "draws": draws.draws if draws else [],
+            "hidden_draws": draws.hidden if draws else [],
+            "without_effect": recorder.ignored,
+            "schedule": recorder.table,
+            "npu_calls": self._operators.take_calls(),
+            "seconds": recorder.seconds,
+            "memory": {"device": whole} if (whole := recorder.memory.get("total")) else {},
+            "stage_memory": recorder.memory,
+        }
+        traces = recorder.traces()
+        if made.frames:
+            return self._frames(made, traces, recorder, of_the_call)
+        return [
+            Sample.model_validate(
+                of_the_call
+                | {
+                    "key": key,
+                    "image": refs[None],
+                    "float_image": refs.get("float_image"),
+                    "latents": refs.get("latents"),
+                    "per_step": recorder.per_step(number, len(made.stored)),
+                    "traces": traces,
+                }
+            )
+            for number, (key, refs) in enumerate(made.stored.items())
+        ]
+
+    def _frames(
+        self, made: Made, traces: dict[str, list[Step]], recorder: Recorder, of_the_call: dict[str, object]
+    ) -> list[Sample]:
+        """The records of the stored frames of a video; the first has what is known of all frames together."""
+        first = next(iter(made.stored.values()))
+        video = Video(frames=made.frames, latents=first.get("latents"), per_step=recorder.per_step())
+        return [
+            Sample.model_validate(
+                of_the_call
+                | {
+                    "key": key,
+                    "image": refs[None],
+                    "float_image": refs.get("float_image"),
+                    "latents": None,
+                    "per_step": [],
+                    "traces": traces if refs is first else {},
+                    "video": video if refs is first else None,
+                }
+            )
+            for key, refs in made.stored.items()
+        ]
 
     def _generate(
         self, request: Request, pipeline: Pipeline, device: Device, recorder: Recorder
-    ) -> tuple[Picture, DrawLog | None]:
-        """Make one picture, and log its draws where they are made in this process."""
+    ) -> tuple[Iterable[Picture], DrawLog | None]:
+        """Make the pictures of one call, and log its draws where they are made in this process."""
         if self._outside:
             require_undisturbed(self._plan)
             with recorder.stage("total"):
-                return pipeline.generate(request, recorder), None
+                return _called(pipeline, request, recorder), None
         directions = Directions(self._plan.perturbation, request.seed, request.process, request.repeat)
         with (
             watched_draws(self._plan.noise, request.seed, device, self._given(request)) as draws,
@@ -242,8 +313,8 @@ class Worker:
             perturbed(directions, pipeline, draws),
         ):
             recorder.given = draws.give
-            picture = pipeline.generate(request, recorder)
-        return picture, draws
+            pictures = _called(pipeline, request, recorder)
+        return pictures, draws
 
     def _given(self, request: Request) -> Given | None:
         """The baseline's noise for a request; None where the arm has its own.
@@ -277,6 +348,9 @@ class Worker:
             case=case.id,
             process=self._assignment.process,
             repeat=repeat,
+            pictures=self._plan.pictures_of(case),
+            frames=self._plan.frames.count if self._plan.frames else None,
+            kept_frames=tuple(self._plan.frames.kept) if self._plan.frames else (),
             python=self._assignment.python or "",
         )
 
@@ -297,6 +371,24 @@ class Worker:
             traceback=redact(printable(trace)),
         )
         self._pipe.tell(Failed(failure=failure))
+
+
+class Made(NamedTuple):
+    """What is stored of one call."""
+
+    stored: dict[CaseKey, dict[str | None, ArrayRef]]
+    """Arrays of each picture by their names; the 8-bit picture has none."""
+    frames: list[str]
+    """Digests of all frames of a video; empty for pictures."""
+
+
+def _called(pipeline: Pipeline, request: Request, watch: Watch) -> Iterable[Picture]:
+    """The pictures of one call; frames of a video come one after the other."""
+    if request.frames is not None and gives_frames(pipeline):
+        return pipeline.generate_frames(request, watch)
+    if request.pictures > 1 and gives_several(pipeline):
+        return pipeline.generate_several(request, watch)
+    return [pipeline.generate(request, watch)]
 
 
 def _drawn(path: str, number: int, draw: Draw) -> NDArray[np.float32]:
