@@ -350,7 +350,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "frame 0": (
         {"model": FOLDER, "frames": {"count": 3, "keep": [0]}},
-        "frames.keep[0]: found the number 0; allowed is",
+        "frames.keep: found 0; allowed are numbers from 1 to 3",
     ),
     "a word": (
         {"model": FOLDER, "frames": {"count": 3, "keep": "all"}},

@@ -90,7 +90,7 @@ class Frames(LaterRecord):
 
     count: int = Field(ge=2, le=10_000)
     """Frames of one call (``num_frames``); every one is recorded by its digest."""
-    keep: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    keep: list[int] = Field(default_factory=list)
     """Numbers of the frames that are stored whole, from 1; the first, the middle and the last one when nothing is said.
     Metrics and limits on them need stored frames."""
     keep_all: bool = False

@@ -119,7 +119,7 @@ def _keep_problems(frames: Node) -> Iterator[Problem]:
         )
     if isinstance(total, int) and keep is not None:
         for node in keep.entries:
-            if isinstance(node.value, int) and node.value > total:
+            if isinstance(node.value, int) and not 1 <= node.value <= total:
                 yield Problem(
                     node.place,
                     f"frames.keep: found {node.value}; allowed are numbers from 1 to {total}, as frames.count says. "
