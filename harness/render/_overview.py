@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.answers import Answered, Question, answers, room
 from harness.language import many, marked, say, translated
-from harness.records import NoiseMode, Scope, Status, worst
+from harness.records import NoiseMode, OnPurpose, Scope, Status, worst
 from harness.render import _format as formats
 from harness.render import _labels as labels
 from harness.render import _limits_table as limits_table
@@ -240,12 +240,14 @@ _SCENARIO_WORD = 2
 def where_and_why(report: Report) -> tuple[Block, ...]:
     """The command that says which module of the first arm that drifted is wrong; empty where none can be asked."""
     arms = {arm.name for arm in report.scenario.arms}
-    for comparison in report.comparisons:
+    for comparison in report.comparisons if report.scenario.frames is None else ():
         broken = [pair for pair in comparison.pairs if any(v.status is Status.DRIFT for v in pair.verdicts)]
         sides = {comparison.actual.arm, comparison.expected.arm}
         made_here = comparison.actual.noise not in {NoiseMode.UNVERIFIED, NoiseMode.BASELINE}
+        made_here = made_here and comparison.expected.noise is not NoiseMode.UNVERIFIED
+        called_alike = OnPurpose.ARGUMENTS not in (comparison.differing or [])
         named = len(report.command) > _SCENARIO_WORD and sides <= arms and len(sides) > 1
-        if broken and made_here and named:
+        if broken and made_here and called_alike and named:
             worst_pair = min(broken, key=lambda pair: min(map(room, pair.verdicts)))
             return (Listing(_explaining(report, comparison, worst_pair), say(_WHERE_AND_WHY), fold=False),)
     return ()
@@ -259,6 +261,7 @@ _WHERE_AND_WHY = marked(
 def _explaining(report: Report, comparison: Comparison, pair: Pair) -> str:
     words = ["harness", "explain", report.command[_SCENARIO_WORD], "--arm", comparison.actual.arm]
     words += ["--against", comparison.expected.arm, "--case", pair.key.case, "--seed", str(pair.key.seed)]
+    words += ["--allow-command"] if "--allow-command" in report.command else []
     return clean(shlex.join(words))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.records import NoiseMode, Status
+from harness.records import Frames, NoiseMode, OnPurpose, Status
 from harness.render import _overview as overview
 from harness.render._caveats import not_shown
 from harness.render._document import Bullets, Listing, Paragraph, Table
@@ -127,3 +127,11 @@ def test_a_drift_names_the_command_that_says_where_and_why_and_nothing_else_does
         update={"actual": comparison.actual.model_copy(update={"noise": NoiseMode.UNVERIFIED})}
     )
     assert overview.where_and_why(drift.model_copy(update={"comparisons": [from_elsewhere]})) == ()
+    called_unlike = comparison.model_copy(update={"differing": [OnPurpose.ARGUMENTS]})
+    assert overview.where_and_why(drift.model_copy(update={"comparisons": [called_unlike]})) == ()
+    videos = drift.scenario.model_copy(update={"frames": Frames(count=9)})
+    assert overview.where_and_why(drift.model_copy(update={"scenario": videos})) == ()
+    allowed = drift.model_copy(update={"command": [*drift.command, "--allow-command"]})
+    (said,) = overview.where_and_why(allowed)
+    assert isinstance(said, Listing)
+    assert said.text.endswith(" --allow-command")
