@@ -60,6 +60,7 @@ from harness.records.enums import (
     worst,
     worst_code,
 )
+from harness.records.environment import Environment, Switch
 from harness.records.image_diff import FolderDiff, NameMatch, PairStatistics, PicturePair, ReadAs, WorstPair
 from harness.records.model import CommandRef, Compile, Load, Lora, ModelChange, ModelRef
 from harness.records.report import Aggregate, MissingCell, Release, ReleasedJob, ReleasedRun, ReleaseManifest, Report
@@ -72,7 +73,6 @@ from harness.records.run import (
     Draw,
     DrawnFrom,
     EndedBy,
-    Environment,
     Failure,
     FileIdentity,
     LoadedModel,
@@ -85,7 +85,6 @@ from harness.records.run import (
     Sample,
     Schedule,
     Step,
-    Switch,
     Video,
     calls_of,
     file_stem,

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from harness.records.base import Digest, Id, Reason, Record, to_json
-from harness.records.run import CaseKey, Environment
+from harness.records.environment import Environment
+from harness.records.run import CaseKey
 
 MANIFEST_FILE = "manifest.json"
 """Name of a baseline's manifest in its folder."""

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, JsonValue, SerializerFunctionWrapHan
 from harness import message
 from harness.language import recorded
 from harness.records.base import TEXT_ALONE, Digest, Id, Number, Record, Text, Version, json_digest, without_defaults
-from harness.records.enums import NoiseMode, NpuOps, SwitchMode, Task
+from harness.records.enums import NoiseMode, SwitchMode, Task
+from harness.records.environment import Environment
 from harness.records.model import ModelRef
 from harness.records.scenario import Arm, Case, Frames, Limit, OnPurpose, Repeats, Waiver
 
@@ -492,63 +493,6 @@ class Failure(Record):
     """The error in words."""
     traceback: str = ""
     """Where it came from, or the last lines the process wrote; home folders and tokens are taken out."""
-
-
-class Switch(Record):
-    """One setting that bears on determinism or accuracy."""
-
-    name: str
-    """Environment variable or API."""
-    requested: str | None
-    """Value that was asked for; None when nothing was."""
-    effective: str | None
-    """Value read back in the worker after start; None when it is unset."""
-    source: Literal["default", "scenario", "environment", "backend"]
-    """Where the value comes from."""
-
-
-class Environment(Record):
-    """What the worker ran on; allow-listed names only, no serial numbers, tokens or home folders."""
-
-    backend: str
-    """Name of the backend."""
-    device: str
-    """Device as torch calls it."""
-    device_name: str
-    """Product name."""
-    simulated: bool
-    """Whether a stand-in library plays the device."""
-    npu_ops: NpuOps | None = None
-    """How calls to fused operators of torch_npu are answered; None in records from before this was asked."""
-    facts: dict[str, str]
-    """Versions and properties of driver, toolkit and chip."""
-    packages: dict[str, str]
-    """Versions of the packages that matter."""
-    switches: list[Switch]
-    """Settings that were in force."""
-    python: str
-    """Python version."""
-    os: str
-    """Operating system, kernel and architecture."""
-    cpu: str
-    """Processor name."""
-    cpu_count: int
-    """Processors this process may use."""
-    memory_bytes: int
-    """Main memory."""
-    commit: str | None
-    """Git commit of the working folder, with ``-dirty`` when it has changes."""
-
-    @property
-    def comparable(self) -> dict[str, Any]:
-        """All that can move a number: not the commit, and not what a backend sets in either switch mode."""
-        fields = self.model_dump(mode="json", exclude={"commit"})
-        return fields | {"switches": [switch for switch in fields["switches"] if switch["source"] != "backend"]}
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of all that can move a number."""
-        return json_digest(self.comparable)
 
 
 class LoadedModel(Record):
