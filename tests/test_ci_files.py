@@ -171,6 +171,7 @@ def clean_environment(folder: Path) -> Path:
     return folder / "bin"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_workflow_installs_a_wheel_in_a_clean_place_and_checks_the_embedded_model(
     tmp_path: Path, made_once: MadeOnce
