@@ -102,6 +102,8 @@ def test_every_frame_is_given_and_the_stored_ones_have_a_float_output(
     assert (len(recorder.per_step()), draws.hidden, recorder.ignored) == (2, [], [])
     assert {draw.drawn_from for draw in draws.draws} == {DrawnFrom.GIVEN}
     assert {"text_encoding", "denoising", "vae_decode"} <= set(recorder.seconds)
+    masked = {"text_encoding/real_rows", "text_encoding/padded_rows"}
+    assert set(recorder.traces()) == (masked if name == "wan" else set()), "Wan gives its mask by position"
     other, _, _ = make(pipeline, request(name, seed=7))
     assert other[0].image.tobytes() != frames[0].image.tobytes()
 
