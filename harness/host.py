@@ -23,6 +23,7 @@ PACKAGES = (
     "tokenizers",
     "numpy",
     "pillow",
+    "ftfy",  # pipelines such as Wan's change the prompt by it where it is installed, and say nothing where it is not
 )
 
 

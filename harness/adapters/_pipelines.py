@@ -421,10 +421,12 @@ class Taps:
 
         def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
             timed = self._timed(stage)(original)
+            names = list(inspect.signature(original).parameters)
 
             def forward(*arguments: Any, **options: Any) -> Any:
                 result = timed(*arguments, **options)
-                hidden, mask = getattr(result, "last_hidden_state", None), options.get("attention_mask")
+                given = {**dict(zip(names, arguments, strict=False)), **options}  # Wan gives its mask by position
+                hidden, mask = getattr(result, "last_hidden_state", None), given.get("attention_mask")
                 if hidden is not None and mask is not None and mask.ndim == hidden.ndim - 1:
                     self._watch.rows(stage, hidden, mask)
                 return result

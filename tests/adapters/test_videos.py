@@ -37,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 DEVICE = cpu.open(0, SwitchMode.AS_SHIPPED)
 COUNT = 9
 KEPT = (1, 4, 9)
-ARGUMENTS: dict[str, dict[str, int]] = {"ltx": {}, "cogvideox": {"max_sequence_length": 16}}
+ARGUMENTS: dict[str, dict[str, int]] = {"ltx": {}, "cogvideox": {"max_sequence_length": 16}, "wan": {}}
 
 
 @pytest.fixture
@@ -102,6 +102,8 @@ def test_every_frame_is_given_and_the_stored_ones_have_a_float_output(
     assert (len(recorder.per_step()), draws.hidden, recorder.ignored) == (2, [], [])
     assert {draw.drawn_from for draw in draws.draws} == {DrawnFrom.GIVEN}
     assert {"text_encoding", "denoising", "vae_decode"} <= set(recorder.seconds)
+    masked = {"text_encoding/real_rows", "text_encoding/padded_rows"}
+    assert set(recorder.traces()) == (masked if name == "wan" else set()), "Wan gives its mask by position"
     other, _, _ = make(pipeline, request(name, seed=7))
     assert other[0].image.tobytes() != frames[0].image.tobytes()
 
@@ -123,6 +125,22 @@ def test_values_that_are_no_numbers_are_found_in_frames_that_are_not_stored(fold
     assert found is not None
     assert (found.place, found.broken) == ("the output of vae", 1)
     assert all(np.isfinite(frame.float_image).all() for frame in frames if frame.float_image is not None)
+
+
+@pytest.mark.nightly  # tests/test_host.py has what the harness does about it
+def test_wan_changes_a_prompt_by_ftfy_where_it_is_installed(
+    folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ftfy")
+    pipeline = loaded(folder_of("wan"))
+
+    def first_frame(prompt: str) -> bytes:
+        return make(pipeline, request("wan", prompt=prompt))[0][0].image.tobytes()
+
+    usual, full_width = "a cup", "\uff41 cup"
+    assert first_frame(full_width) == first_frame(usual)
+    monkeypatch.setattr("diffusers.pipelines.wan.pipeline_wan.is_ftfy_available", lambda: False)
+    assert first_frame(full_width) != first_frame(usual)
 
 
 def test_what_is_no_single_video_is_refused() -> None:

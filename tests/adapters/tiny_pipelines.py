@@ -347,7 +347,44 @@ def cogvideox(folder: Path) -> None:
     pipe.save_pretrained(folder)
 
 
-VIDEO_PIPELINES: dict[str, Callable[[Path], None]] = {"ltx": ltx, "cogvideox": cogvideox}
+def wan(folder: Path) -> None:
+    """Wan: UMT5 reads the prompt, and the decoder of Qwen-Image's kind keeps what it knows of the frames before."""
+    text = transformers.UMT5Config(
+        vocab_size=30, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu"
+    )
+    transformer = diffusers.WanTransformer3DModel(
+        patch_size=(1, 2, 2),
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=4,
+        out_channels=4,
+        text_dim=32,
+        freq_dim=32,
+        ffn_dim=32,
+        num_layers=2,
+        rope_max_seq_len=32,
+    )
+    torch.manual_seed(1)
+    vae = diffusers.AutoencoderKLWan(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    )
+    pipe = diffusers.WanPipeline(
+        transformer=transformer,
+        vae=vae,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        text_encoder=transformers.UMT5EncoderModel(text),
+        tokenizer=_t5_tokenizer(),
+    )
+    pipe.save_pretrained(folder)
+
+
+VIDEO_PIPELINES: dict[str, Callable[[Path], None]] = {"ltx": ltx, "cogvideox": cogvideox, "wan": wan}
 """Saves a text-to-video pipeline into a folder that is not there yet."""
 
 

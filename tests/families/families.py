@@ -34,6 +34,8 @@ class Family:
     """What the scenario says under ``arguments:``."""
     side: int = 64
     """Width and height of the picture in pixels."""
+    frames: int | None = None
+    """How many frames a call makes; None where it makes a picture."""
     own_code: bool = False
     """Whether the folder has code that is run."""
 
@@ -168,5 +170,14 @@ FAMILIES: dict[str, Family] = {
     ),
     "cogview-4": Family(title="CogView 4", save=tiny_language_models.cogview4, negative_prompt=True),
     "omnigen": Family(title="OmniGen", save=tiny_language_models.omnigen, arguments={"input_images": [[START]]}),
+    "ltx": Family(title="LTX-Video", save=tiny_pipelines.ltx, negative_prompt=True, frames=9),
+    "cogvideox": Family(
+        title="CogVideoX",
+        save=tiny_pipelines.cogvideox,
+        negative_prompt=True,
+        arguments={"max_sequence_length": 16},  # the number of tokens that its small transformer is made for
+        frames=9,
+    ),
+    "wan": Family(title="Wan", save=tiny_pipelines.wan, negative_prompt=True, frames=9),
 }
 """The families of the table, by the names that its command takes."""

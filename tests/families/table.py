@@ -33,17 +33,20 @@ in each) and a reference in float32, on the CPU, with the determinism switches, 
 Limits are the same for all: the repeats are identical, and PSNR to float32 is at least {psnr} dB. Random weights show
 how a pipeline is called, watched and judged; they show nothing about the accuracy of trained ones, and nothing about a
 GPU or an NPU. The processor of transformers for Qwen-Image-Edit needs torchvision, which the tests do not have; a small
-one in the model's folder takes its place, as code of the folder's own. Pipelines that return frames are not here.
+one in the model's folder takes its place, as code of the folder's own. Pipelines of videos make 9 frames, and the
+first, the middle and the last are stored ([videos.md](videos.md)).
 
 Made on {day} with {packages}: {passed} of {all} families passed.
 
 - **Takes**: words of a scenario that become parameters of the call; what a pipeline does not take is crossed out.
 - **Own arguments**: what the scenario says under `arguments:` ([arguments.md](arguments.md)).
-- **Draws**: every random draw of one picture, as the record names it, with the number of equal ones.
-- **Returns**: the picture, and whether the decoder's output was seen, which float metrics need.
+- **Draws**: every random draw of one picture or video, as the record names it, with the number of equal ones.
+- **Returns**: the picture or the frames, and whether the decoder's output was seen, which float metrics need.
 - **Noise**: whether every draw was seen, came from the generator that the pipeline was given, and had the same values
   in both arms.
-- **Repeats**: runs of the bfloat16 arm, and how many different outcomes (picture, decoder output and latents) they had.
+- **Repeats**: runs of the bfloat16 arm, and how many different outcomes (picture or all frames, decoder output and
+  latents) they had.
+- **PSNR, dB**: to float32; of a video, that of the worst stored frame.
 - **s**: seconds of the whole row, with starts of three processes, on the machine that wrote this page.
 """
 

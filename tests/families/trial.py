@@ -107,6 +107,7 @@ def scenario(family: Family, folder: Path, **changes: Any) -> dict[str, Any]:
     case |= {"negative_prompt": "a red square"} if family.negative_prompt else {}
     case |= {"input_image": "start.png"} if family.input_image else {}
     once = {"in_process": 1, "processes": 1}
+    frames = {"frames": {"count": family.frames}} if family.frames else {}
     return {
         "name": "family",
         "summary": "A small random pipeline in bfloat16 against float32.",
@@ -118,6 +119,7 @@ def scenario(family: Family, folder: Path, **changes: Any) -> dict[str, Any]:
         "height": family.side,
         "steps": STEPS,
         "arguments": family.arguments,
+        **frames,
         "repeats": {"in_process": 2, "processes": 2},
         "arms": [
             {"name": "bfloat16", "device": "cpu", "dtype": "bfloat16"},
@@ -160,7 +162,7 @@ def of_records(job: Path) -> dict[str, Any]:
         "returns": returned(samples[0]) if samples else "",
         "met_noise": met_noise(runs) if samples else None,
         "repeats": repeats(repeated),
-        "psnr_db": next(measured(compared, "psnr_db"), None),
+        "psnr_db": min(measured(compared, "psnr_db"), default=None),
         "verdict": report["outcome"],
         "told": told(runs["bfloat16"]),
         "error": failed(failures[0]) if failures else " ".join([*compared["differences"], *unfit]),
@@ -180,10 +182,11 @@ def drawn(draw: dict[str, Any]) -> str:
 
 
 def returned(sample: dict[str, Any]) -> str:
-    """Size of the picture, and whether a decoder's output was seen."""
+    """Size of the picture, or number and size of a video's frames, and whether a decoder's output was seen."""
     height, width, channels = sample["image"]["shape"]
-    seen = sample["float_image"]
-    return f"{width}x{height}x{channels} {sample['image']['dtype']}, " + (
+    seen, video = sample["float_image"], sample.get("video")
+    count = f"{len(video['frames'])} frames of " if video else ""
+    return f"{count}{width}x{height}x{channels} {sample['image']['dtype']}, " + (
         f"decoder output in {seen['computed_in']}" if seen else "no decoder output"
     )
 
@@ -199,16 +202,17 @@ def met_noise(runs: dict[str, Any]) -> bool:
 
 
 def repeats(compared: dict[str, Any]) -> str:
-    """How many runs there were, and how many of their results are different ones."""
+    """How many runs there were, and how many of their results, whole videos among them, are different ones."""
     return ", ".join(
         f"{one['runs']} runs in {one['processes']} processes, {len(one['outcomes'])} outcome"
         + ("" if len(one["outcomes"]) == 1 else "s")
         for one in compared["repetitions"]
+        if "frame" not in one["key"]
     )
 
 
 def measured(compared: dict[str, Any], metric: str) -> Iterator[float]:
-    """Values of a metric of the 8-bit picture."""
+    """Values of a metric of the 8-bit picture, or of each stored frame."""
     for pair in compared["pairs"]:
         for one in pair["measurements"]:
             if (one["metric"], one["subject"]) == (metric, "image") and one["value"] is not None:
