@@ -448,7 +448,7 @@ def test_a_negative_prompt_reaches_the_model(loaded: Loaded) -> None:
 
 
 def test_a_picture_that_is_not_rgb_is_refused() -> None:
-    with pytest.raises(RunError, match=r"returned Image L; expected RGB"):
+    with pytest.raises(RunError, match=r"returned Image L as an image; expected a PIL image with mode RGB"):
         generate(Greyscale())
 
 
