@@ -26,10 +26,10 @@ from harness.render._document import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from harness.records.explanation import Cause, Culprit, Explanation, Proof
-    from harness.records.investigation import Gap
+    from harness.records.investigation import Gap, OperatorCheck, OperatorError
     from harness.render._document import Block, Cell
 
 _MOST_ROWS = 40
@@ -59,6 +59,7 @@ def document(explanation: Explanation) -> Document:
     """Everything the page says, in reading order."""
     sections = [
         Section("where", say("Where"), tuple(_where(explanation))),
+        Section("operators", say("Operators"), tuple(_operators(explanation))),
         Section("why", say("Causes"), tuple(_why(explanation))),
         Section("equal", say("What has to be equal bit for bit"), tuple(_checks(explanation))),
         Section("how", say("How it was measured"), tuple(_how(explanation))),
@@ -94,6 +95,13 @@ def sentence(explanation: Explanation) -> str:
 
 
 def _marks(explanation: Explanation) -> Iterator[Mark]:
+    if explanation.simulated:
+        title = say("SIMULATED DEVICE: not evidence about real hardware")
+        text = say(
+            "A stand-in library plays the device of {arms}. No number here was made by such a chip.",
+            arms=formats.listed(explanation.simulated),
+        )
+        yield Mark(title, text, "simulated")
     if all(backend == "cpu" for backend in explanation.devices.values()):
         yield Mark(say("CPU only"), say("No accelerator computed anything on this page."), "cpu")
 
@@ -203,6 +211,95 @@ def _gap(gap: Gap | None) -> tuple[str, str, str]:
     values = (None, None, None) if gap is None else (gap.float_image, gap.latents, gap.image)
     one, two, three = (labels.NONE if value is None else formats.scientific(value) for value in values)
     return one, two, three
+
+
+def _operators(explanation: Explanation) -> Iterator[Block]:
+    check = explanation.operators
+    if check is None:
+        if explanation.trouble is Trouble.PLACE and explanation.devices.get(explanation.arm) == "cpu":
+            yield Paragraph(
+                say(
+                    "Operators were not looked at: {arm} ran on a CPU, and the CPU is what they are held against.",
+                    arm=explanation.arm,
+                )
+            )
+        return
+    if check.against_cpu:
+        yield Paragraph(
+            say(
+                "Each operator that {path} calls by itself was held against the same operator on the CPU in float64, "
+                "on the inputs that it really had. Above {limit} times its floor it is wrong by itself.",
+                path=check.path,
+                limit=8,
+            )
+        )
+    else:
+        yield Paragraph(say("Each operator of the pipeline was called twice on the inputs that it really had."))
+    if check.wrong:
+        yield _table_of_operators(check.wrong, check.wrong_count)
+    if check.changing:
+        yield Paragraph(
+            many(
+                "{count} call gave two results for the same inputs:",
+                "{count} calls gave two results for the same inputs:",
+                check.changing_count,
+            )
+        )
+        yield _table_of_operators(check.changing, check.changing_count)
+    yield Paragraph(_what_operators_say(check))
+    if check.unchecked:
+        yield Paragraph(
+            say(
+                "The CPU cannot compute these, so they were not looked at: {names}.",
+                names=formats.listed(check.unchecked),
+            )
+        )
+
+
+def _what_operators_say(check: OperatorCheck) -> str:
+    """What follows from all calls that were looked at."""
+    if not check.checked:
+        return say("No operator was looked at.")
+    if check.wrong or check.changing:
+        return many("{count} call was looked at.", "{count} calls were looked at.", check.checked)
+    if check.against_cpu:
+        return many(
+            "{count} call was looked at and is right: what is wrong is which operator is called, or what it is given.",
+            "{count} calls were looked at and all are right: what is wrong is which operators are called, or what they "
+            "are given.",
+            check.checked,
+        )
+    return many(
+        "{count} call was looked at and repeats itself: look between operators.",
+        "{count} calls were looked at and all repeat themselves: look between operators.",
+        check.checked,
+    )
+
+
+def _table_of_operators(wrong: Sequence[OperatorError], count: int) -> Block:
+    left = count - len(wrong)
+    return table(
+        [
+            say("Operator"),
+            say("Called by"),
+            say("Given"),
+            say("Error there"),
+            say("Floor there"),
+            say("Times the floor"),
+        ],
+        [
+            (
+                code(error.name),
+                code(error.path),
+                plain(f"{error.dtype} " + " ".join("x".join(map(str, shape)) or "1" for shape in error.shapes)),
+                figure(formats.scientific(error.error)),
+                figure(labels.NONE if error.floor is None else formats.scientific(error.floor)),
+                figure(labels.NONE if error.floor is None else formats.number(float(f"{error.ratio:.3g}"))),
+            )
+            for error in wrong
+        ],
+        note=many("{count} more was found.", "{count} more were found.", left) if left else "",
+    )
 
 
 def _why(explanation: Explanation) -> Iterator[Block]:
