@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.language import many, marked, say, translated
@@ -18,6 +19,7 @@ from harness.render._document import (
     Mark,
     Paragraph,
     Section,
+    Table,
     clean,
     code,
     figure,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from harness.render._document import Block, Cell
 
 _MOST_ROWS = 40
+_FIRST_ROWS = 5
+"""Wrong places that are seen without a click."""
 
 _CHECKS = {
     InputKind.WEIGHTS: marked("Weights and buffers"),
@@ -75,7 +79,7 @@ def document(explanation: Explanation) -> Document:
         ),
         status=explanation.trouble.status,
         sentence=sentence(explanation),
-        reasons=tuple(map(translated, explanation.notes)),
+        reasons=tuple(_reasons(explanation)),
         marks=tuple(_marks(explanation)),
         figures=tuple(_figures(explanation)),
         sections=tuple(section for section in sections if section.blocks),
@@ -92,6 +96,17 @@ def _title(explanation: Explanation) -> str:
 def sentence(explanation: Explanation) -> str:
     """The answer as one sentence."""
     return translated(explanation.message) + say(".")  # a path begins it, so no letter of it is made large
+
+
+def _reasons(explanation: Explanation) -> Iterator[str]:
+    """Operator, cause and proof, for the first screen."""
+    yield from map(translated, explanation.notes)
+    if explanation.culprits:
+        first = [cause for cause in explanation.causes if cause.path == explanation.culprits[0].path]
+        if first:
+            yield say("cause: {causes}", causes=formats.listed([translated(cause.sentence) for cause in first]))
+    if explanation.proof is not None and explanation.proof.word is ProofWord.PROVEN:
+        yield say("proven by a swap of values")
 
 
 def _marks(explanation: Explanation) -> Iterator[Mark]:
@@ -126,7 +141,9 @@ def _where(explanation: Explanation) -> Iterator[Block]:
                 limit=8,
             )
         )
-        yield _places(explanation)
+        yield _places(explanation.culprits[:_FIRST_ROWS])
+        if more := explanation.culprits[_FIRST_ROWS:]:
+            yield replace(_places(more, title=say("Further wrong places")), open=False)
     if explanation.proof is not None:
         yield Paragraph(say(_PROOFS[explanation.proof.word]))
         yield _proof(explanation.proof)
@@ -138,7 +155,7 @@ def _where(explanation: Explanation) -> Iterator[Block]:
                 explanation.innocent_count,
             )
         )
-        yield Bullets(tuple(map(clean, explanation.innocent)))
+        yield Listing("\n".join(map(clean, explanation.innocent)), say("The first of them"))
     if explanation.missing:
         yield Paragraph(say("Only the reference called these, so they were not compared by themselves:"))
         yield Bullets(tuple(map(clean, explanation.missing)))
@@ -153,9 +170,9 @@ def _where(explanation: Explanation) -> Iterator[Block]:
         )
 
 
-def _places(explanation: Explanation) -> Block:
-    shown = explanation.culprits[:_MOST_ROWS]
-    left = len(explanation.culprits) - len(shown)
+def _places(culprits: Sequence[Culprit], title: str = "") -> Table:
+    shown = culprits[:_MOST_ROWS]
+    left = len(culprits) - len(shown)
     return table(
         [
             say("Wrong"),
@@ -178,6 +195,8 @@ def _places(explanation: Explanation) -> Block:
             )
             for culprit in shown
         ],
+        title=title,
+        fold=bool(title),
         note=many("{count} more is in the record.", "{count} more are in the record.", left) if left else "",
     )
 
@@ -277,29 +296,37 @@ def _what_operators_say(check: OperatorCheck) -> str:
 
 
 def _table_of_operators(wrong: Sequence[OperatorError], count: int) -> Block:
+    """Operators with what measured them: an error against the CPU, or one between two results."""
     left = count - len(wrong)
+    note = many("{count} more was found.", "{count} more were found.", left) if left else ""
+    if wrong[0].floor is None:
+        return table(
+            [say("Operator"), say("Called by"), say("Given"), say("Difference")],
+            [
+                (code(error.name), code(error.path), plain(_given(error)), figure(formats.scientific(error.error)))
+                for error in wrong
+            ],
+            note=note,
+        )
     return table(
-        [
-            say("Operator"),
-            say("Called by"),
-            say("Given"),
-            say("Error there"),
-            say("Floor there"),
-            say("Times the floor"),
-        ],
+        [say("Operator"), say("Given"), say("Error there"), say("Floor there"), say("Times the floor")],
         [
             (
                 code(error.name),
-                code(error.path),
-                plain(f"{error.dtype} " + " ".join("x".join(map(str, shape)) or "1" for shape in error.shapes)),
+                plain(_given(error)),
                 figure(formats.scientific(error.error)),
-                figure(labels.NONE if error.floor is None else formats.scientific(error.floor)),
-                figure(labels.NONE if error.floor is None else formats.number(float(f"{error.ratio:.3g}"))),
+                figure(formats.scientific(error.floor or 0.0)),
+                figure(formats.number(float(f"{error.ratio:.3g}"))),
             )
             for error in wrong
         ],
-        note=many("{count} more was found.", "{count} more were found.", left) if left else "",
+        note=note,
     )
+
+
+def _given(error: OperatorError) -> str:
+    """Type and shapes of what an operator was given."""
+    return f"{error.dtype} " + " ".join("x".join(map(str, shape)) or "1" for shape in error.shapes)
 
 
 def _why(explanation: Explanation) -> Iterator[Block]:
@@ -384,7 +411,10 @@ def _checks(explanation: Explanation) -> Iterator[Block]:
 
 
 def _how(explanation: Explanation) -> Iterator[Block]:
-    rows = [(say("Device of {arm}", arm=arm), backend) for arm, backend in explanation.devices.items()]
+    rows = [
+        (say("Device of {arm}", arm=arm), formats.with_mark(backend, simulated=arm in explanation.simulated))
+        for arm, backend in explanation.devices.items()
+    ]
     rows += [(say("Picture times of {arm}", arm=arm), f"{times:.1f}") for arm, times in explanation.pictures.items()]
     if explanation.trace_bytes:
         rows.append((say("Size of the trace"), formats.size(explanation.trace_bytes)))
