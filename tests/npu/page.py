@@ -27,6 +27,9 @@ shows that they strike.
   two results for the same inputs. **Why**: the causes that are named; a dash where it says "not among the known ones".
 - **Harmless**: the CPU's own values, rounding as it is documented for a card, and a cache that is only asked for what
   it holds. Of these, every operator of a picture is held against the CPU.
+- `old_result`, and `mask_inverted` where hidden rows give zeros, were written with these faults in sight. That
+  `rope_angle_half` is right for angles that are summed in float16, and `next_step` for a convolution that answers with
+  its first result, was judged after they had been named: they say what the values are, not which code made them.
 - In bfloat16 most faults that are missed change no place by more than eight floors of that type, so no module is named
   and no operator is looked at.
 """
