@@ -196,6 +196,10 @@ def kills(session: nox.Session) -> None:
 def nightly(session: nox.Session) -> None:
     """Run what is too long for each landing: tests marked nightly, a hundred kills, and every benchmark in short."""
     python(session, "-m", "pytest", "-m", "nightly", *session.posargs, **ONE_THREAD)
+    if reason := why_no_simulation() or why_no_wheel():
+        session.warn(f"tests/npu is left out: {reason}")
+    else:
+        python(session, "-m", "pytest", "-m", "nightly", "tests/npu", **simulated_cards())
     python(session, "-m", "pytest", "tests/test_kills.py", "-s", "-q", KILLS="100", KILL_SEED="", **ONE_THREAD)
     for name, words in IN_SHORT.items():
         measure(session, name, words)
@@ -212,8 +216,18 @@ def npu(session: nox.Session) -> None:
     """Run the NPU tests with the real torch_npu on simulated Ascend cards; needs a C compiler, and no CANN."""
     require_simulation()
     suite = ["tests/npu", "tests/laws/test_backend_laws.py"]
-    words = ["-m", "pytest", *suite, "--numprocesses=auto", "--dist=worksteal", *session.posargs]
-    python(session, *words, **simulated_cards())
+    words = ["--numprocesses=auto", "--dist=worksteal", "-m", "not nightly", *session.posargs]
+    python(session, "-m", "pytest", *suite, *words, **simulated_cards())
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def card_faults(session: nox.Session) -> None:
+    """Explain faults of simulated cards: docs/card-faults.md, reports/example-explain; -- NAME... for some of them."""
+    require_simulation()
+    words = session.posargs or ["--page", "docs/card-faults.md"]
+    python(session, "-m", "tests.npu.exam", *words, **simulated_cards())
+    if not session.posargs:
+        python(session, "-m", "tests.npu.example", **simulated_cards())
 
 
 def require_simulation() -> None:

@@ -37,6 +37,8 @@ class Observed:
     """What entered the function or module whose output this is, by the names of its arguments; empty for an input."""
     others: Mapping[str, Array] = field(default_factory=dict)
     """What the reference has in the same step at other places with the same shape and the same caller, by path."""
+    earlier: Mapping[str, Array] = field(default_factory=dict)
+    """What it has before in the same step at places whose path differs in numbers alone, as layers do, by path."""
     steps: Mapping[int, Array] = field(default_factory=dict)
     """What the reference has at this place in other steps, by the distance from this one: 1 is the next."""
     sigmas: tuple[float, ...] = ()

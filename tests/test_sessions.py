@@ -152,12 +152,19 @@ def test_each_test_belongs_to_the_landing_or_to_the_night(monkeypatch: pytest.Mo
     monkeypatch.setattr(noxfile, "ends_in", lambda _, __, *words, **more: calls.append((words, more)))
     monkeypatch.setattr(noxfile, "browser_program", lambda: "chromium")
     monkeypatch.setattr(noxfile, "peers", lambda _: Path("peers"))
+    for reason in ("why_no_simulation", "why_no_wheel"):
+        monkeypatch.setattr(noxfile, reason, str)
+    monkeypatch.setattr(noxfile, "simulated_cards", lambda: {"ASCEND_SIM_DEVICES": "2"})
     session = SimpleNamespace(posargs=["--durations=20"])
     noxfile.tests.func(session)
+    noxfile.npu.func(session)
     noxfile.nightly.func(session)
-    (landing, _), (night, _), (kills, variables), *rest = calls
+    (landing, _), (cards, _), (night, _), (cards_at_night, simulated), (kills, variables), *rest = calls
     assert landing[landing.index("-m", 1) + 1 :] == ("not nightly", "--durations=20")
+    assert cards[cards.index("-m", 1) + 1 :] == ("not nightly", "--durations=20")
     assert night[2:] == ("-m", "nightly", "--durations=20")
+    assert cards_at_night[2:] == ("-m", "nightly", "tests/npu")
+    assert "ASCEND_SIM_DEVICES" in simulated
     assert "tests/test_kills.py" in kills
     assert variables["KILLS"] == "100"
     assert {words[1] for words, _ in rest} == {f"bench.{path.stem}" for path in (ROOT / "bench").glob("*.py")}

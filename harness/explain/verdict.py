@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from harness.records import CaseKey
     from harness.records.explanation import Cause, Culprit, InputCheck, WrongConstant
-    from harness.records.investigation import Forced, Gap, Swapped, Trace, Tried
+    from harness.records.investigation import Forced, Gap, OperatorCheck, OperatorError, Swapped, Trace, Tried
 
 _SHOWN = 20
 
@@ -41,6 +41,7 @@ def explained(
         key=key,
         dtype=forced.dtype,
         devices={forced.arm: forced.backend} | ({trace.arm: trace.backend} if trace else {}),
+        simulated=[side.arm for side in (forced, trace) if side and side.simulated],
         trouble=trouble,
         message=_message(trouble, checks, wrong, known, constants),
         checks=checks,
@@ -144,6 +145,31 @@ def _of_place(culprit: Culprit) -> str:
         value=culprit.value or "-",
         target=culprit.place.path,
         **values,
+    )
+
+
+def with_operators(explanation: Explanation, check: OperatorCheck) -> Explanation:
+    """The explanation with the operators that were looked at, and a sentence about the first that is wrong."""
+    notes = [_of_operator(error) for error in (check.wrong or check.changing)[:1]]
+    return explanation.model_copy(update={"operators": check, "notes": [*explanation.notes, *notes]})
+
+
+def _of_operator(wrong: OperatorError) -> str:
+    if wrong.floor is None:
+        return recorded(
+            "the first operator that gives two results for the same inputs is {name:s}, called by {path:s}: they are "
+            "{error:.3g} apart",
+            name=wrong.name,
+            path=wrong.path,
+            error=wrong.error,
+        )
+    return recorded(
+        "the first operator that is wrong there is {name:s}: error {error:.3g}, floor {floor:.3g}, {ratio:.3g} times "
+        "the floor",
+        name=wrong.name,
+        error=wrong.error,
+        floor=wrong.floor,
+        ratio=wrong.ratio,
     )
 
 

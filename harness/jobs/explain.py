@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from harness import plugins, scenario, store
 from harness.compare.comparability import argument_differences
 from harness.errors import UnknownName, UsageError
-from harness.explain.verdict import explained, proven, unproven, worth_a_swap
+from harness.explain.verdict import explained, proven, unproven, with_operators, worth_a_swap
 from harness.files import write_text
 from harness.jobs.arm_setups import devices_of, models_of, setups_of
 from harness.jobs.failing_case import failing_case
@@ -20,6 +20,7 @@ from harness.records import CaseKey, read_record, to_json
 from harness.records.explanation import EXPLANATION_FILE, Trouble
 from harness.records.investigation import (
     FORCED_FILE,
+    OPERATORS_FILE,
     SWAPPED_FILE,
     TENSORS_FILE,
     TRACE_FILE,
@@ -27,6 +28,7 @@ from harness.records.investigation import (
     Forced,
     Investigation,
     InvestigationTask,
+    OperatorCheck,
     Place,
     Swapped,
     Trace,
@@ -40,7 +42,7 @@ from harness.suggestions import from_here
 if TYPE_CHECKING:
     from harness.contracts import ExplanationRenderer
     from harness.records import Arm, Plan
-    from harness.records.explanation import Explanation
+    from harness.records.explanation import Culprit, Explanation
     from harness.scenario import LoadedScenario
 
 PAGE_FILE = "index.html"
@@ -156,11 +158,16 @@ def _measured(question: Question, key: CaseKey, orders: _Orders, folder: Path) -
     forced = _forced(question, key, orders, folder)
     scenario_name, reference = orders.candidate.plan.scenario, orders.reference
     explanation = unproven(explained(scenario_name, key, trace, forced))
+    if explanation.trouble is Trouble.NOT_REPEATABLE:
+        return with_operators(explanation, _operators(key, orders.candidate, None, folder))
     if reference is None or not explanation.culprits or explanation.trouble is not Trouble.PLACE:
         return explanation
     swap = question.proof and worth_a_swap(explanation)
     tried = _tried(key, reference, explanation, folder, swap=swap)
     explanation = unproven(explained(scenario_name, key, trace, forced, tried))
+    if explanation.devices[explanation.arm] != "cpu":  # against itself no operator of the CPU can be wrong
+        first = explanation.culprits[0]
+        explanation = with_operators(explanation, _operators(key, orders.candidate, first, folder))
     if not swap:
         return explanation
     patched = _patched(key, orders.candidate, explanation, folder)
@@ -204,6 +211,13 @@ def _tried(key: CaseKey, reference: Order, explanation: Explanation, folder: Pat
         orders.append(_swap(InvestigationTask.SWAP, key, folder, own, "injected", "candidate"))
     investigate(reference, *orders)
     return read_record(Tried, folder / "tried" / TRIED_FILE)
+
+
+def _operators(key: CaseKey, candidate: Order, culprit: Culprit | None, folder: Path) -> OperatorCheck:
+    """The operators of the module that is wrong, or of all modules where none is and the pictures differ."""
+    places, path = ([culprit.place], culprit.path) if culprit else ([], "")
+    investigate(candidate, _swap(InvestigationTask.OPERATORS, key, folder, places, "operators", None, path))
+    return read_record(OperatorCheck, folder / "operators" / OPERATORS_FILE)
 
 
 def _patched(key: CaseKey, candidate: Order, explanation: Explanation, folder: Path) -> Swapped:

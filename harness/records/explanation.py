@@ -8,7 +8,7 @@ from pydantic import Field
 
 from harness.records.base import Number, Record, Text, Version
 from harness.records.enums import Status
-from harness.records.investigation import Constant, Gap, Place
+from harness.records.investigation import Constant, Gap, OperatorCheck, Place
 from harness.records.run import CaseKey
 
 EXPLANATION_FILE = "explanation.json"
@@ -198,6 +198,8 @@ class Explanation(Record):
     """Type of both sides."""
     devices: dict[str, str]
     """Device of each arm."""
+    simulated: list[str] = Field(default_factory=list)
+    """Arms whose device is played by a stand-in library."""
     trouble: Trouble
     """What kind of trouble it is."""
     message: Text
@@ -218,6 +220,8 @@ class Explanation(Record):
     """Modules that only the candidate called, at most twenty."""
     not_finite: Place | None
     """Where a value that is no number was first seen in the candidate."""
+    operators: OperatorCheck | None = None
+    """What looking at the operators of the first of them gave, or at all where pictures differ; None where not done."""
     proof: Proof | None
     """What swapping values showed; None without a reference or a culprit."""
     causes: list[Cause]

@@ -20,6 +20,8 @@ SWAPPED_FILE = "swapped.json"
 """Name of what a picture with swapped values measured."""
 TRIED_FILE = "tried.json"
 """Name of what trying known causes at a wrong place measured."""
+OPERATORS_FILE = "operators.json"
+"""Name of what looking at the operators of a module measured."""
 
 
 class Side(StrEnum):
@@ -111,6 +113,8 @@ class Trace(Record):
     """Type the model was loaded in."""
     backend: str
     """Backend of its device."""
+    simulated: bool = False
+    """Whether a stand-in library plays that device."""
     key: CaseKey
     """Case and seed."""
     steps: int
@@ -213,6 +217,8 @@ class Forced(Record):
     """Type the model was loaded in."""
     backend: str
     """Backend of its device."""
+    simulated: bool = False
+    """Whether a stand-in library plays that device."""
     outcome: Digest
     """Digest over the result of the traced picture, the first of its process."""
     untraced_outcomes: list[Digest]
@@ -290,6 +296,53 @@ class Tried(Record):
     """Time it took."""
 
 
+class OperatorError(Record):
+    """An operator of the candidate that is far from what it should give, or gives two results for the same inputs."""
+
+    name: str
+    """Namespace and name, such as ``aten::addmm`` or ``npu::npu_rms_norm``."""
+    path: str
+    """Module or function that called it."""
+    number: int
+    """Which of the operators that compute values and were called there, from 0."""
+    shapes: list[list[int]]
+    """Shapes of the tensors that it was given."""
+    dtype: str
+    """Type of its first result."""
+    error: Number
+    """Relative L2 from the CPU in float64, or between two results for the same inputs."""
+    floor: Number | None
+    """How far correct work may be from the CPU in float64; None where two results were compared."""
+
+    @property
+    def ratio(self) -> float:
+        """Error over floor; infinite where two results that ought to be equal differ."""
+        return float(self.error / self.floor) if self.floor else float("inf")
+
+
+class OperatorCheck(Record):
+    """What looking at operators of a candidate gave, each on the inputs that it really had."""
+
+    schema_version: Literal[1] = 1
+    """Version of this format."""
+    path: str
+    """Module or function whose operators these are; empty for the whole pipeline."""
+    against_cpu: bool
+    """Whether they were held against the CPU in float64, or only called twice."""
+    checked: int
+    """Number of calls that were looked at."""
+    wrong: list[OperatorError]
+    """Calls above the limit in order of execution, at most twenty."""
+    wrong_count: int
+    """How many there are."""
+    changing: list[OperatorError]
+    """Calls with two results for the same inputs in order of execution, at most twenty."""
+    changing_count: int
+    """How many there are."""
+    unchecked: list[str]
+    """Operators that could not be computed on the CPU."""
+
+
 class InvestigationTask(StrEnum):
     """What a worker does for ``harness explain``."""
 
@@ -303,6 +356,8 @@ class InvestigationTask(StrEnum):
     """Try known causes at places where a candidate is wrong, in the reference's process."""
     SWAP = "swap"
     """Make a picture with kept values of the other side."""
+    OPERATORS = "operators"
+    """Look at the operators that a wrong module calls, or where no place is given, at all of them."""
 
 
 class Investigation(Record):
@@ -325,4 +380,4 @@ class Investigation(Record):
     values_folder: str | None = None
     """Folder with the values that are put in their place, or that known causes are tried on."""
     path: str = ""
-    """Module or function that was named, where known causes are tried."""
+    """Module or function that was named, where known causes are tried or operators looked at."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.language import many, marked, say, translated
@@ -18,6 +19,7 @@ from harness.render._document import (
     Mark,
     Paragraph,
     Section,
+    Table,
     clean,
     code,
     figure,
@@ -26,13 +28,15 @@ from harness.render._document import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from harness.records.explanation import Cause, Culprit, Explanation, Proof
-    from harness.records.investigation import Gap
+    from harness.records.investigation import Gap, OperatorCheck, OperatorError
     from harness.render._document import Block, Cell
 
 _MOST_ROWS = 40
+_FIRST_ROWS = 5
+"""Wrong places that are seen without a click."""
 
 _CHECKS = {
     InputKind.WEIGHTS: marked("Weights and buffers"),
@@ -59,6 +63,7 @@ def document(explanation: Explanation) -> Document:
     """Everything the page says, in reading order."""
     sections = [
         Section("where", say("Where"), tuple(_where(explanation))),
+        Section("operators", say("Operators"), tuple(_operators(explanation))),
         Section("why", say("Causes"), tuple(_why(explanation))),
         Section("equal", say("What has to be equal bit for bit"), tuple(_checks(explanation))),
         Section("how", say("How it was measured"), tuple(_how(explanation))),
@@ -74,7 +79,7 @@ def document(explanation: Explanation) -> Document:
         ),
         status=explanation.trouble.status,
         sentence=sentence(explanation),
-        reasons=tuple(map(translated, explanation.notes)),
+        reasons=tuple(_reasons(explanation)),
         marks=tuple(_marks(explanation)),
         figures=tuple(_figures(explanation)),
         sections=tuple(section for section in sections if section.blocks),
@@ -93,7 +98,25 @@ def sentence(explanation: Explanation) -> str:
     return translated(explanation.message) + say(".")  # a path begins it, so no letter of it is made large
 
 
+def _reasons(explanation: Explanation) -> Iterator[str]:
+    """Operator, cause and proof, for the first screen."""
+    yield from map(translated, explanation.notes)
+    if explanation.culprits:
+        first = [cause for cause in explanation.causes if cause.path == explanation.culprits[0].path]
+        if first:
+            yield say("cause: {causes}", causes=formats.listed([translated(cause.sentence) for cause in first]))
+    if explanation.proof is not None and explanation.proof.word is ProofWord.PROVEN:
+        yield say("proven by a swap of values")
+
+
 def _marks(explanation: Explanation) -> Iterator[Mark]:
+    if explanation.simulated:
+        title = say("SIMULATED DEVICE: not evidence about real hardware")
+        text = say(
+            "A stand-in library plays the device of {arms}. No number here was made by such a chip.",
+            arms=formats.listed(explanation.simulated),
+        )
+        yield Mark(title, text, "simulated")
     if all(backend == "cpu" for backend in explanation.devices.values()):
         yield Mark(say("CPU only"), say("No accelerator computed anything on this page."), "cpu")
 
@@ -118,7 +141,9 @@ def _where(explanation: Explanation) -> Iterator[Block]:
                 limit=8,
             )
         )
-        yield _places(explanation)
+        yield _places(explanation.culprits[:_FIRST_ROWS])
+        if more := explanation.culprits[_FIRST_ROWS:]:
+            yield replace(_places(more, title=say("Further wrong places")), open=False)
     if explanation.proof is not None:
         yield Paragraph(say(_PROOFS[explanation.proof.word]))
         yield _proof(explanation.proof)
@@ -130,7 +155,7 @@ def _where(explanation: Explanation) -> Iterator[Block]:
                 explanation.innocent_count,
             )
         )
-        yield Bullets(tuple(map(clean, explanation.innocent)))
+        yield Listing("\n".join(map(clean, explanation.innocent)), say("The first of them"))
     if explanation.missing:
         yield Paragraph(say("Only the reference called these, so they were not compared by themselves:"))
         yield Bullets(tuple(map(clean, explanation.missing)))
@@ -145,9 +170,9 @@ def _where(explanation: Explanation) -> Iterator[Block]:
         )
 
 
-def _places(explanation: Explanation) -> Block:
-    shown = explanation.culprits[:_MOST_ROWS]
-    left = len(explanation.culprits) - len(shown)
+def _places(culprits: Sequence[Culprit], title: str = "") -> Table:
+    shown = culprits[:_MOST_ROWS]
+    left = len(culprits) - len(shown)
     return table(
         [
             say("Wrong"),
@@ -170,6 +195,8 @@ def _places(explanation: Explanation) -> Block:
             )
             for culprit in shown
         ],
+        title=title,
+        fold=bool(title),
         note=many("{count} more is in the record.", "{count} more are in the record.", left) if left else "",
     )
 
@@ -203,6 +230,103 @@ def _gap(gap: Gap | None) -> tuple[str, str, str]:
     values = (None, None, None) if gap is None else (gap.float_image, gap.latents, gap.image)
     one, two, three = (labels.NONE if value is None else formats.scientific(value) for value in values)
     return one, two, three
+
+
+def _operators(explanation: Explanation) -> Iterator[Block]:
+    check = explanation.operators
+    if check is None:
+        if explanation.trouble is Trouble.PLACE and explanation.devices.get(explanation.arm) == "cpu":
+            yield Paragraph(
+                say(
+                    "Operators were not looked at: {arm} ran on a CPU, and the CPU is what they are held against.",
+                    arm=explanation.arm,
+                )
+            )
+        return
+    if check.against_cpu:
+        yield Paragraph(
+            say(
+                "Each operator that {path} calls by itself was held against the same operator on the CPU in float64, "
+                "on the inputs that it really had. Above {limit} times its floor it is wrong by itself.",
+                path=check.path,
+                limit=8,
+            )
+        )
+    else:
+        yield Paragraph(say("Each operator of the pipeline was called twice on the inputs that it really had."))
+    if check.wrong:
+        yield _table_of_operators(check.wrong, check.wrong_count)
+    if check.changing:
+        yield Paragraph(
+            many(
+                "{count} call gave two results for the same inputs:",
+                "{count} calls gave two results for the same inputs:",
+                check.changing_count,
+            )
+        )
+        yield _table_of_operators(check.changing, check.changing_count)
+    yield Paragraph(_what_operators_say(check))
+    if check.unchecked:
+        yield Paragraph(
+            say(
+                "The CPU cannot compute these, so they were not looked at: {names}.",
+                names=formats.listed(check.unchecked),
+            )
+        )
+
+
+def _what_operators_say(check: OperatorCheck) -> str:
+    """What follows from all calls that were looked at."""
+    if not check.checked:
+        return say("No operator was looked at.")
+    if check.wrong or check.changing:
+        return many("{count} call was looked at.", "{count} calls were looked at.", check.checked)
+    if check.against_cpu:
+        return many(
+            "{count} call was looked at and is right: what is wrong is which operator is called, or what it is given.",
+            "{count} calls were looked at and all are right: what is wrong is which operators are called, or what they "
+            "are given.",
+            check.checked,
+        )
+    return many(
+        "{count} call was looked at and repeats itself: look between operators.",
+        "{count} calls were looked at and all repeat themselves: look between operators.",
+        check.checked,
+    )
+
+
+def _table_of_operators(wrong: Sequence[OperatorError], count: int) -> Block:
+    """Operators with what measured them: an error against the CPU, or one between two results."""
+    left = count - len(wrong)
+    note = many("{count} more was found.", "{count} more were found.", left) if left else ""
+    if wrong[0].floor is None:
+        return table(
+            [say("Operator"), say("Called by"), say("Given"), say("Difference")],
+            [
+                (code(error.name), code(error.path), plain(_given(error)), figure(formats.scientific(error.error)))
+                for error in wrong
+            ],
+            note=note,
+        )
+    return table(
+        [say("Operator"), say("Given"), say("Error there"), say("Floor there"), say("Times the floor")],
+        [
+            (
+                code(error.name),
+                plain(_given(error)),
+                figure(formats.scientific(error.error)),
+                figure(formats.scientific(error.floor or 0.0)),
+                figure(formats.number(float(f"{error.ratio:.3g}"))),
+            )
+            for error in wrong
+        ],
+        note=note,
+    )
+
+
+def _given(error: OperatorError) -> str:
+    """Type and shapes of what an operator was given."""
+    return f"{error.dtype} " + " ".join("x".join(map(str, shape)) or "1" for shape in error.shapes)
 
 
 def _why(explanation: Explanation) -> Iterator[Block]:
@@ -287,7 +411,10 @@ def _checks(explanation: Explanation) -> Iterator[Block]:
 
 
 def _how(explanation: Explanation) -> Iterator[Block]:
-    rows = [(say("Device of {arm}", arm=arm), backend) for arm, backend in explanation.devices.items()]
+    rows = [
+        (say("Device of {arm}", arm=arm), formats.with_mark(backend, simulated=arm in explanation.simulated))
+        for arm, backend in explanation.devices.items()
+    ]
     rows += [(say("Picture times of {arm}", arm=arm), f"{times:.1f}") for arm, times in explanation.pictures.items()]
     if explanation.trace_bytes:
         rows.append((say("Size of the trace"), formats.size(explanation.trace_bytes)))

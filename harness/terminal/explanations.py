@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.records.explanation import Cause, Culprit, Explanation, Proof
+    from harness.records.investigation import OperatorCheck
 
 _SHOWN = 5
 
@@ -31,6 +32,8 @@ def show_explanation(explanation: Explanation) -> None:
         _table_of_places(explanation)
     for line in _lines(explanation):
         print_sentence(line)
+    if explanation.simulated:
+        print_sentence(f"SIMULATED: a stand-in library plays the device of {', '.join(explanation.simulated)}")
     status = explanation.trouble.status.value.replace("_", " ").upper()
     print_line(f"{status}: {explanation.message}.")
 
@@ -73,6 +76,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield f"innocent: {explanation.innocent_count} modules and functions differ only because of what reached them"
     if explanation.proof is not None:
         yield _proof(explanation.proof)
+    if explanation.operators is not None:
+        yield _operators(explanation.operators)
     for cause in explanation.causes[:_SHOWN]:
         yield f"cause: {cause.path}: {cause.sentence} ({_evidence(cause)})"
     for wrong in explanation.wrong_constants:
@@ -94,6 +99,22 @@ def _evidence(cause: Cause) -> str:
     return (
         left if cause.estimate is None else f"{left}; estimate {cause.estimate:.6g} +- {cause.standard_error or 0:.2g}"
     )
+
+
+def _operators(check: OperatorCheck) -> str:
+    where = f" of {check.path}" if check.path else ""
+    left = f"; not looked at: {', '.join(check.unchecked)}" if check.unchecked else ""
+    if check.wrong:
+        wrong = check.wrong[0]
+        return (
+            f"operator: {wrong.name}, called by {wrong.path}: error {wrong.error:.2e}, floor {wrong.floor:.2e}, "
+            f"{wrong.ratio:.3g} times the floor{left}"
+        )
+    if check.changing:
+        wrong = check.changing[0]
+        return f"operator: {wrong.name}, called by {wrong.path}, gives two results for the same inputs{left}"
+    said = "is far from the CPU in float64" if check.against_cpu else "gives two results for the same inputs"
+    return f"operator: none of {check.checked} calls{where} {said}{left}"
 
 
 def _proof(proof: Proof) -> str:

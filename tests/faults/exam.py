@@ -69,7 +69,7 @@ class Subject:
 
 def _deepgen(dtype: str, device: Any) -> Any:
     source, _ = locate("builtin:tiny-deepgen")
-    model: Any = SimpleNamespace(dtype=dtype, trust_remote_code=True, attention="sdpa")
+    model: Any = SimpleNamespace(dtype=dtype, trust_remote_code=True, attention="sdpa", load=None)
     return deepgen.load(source, model, device)
 
 
@@ -122,7 +122,7 @@ class Exam:
         self.dtype = dtype
         self._subject = subject
         self.folder = folder / dtype
-        self._device = cpu.open(0, SwitchMode.AS_SHIPPED)
+        self._device: Any = cpu.open(0, SwitchMode.AS_SHIPPED)
         self._pipeline = subject.load(dtype, self._device)
         self._made_results: list[Result] = []
         self.folder.mkdir(parents=True)

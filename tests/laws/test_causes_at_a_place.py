@@ -85,6 +85,7 @@ PLANTED: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "last_rows": (TOKENS, changed(TOKENS, set_to((slice(None), slice(-2, None)), 7.5)), {}),
     "index_wrapped": (TOKENS, changed(TOKENS, set_to((1, slice(8, None)), TOKENS[0, :8])), {}),
     "exchanged": (TOKENS, TOKENS**3, {"others": {"part.key": TOKENS**3}}),
+    "old_result": (TOKENS, TOKENS**3, {"earlier": {"part.0.mlp": TOKENS**3}}),
     "dropout_active": (PICTURE, dropped(PICTURE), {}),
     "noise_of_numpy": (PICTURE, np.random.RandomState(7).standard_normal(PICTURE.shape), {"seed": 7}),
     "levels_cut": (

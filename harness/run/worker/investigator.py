@@ -17,6 +17,7 @@ from harness.images import array_digest, write_arrays
 from harness.records import read_record, to_json
 from harness.records.investigation import (
     FORCED_FILE,
+    OPERATORS_FILE,
     SWAPPED_FILE,
     TENSORS_FILE,
     TRACE_FILE,
@@ -25,6 +26,7 @@ from harness.records.investigation import (
     Gap,
     Investigation,
     InvestigationTask,
+    OperatorCheck,
     PlaceErrors,
     Side,
     Swapped,
@@ -35,6 +37,7 @@ from harness.records.investigation import (
 from harness.run.worker.exactness import exact
 from harness.run.worker.filtering import Filter
 from harness.run.worker.forcing import Forcing, Moving, Swapping, root_mean_square
+from harness.run.worker.operator_check import Everywhere, Operators, Window
 from harness.run.worker.places import Seen, Spot, chosen_steps, spot_of, watched
 from harness.run.worker.tracing import Keeping, read_trace, read_values, save_values
 from harness.run.worker.trying import Reference, Trying, kept_values
@@ -114,12 +117,14 @@ class Investigator:
         backend: str,
         steps: int,
         asked: dict[str, float] | None = None,
+        simulated: bool = False,
     ) -> None:
         self.pictures = 0
         """Pictures that were made."""
         self._pipeline = pipeline
         self._picture = make
-        self._origin = {"arm": arm, "dtype": dtype, "backend": backend}
+        self._arm = arm
+        self._origin: Any = {"arm": arm, "dtype": dtype, "backend": backend, "simulated": simulated}
         self._steps = steps
         self._asked = asked or {}
 
@@ -139,6 +144,8 @@ class Investigator:
                 self.attempt(folder, order)
             case InvestigationTask.SWAP:
                 self.swap(folder, order)
+            case InvestigationTask.OPERATORS:
+                self.operators(folder, order)
 
     def trace(self, key: CaseKey, folder: Path, words: Sequence[str], most_bytes: int) -> Trace:
         """Trace a picture, measure the floors of its places and of its result, and write all of it."""
@@ -240,7 +247,7 @@ class Investigator:
         keeping = Keeping(order.most_bytes, lambda spot: wanted(spot) or _enters(spot, denoiser))
         self._make(keeping)
         save_values(keeping.kept, folder / TENSORS_FILE)
-        index = Swapped(arm=self._origin["arm"], gap=None, replaced=0, places=keeping.places)
+        index = Swapped(arm=self._arm, gap=None, replaced=0, places=keeping.places)
         write_text(folder / SWAPPED_FILE, to_json(index))
 
     def swap(self, folder: Path, order: Investigation) -> Swapped:
@@ -250,8 +257,24 @@ class Investigator:
         swapping = Swapping(kept, self._pipeline.components.get("denoising", ""), _wanted(order))
         made = self._make(swapping)
         measured = gap(made.arrays, _result(Path(order.trace_folder or "")))
-        record = Swapped(arm=self._origin["arm"], gap=measured, replaced=swapping.replaced)
+        record = Swapped(arm=self._arm, gap=measured, replaced=swapping.replaced)
         write_text(folder / SWAPPED_FILE, to_json(record))
+        return record
+
+    def operators(self, folder: Path, order: Investigation) -> OperatorCheck:
+        """Look at the operators of one module in a forced picture, or at those of all modules in one as it is."""
+        if order.places:
+            trace, values = read_trace(Path(order.trace_folder or ""))
+            forced = Forcing(values, self._pipeline.components.get("denoising", ""))
+            window: Window | Everywhere = Window(forced, order.path, spot_of(order.places[0]))
+            chosen: Sequence[int] | None = trace.chosen_steps
+        else:
+            window, chosen = Everywhere(), None
+        looked = Operators(window, values=bool(order.places))
+        with looked.mode():
+            self._make(window, chosen)
+        record = looked.record(order.path)
+        write_text(folder / OPERATORS_FILE, to_json(record))
         return record
 
     def _make(self, visit: Callable[[Seen], Any] | None = None, inside: Sequence[int] | None = None) -> Result:

@@ -120,6 +120,18 @@ def answer_by_reference() -> Calls:
     return calls
 
 
+def reference_answer(operator: str) -> Callable[..., Any]:
+    """The reference kernel of an operator such as ``npu::npu_rms_norm``, called as the operator is.
+
+    Raises:
+        NotCovered: there is none.
+    """
+    name = operator.removeprefix(f"{NAMESPACE}::")
+    if name not in plugins.names("kernels"):
+        raise NotCovered(f"{operator}: there is no reference kernel of that name. Add harness/kernels/{name}.py.")
+    return _by_name(name, plugins.load("kernels", name), Calls())
+
+
 def _import_torch_npu() -> None:
     """Import torch_npu, or say why that is impossible here."""
     if "torch_npu" in sys.modules and sys.modules["torch_npu"] is None:

@@ -8,6 +8,7 @@ is the candidate's values to rounding is the cause.
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _FLOATS = {"bfloat16", "float16", "float32"}
 _MOST_OTHERS = 8
+_NUMBER = re.compile(r"\d+")
 
 
 class Wrong(NamedTuple):
@@ -124,6 +126,7 @@ class Trying:
             seed=seed,
             inputs=self._inputs(spot),
             others=dict(self._others(wrong)),
+            earlier=dict(self._earlier(wrong)),
             steps=dict(self._steps(wrong)),
             sigmas=self._sigmas(spot.step),
         )
@@ -145,6 +148,17 @@ class Trying:
             if values and values[0].shape == wrong.expected.shape:
                 count += 1
                 yield spot.path, _array(values[0])
+
+    def _earlier(self, wrong: Wrong) -> Iterator[tuple[str, Array]]:
+        kind, count = _NUMBER.sub("#", wrong.spot.path), 0
+        for spot in self._traced:  # in order of execution
+            if spot == wrong.spot or count >= _MOST_OTHERS:
+                return
+            alike = spot.side is wrong.spot.side and spot.step == wrong.spot.step and spot.path != wrong.spot.path
+            values = self._reference.values[spot] if alike and _NUMBER.sub("#", spot.path) == kind else []
+            if len(values) > wrong.number and values[wrong.number].shape == wrong.expected.shape:
+                count += 1
+                yield spot.path, _array(values[wrong.number])
 
     def _steps(self, wrong: Wrong) -> Iterator[tuple[int, Array]]:
         for distance_in_steps in (-1, 1):

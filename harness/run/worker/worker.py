@@ -141,6 +141,7 @@ class Worker:
             backend=self._assignment.backend,
             steps=plan.steps,
             asked={"guidance_scale": plan.guidance_scale},
+            simulated=device.simulated,
         )
         try:
             investigator.work(order)
