@@ -3,8 +3,8 @@
 For programs, notebooks and tests:
 
 ``harness.compare(actual, expected)`` measures two pictures, ``harness.assert_close(actual, expected, psnr_db=40)``
-asserts on them, ``harness.check("scenario.yaml")`` does what the command does, and ``harness.load_results("runs/JOB")``
-gives a table.
+asserts on them, ``harness.compare_tensors(actual, expected, relative_l2=0.01)`` compares tensors,
+``harness.check("scenario.yaml")`` does what the command does, and ``harness.load_results("runs/JOB")`` gives a table.
 What is not in ``harness.__all__`` is private. Nothing heavy is imported before the first call.
 """
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         assert_close,
         check,
         compare,
+        compare_tensors,
         load_results,
     )
 
@@ -35,6 +36,7 @@ __all__ = [
     "assert_close",
     "check",
     "compare",
+    "compare_tensors",
     "load_results",
 ]
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from harness.compare.objects import Compared, compare
 from harness.errors import HarnessError, NotClose, UsageError
 from harness.jobs import closeness, tables
-from harness.records import Report
+from harness.jobs.diff_tensors import compare_given
+from harness.records import Report, TensorDiff
 
 if TYPE_CHECKING:
     import os
@@ -32,6 +33,7 @@ __all__ = [
     "assert_close",
     "check",
     "compare",
+    "compare_tensors",
     "load_results",
 ]
 
@@ -117,6 +119,24 @@ def check(  # noqa: PLR0913 - the options of the verb
     output = check_job.Output(formats=_listed("formats", formats), language=language)
     checked, _ = check_job.check([Path(scenario)], selection, ProgressReporter(), output)
     return checked[0]  # what could not be carried out was raised
+
+
+def compare_tensors(actual: Any, expected: Any, **at_most: float) -> TensorDiff:
+    """Compare tensors by their names: files, NumPy arrays, tensors of torch, or mappings of names to these.
+
+    A limit is the largest value allowed, by its metric; ``docs/tensors.md`` has all of them, such as ``relative_l2``.
+
+    >>> import numpy as np
+    >>> expected = np.linspace(1, 2, 1000, dtype=np.float32)
+    >>> diff = compare_tensors(expected * np.float32(1.01), expected, relative_l2=0.02)
+    >>> diff.outcome.value, diff.pairs[0].name
+    ('within_limits', 'array')
+
+    Raises:
+        TensorError: a side holds something else than tensors, or a file cannot be read.
+        UsageError: a limit is no number from 0 on; an unknown metric brings the nearest one.
+    """
+    return compare_given(actual, expected, at_most)
 
 
 def load_results(path: str | os.PathLike[str]) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def tensors_of(path: Path) -> Mapping[str, Tensor]:
             return _of_safetensors(path)
         if path.suffix.lower() == ".npz":
             return _of_npz(path)
-        return {"array": _of_array(lambda: np.load(path, mmap_mode="r", allow_pickle=False))}
+        return {"array": of_array(lambda: np.load(path, mmap_mode="r", allow_pickle=False))}
     except (OSError, ValueError, KeyError) as error:
         raise TensorError(f"{path}: it cannot be read as {path.suffix}: {error}. Save it again.") from error
 
@@ -159,10 +159,15 @@ def _of_npz(path: Path) -> dict[str, Tensor]:
 
     with np.load(path, allow_pickle=False) as archive:
         names = sorted(archive.files)
-    return {name: _of_array(partial(member, name)) for name in names}
+    return {name: of_array(partial(member, name)) for name in names}
 
 
-def _of_array(load: Callable[[], NDArray[Any]]) -> Tensor:
+def of_array(load: Callable[[], NDArray[Any]]) -> Tensor:
+    """The tensor of an array that a function gives.
+
+    Raises:
+        ValueError: it holds Python objects.
+    """
     array = load()
     kind, shape = array.dtype, array.shape
     if kind.hasobject:
