@@ -140,4 +140,5 @@ def with_texts(data: Any) -> Any:
         return [with_texts(item) for item in data]
     if not isinstance(data, dict):
         return data
-    return data["text"] if "template" in data else {name: with_texts(value) for name, value in data.items()}
+    is_message = {"text", "template"} <= data.keys()
+    return data["text"] if is_message else {name: with_texts(value) for name, value in data.items()}

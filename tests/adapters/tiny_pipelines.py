@@ -384,7 +384,48 @@ def wan(folder: Path) -> None:
     pipe.save_pretrained(folder)
 
 
-VIDEO_PIPELINES: dict[str, Callable[[Path], None]] = {"ltx": ltx, "cogvideox": cogvideox, "wan": wan}
+def hunyuan_video(folder: Path) -> None:
+    """HunyuanVideo: Llama and CLIP read the prompt, and the transformer is told the guidance."""
+    tokenizer = _t5_tokenizer().backend_tokenizer
+    names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": False}
+    text = transformers.LlamaConfig(
+        vocab_size=30, hidden_size=16, intermediate_size=37, num_hidden_layers=3, num_attention_heads=4, pad_token_id=0
+    )
+    transformer = diffusers.HunyuanVideoTransformer3DModel(
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=10,
+        num_layers=1,
+        num_single_layers=1,
+        num_refiner_layers=1,
+        patch_size=1,
+        patch_size_t=1,
+        text_embed_dim=16,
+        pooled_projection_dim=32,
+        rope_axes_dim=(2, 4, 4),
+    )
+    vae = diffusers.AutoencoderKLHunyuanVideo(
+        latent_channels=4, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4
+    )
+    pipe = diffusers.HunyuanVideoPipeline(
+        transformer=transformer,
+        vae=vae,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0),
+        text_encoder=transformers.LlamaModel(text),
+        tokenizer=transformers.LlamaTokenizerFast(tokenizer_object=tokenizer, **names),
+        text_encoder_2=_clip(),
+        tokenizer_2=_clip_tokenizer(folder.with_name("clip")),
+    )
+    pipe.save_pretrained(folder)
+
+
+VIDEO_PIPELINES: dict[str, Callable[[Path], None]] = {
+    "ltx": ltx,
+    "cogvideox": cogvideox,
+    "wan": wan,
+    "hunyuan-video": hunyuan_video,
+}
 """Saves a text-to-video pipeline into a folder that is not there yet."""
 
 

@@ -179,5 +179,11 @@ FAMILIES: dict[str, Family] = {
         frames=9,
     ),
     "wan": Family(title="Wan", save=tiny_pipelines.wan, negative_prompt=True, frames=9),
+    "hunyuan-video": Family(
+        title="HunyuanVideo",
+        save=tiny_pipelines.hunyuan_video,
+        arguments={"prompt_template": {"template": "{}", "crop_start": 0}},  # its own has more letters than are read
+        frames=9,
+    ),
 }
 """The families of the table, by the names that its command takes."""
