@@ -16,7 +16,7 @@ def load_file(model_folder: Path, written: str, ending: str) -> Path:
     """Place of a file, by its path as the scenario has it, which may be a variable.
 
     >>> load_file(Path("model"), "../lora/style.safetensors", ".safetensors").name
-    '45f9b1e5c52a.safetensors'
+    '7d7d56bd261d.safetensors'
     """
     digest = hashlib.sha256(written.encode()).hexdigest()
     return model_folder / _FOLDER / f"{digest[:12]}{ending}"
