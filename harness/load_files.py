@@ -15,6 +15,7 @@ _FOLDER = ".load"
 def load_file(model_folder: Path, written: str, ending: str) -> Path:
     """Place of a file, by its path as the scenario has it, which may be a variable.
 
+    >>> from pathlib import Path
     >>> load_file(Path("model"), "../lora/style.safetensors", ".safetensors").name
     '7d7d56bd261d.safetensors'
     """
