@@ -70,6 +70,7 @@ def lora(folder: Path) -> None:
 def test_a_way_of_loading_is_compared_with_the_plain_one(ways: list[str], place: Path) -> None:
     lora(place)
     arms = [{"name": name, "device": "cpu", "load": WAYS[name][0]} for name in ways]
+    arms.append({"name": "idle", "device": "cpu", "load": {"prepare": "prepare.py:idle"}})  # what never works
     scenario = {
         "name": "port",
         "summary": "One pipeline, loaded in several ways.",
@@ -88,8 +89,11 @@ def test_a_way_of_loading_is_compared_with_the_plain_one(ways: list[str], place:
     }
     (place / "port.yaml").write_text(json.dumps(scenario), encoding="utf-8")
     ended = run_command(place, "check", "port.yaml", "--allow-command")
-    assert ended.code == 0, ended.out + ended.err
+    assert ended.code == 3, ended.out + ended.err
     job = job_folder(place / "runs")
+    idle = read_json(job / "comparison-reference-idle-against-plain.json")
+    assert (idle["outcome"], idle["pairs"]) == ("error", [])
+    assert "prepare cache hits was asked for, and nothing of it ran" in idle["message"]
     for name in ways:
         compared = read_json(job / f"comparison-reference-{name}-against-plain.json")
         assert compared["outcome"] in {"within_limits", "identical"}

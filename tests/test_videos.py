@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -435,3 +436,14 @@ def test_a_pipeline_without_frames_is_refused_before_it_is_loaded(
         scenario.load(question)
     (folder / "pipe.py").write_text(code.format(", num_frames=9"), encoding="utf-8")
     assert scenario.load(question).scenario.frames == Frames(count=9)
+
+
+def test_the_report_of_a_release_has_the_table_of_videos(checked: Path, tmp_path: Path) -> None:
+    shutil.copytree(checked, tmp_path, dirs_exist_ok=True)
+    words = ["video.yaml", "--scenarios-dir", ".", "--out", ".", "--lang", "en", "--lang", "zh"]
+    ended = run_command(tmp_path, "release", "videos", *words)
+    assert ended.code == 0, ended.err
+    for language, title in (("", "video: candidate against reference: videos"), (".zh", "：视频")):
+        for name in (f"report{language}.md", f"index{language}.html"):
+            assert title in (tmp_path / "videos" / name).read_text(encoding="utf-8"), name
+    assert "| 7 | 0 |" in (tmp_path / "videos" / "report.md").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -213,6 +214,7 @@ def _prepare(pipe: Any, folder: Path, wanted: str, proofs: Proofs) -> None:
     if spec is None or spec.loader is None:
         raise RunError(f"load.prepare: {file} cannot be imported. Give a file that ends in .py.")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses, among others, look for the module of a class
     spec.loader.exec_module(module)
     function = getattr(module, name, None)
     if not callable(function):

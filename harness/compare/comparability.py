@@ -53,7 +53,7 @@ def differences(actual: Run, expected: Run, shared: list[CaseKey]) -> list[str]:
 
 
 def _differ_on_purpose(actual: Run, expected: Run) -> bool:
-    """Whether two runs have models or arguments that differ on purpose, and so may have other schedules."""
+    """Whether two runs differ on purpose, and so may have other schedules."""
     return bool(on_purpose(actual.plan, actual.model, expected))
 
 

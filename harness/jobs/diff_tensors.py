@@ -51,10 +51,10 @@ def diff_tensors(actual: Path, expected: Path, *, bounds: Bounds, reading: Readi
             "--at-least, --at-most and --out."
         )
     with TemporaryDirectory() as folder:
-        found = _compared((actual, expected), bounds.limits(), Path(folder))
+        diff = _compared((actual, expected), bounds.limits(), Path(folder))
     if output.lines is not None:
-        write_text(output.lines, found.model_dump_json() + "\n")
-    return found
+        write_text(output.lines, diff.model_dump_json() + "\n")
+    return diff
 
 
 def compare_given(actual: Any, expected: Any, at_most: Mapping[str, float]) -> TensorDiff:

@@ -106,9 +106,9 @@ def _chosen_seeds(run: Run, seeds: Sequence[int], benchmark: Benchmark) -> list[
         raise UsageError(f"the run has no seed {strange[0]}; it has {', '.join(map(str, run.plan.seeds))}.")
     chosen = [seed for seed in run.plan.seeds if not seeds or seed in seeds]
     most = benchmark.MOST_PICTURES
-    each = run.plan.samples_per_call
-    if most is not None and len(chosen) * each > most:
-        made = f"{len(chosen)} seeds" + (f" with {each} images of each" if each > 1 else "")
+    images = run.plan.samples_per_call
+    if most is not None and len(chosen) * images > most:
+        made = f"{len(chosen)} seeds" + (f" with {images} images of each" if images > 1 else "")
         raise UsageError(
             f"the benchmark reads at most {most} pictures of one item, and the run has {made}; choose with --seed."
         )

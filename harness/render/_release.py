@@ -40,6 +40,7 @@ from harness.render._document import (
     table,
 )
 from harness.render._matrix import matrix, missing
+from harness.render._videos import videos
 from harness.scenario import own_words
 
 if TYPE_CHECKING:
@@ -343,13 +344,22 @@ def _compared(job: ReleasedJob, comparisons: Sequence[Comparison], *, details: b
 
 
 def _pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
+    yield from _videos(job, comparison)
     hints = pairs_table.hints(comparison)
     for block in ([hints] if hints else []) + pairs_table.pair_tables(comparison):
         yield replace(block, title=_titled(job.report.scenario.name, block.title), fold=True, open=False)
 
 
+def _videos(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
+    """The table of videos, where there are any."""
+    for block in videos(comparison):
+        if isinstance(block, Table):
+            yield replace(block, title=_titled(job.report.scenario.name, block.title))
+
+
 def _worst_pairs(job: ReleasedJob, comparison: Comparison) -> Iterator[Block]:
     """The worst pairs by the first subject alone, where the values of all would take too much room."""
+    yield from _videos(job, comparison)
     for block in pairs_table.pair_tables(comparison)[:1]:
         left_out = len(block.rows) - _MOST_ROWS
         note = (

@@ -15,7 +15,7 @@ from harness.scenario.model_rules import written_models
 from harness.yaml_tree import Problem, json_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from harness.scenario.model_rules import WrittenModel
     from harness.yaml_tree import Node
@@ -62,17 +62,27 @@ def _with_models(root: Node) -> Iterator[tuple[str, Node, WrittenModel]]:
 def unknown_arguments(root: Node, sources: Mapping[str, str]) -> Iterator[Problem]:
     """Arguments that the call of the pipeline in a folder does not have, as far as that can be told."""
     for label, node, model in _with_models(root):
-        adapter, key = plugins.load("adapters", model.adapter), model.own("source")
-        source = sources.get(str(key.node.value), "") if key else ""
-        if not takes_arguments(adapter) or not Path(source).is_absolute():
+        adapter, parameters = plugins.load("adapters", model.adapter), parameters_of(model, sources)
+        if parameters is None or not takes_arguments(adapter) or not isinstance(node.value, dict):
             continue
-        load = model.described.load if model.described else None
-        parameters = adapter.parameters(Path(source) / ((load.subfolder if load else None) or ""))
-        for name in node.value if parameters is not None and isinstance(node.value, dict) else {}:
-            if parameters is not None and name not in parameters and name not in adapter.OTHER_WORDS:
-                known = [parameter for parameter in parameters if parameter not in adapter.OTHER_WORDS]
+        known = [parameter for parameter in parameters if parameter not in adapter.OTHER_WORDS]
+        for name in node.value:
+            if name not in parameters and name not in adapter.OTHER_WORDS:
                 error = UnknownName("argument of the pipeline", name, known)
                 yield Problem(node.place_of(name), f"{label}.{name}: {error}")
+
+
+def parameters_of(model: WrittenModel, sources: Mapping[str, str]) -> Sequence[str] | None:
+    """Parameters of the call of a model's pipeline; None where they cannot be told before it is loaded.
+
+    ``sources`` are the folders of the models, by what is written.
+    """
+    adapter, key = plugins.load("adapters", model.adapter), model.own("source")
+    source = sources.get(str(key.node.value), "") if key else ""
+    if not takes_arguments(adapter) or not Path(source).is_absolute():
+        return None
+    load = model.described.load if model.described else None
+    return adapter.parameters(Path(source) / ((load.subfolder if load else None) or ""))
 
 
 def refusal_of_argument(adapter: str, name: str) -> str:

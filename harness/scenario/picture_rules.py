@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import plugins
-from harness.contracts import is_outside, makes_frames, makes_several, takes_arguments
+from harness.contracts import is_outside, makes_frames, makes_several
 from harness.errors import UnknownName
-from harness.scenario.argument_rules import unknown_arguments
+from harness.scenario.argument_rules import parameters_of, unknown_arguments
 from harness.scenario.model_rules import written_models
 from harness.yaml_tree import Problem, quoted
 
@@ -62,18 +61,13 @@ def unknown_calls(root: Node, sources: Mapping[str, str]) -> Iterator[Problem]:
     wanted = {_KEY: _PARAMETER} if _count(root) > 1 else {}
     wanted |= {"frames": _FRAMES} if _asked(root) else {}
     for model in written_models(root) if wanted else ():
-        adapter, key = plugins.load("adapters", model.adapter), model.own("source")
-        source = sources.get(str(key.node.value), "") if key else ""
-        if not takes_arguments(adapter) or not Path(source).is_absolute():
-            continue
-        load = model.described.load if model.described else None
-        parameters = adapter.parameters(Path(source) / ((load.subfolder if load else None) or ""))
+        parameters = parameters_of(model, sources)
         for name, parameter in wanted.items():
             if parameters is not None and parameter not in parameters:
                 yield Problem(
                     (_owner(root) if name == _KEY else root).place_of(name),
-                    f"{name}: found, and the call of the pipeline in {source} has no parameter {parameter}; it has "
-                    f"{', '.join(parameters)}. Remove the key.",
+                    f"{name}: found, and the call of the pipeline in {_source(model)} has no parameter {parameter}; it "
+                    f"has {', '.join(parameters)}. Remove the key.",
                 )
 
 
@@ -154,6 +148,12 @@ def _template(model: WrittenModel) -> str:
 def _place(model: WrittenModel) -> Place:
     key = model.own("pictures")
     return (key.node.key_place or key.node.place) if key else model.place
+
+
+def _source(model: WrittenModel) -> str:
+    """The source as it is written."""
+    key = model.own("source")
+    return str(key.node.value) if key else ""
 
 
 def _asked(root: Node) -> bool:

@@ -47,7 +47,17 @@ ASKED = Request(
     seed=42,
 )
 PREPARE = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 import torch
+
+@dataclass
+class Settings:
+    '''A class that looks for its module.'''
+
+    bits: int = 8
 
 def int8(pipe):
     '''Round the weights of the layers of the denoiser to 8 bits, and count how often one of them works.'''
@@ -156,6 +166,24 @@ def test_compiled_graphs_are_counted_in_every_image(flux: Path) -> None:
         counts.append(pipe.proofs()["compile transformer"])
     assert 0 < counts[0] < counts[1]
     torch.compiler.reset()
+
+
+def test_a_compiled_part_that_is_never_called_is_an_error(flux: Path) -> None:
+    pipe = pipeline(flux, Load.model_validate({"compile": {"components": ["vae"], "backend": "eager"}}))
+    made(pipe)  # which decodes without the VAE's forward
+    with pytest.raises(BadOutput, match="compile vae was asked for, and nothing of it ran"):
+        require_effect(pipe.proofs())
+
+
+def test_lora_weights_of_another_model_are_refused(own: Path) -> None:
+    from safetensors.torch import save_file
+
+    target = load_file(own, "style.safetensors", ".safetensors")
+    target.parent.mkdir()
+    names = [f"transformer.no_such.lora_{word}.weight" for word in ("A", "B")]
+    save_file(dict(zip(names, (torch.zeros(2, 8), torch.zeros(8, 2)), strict=True)), target)
+    with pytest.raises(Exception, match=r"Target modules \{'no_such'\} not found"):
+        pipeline(own, Load.model_validate({"lora": [{"file": "style.safetensors"}]}))
 
 
 def test_a_function_of_the_port_changes_the_pipeline_and_counts(own: Path) -> None:
