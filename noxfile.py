@@ -153,7 +153,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def families(session: nox.Session) -> None:
-    """Check small pipelines of many families and write docs/pipelines.md, in a quarter hour: -- NAME... for some."""
+    """Check small pipelines of many families and write docs/pipelines.md, in half an hour: -- NAME... for some."""
     words = session.posargs or ["--page", "docs/pipelines.md"]
     python(session, "-m", "tests.families.table", *words, **ONE_THREAD)
 
