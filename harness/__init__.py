@@ -4,7 +4,8 @@ For programs, notebooks and tests:
 
 ``harness.compare(actual, expected)`` measures two pictures, ``harness.assert_close(actual, expected, psnr_db=40)``
 asserts on them, ``harness.compare_tensors(actual, expected, relative_l2=0.01)`` compares tensors,
-``harness.check("scenario.yaml")`` does what the command does, and ``harness.load_results("runs/JOB")`` gives a table.
+``harness.check("scenario.yaml")`` does what the command does, ``harness.load_results("runs/JOB")`` gives a table, and
+``with harness.trace(pipe, to="reference.trace")`` keeps what ``harness explain`` needs.
 What is not in ``harness.__all__`` is private. Nothing heavy is imported before the first call.
 """
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         compare,
         compare_tensors,
         load_results,
+        trace,
     )
 
 __version__ = "0.1.0"
@@ -38,6 +40,7 @@ __all__ = [
     "compare",
     "compare_tensors",
     "load_results",
+    "trace",
 ]
 
 

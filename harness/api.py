@@ -18,6 +18,7 @@ from harness.records import Report, TensorDiff
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     import pandas as pd
 
@@ -35,6 +36,7 @@ __all__ = [
     "compare",
     "compare_tensors",
     "load_results",
+    "trace",
 ]
 
 
@@ -165,3 +167,49 @@ def _listed(option: str, names: Sequence[str]) -> list[str]:
     if isinstance(names, str):
         raise UsageError(f"{option}={names!r} is one text; give a list, {option}=[{names!r}].")
     return list(names)
+
+
+def trace(  # noqa: PLR0913 - what can be said of a script
+    pipe: Any,
+    *,
+    to: str | os.PathLike[str] | None = None,
+    against: str | os.PathLike[str] | None = None,
+    joints: Sequence[str] = (),
+    denoiser: str | None = None,
+    steps: Sequence[str | int] = ("first", "middle", "last"),
+    max_gib: float = 8.0,
+) -> AbstractContextManager[None]:
+    """Look into a script's own model: ``with harness.trace(pipe, to="reference.trace"): pipe(...)`` where it is right.
+
+    Where it may be wrong, ``with harness.trace(pipe, against="reference.trace"): pipe(...)`` gives every module what
+    the reference's got, and writes ``to``, else ``candidate.trace``; ``harness explain candidate.trace`` says which
+    module is wrong by itself, and why. ``pipe`` is a pipeline of diffusers or any object with torch modules; both
+    blocks have to do the same with the same noise, and what the second one makes is close to the reference's.
+
+    ``joints`` are functions between modules that are watched too, by names such as ``"mix_guidance"`` or
+    ``"vae.decode"`` that are looked up on ``pipe``; those of diffusers are known, and ``"scheduler.step"`` tells the
+    steps apart. ``denoiser`` is the module that every step calls, where it is neither called transformer nor unet; its
+    inside is kept at ``steps``: ``first``, ``middle``, ``last``, ``all`` or numbers from 0.
+
+    >>> trace(object(), to="reference.pt")
+    Traceback (most recent call last):
+    ...
+    harness.errors.UsageError: reference.pt: found a name that ends in '.pt'; allowed is .trace
+
+    Raises:
+        UsageError: neither ``to`` nor ``against`` is given, or the name of a file does not end in .trace; when the
+            block begins also where there is no module to look into.
+        RecordError: the reference's trace is none, or was cut or changed.
+        RunError: the trace is of another model or type, or nothing was called inside the block.
+    """
+    from harness.run import script
+
+    return script.traced(
+        pipe,
+        to=None if to is None else Path(to),
+        against=None if against is None else Path(against),
+        joints=joints,
+        denoiser=denoiser,
+        steps=[str(step) for step in steps],
+        most_bytes=int(max_gib * 2**30),
+    )

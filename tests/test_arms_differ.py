@@ -197,9 +197,9 @@ def test_cases_of_two_sizes_are_not_compared_and_grids_hold_for_cases(
     loaded = load(scenario(write_scenario, FOUR, cases=[{"id": "circle", "prompt": "a circle", "height": 32}]))
     wide = plan(loaded, loaded.scenario.arms[1])
     plain = wide.model_copy(update={"cases": [wide.cases[0].model_copy(update={"height": None})]})
-    said = comparability._setting_differences(wide, plain, [])
+    said = comparability.setting_differences(wide, plain, [])
     assert said == ["the size of case circle differs: actual 64 x 32, expected 64 x 64"]
-    assert comparability._setting_differences(wide, wide, []) == []
+    assert comparability.setting_differences(wide, wide, []) == []
     with pytest.raises(ScenarioError, match=r"cases\[0\]\.width: found the number 65; allowed with the"):
         load(write_scenario(cases=[{"id": "circle", "prompt": "a circle", "width": 65}]))
 

@@ -56,6 +56,7 @@ from harness.records import (
 )
 from harness.records.base import LaterRecord
 from harness.records.explanation import Explanation
+from harness.records.investigation import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -332,6 +333,7 @@ def newest(kind: type[Record]) -> int:
         Report,
         Run,
         TensorDiff,
+        Trace,
         Trend,
     }
     return 2 if kind in with_messages else 1

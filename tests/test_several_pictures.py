@@ -421,9 +421,9 @@ def test_a_case_may_have_a_number_of_its_own(tmp_path: Path) -> None:
     fewer = run.plan.model_copy(
         update={"cases": [case.model_copy(update={"pictures_per_case": None}) for case in run.plan.cases]}
     )
-    said = comparability._setting_differences(run.plan, fewer, [])
+    said = comparability.setting_differences(run.plan, fewer, [])
     assert said == ["the number of images of case cup differs: actual 2, expected 1"]
-    assert comparability._setting_differences(run.plan, run.plan, []) == []
+    assert comparability.setting_differences(run.plan, run.plan, []) == []
 
 
 def test_a_case_of_an_adapter_that_makes_one_is_refused_where_it_stands(write_scenario: WriteScenario) -> None:

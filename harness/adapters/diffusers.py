@@ -7,17 +7,18 @@ such as a guidance scale, is named in the record.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from harness.adapters import _arguments, _loading, _pipelines
 from harness.adapters._folders import components, lacks_weights, loaded_files, variant_problem
+from harness.adapters._parts import DECODERS, DENOISERS, OF_A_PRIOR, parts_of, stages
 from harness.errors import ModelError, RunError
 from harness.images import read_input_picture
 from harness.language import recorded
 from harness.records import Load
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from harness.contracts import Device, Picture, Request, Watch
@@ -30,32 +31,7 @@ SEVERAL_PARAMETER = "num_images_per_prompt"
 LOADS = _loading.KEYS
 parameters = _arguments.declared
 _SETTINGS = ("height", "width", "num_inference_steps", "guidance_scale")
-_DENOISERS = ("transformer", "unet")
-_DECODERS = ("vae", "movq")
-"""What pipelines call the part that decodes the last latents; Kandinsky has a movq."""
-_OF_A_PRIOR = "prior_"
-"""Begins the names of those components of a combined pipeline that make the embedding of an image."""
-_GELUS: dict[str, Literal["erf", "tanh", "quick"]] = {
-    "GELUActivation": "erf",
-    "GELUTanh": "tanh",
-    "NewGELUActivation": "tanh",
-    "QuickGELUActivation": "quick",
-}
-"""Forms of GELU by the classes of transformers, which text encoders use between two layers."""
 _LATENTS = "latents"
-_FUNCTIONS = (
-    "pipeline.encode_prompt",
-    "pipeline.prepare_latents",
-    "image_processor.preprocess",
-    "vae.encode",
-    "movq.encode",
-    "scheduler.set_timesteps",
-    "scheduler.step",
-    "vae.decode",
-    "movq.decode",
-    "image_processor.postprocess",
-)
-"""Functions between modules that pipelines of diffusers have, by their owner."""
 
 
 def check(folder: Path, model: ModelRef) -> None:
@@ -113,11 +89,9 @@ class Diffusers:
                 f"{self._name} does not take {', '.join(missing)} (only {', '.join(self._parameters)}), so it cannot "
                 "be told what to make, or its pictures cannot be repeated."
             )
-        self.modules = {name: part for name, part in pipe.components.items() if hasattr(part, "named_parameters")}
-        owners = {name: getattr(pipe, name, None) for name in ("scheduler", *_DECODERS, "image_processor")}
-        self.joints = _pipelines.joints({"pipeline": pipe, **owners}, _FUNCTIONS)
-        self.components = {stage: name for name in reversed(self.modules) for stage in _stages(name)}
-        self.activations = dict(_activations(self.modules))
+        parts = parts_of(pipe)
+        self.modules, self.components = parts.modules, parts.components
+        self.joints, self.activations = parts.joints, parts.activations
         self.substitutions = self._substitutions(model)
         self._given: set[str] = set()
 
@@ -190,14 +164,14 @@ class Diffusers:
         return made, taps
 
     def _tap(self, taps: _pipelines.Taps, name: str, module: Any) -> None:
-        part = name.removeprefix(_OF_A_PRIOR)
+        part = name.removeprefix(OF_A_PRIOR)
         if part.startswith("text_encoder"):
-            taps.text(module, *_stages(name))
+            taps.text(module, *stages(name))
         elif part.startswith("image_encoder"):
-            taps.stage(module, "forward", *_stages(name))
-        elif name.startswith(_DENOISERS):
+            taps.stage(module, "forward", *stages(name))
+        elif name.startswith(DENOISERS):
             taps.denoiser(module)
-        elif name in _DECODERS:
+        elif name in DECODERS:
             taps.decoder(module, name)
             taps.stage(module, "encode", "vae_encode")
         elif callable(getattr(module, "decode", None)):
@@ -310,28 +284,3 @@ def _refuse_replaced(made: Any) -> None:
                 "of it can be compared. Change the prompt, or take the safety checker out of model_index.json."
             )
         )
-
-
-def _stages(component: str) -> tuple[str, ...]:
-    """Stages in which a component works; a second text encoder has a stage of its own.
-
-    >>> _stages("text_encoder_2"), _stages("prior_text_encoder"), _stages("unet"), _stages("tokenizer")
-    (('text_encoding_2',), ('prior_text_encoding',), ('denoising',), ())
-    """
-    if component.removeprefix(_OF_A_PRIOR).startswith("text_encoder"):
-        return (component.replace("encoder", "encoding", 1),)
-    if component.removeprefix(_OF_A_PRIOR).startswith("image_encoder"):
-        return (component.replace("encoder", "encoding", 1),)
-    if component.startswith(_DENOISERS):
-        return ("denoising",)
-    return ("vae_encode", "vae_decode") if component in _DECODERS else ()
-
-
-def _activations(modules: Mapping[str, Any]) -> Iterator[tuple[str, Literal["erf", "tanh", "quick"]]]:
-    """Modules that compute a GELU between ``fc1`` and ``fc2``, as those of CLIP do, with its form."""
-    for component, root in modules.items():
-        for name, module in root.named_modules():
-            if {"fc1", "fc2", "activation_fn"} <= dict(module.named_children()).keys():
-                form = _GELUS.get(type(module.activation_fn).__name__)
-                if form is not None:
-                    yield f"{component}.{name}", form

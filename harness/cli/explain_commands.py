@@ -7,25 +7,44 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import RUNS_DIR, AllowCommand, AllowedCommands, AsJson, Language, RunsDir, permission_of
+from harness.cli.options import (
+    MAX_GIB,
+    RUNS_DIR,
+    TRACE_STEPS,
+    AllowCommand,
+    AllowedCommands,
+    AsJson,
+    Language,
+    MaxGib,
+    RunsDir,
+    TraceSteps,
+    permission_of,
+    words_of,
+)
 
 
 def explain(
-    scenario: Annotated[Path, typer.Argument(help="Scenario file, or folder of a job.", metavar="SCENARIO|JOB")],
+    scenario: Annotated[
+        Path,
+        typer.Argument(
+            help="Scenario file, folder of a job, or trace file of harness.trace.", metavar="SCENARIO|JOB|FILE.trace"
+        ),
+    ],
     arm: Annotated[
         str | None, typer.Option(help="Arm that may be wrong; that of a job is known.", metavar="ARM")
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="Arm that is right.  [default: none, formulas of modules alone]", metavar="ARM"),
+        typer.Option(
+            help="Arm that is right, or the trace file that harness run --trace wrote on another machine.  "
+            "[default: none, formulas of modules alone]",
+            metavar="ARM|FILE.trace",
+        ),
     ] = None,
     case: Annotated[str | None, typer.Option(help="Case.  [default: the first]", metavar="CASE")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed.  [default: the first]", metavar="SEED")] = None,
-    trace_steps: Annotated[
-        str,
-        typer.Option(help="Steps at which the denoiser's inside is traced: words or numbers from 0.", metavar="STEPS"),
-    ] = "first,middle,last",
-    max_gib: Annotated[float, typer.Option(min=0.001, help="Largest size of the trace, in GiB.", metavar="GIB")] = 8.0,
+    trace_steps: TraceSteps = TRACE_STEPS,
+    max_gib: MaxGib = MAX_GIB,
     no_proof: Annotated[
         bool, typer.Option("--no-proof", help="Make no pictures with swapped values; nothing is proven then.")
     ] = False,
@@ -53,7 +72,7 @@ def explain(
         against=against,
         case=case,
         seed=seed,
-        steps=[word.strip() for word in trace_steps.split(",")],
+        steps=words_of(trace_steps),
         most_bytes=int(max_gib * 2**30),
         proof=not no_proof,
         keep_trace=keep_trace,

@@ -63,7 +63,14 @@ Language = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+TraceSteps = Annotated[
+    str,
+    typer.Option(help="Steps at which the denoiser's inside is traced: words or numbers from 0.", metavar="STEPS"),
+]
+MaxGib = Annotated[float, typer.Option(min=0.001, help="Largest size of the trace, in GiB.", metavar="GIB")]
 RUNS_DIR = Path("runs")
+TRACE_STEPS = "first,middle,last"
+MAX_GIB = 8.0
 BASELINES_DIR = Path("baselines")
 SCENARIOS_DIR = Path("scenarios")
 
@@ -95,6 +102,11 @@ def selection_of(
         permission=permission,
         baselines_folder=baselines_dir,
     )
+
+
+def words_of(option: str) -> list[str]:
+    """The words of an option that separates them by commas."""
+    return [word.strip() for word in option.split(",")]
 
 
 def permission_of(*, every: bool, listed: Path | None) -> Permission:

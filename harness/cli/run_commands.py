@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.options import (
     BASELINES_DIR,
+    MAX_GIB,
     RUNS_DIR,
+    TRACE_STEPS,
     AllowCommand,
     AllowedCommands,
     Arms,
@@ -20,16 +22,22 @@ from harness.cli.options import (
     Cases,
     Device,
     Language,
+    MaxGib,
     Processes,
     Repeats,
     Retries,
     RunsDir,
     Scenarios,
     Seeds,
+    TraceSteps,
     permission_of,
     selection_of,
+    words_of,
 )
 from harness.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from harness.run.sources import Permission
 
 
 def init(
@@ -112,6 +120,16 @@ def run(
     allow_command: AllowCommand = False,
     allowed_commands: AllowedCommands = None,
     baselines_dir: BaselinesDir = BASELINES_DIR,
+    trace: Annotated[
+        bool,
+        typer.Option(
+            "--trace",
+            help="Trace one image of one arm to a file instead: harness explain --against FILE.trace reads it on "
+            "another machine.",
+        ),
+    ] = False,
+    trace_steps: TraceSteps = TRACE_STEPS,
+    max_gib: MaxGib = MAX_GIB,
 ) -> None:
     """Make the images of scenarios and store them.
 
@@ -122,6 +140,9 @@ def run(
     from harness.terminal.progress import PlainReporter
 
     permission = permission_of(every=allow_command, listed=allowed_commands)
+    if trace:
+        _trace(scenarios, arm or [], case or [], seed or [], device, trace_steps, max_gib, runs_dir, permission)
+        return
     selection = selection_of(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
     made = check_job.run(scenarios, selection, PlainReporter())
     for of_arm in made:
@@ -130,6 +151,45 @@ def run(
             print_line(f"error: {unfit.message}", error=True)
     if not all(of_arm.is_whole for of_arm in made):
         raise typer.Exit(3)
+
+
+def _trace(
+    scenarios: list[Path],
+    arms: list[str],
+    cases: list[str],
+    seeds: list[int],
+    device: str | None,
+    steps: str,
+    max_gib: float,
+    runs_dir: Path,
+    permission: Permission,
+) -> None:
+    """Trace one image and print the file."""
+    from harness.jobs import trace as trace_job
+    from harness.terminal.console import print_line
+
+    def tell(size: int) -> None:
+        print_line(f"the trace takes {size / 2**20:.1f} MiB", error=True)
+
+    options = trace_job.TraceOptions(
+        path=trace_job.only("scenarios", scenarios),
+        arm=trace_job.only("arms", arms),
+        case=trace_job.only("cases", cases) if cases else None,
+        seed=trace_job.only("seeds", seeds) if seeds else None,
+        steps=words_of(steps),
+        most_bytes=int(max_gib * 2**30),
+        device=device,
+        runs_folder=runs_dir,
+        permission=permission,
+    )
+    traced = trace_job.trace(options, tell)
+    print_line(str(traced.path))
+    key, scenario = traced.key, options.path
+    print_line(
+        f"next, where the port runs: harness explain {scenario} --arm ARM --against {traced.path.name} --case "
+        f"{key.case} --seed {key.seed}",
+        error=True,
+    )
 
 
 def check(

@@ -62,7 +62,7 @@ def plan_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Con
 
     ``meant`` is in what the two may differ.
     """
-    reasons = _setting_differences(plan, expected.plan, meant)
+    reasons = setting_differences(plan, expected.plan, meant)
     if OnPurpose.MODEL not in meant and (unlike := model_difference(plan, model, expected)):
         reasons.append(models.barring(unlike))
     reasons += ways.barring(ways.differing(plan, model, expected), meant)
@@ -71,7 +71,7 @@ def plan_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Con
 
 def input_differences(plan: Plan, model: ModelIdentity, expected: Run, meant: Container[OnPurpose] = ()) -> list[str]:
     """What differs, and is not ``meant`` to, in what goes into the pictures beside the noise, in words."""
-    reasons = _setting_differences(plan, expected.plan, meant)
+    reasons = setting_differences(plan, expected.plan, meant)
     if OnPurpose.MODEL not in meant and (unlike := model_difference(plan, model, expected)):
         reasons.append(models.plain(unlike))
     return reasons + ways.barring(ways.differing(plan, model, expected), meant)
@@ -84,7 +84,8 @@ def model_difference(plan: Plan, model: ModelIdentity, expected: Run) -> ModelDi
     return models.model_difference(model, expected.model)
 
 
-def _setting_differences(plan: Plan, expected: Plan, meant: Container[OnPurpose]) -> list[str]:
+def setting_differences(plan: Plan, expected: Plan, meant: Container[OnPurpose] = ()) -> list[str]:
+    """What differs, and is not ``meant`` to, in what the cases that both plans have are asked, in words."""
     reasons = [
         recorded(
             "{name:s}: actual {actual}, expected {expected}",

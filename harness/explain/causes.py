@@ -130,7 +130,7 @@ def behaviour(trace: Trace, forced: Forced, wrong: Sequence[Culprit]) -> Behavio
     """How the candidate's pictures relate to each other and to the reference's."""
 
     def right(gap: Gap | None) -> bool:
-        return gap is None or gap.finest <= LIMIT * trace.end_to_end.finest
+        return gap is None or trace.end_to_end is None or gap.finest <= LIMIT * trace.end_to_end.finest
 
     one, *others = forced.untraced_outcomes
     first = wrong[0] if wrong else None
@@ -147,6 +147,8 @@ def behaviour(trace: Trace, forced: Forced, wrong: Sequence[Culprit]) -> Behavio
 
 
 def _behaviour_causes(trace: Trace, forced: Forced, wrong: Sequence[Culprit]) -> list[Cause]:
+    if forced.outcome is None:  # somebody's own script runs once, so nothing is known of how it repeats
+        return []
     seen = behaviour(trace, forced, wrong)
     if wrong and not seen.right_before_another:
         return []

@@ -60,7 +60,8 @@ def _whole_numbers(trace: Trace, forced: Forced) -> InputCheck:
 
 def _entering(trace: Trace, forced: Forced) -> Iterator[tuple[str, float]]:
     for traced, errors in zip(trace.places, forced.errors, strict=True):
-        if traced.place.side is Side.INPUT and errors.free is not None:
-            for value, error in zip(traced.values, errors.free, strict=True):
+        own = errors.forced if forced.outcome is None else errors.free  # a script runs once, and is forced then
+        if traced.place.side is Side.INPUT and own is not None:
+            for value, error in zip(traced.values, own, strict=True):
                 if value.dtype in _WHOLE:
                     yield f"{traced.place.path}: {value.name}", error

@@ -23,7 +23,7 @@ _SHOWN = 20
 
 
 def explained(
-    scenario: str, key: CaseKey, trace: Trace | None, forced: Forced, tried: Tried | None = None
+    scenario: str, key: CaseKey | None, trace: Trace | None, forced: Forced, tried: Tried | None = None
 ) -> Explanation:
     """What the measurements say; a proof and the next commands are added by whoever makes them."""
     checks = input_checks(trace, forced) if trace else []
@@ -79,22 +79,26 @@ def _trouble(  # noqa: PLR0911, PLR0913, PLR0917 - the kinds of trouble, one aft
         return Trouble.INPUTS
     if wrong:
         return Trouble.PLACE
-    repeats = forced.untraced_outcomes[0] == forced.outcome
+    repeats = forced.untraced_outcomes[:1] == [forced.outcome]
     if trace is not None and repeats and forced.outcome == trace.outcome:
         return Trouble.EQUAL
     if constants or any(cause.coefficient is not None or cause.residual is not None for cause in known):
         return Trouble.CAUSE
+    if forced.outcome is None:
+        return Trouble.FORCED_ALONE
     if trace is None:
         return Trouble.NOTHING
     if not repeats:
         return Trouble.NOT_REPEATABLE
-    return Trouble.STATE if _differs(forced.first_gap, trace.end_to_end) else Trouble.ROUNDING
+    return Trouble.STATE if trace.end_to_end and _differs(forced.first_gap, trace.end_to_end) else Trouble.ROUNDING
 
 
 def _changed_by_looking(trace: Trace | None, forced: Forced) -> bool:
     """Whether a watched picture has other bytes than two unwatched ones that are equal."""
     if trace is not None and not trace.changes_nothing:
         return True
+    if not forced.untraced_outcomes:
+        return False
     one, *others = forced.untraced_outcomes
     repeats = bool(others) and others[0] == one
     return repeats and forced.second_outcome not in {None, one}
@@ -173,19 +177,24 @@ def _of_operator(wrong: OperatorError) -> str:
     )
 
 
-def proven(explanation: Explanation, patched: Swapped, injected: Swapped) -> Explanation:
+def proven(
+    explanation: Explanation, patched: Swapped, injected: Swapped, untouched: Swapped | None = None
+) -> Explanation:
     """The explanation with the result of both swaps.
 
     ``patched`` has the reference's values at every place that was named: where it is right, nothing else is wrong.
     ``injected`` has in the reference what the first of them alone gave for the reference's values: what merely
-    follows gives the same as the reference then, so that a wrong name is never proven.
+    follows gives the same as the reference then, so that a wrong name is never proven. ``untouched`` is the picture
+    that ``injected`` is the change of: where another machine made the reference, it has to be the reference's to
+    rounding, else the change shows nothing.
     """
     if explanation.gap is None or explanation.floor is None or patched.gap is None or injected.gap is None:
         return explanation
     gap, floor = explanation.gap, explanation.floor
     limit = LIMIT * floor.finest
     goes = patched.gap.finest <= limit
-    comes = injected.replaced > 0 and injected.gap.finest > limit
+    away = untouched is not None and untouched.gap is not None and untouched.gap.finest > limit
+    comes = injected.replaced > 0 and injected.gap.finest > limit and not away
     word = ProofWord.PROVEN if goes and comes else ProofWord.UNDECIDED
     proof = Proof(
         word=word,
@@ -247,4 +256,8 @@ _MESSAGES = {
     ),
     Trouble.LOOKING: recordable("a watched picture has other bytes than an unwatched one, so no module is named"),
     Trouble.NOTHING: recordable("no known cause was found in modules with a formula"),
+    Trouble.FORCED_ALONE: recordable(
+        "every module and function that was seen is right when it gets the reference's values; what the script made "
+        "was not compared"
+    ),
 }

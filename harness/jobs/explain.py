@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from harness import plugins, scenario, store
-from harness.compare.comparability import argument_differences
-from harness.errors import UnknownName, UsageError
+from harness.errors import UsageError
 from harness.explain.verdict import explained, proven, unproven, with_operators, worth_a_swap
 from harness.files import write_text
-from harness.jobs.arm_setups import devices_of, models_of, setups_of
 from harness.jobs.failing_case import failing_case
-from harness.language import require_known, spoken
-from harness.records import CaseKey, read_record, to_json
+from harness.jobs.picture_orders import arm_named, key_of, orders_of, plan_of
+from harness.jobs.same_question import require_asked_alike, require_same_question
+from harness.language import recordable, recorded, require_known, spoken
+from harness.records import read_record, to_json
 from harness.records.explanation import EXPLANATION_FILE, Trouble
 from harness.records.investigation import (
     FORCED_FILE,
@@ -36,16 +36,21 @@ from harness.records.investigation import (
 )
 from harness.run.investigations import investigate, require_modules
 from harness.run.sources import NO_COMMANDS, Permission
-from harness.run.supervisor import Order
 from harness.suggestions import from_here
+from harness.trace_files import ENDING, read_records, read_trace_record, require_whole
 
 if TYPE_CHECKING:
     from harness.contracts import ExplanationRenderer
-    from harness.records import Arm, Plan
+    from harness.records import Arm, CaseKey, Plan
     from harness.records.explanation import Culprit, Explanation
+    from harness.run.supervisor import Order
     from harness.scenario import LoadedScenario
 
 PAGE_FILE = "index.html"
+_ELSEWHERE = recordable(
+    "the reference was traced on another machine; the same arm on this machine's CPU stands in for it where known "
+    "causes are tried and values are swapped"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +62,7 @@ class Question:
     arm: str
     """Candidate."""
     against: str | None = None
-    """Reference; None to hold modules against their own formulas alone."""
+    """Reference arm, or the trace file of another machine; None to hold modules against their own formulas alone."""
     case: str | None = None
     """Case; the scenario's first where it is None."""
     seed: int | None = None
@@ -76,6 +81,11 @@ class Question:
     """Where the folder is made."""
     permission: Permission = NO_COMMANDS
     """Which functions and environments of scenarios may run."""
+
+    @property
+    def trace(self) -> Path | None:
+        """The reference's trace, where another machine made it."""
+        return Path(self.against) if self.against and self.against.endswith(ENDING) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +106,8 @@ def completed(question: Question) -> Question:
     Raises:
         UsageError: no arm was named, and there is no job that does.
     """
+    if question.path.suffix == ENDING:
+        return question
     if not question.path.is_dir():
         if not question.arm:
             raise UsageError(
@@ -121,19 +133,49 @@ def explain(question: Question) -> Explained:
         UsageError: the arms or the model cannot be looked into.
     """
     require_known(question.language)
+    if question.path.suffix == ENDING:
+        return _of_script(question)
     loaded = scenario.load(question.path)
-    candidate = _arm(loaded, question.arm)
-    reference = _arm(loaded, question.against) if question.against else None
     key = _key(loaded, question)
+    plans = _plans(loaded, question, key)
     with tempfile.TemporaryDirectory(prefix="harness-explain-") as scratch:
         folder = store.new_job_folder(question.runs_folder, f"{loaded.scenario.name}-explain")
-        orders = _orders(loaded, question, key, candidate, reference, Path(scratch), folder)
+        orders = _orders(loaded, plans, question.permission, Path(scratch), folder)
         explanation = _measured(question, key, orders, folder)
-    explanation = explanation.model_copy(update={"commands": _commands(question, key)})
+    notes = [*explanation.notes, *([recorded(_ELSEWHERE)] if question.trace else [])]
+    explanation = explanation.model_copy(update={"commands": _commands(question, key), "notes": notes})
     if not question.keep_trace:
         _forget_values(folder)
+    return _written(explanation, folder, question.language)
+
+
+def _of_script(question: Question) -> Explained:
+    """What a trace file of a candidate says, which somebody's own script wrote.
+
+    Raises:
+        UsageError: it is a reference's, or arms are named.
+    """
+    if question.arm or question.against:
+        raise UsageError(
+            f"{question.path} is a trace file, which has no arms; found --arm or --against. Say harness explain "
+            f"{question.path} alone, or name a scenario."
+        )
+    trace, forced = read_records(question.path)
+    if forced is None:
+        raise UsageError(
+            f"{question.path} is a reference's trace, which says nothing of a candidate. In the candidate's script "
+            f'write with harness.trace(pipe, against="{question.path}"): ..., or say harness explain SCENARIO --arm '
+            f"ARM --against {question.path}"
+        )
+    folder = store.new_job_folder(question.runs_folder, f"{question.path.stem}-explain")
+    explanation = explained(question.path.stem, None, trace, forced)
+    command = f"harness explain {from_here(question.path)} --lang {question.language}"
+    return _written(explanation.model_copy(update={"commands": [command]}), folder, question.language)
+
+
+def _written(explanation: Explanation, folder: Path, language: str) -> Explained:
     write_text(folder / EXPLANATION_FILE, to_json(explanation))
-    page = write_page(explanation, folder, question.language)
+    page = write_page(explanation, folder, language)
     return Explained(folder=folder, page=page, explanation=explanation)
 
 
@@ -154,7 +196,7 @@ class _Orders:
 
 def _measured(question: Question, key: CaseKey, orders: _Orders, folder: Path) -> Explanation:
     """From the first picture to the proof."""
-    trace = _traced(question, key, orders.reference, folder / "reference")
+    trace = _traced(question, key, orders.reference, folder)
     forced = _forced(question, key, orders, folder)
     scenario_name, reference = orders.candidate.plan.scenario, orders.reference
     explanation = unproven(explained(scenario_name, key, trace, forced))
@@ -171,10 +213,16 @@ def _measured(question: Question, key: CaseKey, orders: _Orders, folder: Path) -
     if not swap:
         return explanation
     patched = _patched(key, orders.candidate, explanation, folder)
-    return proven(explanation, patched, read_record(Swapped, folder / "injected" / SWAPPED_FILE))
+    injected, untouched = (
+        read_record(Swapped, folder / name / SWAPPED_FILE) for name in ("injected", "values-reference")
+    )
+    return proven(explanation, patched, injected, untouched)
 
 
 def _traced(question: Question, key: CaseKey, reference: Order | None, folder: Path) -> Trace | None:
+    if question.trace is not None:
+        (folder / TRACE_FILE).symlink_to(question.trace.resolve())
+        return read_trace_record(question.trace)
     if reference is None:
         return None
     task = Investigation(
@@ -185,7 +233,7 @@ def _traced(question: Question, key: CaseKey, reference: Order | None, folder: P
         most_bytes=question.most_bytes,
     )
     investigate(reference, task)
-    return read_record(Trace, folder / TRACE_FILE)
+    return read_trace_record(folder / TRACE_FILE)
 
 
 def _forced(question: Question, key: CaseKey, orders: _Orders, folder: Path) -> Forced:
@@ -193,7 +241,7 @@ def _forced(question: Question, key: CaseKey, orders: _Orders, folder: Path) -> 
         task=InvestigationTask.FORCE,
         key=key,
         folder=str(folder / "candidate"),
-        trace_folder=str(folder / "reference") if orders.reference else None,
+        trace_file=str(folder / TRACE_FILE) if orders.reference else None,
         steps=question.steps,
     )
     investigate(orders.candidate, task)
@@ -240,95 +288,72 @@ def _swap(  # noqa: PLR0913, PLR0917 - the parts of an order
         task=task,
         key=key,
         folder=str(folder / name),
-        trace_folder=str(folder / "reference"),
+        trace_file=str(folder / TRACE_FILE),
         places=places,
         values_folder=str(folder / values) if values else None,
         path=path,
     )
 
 
-def _orders(  # noqa: PLR0913, PLR0917 - what the arms are made of
-    loaded: LoadedScenario,
-    question: Question,
-    key: CaseKey,
-    candidate: Arm,
-    reference: Arm | None,
-    scratch: Path,
-    folder: Path,
-) -> _Orders:
-    """Both arms with the candidate's type, because modules of another type have other floors."""
-    plan = _plan(loaded, candidate, key)
+def _plans(loaded: LoadedScenario, question: Question, key: CaseKey) -> list[Plan]:
+    """The candidate's plan, and the reference's where there is one, which has the candidate's type.
+
+    Modules of another type have other floors. Where the reference's trace was made elsewhere, the same arm on this
+    machine's CPU stands in for it.
+    """
+    plan = plan_of(loaded, arm_named(loaded, question.arm), key)
     require_modules(plan)
-    other = None
-    if reference is not None:
-        other = _plan(loaded, reference.model_copy(update={"dtype": plan.model.dtype}), key)
-        _require_alike(plan, other)
-    plans = [plan, other] if other else [plan]
-    setups = setups_of(loaded, plans, scratch, question.permission)
-    devices = devices_of(plans, setups, scratch, {})
-    models = models_of(loaded, plans, scratch, question.permission)
-
-    def order(arm_plan: Plan) -> Order:
-        return Order(
-            plan=arm_plan,
-            device=devices[arm_plan.arm.name],
-            model=models[arm_plan.arm.name],
-            setup=setups[arm_plan.arm.name],
-            input_images=loaded.input_images,
-            argument_images=loaded.argument_images,
-            folder=(folder / arm_plan.arm.name).absolute(),
-            run_id=f"{folder.name}/{arm_plan.arm.name}",
-        )
-
-    return _Orders(candidate=order(plan), reference=order(other) if other else None)
+    if question.trace is not None:
+        reference = _stand_in(loaded, plan, key, require_whole(question.trace))
+    elif question.against:
+        reference = arm_named(loaded, question.against)
+    else:
+        return [plan]
+    other = plan_of(loaded, reference.model_copy(update={"dtype": plan.model.dtype}), key)
+    require_asked_alike(plan, other)
+    return [plan, other]
 
 
-def _require_alike(plan: Plan, other: Plan) -> None:
-    """Refuse arms that are asked different questions.
+def _orders(loaded: LoadedScenario, plans: list[Plan], permission: Permission, scratch: Path, folder: Path) -> _Orders:
+    orders = orders_of(loaded, plans, scratch, folder, permission)
+    candidate, *others = [orders[plan.arm.name] for plan in plans]
+    return _Orders(candidate=candidate, reference=others[0] if others else None)
+
+
+def _stand_in(loaded: LoadedScenario, plan: Plan, key: CaseKey, trace: Trace) -> Arm:
+    """What stands in here for the arm that made a trace on another machine.
 
     Raises:
-        UsageError: says in which arguments.
+        UsageError: the trace answers another question.
     """
-    if differing := argument_differences(plan, other):
-        raise UsageError(
-            f"{plan.arm.name} and {other.arm.name} are not called alike: {'; '.join(map(str, differing))}. explain "
-            "needs the same question on both sides. Give both arms the same arguments."
-        )
-
-
-def _plan(loaded: LoadedScenario, arm: Arm, key: CaseKey) -> Plan:
-    return scenario.plan(loaded, arm, cases=[key.case], seeds=[key.seed], repeats=1, processes=1)
-
-
-def _arm(loaded: LoadedScenario, name: str) -> Arm:
-    arms = {arm.name: arm for arm in loaded.scenario.arms}
-    if name not in arms:
-        raise UnknownName(f"arm of {loaded.scenario.name}", name, arms)
-    return arms[name]
+    require_same_question(plan, key, trace)
+    arms = {arm.name: arm for arm in loaded.scenario.arms if arm.name != plan.arm.name}
+    known = arms.get(trace.arm, plan.arm)
+    return known.model_copy(update={"name": f"{trace.arm}-here", "device": "cpu"})
 
 
 def _key(loaded: LoadedScenario, question: Question) -> CaseKey:
-    cases = [case.id for case in loaded.scenario.cases]
-    if loaded.scenario.frames is not None:
-        raise UsageError(
-            f"{from_here(loaded.path)}: found frames; explain looks into calls that make pictures. Give a scenario "
-            "without frames."
-        )
-    if question.case is not None and question.case not in cases:
-        raise UnknownName(f"case of {loaded.scenario.name}", question.case, cases)
-    seed = loaded.scenario.seeds[0] if question.seed is None else question.seed
+    """Case and seed: those that were given, else those of the trace, else the scenario's first."""
     if question.arm == question.against:
         raise UsageError(
             f"--against: found {question.against!r}, the arm itself; allowed is another arm of {loaded.scenario.name}."
         )
-    return CaseKey(case=question.case or cases[0], seed=seed)
+    if question.trace is None:
+        return key_of(loaded, question.case, question.seed)
+    trace = read_trace_record(question.trace)
+    known = trace.key if trace.plan is not None else None
+    return key_of(
+        loaded,
+        question.case or (known.case if known else None),
+        question.seed if question.seed is not None or known is None else known.seed,
+    )
 
 
 def _forget_values(folder: Path) -> None:
     """Remove the tensors, which are large; records, logs and the page stay."""
     for path in folder.rglob(TENSORS_FILE):
         path.unlink()
-    (folder / "reference" / TRACE_FILE).unlink(missing_ok=True)  # without its values it is no trace
+    (folder / TRACE_FILE).unlink(missing_ok=True)
     for name in ("values-reference",):
         shutil.rmtree(folder / name, ignore_errors=True)
 

@@ -36,6 +36,9 @@ class Trouble(StrEnum):
     """No place is above its floor, or there is no reference, and a module does not compute its formula: known why."""
     NOTHING = "nothing"
     """Without a reference: no known cause was found."""
+    FORCED_ALONE = "forced_alone"
+    """In somebody's own script, whose result is not compared: every place is right when it gets the reference's
+    values."""
 
     @property
     def status(self) -> Status:
@@ -53,6 +56,7 @@ _STATUSES = {
     Trouble.LOOKING: Status.ERROR,
     Trouble.CAUSE: Status.DRIFT,
     Trouble.NOTHING: Status.SKIPPED,
+    Trouble.FORCED_ALONE: Status.WITHIN_LIMITS,
 }
 
 
@@ -187,13 +191,13 @@ class Explanation(Record):
     schema_version: Version = 2
     """Version of this format."""
     scenario: str
-    """Name of the scenario."""
+    """Name of the scenario; for somebody's own script the class of what was traced."""
     arm: str
     """Candidate."""
     against: str | None
     """Reference; None where there was none."""
-    key: CaseKey
-    """Case and seed."""
+    key: CaseKey | None
+    """Case and seed; None for somebody's own script."""
     dtype: str
     """Type of both sides."""
     devices: dict[str, str]

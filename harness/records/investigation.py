@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.records.base import Digest, Number, Record
-from harness.records.run import CaseKey, Schedule
+from harness.records.base import Digest, Number, Record, Version
+from harness.records.run import CaseKey, Plan, Schedule
 
-TRACE_FILE = "trace.json"
-"""Name of a trace's record; a folder without it holds no trace, whatever else lies there."""
-TENSORS_FILE = "trace.safetensors"
-"""Name of the file with the values of a trace."""
+TRACE_FILE = "reference.trace"
+"""Name of a reference's trace, with its record and its values."""
+TENSORS_FILE = "values.safetensors"
+"""Name of a file with values that are kept between two pictures."""
 FORCED_FILE = "forced.json"
 """Name of what forcing a candidate measured."""
 SWAPPED_FILE = "swapped.json"
@@ -105,7 +105,7 @@ class Exact(Record):
 class Trace(Record):
     """A reference's picture, with the values on its way."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Version = 2
     """Version of this format."""
     arm: str
     """Name of the arm."""
@@ -115,8 +115,8 @@ class Trace(Record):
     """Backend of its device."""
     simulated: bool = False
     """Whether a stand-in library plays that device."""
-    key: CaseKey
-    """Case and seed."""
+    key: CaseKey | None
+    """Case and seed; None in somebody's own script."""
     steps: int
     """Denoising steps."""
     chosen_steps: list[int]
@@ -125,18 +125,20 @@ class Trace(Record):
     """Component that denoises; empty where the adapter names none."""
     places: list[TracedPlace]
     """Places in order of execution."""
-    tensors_sha256: Digest
-    """SHA-256 of the file with the values."""
     tensors_bytes: int
-    """Size of that file."""
-    outcome: Digest
-    """Digest over the result of the traced picture."""
-    untraced_outcome: Digest
-    """Digest over the result of the same picture without a trace."""
+    """Size of the values."""
+    outcome: Digest | None
+    """Digest over the result of the traced picture; None where only places were seen, in somebody's own script."""
+    untraced_outcome: Digest | None
+    """Digest over the result of the same picture without a trace; None where none was made."""
     exact: Exact
     """What has to be equal bit for bit."""
-    end_to_end: Gap
-    """How far the result moves when last bits of what leaves the denoiser's modules move."""
+    end_to_end: Gap | None
+    """How far the result moves when last bits of what leaves the denoiser's modules move; None where not measured."""
+    plan: Plan | None = None
+    """What was asked of the arm; None for somebody's own script."""
+    model_digest: Digest | None = None
+    """Digest of the model's identity; None for somebody's own script."""
     picture_seconds: float
     """Time of an untraced picture."""
     seconds: float
@@ -219,10 +221,10 @@ class Forced(Record):
     """Backend of its device."""
     simulated: bool = False
     """Whether a stand-in library plays that device."""
-    outcome: Digest
-    """Digest over the result of the traced picture, the first of its process."""
+    outcome: Digest | None
+    """Digest over the result of the traced picture, the first of its process; None in somebody's own script."""
     untraced_outcomes: list[Digest]
-    """The same of untraced pictures after it, one where it equals the first, else two."""
+    """The same of untraced pictures after it, one where it equals the first, else two; none in a script."""
     second_outcome: Digest | None = None
     """The same of a second traced picture after two untraced ones; None where none was needed."""
     first_gap: Gap | None
@@ -369,8 +371,8 @@ class Investigation(Record):
     """Case and seed."""
     folder: str
     """Where results are written."""
-    trace_folder: str | None = None
-    """Folder of the reference's trace; None without a reference."""
+    trace_file: str | None = None
+    """The reference's trace; None without a reference."""
     steps: list[str] = Field(default_factory=lambda: ["first", "middle", "last"])
     """Steps at which the inside of the denoiser is kept: words, or numbers from 0."""
     most_bytes: int = 8 << 30

@@ -71,12 +71,7 @@ def document(explanation: Explanation) -> Document:
     ]
     return Document(
         title=_title(explanation),
-        summary=say(
-            "{scenario}: {case}; {dtype} on both sides",
-            scenario=explanation.scenario,
-            case=labels.key(explanation.key),
-            dtype=explanation.dtype,
-        ),
+        summary=_summary(explanation),
         status=explanation.trouble.status,
         sentence=sentence(explanation),
         reasons=tuple(_reasons(explanation)),
@@ -84,6 +79,17 @@ def document(explanation: Explanation) -> Document:
         figures=tuple(_figures(explanation)),
         sections=tuple(section for section in sections if section.blocks),
         pictures_before=(),
+    )
+
+
+def _summary(explanation: Explanation) -> str:
+    if explanation.key is None:
+        return say("A script of your own; {dtype} on both sides", dtype=explanation.dtype)
+    return say(
+        "{scenario}: {case}; {dtype} on both sides",
+        scenario=explanation.scenario,
+        case=labels.key(explanation.key),
+        dtype=explanation.dtype,
     )
 
 

@@ -119,6 +119,14 @@ class Stepped(Record):
     """Number of the step, from 1."""
 
 
+class Sized(Record):
+    """How large a trace will be is known, and nothing is kept yet."""
+
+    event: Literal["sized"] = "sized"
+    bytes: int
+    """Size of its values."""
+
+
 class Sampled(Record):
     """A picture is stored."""
 
@@ -145,7 +153,7 @@ class Done(Record):
     event: Literal["done"] = "done"
 
 
-Event = Availabilities | Started | Loaded | Generating | Stepped | Sampled | Failed | Done
+Event = Availabilities | Started | Loaded | Generating | Stepped | Sized | Sampled | Failed | Done
 """All that a worker says."""
 
 EVENT: TypeAdapter[Event] = TypeAdapter(

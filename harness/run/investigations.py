@@ -13,10 +13,12 @@ from harness.files import write_text
 from harness.progress import task
 from harness.records import NoiseMode, to_json
 from harness.run.child import run_child
-from harness.run.events import Event, Failed, Stepped
+from harness.run.events import Event, Failed, Sized, Stepped
 from harness.run.supervisor import WORK_FOLDER, assigned, tail_of, worker_environment, worker_python
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.records import Failure, Plan
     from harness.records.investigation import Investigation
     from harness.run.supervisor import Order
@@ -37,12 +39,16 @@ def require_modules(plan: Plan) -> None:
         raise UsageError(
             f"the pictures of {plan.arm.name} are made outside the worker (adapter: {plan.model.adapter}), so there "
             "are no modules to look into. harness check says what pictures show; to know the module, load the pipeline "
-            "with adapter: diffusers or deepgen, or with an adapter of your own."
+            "with adapter: diffusers or deepgen, or put 'with harness.trace(pipe, to=\"reference.trace\"):' around the "
+            "call of your own script where it is right, and 'with harness.trace(pipe, against=\"reference.trace\"):' "
+            "where it is not."
         )
 
 
-def investigate(order: Order, *investigations: Investigation) -> None:
+def investigate(order: Order, *investigations: Investigation, tell_size: Callable[[int], None] | None = None) -> None:
     """Run one worker process that does these to its end.
+
+    ``tell_size`` is called with the size of a trace in bytes before any of it is kept.
 
     Raises:
         RunError: something failed in it, so that its results are not whole.
@@ -62,6 +68,8 @@ def investigate(order: Order, *investigations: Investigation) -> None:
                 failures.append(event.failure)
             elif isinstance(event, Stepped):
                 progress.doing(f"step {event.step} of {order.plan.steps}")
+            elif isinstance(event, Sized) and tell_size is not None:
+                tell_size(event.bytes)
 
         end = run_child(
             [str(assignment)],

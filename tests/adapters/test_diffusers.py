@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.adapters import _pipelines
+from harness.adapters import _parts, _pipelines
 from harness.adapters import diffusers as adapter
 from harness.backends import cpu
 from harness.contracts import Request
@@ -444,7 +444,7 @@ def test_the_form_of_gelu_in_text_encoders_is_known_for_explain(folders: Callabl
     layers = [f"{encoder}.text_model.encoder.layers.{number}.mlp" for encoder in ENCODERS_OF_SDXL for number in (0, 1)]
     assert pipeline.activations == dict.fromkeys(layers, "erf")
     assert {type(ACT2FN[name]).__name__ for name in ("gelu", "quick_gelu", "gelu_new", "gelu_pytorch_tanh")} == set(
-        adapter._GELUS
+        _parts._GELUS
     )
 
 

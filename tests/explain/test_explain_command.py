@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.records import read_record
 from harness.records.explanation import EXPLANATION_FILE, Explanation, ProofWord, Trouble
-from tests.command_line import run_command
+from tests.command_line import run_command, with_texts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,3 +139,87 @@ def test_pictures_from_elsewhere_have_no_modules_to_look_into(tmp_path: Path) ->
     ended = run_command(tmp_path, "explain", "pictures.yaml", "--arm", "candidate")
     assert ended.code == 2, ended.err
     assert "there are no modules to look into" in ended.err
+    assert 'with harness.trace(pipe, against="reference.trace"):' in ended.err
+
+
+@pytest.fixture
+def elsewhere(made_once: MadeOnce) -> Path:
+    """A folder with the scenario and the trace of its healthy arm, as it arrives from another machine."""
+
+    def fill(folder: Path) -> None:
+        (folder / "port.yaml").write_text(json.dumps(SCENARIO), encoding="utf-8")
+        ended = run_command(folder, "run", "port.yaml", "--arm", "right", "--trace", "--trace-steps", "first")
+        assert ended.code == 0, ended.err
+        (folder / "err").write_text(ended.err, encoding="utf-8")
+        (trace,) = (folder / "runs").glob("*/port-right.trace")
+        assert str(trace.relative_to(folder)) in ended.out
+        trace.rename(folder / "port-right.trace")
+        shutil.rmtree(folder / "runs")
+
+    return made_once("traced-elsewhere", fill)
+
+
+@pytest.mark.slow
+def test_a_trace_tells_its_size_before_it_is_kept_and_the_next_command(elsewhere: Path) -> None:
+    lines = (elsewhere / "err").read_text(encoding="utf-8").splitlines()
+    assert any(re.fullmatch(r"the trace takes \d+\.\d MiB", line) for line in lines)
+    assert lines[-1].endswith("harness explain port.yaml --arm ARM --against port-right.trace --case circle --seed 42")
+
+
+@pytest.mark.slow
+def test_a_trace_of_another_machine_names_module_cause_and_proof_here(elsewhere: Path, tmp_path: Path) -> None:
+    shutil.copy(elsewhere / "port-right.trace", tmp_path)
+    fault = {"PORT_FAULT": "gelu-erf-one", "PORT_ARM": "candidate"}
+    ended = explained(tmp_path, "--against", "port-right.trace", "--json", **fault)
+    assert ended.code == 1, ended.err
+    said = with_texts(json.loads(ended.out))
+    assert said["culprits"][0]["path"] == "transformer.transformer_blocks.2.ff.net.0"
+    assert said["proof"]["word"] == "proven"
+    assert {cause["hypothesis"] for cause in said["causes"]} == {"gelu_erf"}
+    assert said["devices"] == {"candidate": "cpu", "right": "cpu"}
+    assert "the reference was traced on another machine" in said["notes"][-1]
+    assert (tmp_path / "port-right.trace").is_file(), "the file of the other machine stays"
+    assert not list(tmp_path.glob("runs/**/*.trace"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "message"),
+    [
+        ({"seeds": [42, 43]}, ["--seed", "43"], "seed: actual 43, expected 42"),
+        ({"steps": 3}, [], "steps: actual 3, expected 2"),
+        ({"width": 128}, [], "width: actual 128, expected 64"),
+        ({"noise": "torch_cpu"}, [], "noise: actual torch_cpu, expected portable"),
+        ({"model": SCENARIO["model"] | {"dtype": "bfloat16"}}, [], "dtype: actual bfloat16, expected float32"),  # type: ignore[operator]
+        ({"cases": [{"id": "circle", "prompt": "a red circle"}]}, [], "the prompt of case circle differs"),
+        ({"cases": [{"id": "square", "prompt": "a square"}]}, [], "no case of port is called 'circle'"),
+    ],
+)
+@pytest.mark.slow
+def test_a_trace_of_another_question_is_refused_before_anything_runs(
+    elsewhere: Path, tmp_path: Path, changes: dict[str, object], words: list[str], message: str
+) -> None:
+    shutil.copy(elsewhere / "port-right.trace", tmp_path)
+    (tmp_path / "port.yaml").write_text(json.dumps({**SCENARIO, **changes}), encoding="utf-8")
+    against = ["--arm", "candidate", "--against", "port-right.trace"]
+    ended = run_command(tmp_path, "explain", "port.yaml", *against, *words)
+    assert ended.code == 2, ended.err
+    assert message in ended.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_cut_trace_of_another_machine_is_refused_before_anything_runs(elsewhere: Path, tmp_path: Path) -> None:
+    data = (elsewhere / "port-right.trace").read_bytes()
+    (tmp_path / "port-right.trace").write_bytes(data[:-1])
+    ended = explained(tmp_path, "--against", "port-right.trace")
+    assert ended.code == 2, ended.err
+    assert "the file was cut or changed" in ended.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("words", [[], ["--arm", "right", "--arm", "candidate"]])
+def test_a_trace_is_of_one_arm(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "port.yaml").write_text(json.dumps(SCENARIO), encoding="utf-8")
+    ended = run_command(tmp_path, "run", "port.yaml", "--trace", *words)
+    assert ended.code == 2
+    assert f"--trace: found {len(words) // 2} arms; allowed is one" in ended.err

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from harness.errors import RecordError, RunError
 from harness.explain.places import LIMIT, culprits, innocents
@@ -21,9 +22,9 @@ from harness.records.investigation import (
     InvestigationTask,
     Place,
     Side,
-    Trace,
 )
 from harness.run.worker.tracing import read_trace
+from harness.trace_files import read_trace_record
 from tests.explain.toy import Toy
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def explanation(
     toy = Toy(passes)
     change(toy)
     (folder / "candidate").mkdir()
-    forced = toy.investigator().force(folder / "candidate", folder / "reference", WORDS)
+    forced = toy.investigator().force(folder / "candidate", folder / "reference" / TRACE_FILE, WORDS)
     assert innocents(trace, forced) == explained("toy", KEY, trace, forced).innocent
     assert [culprit.path for culprit in culprits(trace, forced)] == [
         culprit.path for culprit in explained("toy", KEY, trace, forced).culprits
@@ -157,7 +158,7 @@ def swapped(folder: Path, change: Callable[[Toy], None], places: list[Place], na
             task=task,
             key=KEY,
             folder=str(folder / f"{name}-{made}"),
-            trace_folder=str(folder / "reference"),
+            trace_file=str(folder / "reference" / TRACE_FILE),
             places=places,
             values_folder=str(folder / values) if values else None,
         )
@@ -209,14 +210,14 @@ def test_causes_are_tried_at_the_place_with_the_references_own_module(folder: Pa
         task=InvestigationTask.TRY,
         key=KEY,
         folder=str(_made(folder / "tried")),
-        trace_folder=str(folder / "reference"),
+        trace_file=str(folder / "reference" / TRACE_FILE),
         values_folder=str(folder / "candidate"),
         places=[place],
         path=said.culprits[0].path,
     )
     tried = Toy().investigator().attempt(folder / "tried", order)
     forced = read_record(Forced, folder / "candidate" / FORCED_FILE)
-    trace = read_record(Trace, folder / "reference" / TRACE_FILE)
+    trace = read_trace_record(folder / "reference" / TRACE_FILE)
     again = explained("toy", KEY, trace, forced, tried)
     assert [cause.hypothesis for cause in again.causes] == ["bias_missing"]
     assert tried.calls == 3
@@ -227,21 +228,63 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def test_a_cut_trace_and_one_without_its_record_are_refused(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda data: data[:-1], "the file was cut or changed"),
+        (lambda data: data[:-5] + bytes([data[-5] ^ 1]) + data[-4:], "the file was cut or changed"),
+        (lambda data: data[:100], "is no trace file"),
+        (lambda data: data[8:], "is no trace file"),
+        (lambda _: b"", "is no trace file"),
+    ],
+)
+def test_a_trace_that_was_cut_or_changed_is_refused(
+    folder: Path, spoil: Callable[[bytes], bytes], message: str
+) -> None:
     Toy().investigator("reference").trace(KEY, folder, ["first"], 1 << 30)
-    data = (folder / TENSORS_FILE).read_bytes()
-    (folder / TENSORS_FILE).write_bytes(data[:-1])
-    with pytest.raises(RecordError, match="missing, cut or changed"):
-        read_trace(folder)
-    (folder / TENSORS_FILE).write_bytes(data)
-    assert read_trace(folder)[0].arm == "reference"
-    (folder / TRACE_FILE).unlink()
-    with pytest.raises(RecordError, match=TRACE_FILE):
-        read_trace(folder)
+    path = folder / TRACE_FILE
+    data = path.read_bytes()
+    path.write_bytes(spoil(data))
+    with pytest.raises(RecordError, match=message):
+        read_trace(path)
+    path.write_bytes(data)
+    assert read_trace(path)[0].arm == "reference"
+    path.unlink()
+    with pytest.raises(RecordError, match="there is no such trace file"):
+        read_trace(path)
+
+
+def test_a_file_of_tensors_that_is_no_trace_is_refused(folder: Path) -> None:
+    path = folder / TENSORS_FILE
+    save_file({"0.0": torch.zeros(2)}, path)
+    with pytest.raises(RecordError, match="is no trace file"):
+        read_trace(path)
+
+
+def test_a_trace_of_another_model_is_refused_before_any_picture_is_made(folder: Path) -> None:
+    Toy().investigator("reference").trace(KEY, folder, ["first"], 1 << 30)
+    toy = Toy()
+    others: Any = toy.modules
+    others["other"] = torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(9)))
+    investigator = toy.investigator()
+    with pytest.raises(RunError, match="the trace is of another model: 8 of 26 weights have the same name"):
+        investigator.force(folder / "candidate", folder / TRACE_FILE, WORDS)
+    assert investigator.pictures == 0
+
+
+def test_the_size_of_a_trace_is_known_before_anything_is_kept(folder: Path) -> None:
+    told: list[int] = []
+    toy = Toy()
+    investigator = toy.investigator("reference", told.append)
+    trace = investigator.trace(KEY, folder, WORDS, 1 << 30)
+    assert told == [trace.tensors_bytes]
+    assert 0 < trace.tensors_bytes < (folder / TRACE_FILE).stat().st_size
 
 
 def test_a_trace_that_is_too_large_is_refused_and_leaves_nothing(folder: Path) -> None:
-    with pytest.raises(RunError, match=r"--trace-steps first, or allow more with --max-gib"):
+    with pytest.raises(
+        RunError, match=r"the trace would have .* allowed are .* --max-gib\. Keep fewer steps with --trace-steps first"
+    ):
         Toy().investigator().trace(KEY, folder / "reference", WORDS, 1000)
     assert list((folder / "reference").iterdir()) == []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,6 +10,9 @@ from torch import nn
 
 from harness.contracts import Joint
 from harness.run.worker.investigator import Investigator, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STEPS = 4
 WIDTH = 16
@@ -76,6 +79,14 @@ class Toy:
         image = (array[0, :, :15].reshape(8, 5, 3) * 20 + 128).clip(0, 255).astype(np.uint8)
         return Result(image=image, float_image=None, latents=array, noise=[], schedule=None, seconds=0.01)
 
-    def investigator(self, arm: str = "port") -> Investigator:
+    def investigator(self, arm: str = "port", tell_size: Callable[[int], None] = lambda _: None) -> Investigator:
         """What looks into it."""
-        return Investigator(self, self.result, arm=arm, dtype="float32", backend="cpu", steps=STEPS)  # type: ignore[arg-type]
+        return Investigator(
+            self,  # type: ignore[arg-type]
+            self.result,
+            arm=arm,
+            dtype="float32",
+            backend="cpu",
+            steps=STEPS,
+            tell_size=tell_size,
+        )

@@ -32,6 +32,7 @@ from harness.records import CaseKey, NoiseMode, SwitchMode, read_record
 from harness.records.explanation import Explanation, InputKind, Trouble
 from harness.records.investigation import (
     FORCED_FILE,
+    TRACE_FILE,
     TRIED_FILE,
     Forced,
     Investigation,
@@ -174,7 +175,7 @@ class Exam:
         folder = self.folder / change.name
         folder.mkdir()
         port = Port(self._pipeline, change)
-        forced = self._investigator(port).force(folder, self.folder, ["first", "middle", "last"])
+        forced = self._investigator(port).force(folder, self.folder / TRACE_FILE, ["first", "middle", "last"])
         free = self._made_results[0]  # the last one is forced, and so is nearly the reference's
         return {
             "allclose": _differs(free, self.healthy),
@@ -190,7 +191,7 @@ class Exam:
             task=InvestigationTask.TRY,
             key=KEY,
             folder=str(self.folder / f"{change.name}-tried"),
-            trace_folder=str(self.folder),
+            trace_file=str(self.folder / TRACE_FILE),
             values_folder=str(self.folder / change.name),
             places=[first.place],
             path=first.path,

@@ -27,6 +27,7 @@ from harness.records import SwitchMode, read_record, to_json
 from harness.records.explanation import Trouble
 from harness.records.investigation import (
     FORCED_FILE,
+    TRACE_FILE,
     TRIED_FILE,
     Forced,
     Investigation,
@@ -194,7 +195,7 @@ class CardExam(Exam):
     def _forced(self, name: str) -> int:
         folder = self.folder / name
         folder.mkdir()
-        self._faulty(name).force(folder, self.folder, ["first"])
+        self._faulty(name).force(folder, self.folder / TRACE_FILE, ["first"])
         return sum(faults.strikes.values())
 
     def _tried(self, name: str, said: Explanation) -> None:
@@ -227,7 +228,7 @@ class CardExam(Exam):
             task=task,
             key=KEY,
             folder=str(self.folder / f"{name}-{'tried' if task is InvestigationTask.TRY else 'operators'}"),
-            trace_folder=str(self.folder),
+            trace_file=str(self.folder / TRACE_FILE),
             values_folder=str(self.folder / name),
             places=[first.place] if first else [],
             path=first.path if first else "",

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from harness.contracts import joints_of
+from harness.errors import RunError
 from harness.records.investigation import Exact
 
 if TYPE_CHECKING:
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
     from harness.contracts import Pipeline
     from harness.records import Schedule
     from harness.records.base import Digest
+    from harness.records.investigation import Trace
 
 _PLAIN = (bool, int, float, str)
+_PLACES = {"name_or_path"}
+"""Settings that say where a model was loaded from, which another machine has elsewhere."""
 
 
 def exact(pipeline: Pipeline, noise: list[Digest], schedule: Schedule | None) -> Exact:
@@ -31,6 +35,31 @@ def weights(modules: Mapping[str, Any]) -> dict[str, Digest]:
         for name, tensor in sorted(module.state_dict().items())
         if hasattr(tensor, "dtype")
     }
+
+
+def _weight_names(modules: Mapping[str, Any]) -> set[str]:
+    """Names of all parameters and buffers, with their component."""
+    return {
+        f"{component}.{name}"
+        for component, module in modules.items()
+        for name, tensor in module.state_dict().items()
+        if hasattr(tensor, "dtype")
+    }
+
+
+def require_same_model(trace: Trace, pipeline: Pipeline) -> None:
+    """Refuse a trace of another model, before any picture is made.
+
+    Raises:
+        RunError: fewer than half of the names of weights are on both sides.
+    """
+    mine, theirs = _weight_names(pipeline.modules), set(trace.exact.weights)
+    if 2 * len(mine & theirs) < len(mine | theirs):
+        example = min(theirs - mine or mine - theirs)
+        raise RunError(
+            f"the trace is of another model: {len(mine & theirs)} of {len(mine | theirs)} weights have the same name; "
+            f"{example}, for example, is on one side only. Trace the reference of this model."
+        )
 
 
 def tensor_digest(tensor: Any) -> Digest:
@@ -69,5 +98,5 @@ def _of_modules(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _plain(place: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in values.items():
-        if isinstance(value, _PLAIN) and not name.startswith("_"):
+        if isinstance(value, _PLAIN) and not name.startswith("_") and name not in _PLACES:
             yield f"{place}.{name}", repr(value)

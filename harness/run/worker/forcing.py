@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.observations import WRONG_FROM
 from harness.records.investigation import Side
-from harness.run.worker.values import Coins, distance, moved, replaced, tensors
+from harness.run.worker.places import spot_of
+from harness.run.worker.values import LEAST_FLOOR, LEAST_FLOORS, Coins, distance, moved, replaced, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from harness.records.investigation import TracedPlace
     from harness.run.worker.places import Seen, Spot
     from harness.run.worker.tracing import Kept
 
@@ -170,6 +172,20 @@ class Forcing:
 
     def _given(self, value: Any) -> Any:
         return value.clone() if self._coins is None else moved(value, self._coins)
+
+
+def floors_of(runs: Sequence[Forcing], traced: TracedPlace) -> list[float]:
+    """How far correct work may be from each tensor of a place, at least the floor of its type.
+
+    Where none of the runs came by, it is that floor alone.
+    """
+    spot = spot_of(traced.place)
+    seen = [run.errors[spot] for run in runs if spot in run.errors]
+    least = [LEAST_FLOORS.get(value.dtype, LEAST_FLOOR) for value in traced.values]
+    if not seen:  # a module whose result is cached works in the first picture of a process alone
+        return least
+    measured = root_mean_square(seen)
+    return [max(pair) for pair in zip(measured, least, strict=True)]
 
 
 def root_mean_square(runs: Sequence[Sequence[float]]) -> list[float]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.errors import RunError
 from harness.files import write_text
-from harness.images import array_digest, write_arrays
+from harness.images import array_digest
 from harness.records import read_record, to_json
 from harness.records.investigation import (
     FORCED_FILE,
@@ -34,14 +34,23 @@ from harness.records.investigation import (
     TracedPlace,
     Tried,
 )
-from harness.run.worker.exactness import exact
+from harness.run.worker.exactness import exact, require_same_model
 from harness.run.worker.filtering import Filter
-from harness.run.worker.forcing import Forcing, Moving, Swapping, root_mean_square
+from harness.run.worker.forcing import Forcing, Moving, Swapping, floors_of
 from harness.run.worker.operator_check import Everywhere, Operators, Window
 from harness.run.worker.places import Seen, Spot, chosen_steps, spot_of, watched
-from harness.run.worker.tracing import Keeping, read_trace, read_values, save_values
+from harness.run.worker.tracing import (
+    Counting,
+    Keeping,
+    read_result,
+    read_trace,
+    read_values,
+    require_place_for,
+    save_trace,
+    save_values,
+)
 from harness.run.worker.trying import Reference, Trying, kept_values
-from harness.run.worker.values import LEAST_FLOOR, LEAST_FLOORS, tensors
+from harness.run.worker.values import LEAST_FLOOR, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +58,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.contracts import Pipeline
-    from harness.records import CaseKey, Schedule
+    from harness.records import CaseKey, Plan, Schedule
     from harness.records.base import Digest
 
 PICTURE = "picture"
@@ -58,7 +67,6 @@ FLOOR_RUNS = 1
 """Pictures of the reference whose values are moved, for the floors of places."""
 END_TO_END_RUNS = 1
 """Pictures of the reference whose values are moved and go on, for the floor of the result."""
-_RESULT_FILE = "result.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +126,9 @@ class Investigator:
         steps: int,
         asked: dict[str, float] | None = None,
         simulated: bool = False,
+        plan: Plan | None = None,
+        model_digest: Digest | None = None,
+        tell_size: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.pictures = 0
         """Pictures that were made."""
@@ -127,6 +138,8 @@ class Investigator:
         self._origin: Any = {"arm": arm, "dtype": dtype, "backend": backend, "simulated": simulated}
         self._steps = steps
         self._asked = asked or {}
+        self._question: Any = {"plan": plan, "model_digest": model_digest}
+        self._tell_size = tell_size
 
     def work(self, order: Investigation) -> None:
         """Do what is asked; results are written when all of them are there."""
@@ -136,7 +149,7 @@ class Investigator:
             case InvestigationTask.TRACE:
                 self.trace(order.key, folder, order.steps, order.most_bytes)
             case InvestigationTask.FORCE:
-                reference = Path(order.trace_folder) if order.trace_folder else None
+                reference = Path(order.trace_file) if order.trace_file else None
                 self.force(folder, reference, order.steps)
             case InvestigationTask.KEEP:
                 self.keep(folder, order)
@@ -148,19 +161,25 @@ class Investigator:
                 self.operators(folder, order)
 
     def trace(self, key: CaseKey, folder: Path, words: Sequence[str], most_bytes: int) -> Trace:
-        """Trace a picture, measure the floors of its places and of its result, and write all of it."""
+        """Trace a picture, measure the floors of its places and of its result, and write all of it.
+
+        How large the trace will be is known, told and held against ``most_bytes`` before anything is kept.
+        """
         begin = time.perf_counter()
         chosen = self._chosen(words)
         untraced = self._make()
+        denoiser = self._pipeline.components.get("denoising", "")
+        counting, moved = Counting(denoiser, chosen), []
+        for seed in range(1, END_TO_END_RUNS + 1):
+            counting.bytes = 0
+            moved.append(gap(self._make(_Moved(counting, Moving(seed))).arrays, untraced.arrays))
+        self._tell_size(counting.bytes)
+        require_place_for(counting.bytes, most_bytes, folder)
         keeping = Keeping(most_bytes)
         traced = self._make(keeping, chosen)
-        denoiser = self._pipeline.components.get("denoising", "")
         runs = [Forcing(keeping.kept, denoiser, seed=seed) for seed in range(1, FLOOR_RUNS + 1)]
         for run in runs:
             self._make(run, chosen)
-        moved = [gap(self._make(Moving(seed)).arrays, untraced.arrays) for seed in range(1, END_TO_END_RUNS + 1)]
-        digest, size = save_values(keeping.kept, folder / TENSORS_FILE)
-        write_arrays(folder / _RESULT_FILE, untraced.arrays, {})
         trace = Trace(
             **self._origin,
             key=key,
@@ -168,25 +187,26 @@ class Investigator:
             chosen_steps=chosen,
             denoiser=denoiser,
             places=[
-                traced_place.model_copy(update={"floors": _floors(runs, traced_place)})
+                traced_place.model_copy(update={"floors": floors_of(runs, traced_place)})
                 for traced_place in keeping.places
             ],
-            tensors_sha256=digest,
-            tensors_bytes=size,
+            tensors_bytes=counting.bytes,
             outcome=traced.digest,
             untraced_outcome=untraced.digest,
             exact=exact(self._pipeline, untraced.noise, untraced.schedule),
             end_to_end=_largest(moved),
             picture_seconds=untraced.seconds,
             seconds=time.perf_counter() - begin,
+            **self._question,
         )
-        write_text(folder / TRACE_FILE, to_json(trace))
-        return trace
+        return save_trace(trace, keeping.kept, untraced.arrays, folder / TRACE_FILE)
 
     def force(self, folder: Path, reference: Path | None, words: Sequence[str]) -> Forced:
         """Make a picture three times: watched, untouched, and forced with the reference's values; write the errors."""
         begin = time.perf_counter()
         trace, values = read_trace(reference) if reference else (None, {})
+        if trace:
+            require_same_model(trace, self._pipeline)
         chosen = trace.chosen_steps if trace else self._chosen(words)
         denoiser = self._pipeline.components.get("denoising", "")
         free, filtered, finite = Forcing(values, denoiser, force=False), Filter(self._pipeline), NotFinite()
@@ -202,7 +222,7 @@ class Investigator:
         forced = Forcing(values, denoiser, floors=floors)
         if trace:
             self._make(partial(_filtered, forced, filtered), chosen)
-        expected = _result(reference) if reference else None
+        expected = read_result(reference) if reference else None
         record = Forced(
             **self._origin,
             outcome=first.digest,
@@ -229,7 +249,7 @@ class Investigator:
     def attempt(self, folder: Path, order: Investigation) -> Tried:
         """Try known causes at the places of one culprit, with the reference's own modules."""
         begin = time.perf_counter()
-        trace, values = read_trace(Path(order.trace_folder or ""))
+        trace, values = read_trace(Path(order.trace_file or ""))
         source = Path(order.values_folder or "")
         forced = read_record(Forced, source / FORCED_FILE)
         kept = read_values(source / TENSORS_FILE, kept_values(forced.kept))
@@ -245,9 +265,10 @@ class Investigator:
         wanted = _wanted(order)
         denoiser = self._pipeline.components.get("denoising", "")
         keeping = Keeping(order.most_bytes, lambda spot: wanted(spot) or _enters(spot, denoiser))
-        self._make(keeping)
+        made = self._make(keeping)
         save_values(keeping.kept, folder / TENSORS_FILE)
-        index = Swapped(arm=self._arm, gap=None, replaced=0, places=keeping.places)
+        away = gap(made.arrays, read_result(Path(order.trace_file or "")))
+        index = Swapped(arm=self._arm, gap=away, replaced=0, places=keeping.places)
         write_text(folder / SWAPPED_FILE, to_json(index))
 
     def swap(self, folder: Path, order: Investigation) -> Swapped:
@@ -256,7 +277,7 @@ class Investigator:
         kept = read_values(source / TENSORS_FILE, kept_values(_index(source)))
         swapping = Swapping(kept, self._pipeline.components.get("denoising", ""), _wanted(order))
         made = self._make(swapping)
-        measured = gap(made.arrays, _result(Path(order.trace_folder or "")))
+        measured = gap(made.arrays, read_result(Path(order.trace_file or "")))
         record = Swapped(arm=self._arm, gap=measured, replaced=swapping.replaced)
         write_text(folder / SWAPPED_FILE, to_json(record))
         return record
@@ -264,7 +285,7 @@ class Investigator:
     def operators(self, folder: Path, order: Investigation) -> OperatorCheck:
         """Look at the operators of one module in a forced picture, or at those of all modules in one as it is."""
         if order.places:
-            trace, values = read_trace(Path(order.trace_folder or ""))
+            trace, values = read_trace(Path(order.trace_file or ""))
             forced = Forcing(values, self._pipeline.components.get("denoising", ""))
             window: Window | Everywhere = Window(forced, order.path, spot_of(order.places[0]))
             chosen: Sequence[int] | None = trace.chosen_steps
@@ -325,6 +346,17 @@ def _filtered(forced: Forcing, filtered: Filter, seen: Seen) -> Any:
     return given
 
 
+class _Moved:
+    """A visitor that has places looked at, and moves what leaves them."""
+
+    def __init__(self, look: Callable[[Seen], Any], move: Callable[[Seen], Any]) -> None:
+        self._look, self._move = look, move
+
+    def __call__(self, seen: Seen) -> Any:
+        self._look(seen)
+        return self._move(seen)
+
+
 class _Together:
     """Several visitors that look and replace nothing."""
 
@@ -352,16 +384,6 @@ def _wanted(order: Investigation) -> Callable[[Spot], bool]:
     return lambda spot: (spot.path, spot.side) in places
 
 
-def _floors(runs: Sequence[Forcing], traced: TracedPlace) -> list[float]:
-    spot = spot_of(traced.place)
-    seen = [run.errors[spot] for run in runs if spot in run.errors]
-    least = [LEAST_FLOORS.get(value.dtype, LEAST_FLOOR) for value in traced.values]
-    if not seen:  # a module whose result is cached works in the first picture of a process alone
-        return least
-    measured = root_mean_square(seen)
-    return [max(pair) for pair in zip(measured, least, strict=True)]
-
-
 def _errors(place: Any, forced: Forcing, free: Forcing) -> PlaceErrors:
     spot = spot_of(place)
     return PlaceErrors(place=place, forced=forced.errors.get(spot), free=free.errors.get(spot))
@@ -375,9 +397,3 @@ def _largest(gaps: Sequence[Gap]) -> Gap:
         for name, value in dumped[0].items()
     }
     return Gap.model_validate(largest)
-
-
-def _result(folder: Path) -> dict[str, NDArray[Any]]:
-    from safetensors.numpy import load_file
-
-    return dict(load_file(folder / _RESULT_FILE))

@@ -73,6 +73,15 @@ class Places:
         for joint in joints_of(pipeline):
             self._wrap(joint)
 
+    @property
+    def step(self) -> int:
+        """Number of scheduler steps that are done."""
+        return self._step
+
+    def begin(self, step: int, forward: int) -> None:
+        """Go on as if so many scheduler steps, and calls of the denoiser since then, were done."""
+        self._step, self._forward = step, forward - 1
+
     def __enter__(self) -> Self:
         return self
 

@@ -2,21 +2,63 @@
 
 from __future__ import annotations
 
-import hashlib
+import shutil
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import RecordError, RunError
-from harness.records import read_record
-from harness.records.investigation import TENSORS_FILE, TRACE_FILE, Trace, TracedPlace, Value
+from harness.errors import RunError
+from harness.host import available_memory_bytes
+from harness.records.investigation import TracedPlace, Value
 from harness.run.worker.places import Seen, Spot, spot_of
-from harness.run.worker.values import named_tensors
+from harness.run.worker.values import named_tensors, tensors
+from harness.trace_files import metadata, require_whole, write_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from harness.records.investigation import Forced, Trace
 
 Kept = dict[Spot, list[Any]]
 """Tensors on the host by place."""
+_RESULT = "result."
+"""Begins the names of the arrays of the result in a trace file."""
+
+
+class Counting:
+    """A visitor that counts the bytes that a trace of these steps will have, before any are kept."""
+
+    def __init__(self, denoiser: str, steps: Collection[int]) -> None:
+        self.bytes = 0
+        self._inside = f"{denoiser}."
+        self._denoiser = denoiser
+        self._steps = steps
+
+    def __call__(self, seen: Seen) -> None:
+        """Count the tensors of a place."""
+        if self._denoiser and seen.spot.path.startswith(self._inside) and seen.spot.step not in self._steps:
+            return
+        self.bytes += sum(value.numel() * value.element_size() for value in tensors(seen.tree))
+
+
+def require_place_for(size: int, most_bytes: int, folder: Path) -> None:
+    """Refuse a trace for which there is not enough memory or disk, before anything is kept.
+
+    Raises:
+        RunError: says how much it takes, and what to do.
+    """
+    allowed = {
+        "--max-gib": most_bytes,
+        "half of the free memory": available_memory_bytes() // 2,  # the file is put together in memory
+        "the free disk": shutil.disk_usage(folder).free,
+    }
+    for name, most in allowed.items():
+        if size > most:
+            raise RunError(
+                f"the trace would have {size / 2**30:.3g} GiB; allowed are {most / 2**30:.3g} GiB, {name}. Keep fewer "
+                "steps with --trace-steps first, or make room (--max-gib allows more)."
+            )
 
 
 class Keeping:
@@ -53,41 +95,71 @@ def _described(name: str, value: Any) -> Value:
     return Value(name=name, dtype=str(value.dtype).removeprefix("torch."), shape=list(value.shape))
 
 
-def save_values(kept: Kept, path: Path) -> tuple[str, int]:
-    """Write the tensors as one file, under a hidden name first; gives its SHA-256 and size."""
+def save_values(kept: Kept, path: Path) -> None:
+    """Write the tensors as one file, under a hidden name first."""
     from safetensors.torch import save_file
 
     begun = path.with_name(f".{path.name}.part")
-    save_file({f"{n}.{k}": v for n, values in enumerate(kept.values()) for k, v in enumerate(values)}, begun)
+    save_file(dict(_numbered(kept)), begun)
     begun.replace(path)
-    return sha256_of_file(path), path.stat().st_size
-
-
-def sha256_of_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def read_trace(folder: Path) -> tuple[Trace, Kept]:
-    """A stored trace with its values.
-
-    Raises:
-        RecordError: there is none, it was interrupted, or its values are not those that it was written with.
-    """
-    trace = read_record(Trace, folder / TRACE_FILE)
-    path = folder / TENSORS_FILE
-    if not path.is_file() or sha256_of_file(path) != trace.tensors_sha256:
-        raise RecordError(
-            f"{path} does not hold the values that {TRACE_FILE} was written with: the file is missing, cut or changed. "
-            "Trace the reference again."
-        )
-    return trace, read_values(path, {spot_of(traced.place): len(traced.values) for traced in trace.places})
 
 
 def read_values(path: Path, counts: Mapping[Spot, int]) -> Kept:
     """The tensors of a file, by the places in the order in which they were written."""
     from safetensors.torch import load_file
 
-    stored = load_file(path)
+    return _by_place(load_file(path), counts)
+
+
+def save_trace(trace: Trace, kept: Kept, result: Mapping[str, NDArray[Any]], path: Path) -> Trace:
+    """Write a trace with its values and the arrays of its result as one file; gives the record as it was written."""
+    import torch
+
+    size = sum(value.numel() * value.element_size() for values in kept.values() for value in values)
+    trace = trace.model_copy(update={"tensors_bytes": size})
+    arrays = {f"{_RESULT}{name}": torch.from_numpy(array) for name, array in result.items()}
+    _write(dict(_numbered(kept)) | arrays, metadata(trace), path)
+    return trace
+
+
+def save_forced(trace: Trace, forced: Forced, kept: Kept, path: Path) -> None:
+    """Write what forcing a candidate measured, with its wrong values, as one file."""
+    _write(dict(_numbered(kept)), metadata(trace, forced), path)
+
+
+def _write(tensors: dict[str, Any], header: dict[str, str], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begun = path.with_name(f".{path.name}.part")
+    save_file(tensors, begun, metadata=header)
+    write_digest(begun)
+    begun.replace(path)
+
+
+def read_trace(path: Path) -> tuple[Trace, Kept]:
+    """A stored trace with its values.
+
+    Raises:
+        RecordError: there is none, it was interrupted, or its values are not those that it was written with.
+    """
+    trace = require_whole(path)
+    return trace, read_values(path, {spot_of(traced.place): len(traced.values) for traced in trace.places})
+
+
+def read_result(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of the result that a trace file holds, by name."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as stored:
+        names = [name for name in stored.keys() if name.startswith(_RESULT)]  # noqa: SIM118 - no mapping
+        return {name.removeprefix(_RESULT): stored.get_tensor(name).numpy() for name in names}
+
+
+def _numbered(kept: Kept) -> Iterator[tuple[str, Any]]:
+    for number, values in enumerate(kept.values()):
+        yield from ((f"{number}.{k}", value) for k, value in enumerate(values))
+
+
+def _by_place(stored: Mapping[str, Any], counts: Mapping[Spot, int]) -> Kept:
     return {spot: [stored[f"{n}.{k}"] for k in range(count)] for n, (spot, count) in enumerate(counts.items())}

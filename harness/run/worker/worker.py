@@ -18,7 +18,7 @@ from harness.message import mapped, of_error
 from harness.noise import noise_digest
 from harness.records import ArrayRef, CaseKey, Failure, LoadedModel, NoiseMode, Sample, Video, file_stem
 from harness.records.arguments import with_images
-from harness.run.events import Failed, Generating, Loaded, Sampled, Started, Stepped
+from harness.run.events import Failed, Generating, Loaded, Sampled, Sized, Started, Stepped
 from harness.run.worker.cpu_streams import noise_notes
 from harness.run.worker.draws import watched_draws
 from harness.run.worker.environment import describe
@@ -142,6 +142,9 @@ class Worker:
             steps=plan.steps,
             asked={"guidance_scale": plan.guidance_scale},
             simulated=device.simulated,
+            plan=plan,
+            model_digest=self._assignment.model_digest,
+            tell_size=lambda size: self._pipe.tell(Sized(bytes=size)),
         )
         try:
             investigator.work(order)
