@@ -222,12 +222,18 @@ def check(
             metavar="NAME",
         ),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Where a limit against a reference is broken, find out which module is wrong, and why."
+        ),
+    ] = False,
     language: Language = "en",
     as_json: AsJson = False,
 ) -> None:
     """Run scenarios, compare, judge and report: the command for CI."""
     from harness.jobs import check as check_job
-    from harness.records import exit_code, worst_code
+    from harness.records import Status, exit_code, worst_code
     from harness.terminal.console import print_json
     from harness.terminal.progress import PlainReporter
     from harness.terminal.tables import summarise
@@ -238,12 +244,29 @@ def check(
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     output = check_job.Output(formats=report_format or [], step_summary=Path(page) if page else None, language=language)
     checked, unfinished = check_job.check(scenarios, selection, PlainReporter(), output)
+    if explain:
+        _explain([job.folder for job in checked if job.report.outcome is Status.DRIFT], language, permission)
     if as_json:
         print_json([*(job.summary for job in checked), *(stopped.summary for stopped in unfinished)])
     else:
         summarise(checked, unfinished)
     outcomes = [comparison.outcome for job in checked for comparison in job.report.comparisons]
     raise typer.Exit(worst_code([exit_code(outcomes), *(stopped.error.exit_code for stopped in unfinished)]))
+
+
+def _explain(jobs: list[Path], language: str, permission: Permission) -> None:
+    """Explain jobs that drifted; what cannot be explained is said, and changes no verdict."""
+    from harness.errors import HarnessError
+    from harness.jobs import explain as explain_job
+    from harness.terminal.console import print_line
+    from harness.terminal.explanations import show_explanation
+
+    for job in jobs:
+        answer = explain_job.explain_drift(job, language, permission)
+        if isinstance(answer, HarnessError):
+            print_line(f"note: {job} was not explained: {answer}", error=True)
+        else:
+            show_explanation(answer.explanation)
 
 
 def calibrate(

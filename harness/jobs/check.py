@@ -16,7 +16,7 @@ from harness.jobs.arm_runs import JobRuns, Prepared, Selection, made_runs, prepa
 from harness.jobs.compare import comparison_file, today
 from harness.jobs.concluding import conclusion
 from harness.jobs.noise_floors import keep_floors, measured_floors
-from harness.jobs.report import FORMATS, report_of, require_formats, write_report
+from harness.jobs.report import FORMATS, kept_explanation, report_of, require_formats, write_report
 from harness.language import require_known
 from harness.records import ArmScores, Comparison, Limit, Report, Run, Status, exit_code
 
@@ -157,6 +157,7 @@ def _checked(job: Prepared, selection: Selection, reporter: ProgressReporter, ou
         floors = measured_floors(made.runs, selection.runs_folder)
         keep_floors(floors, folder)
         report = report_of(job.loaded.scenario, job.command, made.runs, comparisons, list(scores.values()), floors)
+        report = report.model_copy(update={"explanation": kept_explanation(folder)})
         formats = list(dict.fromkeys([*FORMATS, *job.loaded.scenario.formats, *output.formats]))
         files = write_report(report, folder, folder / store.REPORT_FOLDER, formats, output.language)
         if output.step_summary is not None:

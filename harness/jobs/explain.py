@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from harness import plugins, scenario, store
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.explain.verdict import explained, proven, unproven, with_operators, worth_a_swap
 from harness.files import write_text
 from harness.jobs.failing_case import failing_case
 from harness.jobs.picture_orders import arm_named, key_of, orders_of, plan_of
+from harness.jobs.report import write_again
 from harness.jobs.same_question import require_asked_alike, require_same_question
 from harness.language import recordable, recorded, require_known, spoken
 from harness.records import read_record, to_json
@@ -79,6 +80,8 @@ class Question:
     """Language of the page."""
     runs_folder: Path = Path("runs")
     """Where the folder is made."""
+    job: Path | None = None
+    """Folder of the job that is explained; its report is written again with the answer. None for a scenario."""
     permission: Permission = NO_COMMANDS
     """Which functions and environments of scenarios may run."""
 
@@ -119,6 +122,7 @@ def completed(question: Question) -> Question:
     return replace(
         question,
         path=failing.path,
+        job=question.path,
         arm=question.arm or failing.arm,
         against=question.against or failing.against,
         case=question.case or failing.key.case,
@@ -146,7 +150,25 @@ def explain(question: Question) -> Explained:
     explanation = explanation.model_copy(update={"commands": _commands(question, key), "notes": notes})
     if not question.keep_trace:
         _forget_values(folder)
+    if question.job is not None:
+        _keep_in(question.job, explanation, question.language)
     return _written(explanation, folder, question.language)
+
+
+def _keep_in(job: Path, explanation: Explanation, language: str) -> None:
+    """Put the answer into the folder of a job, and write its report again."""
+    folder = job / store.EXPLANATION_FOLDER
+    folder.mkdir(exist_ok=True)
+    _written(explanation, folder, language)
+    write_again(job, language)
+
+
+def explain_drift(job: Path, language: str, permission: Permission) -> Explained | HarnessError:
+    """Explain the worst case of a job that drifted, and put the answer into its report; else why that cannot be."""
+    try:
+        return explain(completed(Question(path=job, arm="", language=language, permission=permission)))
+    except HarnessError as error:
+        return error
 
 
 def _of_script(question: Question) -> Explained:
@@ -174,8 +196,8 @@ def _of_script(question: Question) -> Explained:
 
 
 def _written(explanation: Explanation, folder: Path, language: str) -> Explained:
-    write_text(folder / EXPLANATION_FILE, to_json(explanation))
     page = write_page(explanation, folder, language)
+    write_text(folder / EXPLANATION_FILE, to_json(explanation))
     return Explained(folder=folder, page=page, explanation=explanation)
 
 

@@ -12,7 +12,8 @@ from harness.jobs.compare import kept_scores
 from harness.jobs.noise_floors import NoiseFloors, kept_floors
 from harness.language import recorded, require_known, spoken
 from harness.progress import counted
-from harness.records import ArmScores, Comparison, Report, Run, Scenario, worst
+from harness.records import ArmScores, Comparison, Report, Run, Scenario, Scope, read_record, worst
+from harness.records.explanation import EXPLANATION_FILE, Explanation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,29 @@ def stored_report(folder: Path, paths: list[Path], load_run: Callable[[Path], Ru
     named = {ref.path for comparison in comparisons for ref in (comparison.actual, comparison.expected) if ref.path}
     stored = [StoredRun(run=load_run(folder / path), folder=folder / path) for path in _in_order(named, job.scenario)]
     runs, scores = [stored_run.run for stored_run in stored], list(kept_scores(stored).values())
-    return report_of(job.scenario, job.command, runs, comparisons, scores, kept_floors(runs, folder))
+    made = report_of(job.scenario, job.command, runs, comparisons, scores, kept_floors(runs, folder))
+    return made.model_copy(update={"explanation": kept_explanation(folder)})
+
+
+def kept_explanation(folder: Path) -> Explanation | None:
+    """What a job's folder holds of ``harness explain``."""
+    path = folder / store.EXPLANATION_FOLDER / EXPLANATION_FILE
+    return read_record(Explanation, path) if path.is_file() else None
+
+
+def write_again(folder: Path, language: str) -> list[Path]:
+    """Render the report of a job's folder again, in the formats that it has."""
+    out = folder / store.REPORT_FOLDER
+    formats = [name for name in plugins.names("render") if _is_written(name, out)]
+    paths = sorted(
+        folder.glob("comparison-*.json"), key=lambda path: store.load_comparison(path).scope is Scope.REFERENCE
+    )
+    return write_report(stored_report(folder, paths), folder, out, formats, language)
+
+
+def _is_written(name: str, out: Path) -> bool:
+    renderer = plugins.load("render", name)
+    return hasattr(renderer, "render") and (out / renderer.FILE_NAME).is_file()
 
 
 def write_report(made: Report, folder: Path, out: Path, formats: list[str], language: str = "en") -> list[Path]:

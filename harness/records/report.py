@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from harness.records.base import Digest, Id, Number, Record, Text, Version
+from harness.records.base import Digest, Id, Number, Record, Text, Version, without_defaults
 from harness.records.baseline import StoredFile
 from harness.records.calibration import Calibration
 from harness.records.comparison import Comparison
 from harness.records.enums import Status, Task
+from harness.records.explanation import Explanation
 from harness.records.run import CaseKey, Run
 from harness.records.scenario import Scenario
 from harness.records.scores import ArmScores
@@ -39,6 +40,14 @@ class Report(Record):
     """What was measured of the noise floors of reference arms, in the conditions of this report."""
     uncalibrated: dict[Id, Text] = Field(default_factory=dict)
     """Why the noise floor of a reference arm is not known, by arm."""
+    explanation: Explanation | None = None
+    """Where and why the case that broke a limit most is wrong; its page lies in the job's folder ``explanation``. None
+    where nobody asked."""
+
+    @model_serializer(mode="wrap")
+    def _unexplained(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A report without an explanation is written as before there were any."""
+        return without_defaults(self, dump(self), {"explanation"})
 
 
 # --- what a release writes -------------------------------------------------------------------------------------------

@@ -156,6 +156,8 @@ class AnswerLine:
     """The same in a word."""
     text: str
     """The figures behind it."""
+    link: Link | None = None
+    """Where more of it is said; None where nowhere."""
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,11 @@ def sentence(explanation: Explanation) -> str:
     return translated(explanation.message) + say(".")  # a path begins it, so no letter of it is made large
 
 
+def in_short(explanation: Explanation) -> str:
+    """Where, why and whether it was proven, for the first screen of a report."""
+    return " ".join([sentence(explanation), *(f"{formats.sentence(reason)}" for reason in _reasons(explanation))])
+
+
 def _reasons(explanation: Explanation) -> Iterator[str]:
     """Operator, cause and proof, for the first screen."""
     yield from map(translated, explanation.notes)

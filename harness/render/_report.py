@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.language import many, say, translated
 from harness.records import EXIT_CODES, Scope
+from harness.render import _explanation as explanation
 from harness.render import _failures as failure_rows
 from harness.render import _format as formats
 from harness.render import _labels as labels
@@ -23,11 +24,13 @@ from harness.render import _references as references
 from harness.render import _results_table as results_table
 from harness.render._caveats import marks, not_shown
 from harness.render._document import (
+    AnswerLine,
     Block,
     Bullets,
     Document,
     Figure,
     Heading,
+    Link,
     Listing,
     Paragraph,
     Section,
@@ -60,10 +63,22 @@ def document(report: Report) -> Document:
         sentence=say(labels.SENTENCES[report.outcome]),
         reasons=tuple(map(clean, dict.fromkeys(reasons))),
         marks=marks(report),
-        answers=overview.answer_lines([report]),
+        answers=(*overview.answer_lines([report]), *_explained(report)),
         figures=tuple(_figures(report)),
         sections=tuple(section for section in _sections(report) if section.blocks),
     )
+
+
+def _explained(report: Report) -> Iterator[AnswerLine]:
+    """Where and why the worst case is wrong, where somebody asked."""
+    if report.explanation is not None:
+        yield AnswerLine(
+            question=say("Where is it wrong, and why?"),
+            answered=None,
+            word="",
+            text=clean(explanation.in_short(report.explanation)),
+            link=Link(say("The proof"), "../explanation/index.html"),
+        )
 
 
 def _scoped(comparison: Comparison) -> str:

@@ -1,6 +1,7 @@
 """Keeping: job folders of runs, and baselines that were accepted on purpose; nothing is run or judged here."""
 
 from harness.store.folders import (
+    EXPLANATION_FOLDER,
     JOB_FILE,
     REPORT_FOLDER,
     Fingerprint,
@@ -19,6 +20,7 @@ from harness.store.folders import (
 )
 
 __all__ = [
+    "EXPLANATION_FOLDER",
     "JOB_FILE",
     "REPORT_FOLDER",
     "Fingerprint",

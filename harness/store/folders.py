@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 JOB_FILE = "job.json"
 REPORT_FOLDER = "report"
+EXPLANATION_FOLDER = "explanation"
+"""Folder of a job that says where and why its worst case is wrong, once harness explain was asked."""
 
 
 def scores_file(arm: str) -> str:
