@@ -202,7 +202,7 @@ def trace(  # noqa: PLR0913 - what can be said of a script
         RecordError: the reference's trace is none, or was cut or changed.
         RunError: the trace is of another model or type, or nothing was called inside the block.
     """
-    from harness.run import script
+    from harness.run.worker import script
 
     return script.traced(
         pipe,
