@@ -53,6 +53,7 @@ IN_SHORT = {
     "report": ["--cases", "100", "--rounds", "1"],
     "model": ["--rounds", "1"],
     "crowded": ["--quick"],
+    "explain": ["--rounds", "1", "--heads", "1"],
 }
 """The benchmarks, each with the words that make it short."""
 

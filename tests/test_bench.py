@@ -21,6 +21,7 @@ SHORTEST = {
     "report": (["--cases", "3", "--rounds", "1"], r"\| median seconds \| [\d.]+ \|"),
     "model": (["--rounds", "1", "--threads", "1"], r'"machine": "'),
     "crowded": (["--quick", "--only", "commands"], r"\| \d+ \| \d+ \| \[0\] \|"),
+    "explain": (["--rounds", "1", "--heads", "1", "--blocks", "1", "--side", "32"], r"\| 64 \| [\d.]+ \| [\d.]+ \|"),
 }
 """For each benchmark, words that make it shortest, and a figure that stands in what it prints."""
 

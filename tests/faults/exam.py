@@ -7,6 +7,7 @@ none sees another one; the measurements and the judgement are those of ``harness
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import shutil
@@ -127,6 +128,7 @@ class Exam:
         self._pipeline = subject.load(dtype, self._device)
         self._made_results: list[Result] = []
         self.folder.mkdir(parents=True)
+        gc.freeze()
         self.trace = self._investigator(self._pipeline).trace(KEY, self.folder, ["first", "middle", "last"], 1 << 33)
         self.healthy = self._made(self._pipeline)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import time
 from dataclasses import dataclass
@@ -143,6 +144,7 @@ class Investigator:
 
     def work(self, order: Investigation) -> None:
         """Do what is asked; results are written when all of them are there."""
+        gc.freeze()  # the imported libraries have millions of objects, which each collection would walk through
         folder = Path(order.folder)
         folder.mkdir(parents=True, exist_ok=True)
         match order.task:

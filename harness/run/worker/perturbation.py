@@ -57,12 +57,23 @@ def neighbours(values: Any, away: Any) -> Any:
     Zeros have no nearer neighbour and move away; the largest finite values move nearer, so that none becomes infinite;
     values that are not finite stay.
     """
+    return stepped(values, away.to(bits_of(values.dtype)) * 2 - 1)
+
+
+def bits_of(dtype: Any) -> Any:
+    """The whole numbers that hold the bits of a floating type."""
     import torch
 
-    integers = {2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()]
-    step = away.to(integers) * 2 - 1
-    least, most = values.abs().aminmax() if values.numel() else (values.new_ones(()), values.new_ones(()))
-    if bool(least > 0) and bool(most < torch.finfo(values.dtype).max):  # the rule, and much quicker
+    return {2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
+
+
+def stepped(values: Any, step: Any) -> Any:
+    """The same with the directions as whole numbers of the type's size, 1 for farther from zero and -1 for nearer."""
+    import torch
+
+    integers = step.dtype
+    least, most = (float(end) for end in values.abs().aminmax()) if values.numel() else (1.0, 1.0)
+    if least > 0 and most < torch.finfo(values.dtype).max:  # the rule, and much quicker
         return (values.view(integers) + step).view(values.dtype)
     step = step.masked_fill(values == 0, 1).masked_fill(values.abs() == torch.finfo(values.dtype).max, -1)
     step = step.masked_fill(~values.isfinite(), 0)

@@ -65,7 +65,8 @@ class Places:
         self._inside = inside
         self._step = 0
         self._forward = -1
-        self._calls: dict[tuple[str, Side, int, int], int] = {}
+        self._prefix = f"{self.denoiser}."
+        self._calls: dict[tuple[str, bool, int, int], int] = {}
         self._undo = ExitStack()
         for component, root in pipeline.modules.items():
             for name, module in root.named_modules():
@@ -139,13 +140,13 @@ class Places:
         return changed
 
     def _show(self, path: str, side: Side, caller: str, names: Sequence[str] | None, tree: Any) -> Any:
-        within = bool(self.denoiser) and path.startswith(f"{self.denoiser}.")
-        forward = max(self._forward, 0) if within or path == self.denoiser else 0
-        counted = (path, side, self._step, forward)
-        call = self._calls.get(counted, 0)
-        self._calls[counted] = call + 1
+        within = bool(self.denoiser) and path.startswith(self._prefix)
         if within and not self._inside(self._step):
             return None
+        forward = max(self._forward, 0) if within or path == self.denoiser else 0
+        counted = (path, side is Side.INPUT, self._step, forward)  # a truth value, whose hash costs less
+        call = self._calls.get(counted, 0)
+        self._calls[counted] = call + 1
         return self._visit(Seen(Spot(path, side, self._step, forward, call), caller, names, tree))
 
 

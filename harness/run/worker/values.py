@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.run.worker.perturbation import neighbours
+from harness.run.worker.perturbation import bits_of, stepped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,8 +100,10 @@ def distance(actual: Any, expected: Any) -> float:
         actual, expected = torch.view_as_real(actual.to(expected.dtype)), torch.view_as_real(expected)
     if not expected.is_floating_point() and expected.dtype is not torch.uint8:
         return 0.0 if torch.equal(actual.to(expected.dtype), expected) else math.inf
-    if actual.dtype is expected.dtype and torch.equal(actual, expected):
-        return 0.0
+    if actual.dtype is expected.dtype and actual.element_size() <= _SINGLE and actual.is_floating_point():
+        quick = _distance_in_single(actual, expected)
+        if quick is not None:
+            return quick
     one, two = actual.double().flatten(), expected.double().flatten()
     if not bool(two.isfinite().all()):
         same = torch.equal(one.isfinite(), two.isfinite())
@@ -115,27 +117,42 @@ def distance(actual: Any, expected: Any) -> float:
     return gap / size if size else (math.inf if gap else 0.0)
 
 
+_SINGLE = 4
+"""Bytes of a float32."""
+
+
+def _distance_in_single(actual: Any, expected: Any) -> float | None:
+    """The same with the difference in float32, which is exact to rounding; None where a value is not finite or none."""
+    import torch
+
+    two = expected.float()
+    gap = float(torch.linalg.vector_norm(actual.float() - two, dtype=torch.float64))
+    size = float(torch.linalg.vector_norm(two, dtype=torch.float64))
+    return gap / size if math.isfinite(gap) and math.isfinite(size) and size else None
+
+
 class Coins:
-    """Random bits for tensors, cut from one stock at random places, so that they cost little."""
+    """Random directions for tensors, cut from one stock at random places, so that they cost little."""
 
     def __init__(self, seed: int) -> None:
         import numpy as np
         import torch
 
         self._source = np.random.default_rng(seed)
-        self._stock = torch.from_numpy(self._source.integers(0, 2, _STOCK, dtype=np.uint8)).bool()
+        self._stock = torch.from_numpy(self._source.integers(0, 2, _STOCK, dtype=np.int8)) * 2 - 1
+        self._stocks: dict[Any, Any] = {}
 
-    def tossed(self, shape: Sequence[int]) -> Any:
-        """bool[shape]."""
+    def steps(self, shape: Sequence[int], dtype: Any) -> Any:
+        """1 and -1 in whole numbers of a type, [shape]."""
         import torch
 
-        count = math.prod(shape)
+        if dtype not in self._stocks:
+            self._stocks[dtype] = self._stock.to(dtype)
+        stock, count = self._stocks[dtype], math.prod(shape)
         begin = int(self._source.integers(0, _STOCK))
-        rolled = (
-            torch.cat([self._stock[begin:], self._stock[:begin]]) if begin + count > _STOCK else self._stock[begin:]
-        )
+        rolled = torch.cat([stock[begin:], stock[:begin]]) if begin + count > _STOCK else stock[begin:]
         while len(rolled) < count:
-            rolled = torch.cat([rolled, self._stock])
+            rolled = torch.cat([rolled, stock])
         return rolled[:count].reshape(tuple(shape))
 
 
@@ -146,4 +163,5 @@ def moved(values: Any, coins: Coins) -> Any:
     """A floating tensor one unit in the last place away, each value up or down by a coin; others and scalars stay."""
     if not values.is_floating_point() or values.ndim == 0:
         return values.clone()
-    return neighbours(values, coins.tossed(values.shape))
+    values = values.contiguous()
+    return stepped(values, coins.steps(values.shape, bits_of(values.dtype)))
