@@ -55,7 +55,8 @@ def presence(coefficient: Coefficient, fit: Fit) -> Presence:
 def causes(trace: Trace | None, forced: Forced, tried: Tried | None, wrong: Sequence[Culprit]) -> list[Cause]:
     """Causes that are present: at the place that is named, in modules with a formula, and in how pictures repeat."""
     at_place = tried_causes(tried) if tried else []
-    by_formula = _without_rivals(_by_formula(forced), forced.fits, at_place)
+    by_formula = _without_rivals(_by_formula(forced.fits), forced.fits, at_place)
+    by_probe = _new(_without_rivals(_by_formula(forced.probed), forced.probed, at_place), [*at_place, *by_formula])
     specific = [cause for cause in at_place if cause.hypothesis not in _general()]
     told = _behaviour_causes(trace, forced, wrong) if trace else []
     general = (
@@ -63,7 +64,7 @@ def causes(trace: Trace | None, forced: Forced, tried: Tried | None, wrong: Sequ
         if specific or by_formula or wrong_constants(forced)
         else [cause for cause in at_place if cause.hypothesis in _general()]
     )
-    return [*specific, *general, *by_formula, *told]
+    return [*specific, *general, *by_formula, *by_probe, *told]
 
 
 def _general() -> set[str]:
@@ -189,9 +190,19 @@ def _names(fit: Fit) -> set[str]:
     return {c.hypothesis for c in fit.coefficients}
 
 
-def _by_formula(forced: Forced) -> list[Cause]:
+def _new(probed: Sequence[Cause], known: Sequence[Cause]) -> list[Cause]:
+    """Causes that probe inputs show and nothing else does, in the same component."""
+    named = {(cause.path.partition(".")[0], cause.hypothesis) for cause in known}
+    return [
+        cause.model_copy(update={"probed": True})
+        for cause in probed
+        if (cause.path.partition(".")[0], cause.hypothesis) not in named
+    ]
+
+
+def _by_formula(fits: Sequence[Fit]) -> list[Cause]:
     """Causes in single modules where these show it, else in all modules of a component together."""
-    named = [_cause(fit, c) for fit in forced.fits for c in fit.coefficients if presence(c, fit) is Presence.PRESENT]
+    named = [_cause(fit, c) for fit in fits for c in fit.coefficients if presence(c, fit) is Presence.PRESENT]
     single = {(cause.path.partition(".")[0], cause.hypothesis) for cause in named if not cause.family}
     return [
         cause for cause in named if not cause.family or (cause.path.partition(".")[0], cause.hypothesis) not in single

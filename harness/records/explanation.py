@@ -164,6 +164,8 @@ class Cause(Record):
     """What is wrong."""
     source: str
     """Public report in which it is known."""
+    probed: bool = False
+    """Whether only inputs that are made to part known causes show it, and not those of the picture."""
     coefficient: Number | None = None
     """1 where it is present; None where it was tried on values instead of a formula."""
     standard_error: Number | None = None

@@ -243,6 +243,8 @@ class Forced(Record):
     """Place at which a value that is no finite number was first seen in the free picture."""
     fits: list[Fit]
     """Modules with a formula, held against it."""
+    probed: list[Fit] = Field(default_factory=list)
+    """The same modules on inputs that are made to part the hypotheses."""
     constants: list[Constant]
     """Constants that could be estimated."""
     picture_seconds: float

@@ -387,10 +387,15 @@ def _cause(cause: Cause) -> tuple[Cell, ...]:
     )
 
 
+_MEASURED = marked("coefficient {value} +- {error}")
+_PROBED = marked("coefficient {value} +- {error}, on inputs made to show it; those of the picture do not")
+
+
 def _evidence(cause: Cause) -> str:
     error = f"{cause.standard_error or 0:.2g}"
     if cause.coefficient is not None:
-        return say("coefficient {value} +- {error}", value=f"{cause.coefficient:.3f}", error=error)
+        words = _PROBED if cause.probed else _MEASURED
+        return say(words, value=f"{cause.coefficient:.3f}", error=error)
     if cause.residual is None or cause.without is None:
         return say("how the pictures repeat")
     left, without = formats.scientific(cause.residual), formats.scientific(cause.without)

@@ -124,7 +124,7 @@ class Filter:
         for specification in self._targets.get(place, ()):
             x, y = self._inputs.pop(specification.path, None), next(iter(tensors(seen.tree)), None)
             if not equal and x is not None and y is not None and x.shape == y.shape:
-                self._add(specification, x, y)
+                self.add(specification, x, y)
         for specification in self._sources.get(place, ()):
             tree = seen.tree if given is None else given
             self._inputs[specification.path] = next(iter(tensors(tree)), None)
@@ -133,7 +133,8 @@ class Filter:
         """Look at what constants can be estimated from."""
         self._constants.look(seen)
 
-    def _add(self, specification: Specification, x: Any, y: Any) -> None:
+    def add(self, specification: Specification, x: Any, y: Any) -> None:
+        """Hold what a module gave for an input against its formula."""
         formula = specification.formula
         parts = Residuals(specification, x, y)
         if not np.isfinite(parts.residual).all():
