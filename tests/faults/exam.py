@@ -44,6 +44,7 @@ from harness.run.sources import locate
 from harness.run.worker.draws import watched_draws
 from harness.run.worker.investigator import Investigator, Result
 from harness.run.worker.recorder import Recorder
+from tests.faults.gates import Shown, flagged
 from tests.planted.port_faults import catalogue
 from tests.planted.port_faults.adapter import Port
 
@@ -100,10 +101,8 @@ class Answer:
     """Difference of the results over its floor."""
     check: bool
     """Whether the results differ by more than eight floors, or do not repeat."""
-    allclose: bool
-    """Whether a float value is off by more than 1e-3."""
-    cosine: bool
-    """Whether the cosine of the pictures is below 0.99."""
+    gates: dict[str, bool | None]
+    """Whether gates of other projects flag the picture; None where they need a third side."""
     pictures: float
     """Picture times of the candidate, and of trying causes."""
     reference_pictures: float
@@ -126,11 +125,17 @@ class Exam:
         self.folder = folder / dtype
         self._device: Any = cpu.open(0, SwitchMode.AS_SHIPPED)
         self._pipeline = subject.load(dtype, self._device)
-        self._made_results: list[Result] = []
+        self._made_shown: list[Shown] = []
         self.folder.mkdir(parents=True)
         gc.freeze()
         self.trace = self._investigator(self._pipeline).trace(KEY, self.folder, ["first", "middle", "last"], 1 << 33)
-        self.healthy = self._made(self._pipeline)
+        self._made(self._pipeline)
+        self.healthy = self._made_shown.pop()
+        self.exact: Shown | None = None
+        if dtype != "float32":
+            self._made(subject.load("float32", self._device))
+            self.exact = self._made_shown.pop()
+        self._made_shown.clear()
 
     def _made(self, pipeline: Any, shift: int = 0) -> Result:
         request = Request(
@@ -157,7 +162,13 @@ class Exam:
             schedule=recorder.table,
             seconds=time.perf_counter() - begin,
         )
-        self._made_results.append(result)
+        self._made_shown.append(
+            Shown(
+                image=result.image,
+                floats=np.asarray(result.float_image, dtype=np.float64),
+                steps=[latents.float().numpy().astype(np.float64) for latents in recorder._latents],
+            )
+        )
         return result
 
     def _investigator(self, pipeline: Any) -> Investigator:
@@ -173,15 +184,14 @@ class Exam:
 
     def _force(self, change: Change) -> Any:
         """Plant a change for good and measure it; for a forked process."""
-        self._made_results.clear()
+        self._made_shown.clear()
         folder = self.folder / change.name
         folder.mkdir()
         port = Port(self._pipeline, change)
         forced = self._investigator(port).force(folder, self.folder / TRACE_FILE, ["first", "middle", "last"])
-        free = self._made_results[0]  # the last one is forced, and so is nearly the reference's
+        free = self._made_shown[0]  # the last one is forced, and so is nearly the reference's
         return {
-            "allclose": _differs(free, self.healthy),
-            "cosine": _cosine(free.image, self.healthy.image) < 0.99,
+            "gates": flagged(free, self.healthy, self.exact),
             "pictures": forced.seconds / forced.picture_seconds,
         }
 
@@ -222,7 +232,7 @@ class Exam:
     def _failed(self, change: Change) -> Answer:
         return Answer(
             name=change.name, dtype=self.dtype, benign=change.is_benign, trouble="", named="", right=False, causes=(),
-            caused=False, ratio=0.0, gap_floors=0.0, check=False, allclose=False, cosine=False, pictures=0.0,
+            caused=False, ratio=0.0, gap_floors=0.0, check=False, gates={}, pictures=0.0,
             reference_pictures=0.0,
         )  # fmt: skip
 
@@ -328,17 +338,6 @@ def _over(gap: Any, floor: Any) -> float:
     kinds = ("float_image", "latents")
     ratios = [getattr(gap, kind) / getattr(floor, kind) for kind in kinds if getattr(floor, kind) is not None]
     return max(ratios, default=0.0)
-
-
-def _differs(one: Result, two: Result) -> bool:
-    if one.float_image is None or two.float_image is None:
-        return False
-    return not bool(np.allclose(one.float_image, two.float_image, rtol=0, atol=1e-3))
-
-
-def _cosine(one: Any, two: Any) -> float:
-    a, b = one.astype(float).ravel(), two.astype(float).ravel()
-    return float(a @ b / np.sqrt((a @ a) * (b @ b))) if a.any() and b.any() else 0.0
 
 
 def answers(dtypes: Iterable[str], names: Sequence[str], folder: Path) -> list[Answer]:
