@@ -17,6 +17,7 @@ from harness.cli.options import (
     Language,
     MaxGib,
     RunsDir,
+    TraceInside,
     TraceSteps,
     permission_of,
     words_of,
@@ -44,6 +45,7 @@ def explain(
     case: Annotated[str | None, typer.Option(help="Case.  [default: the first]", metavar="CASE")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed.  [default: the first]", metavar="SEED")] = None,
     trace_steps: TraceSteps = TRACE_STEPS,
+    trace_inside: TraceInside = "",
     max_gib: MaxGib = MAX_GIB,
     no_proof: Annotated[
         bool, typer.Option("--no-proof", help="Make no pictures with swapped values; nothing is proven then.")
@@ -73,6 +75,7 @@ def explain(
         case=case,
         seed=seed,
         steps=words_of(trace_steps),
+        inside=trace_inside,
         most_bytes=int(max_gib * 2**30),
         proof=not no_proof,
         keep_trace=keep_trace,

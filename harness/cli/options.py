@@ -67,7 +67,17 @@ TraceSteps = Annotated[
     str,
     typer.Option(help="Steps at which the denoiser's inside is traced: words or numbers from 0.", metavar="STEPS"),
 ]
-MaxGib = Annotated[float, typer.Option(min=0.001, help="Largest size of the trace, in GiB.", metavar="GIB")]
+TraceInside = Annotated[
+    str, typer.Option(help="Trace only the inside of this module, such as one block.  [default: all]", metavar="PATH")
+]
+MaxGib = Annotated[
+    float,
+    typer.Option(
+        min=1e-6,
+        help="Largest size of the trace, in GiB; if all modules are more, blocks come first.",
+        metavar="GIB",
+    ),
+]
 RUNS_DIR = Path("runs")
 TRACE_STEPS = "first,middle,last"
 MAX_GIB = 8.0

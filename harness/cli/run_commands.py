@@ -29,6 +29,7 @@ from harness.cli.options import (
     RunsDir,
     Scenarios,
     Seeds,
+    TraceInside,
     TraceSteps,
     permission_of,
     selection_of,
@@ -129,6 +130,7 @@ def run(
         ),
     ] = False,
     trace_steps: TraceSteps = TRACE_STEPS,
+    trace_inside: TraceInside = "",
     max_gib: MaxGib = MAX_GIB,
 ) -> None:
     """Make the images of scenarios and store them.
@@ -141,7 +143,17 @@ def run(
 
     permission = permission_of(every=allow_command, listed=allowed_commands)
     if trace:
-        _trace(scenarios, arm or [], case or [], seed or [], device, trace_steps, max_gib, runs_dir, permission)
+        _trace(
+            scenarios,
+            arm or [],
+            case or [],
+            seed or [],
+            device,
+            (trace_steps, trace_inside),
+            max_gib,
+            runs_dir,
+            permission,
+        )
         return
     selection = selection_of(arm, case, seed, device, repeats, processes, retries, runs_dir, baselines_dir, permission)
     made = check_job.run(scenarios, selection, PlainReporter())
@@ -159,7 +171,7 @@ def _trace(
     cases: list[str],
     seeds: list[int],
     device: str | None,
-    steps: str,
+    chosen: tuple[str, str],
     max_gib: float,
     runs_dir: Path,
     permission: Permission,
@@ -176,7 +188,8 @@ def _trace(
         arm=trace_job.only("arms", arms),
         case=trace_job.only("cases", cases) if cases else None,
         seed=trace_job.only("seeds", seeds) if seeds else None,
-        steps=words_of(steps),
+        steps=words_of(chosen[0]),
+        inside=chosen[1],
         most_bytes=int(max_gib * 2**30),
         device=device,
         runs_folder=runs_dir,
@@ -184,6 +197,10 @@ def _trace(
     )
     traced = trace_job.trace(options, tell)
     print_line(str(traced.path))
+    if traced.trace.blocks:
+        print_line(
+            "all modules are more than --max-gib, so whole blocks were kept: --trace-inside PATH keeps one", error=True
+        )
     key, scenario = traced.key, options.path
     print_line(
         f"next, where the port runs: harness explain {scenario} --arm ARM --against {traced.path.name} --case "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from harness import plugins, scenario, store
 from harness.errors import HarnessError, UsageError
+from harness.explain.places import culprits
 from harness.explain.verdict import explained, proven, unproven, with_operators, worth_a_swap
 from harness.files import write_text
 from harness.jobs.failing_case import failing_case
@@ -71,7 +72,10 @@ class Question:
     steps: list[str] = field(default_factory=lambda: ["first", "middle", "last"])
     """Steps at which the inside of the denoiser is traced."""
     most_bytes: int = 8 << 30
-    """Largest size of the trace."""
+    """Largest size of the trace; where all modules are more, whole blocks come first, then the inside of the first
+    that is wrong."""
+    inside: str = ""
+    """Module whose inside alone is traced; empty for all."""
     proof: bool = True
     """Whether pictures with swapped values are made."""
     keep_trace: bool = False
@@ -220,6 +224,8 @@ def _measured(question: Question, key: CaseKey, orders: _Orders, folder: Path) -
     """From the first picture to the proof."""
     trace = _traced(question, key, orders.reference, folder)
     forced = _forced(question, key, orders, folder)
+    if trace is not None and trace.blocks and question.trace is None:
+        trace, forced = _finer(question, key, orders, folder, (trace, forced))
     scenario_name, reference = orders.candidate.plan.scenario, orders.reference
     explanation = unproven(explained(scenario_name, key, trace, forced))
     if explanation.trouble is Trouble.NOT_REPEATABLE:
@@ -241,6 +247,26 @@ def _measured(question: Question, key: CaseKey, orders: _Orders, folder: Path) -
     return proven(explanation, patched, injected, untouched)
 
 
+def _finer(
+    question: Question, key: CaseKey, orders: _Orders, folder: Path, coarse: tuple[Trace, Forced]
+) -> tuple[Trace, Forced]:
+    """Both sides with the inside of the block that is wrong; as they were where no block is, or none of its inside."""
+    wrong = culprits(*coarse)
+    if not wrong or not is_inside_a_component(wrong[0].path):
+        return coarse
+    inside = replace(question, inside=wrong[0].path)
+    trace, forced = _traced(inside, key, orders.reference, folder), _forced(inside, key, orders, folder)
+    if trace is None or not culprits(trace, forced):  # the block as it was measured is all that is known
+        whole = _traced(question, key, orders.reference, folder)
+        return whole or coarse[0], _forced(question, key, orders, folder)
+    return trace, forced
+
+
+def is_inside_a_component(path: str) -> bool:
+    """Whether a path is that of a part of a component, which has an inside to look into."""
+    return any(part.isdigit() for part in path.split("."))
+
+
 def _traced(question: Question, key: CaseKey, reference: Order | None, folder: Path) -> Trace | None:
     if question.trace is not None:
         (folder / TRACE_FILE).symlink_to(question.trace.resolve())
@@ -253,6 +279,7 @@ def _traced(question: Question, key: CaseKey, reference: Order | None, folder: P
         folder=str(folder),
         steps=question.steps,
         most_bytes=question.most_bytes,
+        inside=question.inside,
     )
     investigate(reference, task)
     return read_trace_record(folder / TRACE_FILE)

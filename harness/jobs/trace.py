@@ -38,7 +38,9 @@ class TraceOptions:
     steps: list[str] = field(default_factory=lambda: ["first", "middle", "last"])
     """Steps at which the inside of the denoiser is kept."""
     most_bytes: int = 8 << 30
-    """Largest size of the trace."""
+    """Largest size of the trace; where all modules are more, whole blocks alone are kept."""
+    inside: str = ""
+    """Module whose inside alone is traced; empty for all."""
     device: str | None = None
     """Device in the place of the arm's."""
     runs_folder: Path = Path("runs")
@@ -80,6 +82,7 @@ def trace(options: TraceOptions, tell_size: Callable[[int], None]) -> Traced:
             folder=str(folder),
             steps=options.steps,
             most_bytes=options.most_bytes,
+            inside=options.inside,
         )
         investigate(order, task, tell_size=tell_size)
     path = folder / f"{loaded.scenario.name}-{arm.name}{ENDING}"

@@ -125,6 +125,10 @@ class Trace(Record):
     """Component that denoises; empty where the adapter names none."""
     places: list[TracedPlace]
     """Places in order of execution."""
+    blocks: bool = False
+    """Whether only whole blocks were kept, because all modules were too much."""
+    inside: str = ""
+    """Module whose inside alone was kept, beside the denoiser's own; empty where all were."""
     tensors_bytes: int
     """Size of the values."""
     outcome: Digest | None
@@ -378,7 +382,9 @@ class Investigation(Record):
     steps: list[str] = Field(default_factory=lambda: ["first", "middle", "last"])
     """Steps at which the inside of the denoiser is kept: words, or numbers from 0."""
     most_bytes: int = 8 << 30
-    """Largest size of a trace."""
+    """Largest size of a trace; where all modules are more, whole blocks alone are kept."""
+    inside: str = ""
+    """Module whose inside alone is traced; empty for all."""
     places: list[Place] = Field(default_factory=list)
     """Places whose values are kept or replaced; steps and calls of theirs are not looked at."""
     values_folder: str | None = None

@@ -257,3 +257,15 @@ def test_check_explains_a_drift_where_that_is_asked_for(tmp_path: Path) -> None:
     healthy = run_command(tmp_path, "check", "port.yaml", "--explain")
     assert healthy.code == 0, healthy.err
     assert "wrong by itself" not in healthy.out
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+def test_where_all_modules_are_too_much_the_block_comes_first_and_then_its_inside(tmp_path: Path) -> None:
+    fault = {"PORT_FAULT": "gelu-erf-one", "PORT_ARM": "candidate"}
+    ended = explained(tmp_path, "--against", "right", "--max-gib", "0.005", "--json", **fault)
+    assert ended.code == 1, ended.err
+    said = with_texts(json.loads(ended.out))
+    assert said["culprits"][0]["path"] == "transformer.transformer_blocks.2.ff.net.0"
+    assert said["proof"]["word"] == "proven"
+    assert said["trace_bytes"] < 0.005 * 2**30

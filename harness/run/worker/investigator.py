@@ -44,6 +44,7 @@ from harness.run.worker.probing import probed
 from harness.run.worker.tracing import (
     Counting,
     Keeping,
+    is_coarse,
     read_result,
     read_trace,
     read_values,
@@ -67,8 +68,6 @@ PICTURE = "picture"
 """Path of the place where the pipeline's picture has reached the host."""
 FLOOR_RUNS = 1
 """Pictures of the reference whose values are moved, for the floors of places."""
-END_TO_END_RUNS = 1
-"""Pictures of the reference whose values are moved and go on, for the floor of the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +149,7 @@ class Investigator:
         folder.mkdir(parents=True, exist_ok=True)
         match order.task:
             case InvestigationTask.TRACE:
-                self.trace(order.key, folder, order.steps, order.most_bytes)
+                self.trace(order.key, folder, order.steps, order.most_bytes, order.inside)
             case InvestigationTask.FORCE:
                 reference = Path(order.trace_file) if order.trace_file else None
                 self.force(folder, reference, order.steps)
@@ -163,24 +162,30 @@ class Investigator:
             case InvestigationTask.OPERATORS:
                 self.operators(folder, order)
 
-    def trace(self, key: CaseKey, folder: Path, words: Sequence[str], most_bytes: int) -> Trace:
+    def trace(self, key: CaseKey, folder: Path, words: Sequence[str], most_bytes: int, inside: str = "") -> Trace:
         """Trace a picture, measure the floors of its places and of its result, and write all of it.
 
-        How large the trace will be is known, told and held against ``most_bytes`` before anything is kept.
+        How large the trace will be is known, told and held against ``most_bytes`` before anything is kept. Where all
+        modules are more than that, whole blocks alone are kept, or the inside of one module, if that is asked.
         """
         begin = time.perf_counter()
         chosen = self._chosen(words)
         untraced = self._make()
         denoiser = self._pipeline.components.get("denoising", "")
-        counting, moved = Counting(denoiser, chosen), []
-        for seed in range(1, END_TO_END_RUNS + 1):
-            counting.bytes = 0
-            moved.append(gap(self._make(_Moved(counting, Moving(seed))).arrays, untraced.arrays))
-        self._tell_size(counting.bytes)
-        require_place_for(counting.bytes, most_bytes, folder)
-        keeping = Keeping(most_bytes)
+        chooses = _inside(inside, denoiser) if inside else None
+        counting = Counting(denoiser, chosen, chooses)
+        moved = [gap(self._make(_Moved(counting, Moving(1))).arrays, untraced.arrays)]
+        blocks = not inside and counting.bytes > most_bytes
+        if blocks:
+            chooses = is_coarse
+        size = counting.block_bytes if blocks else counting.bytes
+        self._tell_size(size)
+        require_place_for(size, most_bytes, folder)
+        keeping = Keeping(most_bytes, (lambda spot: chooses(spot.path)) if chooses else lambda _: True)
         traced = self._make(keeping, chosen)
-        runs = [Forcing(keeping.kept, denoiser, seed=seed) for seed in range(1, FLOOR_RUNS + 1)]
+        runs = [
+            Forcing(keeping.kept, denoiser, seed=seed, partial=chooses is not None) for seed in range(1, FLOOR_RUNS + 1)
+        ]
         for run in runs:
             self._make(run, chosen)
         trace = Trace(
@@ -193,7 +198,9 @@ class Investigator:
                 traced_place.model_copy(update={"floors": floors_of(runs, traced_place)})
                 for traced_place in keeping.places
             ],
-            tensors_bytes=counting.bytes,
+            blocks=blocks,
+            inside=inside,
+            tensors_bytes=size,
             outcome=traced.digest,
             untraced_outcome=untraced.digest,
             exact=exact(self._pipeline, untraced.noise, untraced.schedule),
@@ -212,7 +219,9 @@ class Investigator:
             require_same_model(trace, self._pipeline)
         chosen = trace.chosen_steps if trace else self._chosen(words)
         denoiser = self._pipeline.components.get("denoising", "")
-        free, filtered, finite = Forcing(values, denoiser, force=False), Filter(self._pipeline), NotFinite()
+        partial_trace = trace is not None and bool(trace.blocks or trace.inside)
+        free = Forcing(values, denoiser, force=False, partial=partial_trace)
+        filtered, finite = Filter(self._pipeline), NotFinite()
         looking = (free, filtered.look, finite) if reference else (filtered, filtered.look, finite)
         first = self._make(_Together(*looking), chosen)
         untraced = [self._make()]
@@ -222,7 +231,7 @@ class Investigator:
             again = self._make(_Together(), chosen)
         self._other()  # what is kept of one picture shows in the next only where the two are not alike
         floors = {spot_of(traced.place): traced.floors for traced in trace.places} if trace else {}
-        forced = Forcing(values, denoiser, floors=floors)
+        forced = Forcing(values, denoiser, floors=floors, partial=partial_trace)
         if trace:
             self._make(partial(_filtered, forced, filtered), chosen)
         expected = read_result(reference) if reference else None
@@ -370,6 +379,11 @@ class _Together:
     def __call__(self, seen: Seen) -> None:
         for visit in self._visitors:
             visit(seen)
+
+
+def _inside(path: str, denoiser: str) -> Callable[[str], bool]:
+    """The places of a module and of all inside it, and what enters and leaves the denoiser, which tells calls apart."""
+    return lambda other: other in {path, denoiser} or other.startswith(f"{path}.")
 
 
 def _index(folder: Path) -> Sequence[TracedPlace]:

@@ -26,20 +26,38 @@ _RESULT = "result."
 """Begins the names of the arrays of the result in a trace file."""
 
 
+def is_coarse(path: str) -> bool:
+    """Whether a module or function is no part of a numbered block: a whole block itself, or what stands between.
+
+    >>> is_coarse("transformer.blocks.2"), is_coarse("transformer.norm_out"), is_coarse("transformer.blocks.2.attn")
+    (True, True, False)
+    """
+    *ancestors, _ = path.split(".")
+    return not any(part.isdigit() for part in ancestors)
+
+
 class Counting:
     """A visitor that counts the bytes that a trace of these steps will have, before any are kept."""
 
-    def __init__(self, denoiser: str, steps: Collection[int]) -> None:
+    def __init__(self, denoiser: str, steps: Collection[int], wanted: Callable[[str], bool] | None = None) -> None:
         self.bytes = 0
+        """Size with all modules."""
+        self.block_bytes = 0
+        """Size with whole blocks alone."""
         self._inside = f"{denoiser}."
         self._denoiser = denoiser
         self._steps = steps
+        self._wanted = wanted
 
     def __call__(self, seen: Seen) -> None:
         """Count the tensors of a place."""
         if self._denoiser and seen.spot.path.startswith(self._inside) and seen.spot.step not in self._steps:
             return
-        self.bytes += sum(value.numel() * value.element_size() for value in tensors(seen.tree))
+        if self._wanted is not None and not self._wanted(seen.spot.path):
+            return
+        size = sum(value.numel() * value.element_size() for value in tensors(seen.tree))
+        self.bytes += size
+        self.block_bytes += size if is_coarse(seen.spot.path) else 0
 
 
 def require_place_for(size: int, most_bytes: int, folder: Path) -> None:
