@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 from datetime import date
 from enum import Enum
 from functools import cache
@@ -55,6 +57,7 @@ from harness.records import (
     worst,
 )
 from harness.records.base import LaterRecord
+from harness.records.descriptions import descriptions
 from harness.records.explanation import Explanation
 from harness.records.investigation import Trace
 
@@ -456,7 +459,8 @@ def test_a_record_cannot_be_changed(kind: type[Record]) -> None:
 
 
 def undescribed(kind: type[Record]) -> list[str]:
-    return [name for name, field in kind.model_fields.items() if not (field.description or "").strip()]
+    described = descriptions(kind)
+    return [name for name in kind.model_fields if not described.get(name, "").strip()]
 
 
 @kinds
@@ -466,14 +470,15 @@ def test_every_field_has_a_sentence_under_it(kind: type[Record]) -> None:
     assert (kind.__doc__ or "").strip()
 
 
+class Planted(Record):
+    """A record of which one field says nothing."""
+
+    told: int
+    """Told."""
+    silent: int
+
+
 def test_a_field_without_a_sentence_is_found() -> None:
-    class Planted(Record):
-        """A record of which one field says nothing."""
-
-        told: int
-        """Told."""
-        silent: int
-
     assert undescribed(Planted) == ["silent"]
 
 
@@ -564,3 +569,26 @@ def test_other_data_has_another_digest(one: Any, other: Any) -> None:
 def test_a_number_that_is_not_finite_has_no_digest(value: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_digest({"a": value})
+
+
+def test_a_schema_has_the_sentences_also_of_the_record_that_one_extends() -> None:
+    assert Planted.model_json_schema()["properties"]["told"]["description"] == "Told."
+
+    class Extended(Planted):
+        """A record with a field more."""
+
+        more: int
+        """More."""
+
+    assert descriptions(Extended) == {"told": "Told.", "more": "More."}
+
+
+def test_sentences_are_read_for_a_schema_alone() -> None:
+    code = """
+import sys, harness.records
+read = ["harness.records.descriptions" in sys.modules]
+harness.records.Switch.model_json_schema()
+print([*read, "harness.records.descriptions" in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[False, True]"

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
 SCHEMA_VERSION = 2
 """Newest version of any kind of record. Files of version 1 hold sentences as plain texts, and are still read."""
 
@@ -103,11 +107,19 @@ Day = date
 
 
 class Record(BaseModel):
-    """Base of every record: frozen, no unknown fields, sentences under the fields as descriptions."""
+    """Base of every record: frozen, no unknown fields; in a schema the sentences under the fields describe them."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, strict=False, defer_build=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        from harness.records.descriptions import descriptions
+
+        schema = handler(core)
+        fields = handler.resolve_ref_schema(schema)["properties"]
+        for name, text in descriptions(cls).items():
+            fields[name].setdefault("description", text)
+        return schema
 
 
 class LaterRecord(Record):
