@@ -12,13 +12,11 @@ import numpy as np
 
 from harness.errors import ImageError, UndefinedMetric
 from harness.language import recorded
+from harness.metrics._loops import BLOCK, loops
 from harness.metrics._pairs import in_bands, once_for_a_pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-BLOCK = 16
-"""Side in pixels of the blocks whose differences are summed."""
 
 CHANNELS = ("r", "g", "b")
 """Names of the channels, in the order of the last axis."""
@@ -143,16 +141,16 @@ def differences(actual: NDArray[Any], expected: NDArray[Any]) -> Differences:
 
 def _counted(actual: NDArray[np.uint8], expected: NDArray[np.uint8]) -> Differences:
     """How often each difference occurs says everything exactly; all sums are integers."""
-    from harness.metrics import _kernels
-
     height, width, _ = actual.shape
     actual_rows, expected_rows = (np.ascontiguousarray(picture).reshape(height, -1) for picture in (actual, expected))
     pixels = np.empty((height, width), np.uint8)
 
+    over = loops(actual.size)
+
     def count(top: int, bottom: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         counts = np.zeros((len(CHANNELS), 2 * 255 + 1), np.int64)
         blocks = np.zeros((-(-height // BLOCK), -(-width // BLOCK)), np.int64)
-        _kernels.tally(actual_rows, expected_rows, top, bottom, counts, pixels, blocks)
+        over.tally(actual_rows, expected_rows, top, bottom, counts, pixels, blocks)
         return counts, blocks
 
     counts, blocks = (np.sum(parts, axis=0) for parts in zip(*in_bands(count, height), strict=True))

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numba
 import numpy as np
 
+from harness.metrics._loops import BLOCK, CELL, EDGE, STRIP
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,21 +28,6 @@ AnyFunction = TypeVar("AnyFunction", bound="Callable[..., Any]")
 
 RING = 16
 """Rows kept of each field: four rows of the map need fourteen, and 16 makes the remainder cheap."""
-
-CELL = 4
-"""Rows, and pixels of a row, that are summed together."""
-
-STRIP = 768
-"""Values of a row that are worked on together; a multiple of those of a cell."""
-
-EDGE = 3 * CELL * 8
-"""Values of a row that the cells which end at its right edge cover."""
-
-BLOCK = 16
-"""Side in pixels of the blocks whose differences are summed."""
-
-ROOM = STRIP + EDGE + 30
-"""Most values of a row that a strip reads."""
 
 
 def compiled(function: AnyFunction) -> AnyFunction:

@@ -16,6 +16,7 @@ import numpy as np
 from harness.errors import UndefinedMetric
 from harness.language import recorded
 from harness.metrics._differences import require_comparable
+from harness.metrics._loops import loops
 from harness.metrics._pairs import in_bands, once_for_a_pair
 from harness.metrics._vectors import exact_sum, vectors
 
@@ -106,13 +107,12 @@ def _share(part: float, whole: float) -> float:
 
 def _counted(actual: NDArray[np.uint8], expected: NDArray[np.uint8], level: float) -> Relative:
     """How often each two values meet says everything exactly."""
-    from harness.metrics import _kernels
-
+    over = loops(actual.size)
     rows = [np.ascontiguousarray(picture).reshape(picture.shape[0], -1) for picture in (actual, expected)]
 
     def count(top: int, bottom: int) -> NDArray[np.int64]:
         counts = np.zeros((_LEVELS + 1, _LEVELS + 1), np.int64)
-        _kernels.count_meetings(rows[0], rows[1], top, bottom, counts)
+        over.count_meetings(rows[0], rows[1], top, bottom, counts)
         return counts
 
     counts = np.sum(in_bands(count, actual.shape[0]), axis=0)

@@ -11,6 +11,7 @@ import numpy as np
 from harness.errors import UndefinedMetric
 from harness.language import recorded
 from harness.metrics._differences import require_comparable, require_range
+from harness.metrics._loops import ROOM, loops
 from harness.metrics._pairs import in_bands, once_for_a_pair
 
 if TYPE_CHECKING:
@@ -95,8 +96,6 @@ def similarity(actual: NDArray[Any], expected: NDArray[Any], data_range: float) 
                 window=WINDOW,
             )
         )
-    from harness.metrics import _kernels
-
     exact = actual.dtype == np.uint8
     actual_rows, expected_rows = (
         np.ascontiguousarray(picture, dtype=np.uint8 if exact else np.float64).reshape(height, -1)
@@ -107,9 +106,11 @@ def similarity(actual: NDArray[Any], expected: NDArray[Any], data_range: float) 
     cells, totals = np.zeros((below + edge, aside + edge)), np.empty(below)
     constants = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
 
+    over = loops(actual.size)
+
     def fill(top: int, bottom: int) -> None:
-        fields = np.empty((4, _kernels.ROOM), np.float32 if exact else np.float64)
-        _kernels.similarity_rows(actual_rows, expected_rows, top, bottom, _WEIGHTS, constants, fields, cells, totals)
+        fields = np.empty((4, ROOM), np.float32 if exact else np.float64)
+        over.similarity_rows(actual_rows, expected_rows, top, bottom, _WEIGHTS, constants, fields, cells, totals)
 
     in_bands(fill, rows)
     # math.fsum is exact, so its result has no order.

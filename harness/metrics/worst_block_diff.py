@@ -8,7 +8,8 @@ import numpy as np
 
 from harness.contracts import Measured, Scale, Subject
 from harness.language import recordable, recorded
-from harness.metrics._differences import BLOCK, CHANNELS, differences
+from harness.metrics._differences import CHANNELS, differences
+from harness.metrics._loops import BLOCK
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.contracts import Measured, Scale, Subject
 from harness.language import recordable, recorded
 from harness.metrics._differences import differences
+from harness.metrics._loops import loops
 from harness.metrics._pairs import in_bands
 
 if TYPE_CHECKING:
@@ -46,13 +47,14 @@ def measure(actual: NDArray[Any], expected: NDArray[Any], *, data_range: float) 
     difference = differences(actual, expected)
     if difference.largest <= TOLERANCE:
         return Measured(value=0.0)
-    from harness.metrics import _kernels
-
     pixels = difference.pixels
     height, width = (min(WINDOW, side) for side in pixels.shape)
 
+    over = loops(pixels.size)
+
     def look(top: int, bottom: int) -> tuple[int, int, int]:
-        return _kernels.fullest_window(pixels, TOLERANCE, height, width, top, bottom)
+        window: tuple[int, int, int] = over.fullest_window(pixels, TOLERANCE, height, width, top, bottom)
+        return window
 
     bands = in_bands(look, pixels.shape[0] - height + 1)
     count, top, left = max(bands, key=lambda band: band[0])  # of equal ones the first, which is the highest

@@ -22,6 +22,7 @@ from harness.errors import ImageError, UndefinedMetric
 from harness.metrics import (
     _differences,
     _kernels,
+    _loops,
     _pairs,
     _windows,
     cosine_distance,
@@ -261,7 +262,7 @@ def test_the_compiled_loops_round_as_plain_arithmetic_does(height: int, width: i
     rows, columns, _ = plain.shape
     cells, totals = np.zeros((-(-rows // 4) + 8, -(-columns // 4) + 8)), np.empty(-(-rows // 4))
     mine, theirs = (each.reshape(height, -1) for each in (actual, expected))
-    constants, room = ((0.01 * 255) ** 2, (0.03 * 255) ** 2), np.empty((4, _kernels.ROOM), np.float32)
+    constants, room = ((0.01 * 255) ** 2, (0.03 * 255) ** 2), np.empty((4, _loops.ROOM), np.float32)
     _kernels.similarity_rows(mine, theirs, 0, rows, _windows._WEIGHTS, constants, room, cells, totals)
     assert totals.tolist() == groups
     if rows > 32 and columns > 32:
