@@ -50,7 +50,8 @@ def measure(scratch: Path, *, rounds: int, calls: int) -> None:
     model = prepare(question.model_source, plan.model, scratch / "model")
     prepare_process(scratch, plan.arm.threads)
 
-    from harness.run.worker.worker import Pipe, Worker
+    from harness.run.worker.pipe import Pipe
+    from harness.run.worker.worker import Worker
 
     (key,) = plan.keys
     share = Share(key=key, repeats=calls)

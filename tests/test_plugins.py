@@ -204,6 +204,7 @@ def test_looking_for_names_imports_no_part() -> None:
     assert loaded_after(f"{look}\nplugins.load('metrics', 'mse')") == {
         "harness.metrics.mse",
         "harness.metrics._differences",
+        "harness.metrics._loops",
         "harness.metrics._pairs",
     }
 

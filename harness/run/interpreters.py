@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LONGEST_SECONDS = 300
-_ENTRY = "harness.run.worker.__main__"
+_WORKER = "harness.run.worker.__main__, harness.run.worker.worker"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def require_worker(setup: ProcessSetup, folder: Path) -> None:
     if setup.python is None:
         return
     environment = {**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0", **setup.variables(folder)}
-    words = [setup.executable, "-c", f"import {_ENTRY}"]
+    words = [setup.executable, "-c", f"import {_WORKER}"]
     try:
         tried = subprocess.run(
             words, env=environment, capture_output=True, text=True, check=False, timeout=_LONGEST_SECONDS

@@ -204,6 +204,39 @@ def test_logs_are_added_to(child: Child) -> None:
     assert child.log.read_text(encoding="utf-8").split() == ["first", "second"]
 
 
+# --- start and end ---------------------------------------------------------------------------------------------------
+
+
+def test_a_probe_of_the_cpu_loads_neither_torch_nor_what_makes_pictures(child: Child) -> None:
+    heavy = "{'torch', 'numpy', 'PIL', 'harness.run.worker.worker'}"
+    child.run("from harness.backends import cpu", "cpu.probe()", f"print(sorted({heavy} & set(sys.modules)))")
+    child.run("import harness.run.worker.worker", f"print(sorted({heavy} & set(sys.modules)))")
+    assert child.log.read_text(encoding="utf-8").splitlines() == [
+        "[]",
+        "['PIL', 'harness.run.worker.worker', 'numpy']",
+    ]
+
+
+LATE = (
+    "import atexit",
+    "class Late:",
+    "    def __del__(self): os.write(1, b'collected ')",
+    "late = globals()['kept'] = Late()",
+    "late.itself = late",
+    "atexit.register(os.write, 1, b'at exit ')",
+)
+
+
+def test_a_child_looks_for_no_garbage_when_it_ends_and_does_what_was_registered(child: Child) -> None:
+    child.run(*LATE)
+    assert child.log.read_text(encoding="utf-8").split() == ["at", "exit"]
+
+
+def test_garbage_that_is_looked_for_when_a_child_ends_would_be_seen(child: Child) -> None:
+    child.run(*LATE, "import gc", "atexit.unregister(gc.freeze)")
+    assert child.log.read_text(encoding="utf-8").split() == ["at", "exit", "collected"]
+
+
 # --- grandchildren ---------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from harness import plugins
 from harness.records import from_json
 from harness.run.events import Assignment, Availabilities, Done
 from harness.run.worker import lifeline
-from harness.run.worker.worker import Pipe, Worker
+from harness.run.worker.pipe import Pipe
 
 if TYPE_CHECKING:
     from harness.contracts import Availability
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """Answer a probe or work an assignment; everything worth knowing goes through the event pipe."""
+    # All objects go at the end anyway; the last look for garbage takes a second where torch and diffusers are loaded.
+    atexit.register(gc.freeze)
     events_fd, lifeline_fd, *rest = arguments
     pipe = Pipe(int(events_fd))
     os.set_inheritable(int(lifeline_fd), False)  # noqa: FBT003 - the function takes nothing else
@@ -26,6 +30,8 @@ def main(arguments: list[str]) -> int:
     if rest[0] == "--probe":
         pipe.tell(probe(rest[1:]))
     else:
+        from harness.run.worker.worker import Worker
+
         text = Path(rest[0]).read_text(encoding="utf-8")
         Worker(from_json(Assignment, text, place=rest[0]), pipe).work()
     pipe.tell(Done())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from pathlib import Path
@@ -19,6 +18,7 @@ from harness.noise import noise_digest
 from harness.records import ArrayRef, CaseKey, Failure, LoadedModel, NoiseMode, Sample, Video, file_stem
 from harness.records.arguments import with_images
 from harness.run.events import Failed, Generating, Loaded, Sampled, Sized, Started, Stepped
+from harness.run.worker.collector import without_full_collections
 from harness.run.worker.cpu_streams import noise_notes
 from harness.run.worker.draws import watched_draws
 from harness.run.worker.environment import describe
@@ -47,22 +47,10 @@ if TYPE_CHECKING:
     from harness.contracts import Device, Picture, Pipeline, Watch
     from harness.records import Case, Draw, Step
     from harness.records.investigation import Investigation
-    from harness.run.events import Assignment, Event, Share
+    from harness.run.events import Assignment, Share
     from harness.run.worker.draws import DrawLog, Given
     from harness.run.worker.investigator import Result
-
-
-class Pipe:
-    """The event pipe's writing end; one JSON line per event."""
-
-    def __init__(self, descriptor: int) -> None:
-        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the function takes nothing else
-        self._stream = os.fdopen(descriptor, "w", encoding="utf-8")
-
-    def tell(self, event: Event) -> None:
-        """Write an event at once."""
-        self._stream.write(event.model_dump_json() + "\n")
-        self._stream.flush()
+    from harness.run.worker.pipe import Pipe
 
 
 class Worker:
@@ -80,9 +68,10 @@ class Worker:
         """Do the assignment; an error becomes a failure, and what can still be made is made."""
         stage = "start"
         try:
-            device = self.open()
-            stage = "load"
-            pipeline = self.load(device)
+            with without_full_collections():
+                device = self.open()
+                stage = "load"
+                pipeline = self.load(device)
         except Exception as error:  # noqa: BLE001 - the worker's border: a crash becomes a record
             self._fail(stage, error)
             return
