@@ -281,8 +281,8 @@ def test_run_compare_gate_and_report_work_one_after_another(
         {"name": "own-noise", "device": "cpu", "noise": "device"},
     ]
     limits = [{"metric": "psnr_db", "scope": "reference", "at_least": 15, "reason": "A low bar for this test only."}]
-    path = write_scenario(arms=arms, limits=limits)
-    assert run_harness("run", path).code == 0
+    asked: dict[str, Any] = {"model": {"adapter": "planted-rounded"}, "arms": arms}
+    assert run_harness("run", write_scenario(**asked, limits=limits)).code == 0
     job = job_folder(tmp_path / "runs")
 
     assert run_harness("compare", job / "bf16", job / "bf16").code == 0
@@ -295,7 +295,7 @@ def test_run_compare_gate_and_report_work_one_after_another(
 
     comparison = job / "comparison-reference-bf16-against-fp32.json"
     assert run_harness("gate", comparison).code == 0
-    strict = write_scenario(arms=arms, limits=[{**limits[0], "at_least": 99}])
+    strict = write_scenario(**asked, limits=[{**limits[0], "at_least": 99}])
     ended = run_harness("gate", comparison, "--scenario", strict)
     assert ended.code == 1
     assert "allowed: psnr_db at least 99 dB" in ended.out

@@ -1,4 +1,4 @@
-"""Overlays, waivers and ratios through the real command line, on runs of the embedded model."""
+"""Overlays, waivers and ratios through the real command line, on a pipeline that differs by precision alone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tests.command_line import RunHarness, WriteScenario
 
+ROUNDED = {"adapter": "planted-rounded"}
 ONCE = {"in_process": 1, "processes": 1}
 ARMS = [
     {"name": "candidate", "device": "cpu", "dtype": "bfloat16"},
@@ -42,7 +43,9 @@ def waiver(**changes: Any) -> dict[str, Any]:
 def test_overlays_waivers_and_ratios_are_judged_and_judged_again(
     tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
 ) -> None:
-    path = write_scenario(arms=ARMS, limits=[REPEAT, CAP, RATIO, TIGHT], waivers=[waiver(), waiver(metric="mse")])
+    path = write_scenario(
+        model=ROUNDED, arms=ARMS, limits=[REPEAT, CAP, RATIO, TIGHT], waivers=[waiver(), waiver(metric="mse")]
+    )
     assert run_harness("validate", path).code == 0
     ended = run_harness("check", path)
     assert ended.code == 0, ended.out + ended.err
@@ -58,7 +61,7 @@ def test_overlays_waivers_and_ratios_are_judged_and_judged_again(
 
     def gate(**changes: Any) -> tuple[int, str]:
         limits = {"limits": [REPEAT, CAP, RATIO, TIGHT], "waivers": [waiver()], **changes}
-        done = run_harness("gate", stored, "--scenario", write_scenario(arms=ARMS, **limits))
+        done = run_harness("gate", stored, "--scenario", write_scenario(model=ROUNDED, arms=ARMS, **limits))
         return done.code, " ".join(done.out.split())
 
     assert gate()[0] == 0
