@@ -117,6 +117,38 @@ class WriteScenario(Protocol):
     def __call__(self, **changes: Any) -> Path: ...
 
 
+def scenario_in(folder: Path, **changes: Any) -> Path:
+    """A scenario on the embedded model that is as small and quick as it can be; keywords replace its fields."""
+    model = {
+        "source": "builtin:tiny-deepgen-random",
+        "trust_remote_code": True,
+        "dtype": "float32",
+        **changes.pop("model", {}),
+    }
+    scenario = {
+        "name": "small",
+        "summary": "As small as it can be.",
+        "task": "text_to_image",
+        "model": model,
+        "cases": [{"id": "circle", "prompt": "a blue circle"}],
+        "seeds": [42],
+        "width": 64,
+        "height": 64,
+        "steps": 2,
+        # To look for another device, and to switch torch to determinism, each costs every start a second.
+        "arms": [{"name": "candidate", "device": "cpu"}],
+        "switches": "as_shipped",
+        "repeats": {"in_process": 2, "processes": 1},
+        "limits": [
+            {"metric": "identical", "scope": "repeat", "equals": 1, "reason": "The test says so, and nothing else."}
+        ],
+        **changes,
+    }
+    path = folder / f"{scenario['name']}.yaml"
+    path.write_text(json.dumps(scenario), encoding="utf-8")
+    return path
+
+
 class MadeOnce(Protocol):
     """Fills a folder by its name, once for all test processes, and says where it is."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.command_line import Ended, MadeOnce, RunHarness, WriteScenario, job_folder, run_command
+from tests.command_line import Ended, MadeOnce, RunHarness, WriteScenario, job_folder, run_command, scenario_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,37 +59,7 @@ def run_harness(tmp_path: Path) -> RunHarness:
 def write_scenario(tmp_path: Path) -> WriteScenario:
     """A scenario on the embedded model that is as small and quick as it can be; keywords replace its fields."""
 
-    def write(**changes: Any) -> Path:
-        model = {
-            "source": "builtin:tiny-deepgen-random",
-            "trust_remote_code": True,
-            "dtype": "float32",
-            **changes.pop("model", {}),
-        }
-        scenario = {
-            "name": "small",
-            "summary": "As small as it can be.",
-            "task": "text_to_image",
-            "model": model,
-            "cases": [{"id": "circle", "prompt": "a blue circle"}],
-            "seeds": [42],
-            "width": 64,
-            "height": 64,
-            "steps": 2,
-            # To look for another device, and to switch torch to determinism, each costs every start a second.
-            "arms": [{"name": "candidate", "device": "cpu"}],
-            "switches": "as_shipped",
-            "repeats": {"in_process": 2, "processes": 1},
-            "limits": [
-                {"metric": "identical", "scope": "repeat", "equals": 1, "reason": "The test says so, and nothing else."}
-            ],
-            **changes,
-        }
-        path = tmp_path / f"{scenario['name']}.yaml"
-        path.write_text(json.dumps(scenario), encoding="utf-8")
-        return path
-
-    return write
+    return partial(scenario_in, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -55,12 +55,19 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_ends_in_its_own_verdict(
+def test_a_planted_fault_ends_in_its_own_verdict_and_no_result_is_retried(
     fault: str, run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
 ) -> None:
     code, word, message, repeats = FAULTS[fault]
     path = write_scenario(model={"adapter": fault}, repeats={"in_process": repeats, "processes": 1})
-    require_verdict(run_harness("check", path), only_job(), code, word, message)
+    require_verdict(run_harness("check", path, "--retries", "3"), only_job(), code, word, message)
+    require_no_retry(only_job())
+
+
+def require_no_retry(job: Path) -> None:
+    run = read_json(job / "candidate" / "run.json")
+    assert run["retried"] == []
+    assert {sample["process"] for sample in run["samples"]} <= {0}
 
 
 def require_verdict(ended: Ended, job: Path, code: int, word: str, message: str) -> None:
@@ -87,7 +94,7 @@ def test_a_hang_is_ended_at_its_time_limit(
     pytest.fail("however long the limit was, the pipeline did not come to its hang")
 
 
-def test_a_killed_child_leaves_its_last_words_and_what_it_made(
+def test_a_killed_child_leaves_its_last_words_and_what_it_made_and_is_not_retried_unasked(
     run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
 ) -> None:
     path = write_scenario(model={"adapter": "planted-killed"}, repeats={"in_process": 3, "processes": 2})
@@ -97,14 +104,16 @@ def test_a_killed_child_leaves_its_last_words_and_what_it_made(
     assert [(sample["process"], sample["repeat"]) for sample in run["samples"]] == [(0, 0)]
     assert [failure["process"] for failure in run["failures"]] == [0], "no second process is started after a crash"
     assert "planted: the last words" in run["failures"][0]["traceback"]
+    assert run["retried"] == [], "nothing is retried unless it is asked for"
 
 
 def test_a_crash_shows_no_secret_no_home_folder_and_no_escape_code(
     run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
 ) -> None:
     path = write_scenario(model={"adapter": "planted-crash"}, repeats={"in_process": 3, "processes": 1})
-    ended = run_harness("check", path)
+    ended = run_harness("check", path, "--retries", "3")
     require_verdict(ended, only_job(), 3, "error", "planted crash")
+    require_no_retry(only_job())
     stored = (only_job() / "candidate" / "run.json").read_text(encoding="utf-8")
     for text in (ended.out, ended.err, stored, (only_job() / "report" / "index.html").read_text(encoding="utf-8")):
         assert "hf_abcdefgh" not in text

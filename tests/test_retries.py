@@ -1,4 +1,4 @@
-"""Failures of the machine may be retried and stay on record; results never are."""
+"""Failures of the machine may be retried and stay on record; that results never are, test_planted_faults.py tells."""
 
 from __future__ import annotations
 
@@ -69,14 +69,6 @@ def require_retried(ended: Ended, job: Path, cause: str) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_is_retried_unless_it_is_asked_for_and_not_more_often(
-    run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
-) -> None:
-    assert run_harness("check", write_scenario(model={"adapter": "planted-killed-once"})).code == 3
-    assert stored_run(only_job())["retried"] == []
-
-
-@pytest.mark.slow
 def test_retries_are_counted(
     run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
 ) -> None:
@@ -86,21 +78,6 @@ def test_retries_are_counted(
     assert [failure["process"] for failure in run["retried"]] == [0, 1]
     assert [failure["process"] for failure in run["failures"]] == [2]
     assert [(sample["process"], sample["repeat"]) for sample in run["samples"]] == [(0, 0), (1, 0), (2, 0)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("adapter", "code"),
-    [("planted-drift", 6), ("planted-crash", 3), ("planted-load-crash", 3), ("planted-nan", 3)],
-)
-def test_a_result_is_never_retried(
-    adapter: str, code: int, run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
-) -> None:
-    path = write_scenario(model={"adapter": adapter}, repeats={"in_process": 3, "processes": 1})
-    assert run_harness("check", path, "--retries", "3").code == code
-    run = stored_run(only_job())
-    assert run["retried"] == []
-    assert {sample["process"] for sample in run["samples"]} <= {0}
 
 
 @pytest.mark.slow
