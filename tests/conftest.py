@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -63,14 +64,19 @@ def write_scenario(tmp_path: Path) -> WriteScenario:
 
 
 @pytest.fixture(scope="session")
-def prepared_workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+def prepared_workplace(made_once: MadeOnce) -> Workplace:
     """A workplace as undisturbed commands leave it; tests get copies."""
     from tests.kills import Workplace
 
-    workplace = Workplace(tmp_path_factory.mktemp("prepared") / "work")
-    workplace.folder.mkdir()
-    workplace.prepare()
-    return workplace
+    def fill(folder: Path) -> None:
+        made = Workplace(folder / "work")
+        made.folder.mkdir()
+        made.prepare()
+        (folder / "workplace.pickle").write_bytes(pickle.dumps(made))
+
+    prepared = pickle.loads((made_once("workplace", fill) / "workplace.pickle").read_bytes())  # noqa: S301 - our own
+    assert isinstance(prepared, Workplace)
+    return prepared
 
 
 @pytest.fixture

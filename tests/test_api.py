@@ -400,9 +400,19 @@ def test_limits_that_are_none_are_refused() -> None:
 # --- scenarios -------------------------------------------------------------------------------------------------------
 
 
+def pictures_in(folder: Path) -> dict[str, str]:
+    """A model of pictures that were made before, the same in two repeats."""
+    folder.mkdir()
+    for repeat in (0, 1):
+        write_picture(folder / f"circle-42-{repeat}.png", noise(height=64))
+    return {"adapter": "images", "source": str(folder), "pictures": "{case}-{seed}-{repeat}.png"}
+
+
 @pytest.mark.slow
 def test_a_scenario_is_checked_and_its_outcome_is_in_the_result(write_scenario: WriteScenario, tmp_path: Path) -> None:
-    found = harness.check(write_scenario(), runs_folder=tmp_path / "runs", repeats=2)
+    found = harness.check(
+        write_scenario(model=pictures_in(tmp_path / "made")), runs_folder=tmp_path / "runs", repeats=2
+    )
     assert isinstance(found.report, harness.Report)
     assert (found.outcome, found.exit_code) == ("identical", 0)
     assert [page.is_file() for page in found.pages] == [True]
@@ -414,8 +424,8 @@ def test_a_scenario_is_checked_and_its_outcome_is_in_the_result(write_scenario: 
 @pytest.mark.slow
 def test_a_broken_limit_is_an_exit_code_and_no_exception(write_scenario: WriteScenario, tmp_path: Path) -> None:
     limit = {"metric": "psnr_db", "scope": "repeat", "at_most": 1, "reason": "A planted limit that none can keep."}
-    scenario = write_scenario(limits=[limit], repeats={"in_process": 2, "processes": 1})
-    found = harness.check(scenario, runs_folder=str(tmp_path / "runs"))
+    path = write_scenario(model=pictures_in(tmp_path / "made"), limits=[limit])
+    found = harness.check(path, runs_folder=str(tmp_path / "runs"))
     assert (found.outcome, found.exit_code) == ("unstable", 6)
 
 

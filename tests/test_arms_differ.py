@@ -13,7 +13,7 @@ from harness.compare import comparability
 from harness.errors import ScenarioError
 from harness.records import Arm, CommandRef, Load, Lora, ModelChange, ModelRef, Scenario
 from harness.scenario import load, plan
-from tests.command_line import read_json
+from tests.command_line import PLANTED, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -320,13 +320,14 @@ def test_a_model_runs_in_another_environment_with_this_harness(
     packages = other.parent / "lib" / version / "site-packages"
     packages.mkdir(parents=True)
     here = next(path for path in sys.path if path.endswith("site-packages"))
-    (packages / "here.pth").write_text(f"{here}\n", encoding="utf-8")
+    (packages / "here.pth").write_text(f"{here}\n{PLANTED}\n", encoding="utf-8")
     (packages / "sitecustomize.py").write_text(
         f"import pathlib, sys\npathlib.Path({str(tmp_path / 'started')!r}).write_text(sys.prefix)\n", encoding="utf-8"
     )
     (other / "python").symlink_to(f"{sys.base_prefix}/bin/{version}")
     arms = [{"name": "theirs", "device": "cpu", "python": "other/bin/python"}]
     path = write_scenario(
+        model={"adapter": "planted-toy"},
         arms=[*arms, {"name": "ours", "device": "cpu", "role": "reference"}],
         limits=[{**LIMIT, "at_least": 60}],
         repeats={"in_process": 1, "processes": 1},

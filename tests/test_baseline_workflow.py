@@ -6,7 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
+
+from harness.images import write_picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +18,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-CANDIDATE = {"name": "candidate", "device": "cpu", "dtype": "bfloat16"}
-REFERENCE = {"name": "cpu-fp32", "role": "reference", "device": "cpu", "dtype": "float32", "baseline": True}
+CANDIDATE = {"name": "candidate", "device": "cpu"}
+REFERENCE = {"name": "cpu-fp32", "role": "reference", "device": "cpu", "baseline": True}
 REPEAT = {"metric": "identical", "scope": "repeat", "equals": 1, "reason": "Repeats on a CPU give the same bytes."}
 NEAR = {"metric": "psnr_db", "scope": "reference", "at_least": 25, "reason": "Half the light costs far more than this."}
 
@@ -31,12 +34,17 @@ def accept(run: RunHarness, scenario: Path, reason: str) -> Ended:
 def test_missing_accepted_changed_accepted_again_unused(
     tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
 ) -> None:
-    def scenario(adapter: str, **changes: Any) -> Path:
-        arms = {"arms": [CANDIDATE, REFERENCE], "limits": [REPEAT, NEAR], **changes}
-        return write_scenario(model={"adapter": adapter}, **arms)
+    def scenario(light: float, **changes: Any) -> Path:
+        """Pictures that a pipeline made; those of the candidate are a little brighter."""
+        for arm, more in (("candidate", 2), ("cpu-fp32", 0)):
+            for repeat in (0, 1):
+                levels = np.random.default_rng(0).integers(0, 250, (64, 64, 3)) * light + more
+                write_picture(tmp_path / f"{arm}-circle-42-{repeat}.png", levels.astype(np.uint8))
+        made = {"adapter": "images", "source": str(tmp_path), "pictures": "{arm}-{case}-{seed}-{repeat}.png"}
+        return write_scenario(model=made, **{"arms": [CANDIDATE, REFERENCE], "limits": [REPEAT, NEAR], **changes})
 
     # 1. Missing: the check is red, and says which commands make a baseline.
-    path = scenario("planted-toy")
+    path = scenario(light=1)
     missing = run_harness("check", path)
     assert missing.code == 4, missing.err
     assert "there is no baseline small/cpu-fp32" in missing.out
@@ -53,7 +61,7 @@ def test_missing_accepted_changed_accepted_again_unused(
     assert run_harness("check", path).code == 0
 
     # 3. Changed: the pipeline makes darker pictures.
-    path = scenario("planted-toy-darker")
+    path = scenario(light=0.5)
     changed = run_harness("check", path)
     assert changed.code == 1, changed.err
     assert "DRIFT" in changed.out
@@ -67,7 +75,7 @@ def test_missing_accepted_changed_accepted_again_unused(
     assert "has an arm" not in row["about"]
 
     # 5. Unused: no scenario asks for it any more, which is said and is no failure.
-    scenario("planted-toy", arms=[CANDIDATE], limits=[REPEAT])
+    scenario(light=1, arms=[CANDIDATE], limits=[REPEAT])
     assert "has an arm cpu-fp32 with baseline: true" in run_harness("baseline", "list", "--scenarios-dir", tmp_path).out
     verified = run_harness("baseline", "verify", "--scenarios-dir", tmp_path)
     assert verified.code == 0

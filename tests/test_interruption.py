@@ -26,6 +26,10 @@ def samples(folder: Path) -> list[Path]:
     return sorted(folder.glob("runs/*/candidate/samples/*/*/p*.json"))
 
 
+def has_more(folder: Path, count: int) -> bool:
+    return len(samples(folder)) > count
+
+
 def slow_scenario(write_scenario: WriteScenario, in_process: int = 4) -> Path:
     return write_scenario(model={"adapter": "planted-slow"}, repeats={"in_process": in_process, "processes": 1})
 
@@ -43,7 +47,7 @@ def test_each_signal_ends_the_children_and_the_same_command_goes_on(
     kept: dict[Path, int] = {}
     for interruptions, number in enumerate(signals):
         with started(tmp_path, "check", path) as process:
-            wait_for(lambda before=len(kept): len(samples(tmp_path)) > before, "a sample")
+            wait_for(partial(has_more, tmp_path, len(kept)), "a sample")
             assert workers(tmp_path), "the test must see the worker it looks for"
             half = samples(tmp_path)[0].with_name(".0123456789abcdef.part")
             half.write_bytes(b"what a worker leaves that is ended while it writes")

@@ -1,22 +1,26 @@
-"""The fixture ``image_baseline`` as users meet it: real files, real pytest processes, planted faults."""
+"""The fixture ``image_baseline`` as users meet it: real files, real pytest sessions, planted faults."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from harness.errors import UsageError
+from harness import assert_close
+from harness.errors import NotClose, UsageError
 from harness.images import array_digest, read_picture, write_picture
 from harness.jobs import image_baselines
 from harness.jobs.image_baselines import Acceptance, Place, file_name, judged_image
 from harness.records import AcceptedImage, read_record
 from tests.render.test_validity import lost_files, problems
+from tests.starter import IMPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,16 +41,30 @@ def picture(seed=0, plus=0):
 """
 
 
-@pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
-    """A pytest of its own in a folder with one test file."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+@pytest.fixture(scope="session")
+def imported() -> None:
+    """What a session in this process imports is forgotten after it, which numba cannot bear, unless it was there."""
+    for module in IMPORTED:
+        import_module(module)
+    picture = np.random.default_rng(0).integers(0, 200, (32, 48, 3), dtype=np.uint8)
+    with pytest.raises(NotClose):
+        assert_close(picture + np.uint8(9), picture, max_abs_diff=1)
 
-    def ran(text: str, *words: str, name: str = "test_port.py") -> pytest.RunResult:
+
+@pytest.fixture
+def run(imported: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
+    """A pytest session of its own in a folder with one test file; ``apart`` starts it in a process of its own."""
+    del imported
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    # Within a second a test file may be written twice with the same length, and Python would take it for the same.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def ran(text: str, *words: str, name: str = "test_port.py", apart: bool = False) -> pytest.RunResult:
         (pytester.path / name).write_text(HEAD + text, encoding="utf-8")
         # To import hypothesis, which no such test uses, takes a third of the time of a session.
-        lean = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
-        return pytester.runpytest_subprocess("-p", "harness.pytest_plugin", *lean, *words)
+        lean = ("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+        start = pytester.runpytest_subprocess if apart or "-n" in words else pytester.runpytest_inprocess
+        return start(*lean, *words)
 
     return ran
 
@@ -75,7 +93,7 @@ def test_a_picture_without_a_baseline_fails_and_says_how_to_accept(
 def test_an_accepted_picture_passes_and_keeps_who_when_and_why(
     run: Callable[..., pytest.RunResult], pytester: pytest.Pytester
 ) -> None:
-    ended = run(check(), *ACCEPT)
+    ended = run(check(), *ACCEPT, apart=True)
     ended.assert_outcomes(passed=1)
     ended.stdout.fnmatch_lines(["accepted: *test_cup.png"])
     record = read_record(AcceptedImage, stored(pytester.path).with_suffix(".json"))
@@ -83,8 +101,8 @@ def test_an_accepted_picture_passes_and_keeps_who_when_and_why(
     assert record.digest == array_digest(read_picture(stored(pytester.path)))
     assert record.made == 1
     assert record.accepted_utc.endswith("+00:00")
-    run(check()).assert_outcomes(passed=1)
-    run(check(plus=1)).assert_outcomes(failed=1)
+    run(check(), apart=True).assert_outcomes(passed=1)
+    run(check(plus=1), apart=True).assert_outcomes(failed=1)
 
 
 def test_limits_decide_and_the_message_says_what_it_looks_like(run: Callable[..., pytest.RunResult]) -> None:
@@ -399,7 +417,7 @@ def test_what_is_loaded_would_be_noticed(run: Callable[..., pytest.RunResult]) -
     text = UNUSED.replace("():", "(image_baseline):").replace(
         "    heavy", "    image_baseline.check\n    import numpy\n    heavy"
     )
-    run(text).assert_outcomes(failed=1)
+    run(text, apart=True).assert_outcomes(failed=1)
 
 
 def test_the_entry_point_is_named_as_its_module() -> None:

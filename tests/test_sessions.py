@@ -11,14 +11,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
 import noxfile
+from harness.images import write_picture
 from harness.records import Task
 from tests.command_line import ROOT, Ended, environment, job_folder, patience_seconds
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tests.command_line import WriteScenario
 
 
@@ -97,22 +101,29 @@ def test_a_command_with_another_exit_code_than_expected_ends_the_session(
     assert leaving.value.code == left
 
 
+def noise(brighter: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 250, (64, 64, 3), np.uint8) + np.uint8(brighter)
+
+
 # --- the user's own work ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_compare_and_gate_work_on_the_scenario_that_is_given(tmp_path: Path, write_scenario: WriteScenario) -> None:
-    reference = {"name": "cpu-fp32", "role": "reference", "device": "cpu", "dtype": "float32", "baseline": True}
+    reference = {"name": "cpu-fp32", "role": "reference", "device": "cpu"}
     limit = {"metric": "psnr_db", "scope": "reference", "at_least": 25, "reason": "The test says so, and nothing else."}
     places: list[str | Path] = ["--runs-dir", tmp_path / "runs", "--baselines-dir", tmp_path / "baselines"]
-    path = write_scenario(arms=[{"name": "mine"}, reference], limits=[limit])
+    for arm, brighter in (("mine", 0), ("cpu-fp32", 2)):
+        write_picture(tmp_path / f"{arm}-circle-42.png", noise(brighter))
+    made: dict[str, Any] = {
+        "model": {"adapter": "images", "source": str(tmp_path), "pictures": "{arm}-{case}-{seed}.png"},
+        "repeats": {"in_process": 1, "processes": 1},
+    }
+    path = write_scenario(**made, arms=[{"name": "mine"}, {**reference, "baseline": True}], limits=[limit])
     missing = nox("-s", "compare", "--", path, "--device", "cpu", *places)
     assert missing.code == 4, missing.err
     assert "there is no baseline small/cpu-fp32" in missing.out
-    broken = write_scenario(
-        arms=[{"name": "mine", "dtype": "bfloat16"}, {**reference, "baseline": False}],
-        limits=[{**limit, "at_least": 200}],
-    )
+    broken = write_scenario(**made, arms=[{"name": "mine"}, reference], limits=[{**limit, "at_least": 200}])
     gated = nox("-s", "gate", "--", broken, "--device", "cpu", "--runs-dir", tmp_path / "gated")
     assert gated.code == 1, gated.err
     assert gated.out.splitlines()[-1].startswith("FAIL: 1 of 1 pair of mine breaks a limit (circle, seed 42: psnr_db ")
@@ -125,7 +136,10 @@ def test_compare_and_gate_work_on_the_scenario_that_is_given(tmp_path: Path, wri
 def test_report_makes_the_release_of_the_scenarios_that_are_given(
     tmp_path: Path, write_scenario: WriteScenario
 ) -> None:
-    path = write_scenario(model={"adapter": "planted-toy"})
+    for repeat in (0, 1):
+        write_picture(tmp_path / f"circle-42-{repeat}.png", noise())
+    made = {"adapter": "images", "source": str(tmp_path), "pictures": "{case}-{seed}-{repeat}.png"}
+    path = write_scenario(model=made)
     name = f"test-{tmp_path.name}"
     released = nox("-s", "report", "--", name, path, "--device", "cpu", "--runs-dir", tmp_path / "runs")
     try:

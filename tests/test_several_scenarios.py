@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+
+from harness.images import write_picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +18,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 TOY = {"adapter": "planted-toy"}
-DRIFTING: dict[str, Any] = {"model": {"adapter": "planted-drift"}, "repeats": {"in_process": 3, "processes": 1}}
+
+
+def made(write: WriteScenario, name: str, *, levels: tuple[int, int]) -> Path:
+    """A scenario of two pictures that were made before, each with something brighter in it by so many levels."""
+    pictures = {"adapter": "images", "source": ".", "pictures": f"{name}-{{case}}-{{seed}}-{{repeat}}.png"}
+    path = write(name=name, model=pictures)
+    for repeat, level in enumerate(levels):
+        picture = np.random.default_rng(0).integers(0, 250, (64, 64, 3), np.uint8)
+        picture[0, 0] += np.uint8(level)
+        write_picture(path.parent / f"{name}-circle-42-{repeat}.png", picture)
+    return path
 
 
 @pytest.mark.parametrize(
@@ -42,8 +55,8 @@ def test_what_is_wrong_with_a_later_scenario_shows_before_the_first_runs(
 def test_each_result_is_told_as_it_ends_and_the_worst_decides(
     run_harness: RunHarness, write_scenario: WriteScenario
 ) -> None:
-    drifting = write_scenario(name="drifting", **DRIFTING)
-    good = write_scenario(name="good", model=TOY)
+    drifting = made(write_scenario, "drifting", levels=(0, 5))
+    good = made(write_scenario, "good", levels=(0, 0))
     ended = run_harness("check", drifting, good)
     assert ended.code == 6, ended.err
     told = [line for line in ended.err.splitlines() if line.startswith(("drifting: FAIL:", "good: PASS:"))]
@@ -56,9 +69,9 @@ def test_each_result_is_told_as_it_ends_and_the_worst_decides(
 def test_a_scenario_that_cannot_end_hides_no_verdict_of_another(
     tmp_path: Path, run_harness: RunHarness, write_scenario: WriteScenario
 ) -> None:
-    drifting = write_scenario(name="drifting", **DRIFTING)
+    drifting = made(write_scenario, "drifting", levels=(0, 5))
     stopped = write_scenario(name="stopped", model={"adapter": "planted-locks-out"})
-    good = write_scenario(name="good", model=TOY)
+    good = made(write_scenario, "good", levels=(0, 0))
     ended = run_harness("check", drifting, stopped, good)
     assert ended.code == 3, ended.err
     assert "stopped: the system refused: " in ended.out

@@ -144,23 +144,6 @@ def test_a_planted_fault_behind_a_pipeline_is_seen(
     assert comparison(only_job(), "repeat-candidate")["outcome"] == "unstable"
 
 
-@pytest.mark.slow
-def test_what_a_pipeline_cannot_take_is_a_failure_in_words(
-    folders: Callable[[str], Path],
-    run_harness: RunHarness,
-    write_scenario: WriteScenario,
-    tmp_path: Path,
-    only_job: Callable[[], Path],
-) -> None:
-    Image.new("RGB", (64, 64)).save(tmp_path / "input.png")
-    model = {"adapter": "diffusers", "source": str(folders("sd15")), "trust_remote_code": False}
-    cases = [{"id": "edit", "prompt": "a cup", "input_image": "input.png"}]
-    ended = run_harness("check", write_scenario(model=model, task="image_editing", cases=cases))
-    assert ended.code == 3
-    message = comparison(only_job(), "repeat-candidate")["message"]
-    assert "StableDiffusionPipeline does not take image; it takes prompt, height, width" in message
-
-
 def comparison(job: Path, name: str) -> dict[str, Any]:
     found: dict[str, Any] = read_json(job / f"comparison-{name}.json")
     return found
@@ -201,6 +184,15 @@ def make(
         recorder.given = draws.give
         picture = pipeline.generate(wanted, recorder)
     return picture, recorder, draws
+
+
+def test_an_image_that_a_pipeline_cannot_take_is_refused_in_words(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """That such a refusal becomes a failure of the run, test_arguments.py tells."""
+    Image.new("RGB", (64, 64)).save(tmp_path / "input.png")
+    with pytest.raises(RunError, match=r"StableDiffusionPipeline does not take image; it takes prompt, height, width"):
+        loaded(folders("sd15")).check_request(request(input_image=tmp_path / "input.png"))
 
 
 @pytest.mark.usefixtures("_deterministic")

@@ -259,29 +259,31 @@ def test_an_adapter_that_does_not_say_what_it_reads_is_taken_to_read_everything(
 
 LOAD = """
 import json, os, sys
-folder, adapter = os.path.realpath(sys.argv[1]), sys.argv[2]
-opened = set()
+folders = {os.path.realpath(name): adapter for name, adapter in json.loads(sys.argv[1]).items()}
+opened = {name: set() for name in folders}
 def note(event, arguments):
     if event == "open" and isinstance(arguments[0], (str, bytes)):
         path = os.path.realpath(os.fsdecode(arguments[0]))
-        if path.startswith(folder + os.sep):
-            opened.add(os.path.relpath(path, folder))
+        for folder in folders:
+            if path.startswith(folder + os.sep):
+                opened[folder].add(os.path.relpath(path, folder))
 sys.addaudithook(note)
 from pathlib import Path
 from harness import plugins
 from harness.backends import cpu
 from harness.records import ModelRef, SwitchMode
 device = cpu.open(0, SwitchMode.AS_SHIPPED)
-model = ModelRef(source="somewhere", adapter=adapter, dtype="float32", trust_remote_code=True)
-plugins.load("adapters", adapter).load(Path(folder), model, device)
-print("OPENED", json.dumps(sorted(opened)))
+for folder, adapter in folders.items():
+    model = ModelRef(source="somewhere", adapter=adapter, dtype="float32", trust_remote_code=True)
+    plugins.load("adapters", adapter).load(Path(folder), model, device)
+print("OPENED", json.dumps([sorted(names) for names in opened.values()]))
 """
 
 
-def opened(folder: Path, adapter: str) -> set[str]:
-    """Files of a folder that Python code opens while the model is loaded from the folder itself, not from a copy."""
+def opened(folders: dict[Path, str]) -> list[set[str]]:
+    """Files of each folder that Python code opens while adapters load the models from there, not from copies."""
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, str(folder), adapter],
+        [sys.executable, "-c", LOAD, json.dumps({str(folder): adapter for folder, adapter in folders.items()})],
         env=environment(),
         capture_output=True,
         text=True,
@@ -289,24 +291,22 @@ def opened(folder: Path, adapter: str) -> set[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.rpartition("OPENED ")[2]))
+    return [set(names) for names in json.loads(done.stdout.rpartition("OPENED ")[2])]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sd15", "sd3", "deepgen"])
-def test_everything_that_a_loader_opens_is_part_of_the_model(name: str, tmp_path: Path) -> None:
-    adapter = "deepgen" if name == "deepgen" else "diffusers"
-    if adapter == "deepgen":
-        folder = Path(shutil.copytree(locate("builtin:tiny-deepgen")[0], tmp_path / name))
-    else:
-        folder = saved(name, tmp_path / name)
-    for other in OTHER.values():
-        (folder / other).parent.mkdir(parents=True, exist_ok=True)
-        (folder / other).write_bytes(b"{}")
-    seen, found = opened(folder, adapter), identity(folder, tmp_path, adapter)
-    assert {"model_index.json", "scheduler/scheduler_config.json"} <= seen, "the hook sees what is opened"
-    assert seen - set(found.files) == set()
-    assert set(found.other_files) == {other for other in OTHER.values() if not other.startswith(".")} - seen
+def test_everything_that_a_loader_opens_is_part_of_the_model(tmp_path: Path) -> None:
+    folders = {saved(name, tmp_path / name): "diffusers" for name in ("sd15", "sd3")}
+    folders[Path(shutil.copytree(locate("builtin:tiny-deepgen")[0], tmp_path / "deepgen"))] = "deepgen"
+    for folder in folders:
+        for other in OTHER.values():
+            (folder / other).parent.mkdir(parents=True, exist_ok=True)
+            (folder / other).write_bytes(b"{}")
+    for (folder, adapter), seen in zip(folders.items(), opened(folders), strict=True):
+        found = identity(folder, tmp_path, adapter)
+        assert {"model_index.json", "scheduler/scheduler_config.json"} <= seen, "the hook sees what is opened"
+        assert seen - set(found.files) == set(), folder.name
+        assert set(found.other_files) == {other for other in OTHER.values() if not other.startswith(".")} - seen
 
 
 # --- records from before ---------------------------------------------------------------------------------------------
