@@ -225,7 +225,7 @@ def test_disturbed_latents_are_neighbours_after_no_step_at_all(written: Written)
 QUICK: dict[str, Any] = {
     "model": {"adapter": "planted-chaos", "dtype": "bfloat16"},
     "calibration": {"seeds": [1, 2]},
-    "arms": [{"name": "candidate"}, {"name": "cpu", "role": "reference", "device": "cpu"}],
+    "arms": [{"name": "candidate", "device": "cpu"}, {"name": "cpu", "role": "reference", "device": "cpu"}],
     "limits": [{"metric": "psnr_db", "scope": "reference", "at_least": 10, "reason": "Only for this test."}],
 }
 

@@ -336,7 +336,11 @@ def test_the_evaluation_scripts_run_the_scenarios_beside_them(
     scenarios = made / FOLDER / "eval" / "scenarios"
     shutil.rmtree(scenarios)
     scenarios.mkdir()
-    path = write_scenario(model={"adapter": "planted-toy"}, arms=[{"name": "cpu"}], repeats={"in_process": 3})
+    path = write_scenario(
+        model={"adapter": "planted-toy"},
+        arms=[{"name": "cpu", "device": "cpu"}],
+        repeats={"in_process": 3, "processes": 1},
+    )
     shutil.move(path, scenarios / "small.yaml")
     ended = subprocess.run(
         [sys.executable, f"eval/{name}"],

@@ -259,10 +259,10 @@ def peak(folder: Path, count: int, plant: str = "") -> int:
 
 
 def test_memory_does_not_grow_with_the_number_of_pairs(tmp_path: Path) -> None:
-    few = peak(tmp_path, 40)
-    seen = (peak(tmp_path, 400, plant=KEEP) - few) / 2
+    few = peak(tmp_path, 20)
+    seen = (peak(tmp_path, 250, plant=KEEP) - few) / 2
     assert seen > 1024, "the twin that keeps all records must be seen to grow"
-    assert peak(tmp_path, 400) - few < seen
+    assert peak(tmp_path, 250) - few < seen
 
 
 PRINTING = """

@@ -46,11 +46,6 @@ FAULTS = {
     "planted-two-modes": (6, "unstable", "two modes", 4),
     "planted-other-noise": (7, "not_comparable", "p0r1 had other noise than p0r0", 2),
     "planted-load-crash": (3, "error", "load failed: MemoryError: planted: no memory left", 2),
-    "planted-nan": (3, "error", "1 of 12288 values that are NaN or infinite", 2),
-    "planted-nan-latents": (3, "error", "3072 of 12288 values (25.0%) in the latents after step 2 are NaN", 2),
-    "planted-nan-frames": (3, "error", "1 of 384 values (0.3%) in the output of vae are NaN or infinite", 2),
-    "planted-silent-noise": (3, "error", "its noise can be neither injected nor logged", 2),
-    "planted-wrong-size": (3, "error", "the pipeline returned uint8[32, 64, 3]; expected uint8[64, 64, 3]", 2),
 }
 
 
@@ -62,6 +57,33 @@ def test_a_planted_fault_ends_in_its_own_verdict_and_no_result_is_retried(
     path = write_scenario(model={"adapter": fault}, repeats={"in_process": repeats, "processes": 1})
     require_verdict(run_harness("check", path, "--retries", "3"), only_job(), code, word, message)
     require_no_retry(only_job())
+
+
+OUTPUTS = {
+    "nan": "1 of 12288 values that are NaN or infinite",
+    "nan-latents": "3072 of 12288 values (25.0%) in the latents after step 2 are NaN",
+    "nan-frames": "1 of 384 values (0.3%) in the output of vae are NaN or infinite",
+    "silent-noise": "its noise can be neither injected nor logged",
+    "wrong-size": "the pipeline returned uint8[32, 64, 3]; expected uint8[64, 64, 3]",
+}
+
+
+def test_each_wrong_output_is_a_failure_of_its_case_and_what_is_right_is_made(
+    run_harness: RunHarness, write_scenario: WriteScenario, only_job: Callable[[], Path]
+) -> None:
+    cases = [{"id": name, "prompt": name} for name in (*OUTPUTS, "healthy")]
+    path = write_scenario(model={"adapter": "planted-outputs"}, cases=cases)
+    ended = run_harness("check", path, "--retries", "3")
+    require_verdict(ended, only_job(), 3, "error", OUTPUTS["nan"])
+    require_no_retry(only_job())
+    run = read_json(only_job() / "candidate" / "run.json")
+    assert {sample["key"]["case"] for sample in run["samples"]} == {"healthy"}
+    said: dict[str, set[str]] = {}
+    for failure in run["failures"]:
+        said.setdefault(failure["key"]["case"], set()).add(failure["message"])
+    assert said.keys() == OUTPUTS.keys()
+    for name, message in OUTPUTS.items():
+        assert all(message in words for words in said[name]), (name, said[name])
 
 
 def require_no_retry(job: Path) -> None:

@@ -114,7 +114,7 @@ def test_quick_work_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", ["check", "run"])
+@pytest.mark.parametrize("verb", ["check", pytest.param("run", marks=pytest.mark.nightly)])  # one call serves all
 def test_a_command_in_a_log_is_never_silent_for_long(
     verb: str, run_harness: RunHarness, write_scenario: WriteScenario, tmp_path: Path
 ) -> None:

@@ -67,13 +67,20 @@ def digests(run: dict[str, Any]) -> list[tuple[Any, ...]]:
     ]
 
 
-@IN_EITHER_MODE
+@pytest.mark.parametrize(
+    ("arm", "adapter"),
+    [
+        pytest.param(PORTABLE, "deepgen", marks=pytest.mark.nightly),
+        pytest.param(AS_SHIPPED, "deepgen", marks=pytest.mark.nightly),
+        (AS_SHIPPED, "planted-layers"),
+    ],
+    ids=["portable model", "model as shipped", "layers as shipped"],
+)
 def test_side_by_side_gives_the_bytes_of_one_after_the_other(
-    arm: dict[str, str], tmp_path: Path, write_scenario: WriteScenario
+    arm: dict[str, str], adapter: str, tmp_path: Path, write_scenario: WriteScenario
 ) -> None:
-    path = write_scenario(
-        threads=1, arms=[arm], cases=CASES, repeats={"in_process": 1, "processes": 2}, model={"dtype": "bfloat16"}
-    )
+    model = {"dtype": "bfloat16", "adapter": adapter}
+    path = write_scenario(threads=1, arms=[arm], cases=CASES, repeats={"in_process": 1, "processes": 2}, model=model)
     together, alone = tmp_path / "together", tmp_path / "alone"
     subprocess.run(
         [sys.executable, "-m", "harness", "run", path, "--runs-dir", together],

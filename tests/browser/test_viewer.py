@@ -154,6 +154,7 @@ new Promise(done => {
 """
 
 
+@pytest.mark.parametrize("language", ["en", pytest.param("zh", marks=pytest.mark.nightly)])  # it says nothing
 def test_blinking_is_off_until_asked_for_and_ends_when_asked_again(browser: Chromium, unstable: Path) -> None:
     browser.open(unstable)
     browser.press("n")
