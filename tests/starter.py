@@ -29,6 +29,7 @@ HARMLESS = frozenset(
         "NO_COLOR",
         "PIPELINE",
         "PYTEST_CURRENT_TEST",
+        "TORCH_TRANSFER_TO_NPU",
     }
 )
 """Variables that nothing reads while modules are imported, so that a forked command may have other values of them."""

@@ -42,11 +42,22 @@ def nox(*words: str | Path) -> Ended:
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
+def noise(brighter: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 250, (64, 64, 3), np.uint8) + np.uint8(brighter)
+
+
+def made_in(folder: Path) -> dict[str, str]:
+    """A model of pictures that were made before, the same in two repeats."""
+    for repeat in (0, 1):
+        write_picture(folder / f"circle-42-{repeat}.png", noise())
+    return {"adapter": "images", "source": str(folder), "pictures": "{case}-{seed}-{repeat}.png"}
+
+
 @pytest.mark.slow
 def test_without_an_environment_nothing_is_installed_and_the_callers_python_runs(
     tmp_path: Path, write_scenario: WriteScenario
 ) -> None:
-    path = write_scenario(model={"adapter": "planted-toy"})
+    path = write_scenario(model=made_in(tmp_path))
     ended = nox("-s", "determinism", "--", path, "--device", "cpu", "--runs-dir", tmp_path / "runs")
     assert ended.code == 0, ended.err
     assert "nothing is installed; using" in ended.err
@@ -101,10 +112,6 @@ def test_a_command_with_another_exit_code_than_expected_ends_the_session(
     assert leaving.value.code == left
 
 
-def noise(brighter: int = 0) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 250, (64, 64, 3), np.uint8) + np.uint8(brighter)
-
-
 # --- the user's own work ----------------------------------------------------------------------------------------------
 
 
@@ -136,10 +143,7 @@ def test_compare_and_gate_work_on_the_scenario_that_is_given(tmp_path: Path, wri
 def test_report_makes_the_release_of_the_scenarios_that_are_given(
     tmp_path: Path, write_scenario: WriteScenario
 ) -> None:
-    for repeat in (0, 1):
-        write_picture(tmp_path / f"circle-42-{repeat}.png", noise())
-    made = {"adapter": "images", "source": str(tmp_path), "pictures": "{case}-{seed}-{repeat}.png"}
-    path = write_scenario(model=made)
+    path = write_scenario(model=made_in(tmp_path))
     name = f"test-{tmp_path.name}"
     released = nox("-s", "report", "--", name, path, "--device", "cpu", "--runs-dir", tmp_path / "runs")
     try:

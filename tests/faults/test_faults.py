@@ -25,13 +25,14 @@ OTHERS = ["sd3-gelu-erf", "sd3-shift-twice"]
 FIXED = [
     "eps-one-layer-norm",
     "mask-cut",
-    "timestep-bfloat16",
     "shift-twice",
     "guidance-scale-slip",
     "missing-sync",
     "nan-silent",
 ]
-HARMLESS = ["two-passes-reversed", "channels-last"]
+HARMLESS = ["channels-last"]
+AT_NIGHT = ["timestep-bfloat16", "two-passes-reversed"]
+"""Found, or left alone, on the same way as others of each landing; tests/laws plants the cause of the first."""
 LEAST = {"found": 0.95, "right": 0.90, "caused": 0.60}
 """Shares of all faults in float32 below which something that worked is lost."""
 
@@ -69,7 +70,11 @@ def read_answers(folder: Path) -> dict[str, Answer]:
 def test_a_fault_is_found_where_it_is_and_its_cause_is_named_where_one_is_known(
     answers: dict[str, Answer], name: str
 ) -> None:
-    change, answer = catalogue.everything()[name], answers[name]
+    require_right(answers[name])
+
+
+def require_right(answer: Answer) -> None:
+    change = catalogue.everything()[answer.name]
     assert not answer.error
     assert answer.found
     assert is_right(answer.named, change), answer.named
@@ -79,10 +84,21 @@ def test_a_fault_is_found_where_it_is_and_its_cause_is_named_where_one_is_known(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HARMLESS)
 def test_a_harmless_change_is_not_named(answers: dict[str, Answer], name: str) -> None:
-    answer = answers[name]
+    require_unnamed(answers[name])
+
+
+def require_unnamed(answer: Answer) -> None:
     assert not answer.error
     assert not answer.found, (answer.trouble, answer.named, answer.causes)
     assert answer.ratio <= LIMIT
+
+
+@pytest.mark.nightly
+def test_what_is_found_like_others_is_found_and_what_is_harmless_like_others_is_not_named(tmp_path: Path) -> None:
+    examined(tmp_path, *AT_NIGHT)
+    fault, harmless = (read_answers(tmp_path)[name] for name in AT_NIGHT)
+    require_right(fault)
+    require_unnamed(harmless)
 
 
 @pytest.mark.slow
@@ -107,7 +123,7 @@ def test_every_change_says_what_it_is_and_what_it_stands_for() -> None:
     assert all(change.about.endswith(".") and change.report for change in changes)
     assert sum(not change.is_benign for change in changes) >= 60
     assert sum(change.is_benign for change in changes) >= 14
-    assert {change.name for change in changes if change.is_benign} >= set(HARMLESS)
+    assert {change.name for change in changes if change.is_benign} >= {*HARMLESS, AT_NIGHT[1]}
 
 
 @pytest.mark.slow

@@ -32,7 +32,8 @@ class Fault(Toy):
     def generate(self, request: Request, watch: Watch) -> Picture:
         if request.prompt not in self._faults:
             return super().generate(request, watch)
-        return self._faults[request.prompt].generate(request, watch)
+        picture: Picture = self._faults[request.prompt].generate(request, watch)
+        return picture
 
 
 load = Fault
