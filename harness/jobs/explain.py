@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from harness import plugins, scenario, store
 from harness.errors import HarnessError, UsageError
 from harness.explain.places import culprits
+from harness.explain.snippets import snippets
 from harness.explain.verdict import explained, proven, unproven, with_operators, worth_a_swap
 from harness.files import write_text
 from harness.jobs.failing_case import failing_case
@@ -151,7 +152,9 @@ def explain(question: Question) -> Explained:
         orders = _orders(loaded, plans, question.permission, Path(scratch), folder)
         explanation = _measured(question, key, orders, folder)
     notes = [*explanation.notes, *([recorded(_ELSEWHERE)] if question.trace else [])]
-    explanation = explanation.model_copy(update={"commands": _commands(question, key), "notes": notes})
+    explanation = explanation.model_copy(
+        update={"commands": _commands(question, key), "snippets": snippets(explanation), "notes": notes}
+    )
     if not question.keep_trace:
         _forget_values(folder)
     if question.job is not None:
@@ -196,7 +199,8 @@ def _of_script(question: Question) -> Explained:
     folder = store.new_job_folder(question.runs_folder, f"{question.path.stem}-explain")
     explanation = explained(question.path.stem, None, trace, forced)
     command = f"harness explain {from_here(question.path)} --lang {question.language}"
-    return _written(explanation.model_copy(update={"commands": [command]}), folder, question.language)
+    last = {"commands": [command], "snippets": snippets(explanation)}
+    return _written(explanation.model_copy(update=last), folder, question.language)
 
 
 def _written(explanation: Explanation, folder: Path, language: str) -> Explained:

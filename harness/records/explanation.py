@@ -252,3 +252,5 @@ class Explanation(Record):
     """What else a reader should know."""
     commands: list[str] = Field(default_factory=list)
     """What to do next, as it is typed."""
+    snippets: list[str] = Field(default_factory=list)
+    """Lines of Python that show the operators below the first wrong module; ``pipe`` is the loaded pipeline."""

@@ -67,7 +67,7 @@ def document(explanation: Explanation) -> Document:
         Section("why", say("Causes"), tuple(_why(explanation))),
         Section("equal", say("What has to be equal bit for bit"), tuple(_checks(explanation))),
         Section("how", say("How it was measured"), tuple(_how(explanation))),
-        Section("next", say("Next commands"), (_commands(explanation),)),
+        Section("next", say("Next commands"), tuple(_commands(explanation))),
     ]
     return Document(
         title=_title(explanation),
@@ -441,5 +441,13 @@ def _how(explanation: Explanation) -> Iterator[Block]:
         )
 
 
-def _commands(explanation: Explanation) -> Block:
-    return Listing("\n".join(explanation.commands), say("Paste these where you started this one."), fold=False)
+def _commands(explanation: Explanation) -> Iterator[Block]:
+    yield Listing("\n".join(explanation.commands), say("Paste these where you started this one."), fold=False)
+    if explanation.snippets:
+        yield Listing("\n\n".join(explanation.snippets), say(_IN_PYTHON))
+
+
+_IN_PYTHON = marked(
+    "In Python, with the loaded pipeline as pipe: the operators of the first wrong module, by PyTorch's DebugMode; on "
+    "an NPU also by msprobe, of the package mindstudio-probe"
+)
