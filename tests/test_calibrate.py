@@ -102,7 +102,7 @@ def test_it_ends_well_and_says_what_it_found(written: Written) -> None:
     for words in (
         "latent_ulp",
         "planted truncation: seen on all 2 pictures",
-        "planted corrupt_tile: seen on all 2 pictures",
+        "planted corrupt_tile: seen on all 18 pictures",
         "port.yaml: the limits are written",
     ):
         assert words in written.ended.out
