@@ -733,6 +733,14 @@ class BehaviourHypothesis(Hypothesis, Protocol):
         ...
 
 
+class ProbeHypothesis(Hypothesis, Protocol):
+    """A cause that a module shows on inputs made for it; it may import torch, inside of its functions."""
+
+    def probed(self, module: Any) -> bool | None:
+        """Whether a torch module has that cause; None where the cause says nothing about such a module."""
+        ...
+
+
 KINDS: Mapping[str, str] = {
     "metrics": "metric",
     "scores": "score",

@@ -52,11 +52,12 @@ def presence(coefficient: Coefficient, fit: Fit) -> Presence:
     return Presence.ABSENT
 
 
-def causes(trace: Trace | None, forced: Forced, tried: Tried | None, wrong: Sequence[Culprit]) -> list[Cause]:
-    """Causes that are present: at the place that is named, in modules with a formula, and in how pictures repeat."""
-    at_place = tried_causes(tried) if tried else []
+def causes(trace: Trace | None, forced: Forced, tried: Sequence[Tried], wrong: Sequence[Culprit]) -> list[Cause]:
+    """Causes that are present: at the places that are named, in modules with a formula, and in how pictures repeat."""
+    at_place = [cause for at_one in tried for cause in tried_causes(at_one)]
     by_formula = _without_rivals(_by_formula(forced.fits), forced.fits, at_place)
     by_probe = _new(_without_rivals(_by_formula(forced.probed), forced.probed, at_place), [*at_place, *by_formula])
+    by_probe += _by_modules(forced)
     specific = [cause for cause in at_place if cause.hypothesis not in _general()]
     told = _behaviour_causes(trace, forced, wrong) if trace else []
     general = (
@@ -188,6 +189,21 @@ def _without_rivals(named: Sequence[Cause], fits: Sequence[Fit], at_place: Seque
 
 def _names(fit: Fit) -> set[str]:
     return {c.hypothesis for c in fit.coefficients}
+
+
+def _by_modules(forced: Forced) -> list[Cause]:
+    """Causes that modules show on inputs made for them, each at the first module that does."""
+    known: dict[str, Any] = {name: plugins.load("hypotheses", name) for name in forced.probed_modules}
+    return [
+        Cause(
+            path=paths[0],
+            hypothesis=name,
+            sentence=recorded(known[name].CAUSE),
+            source=known[name].SOURCE,
+            probed=True,
+        )
+        for name, paths in forced.probed_modules.items()
+    ]
 
 
 def _new(probed: Sequence[Cause], known: Sequence[Cause]) -> list[Cause]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from harness.observations import WRONG_FROM
@@ -9,9 +10,13 @@ from harness.records.explanation import Culprit
 from harness.records.investigation import Side
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.records.investigation import Forced, PlaceErrors, Trace, TracedPlace
 
 LIMIT = WRONG_FROM
+_MOST_KINDS = 3
+_NUMBER = re.compile(r"\d+")
 
 
 def culprits(trace: Trace, forced: Forced) -> list[Culprit]:
@@ -26,6 +31,17 @@ def culprits(trace: Trace, forced: Forced) -> list[Culprit]:
     ]
     inside = any(culprit.path.startswith(f"{trace.denoiser}.") for culprit in wrong)
     return [culprit for culprit in wrong if not (inside and _is_whole_denoiser(culprit, trace))]
+
+
+def first_of_kinds(wrong: Sequence[Culprit]) -> list[Culprit]:
+    """The first of each kind, such as all blocks' MLPs, in order of execution, and no more than three.
+
+    A fault in the code of a module is in all modules of its kind, so known causes need not be tried at all of them.
+    """
+    kinds: dict[str, Culprit] = {}
+    for culprit in wrong:
+        kinds.setdefault(_NUMBER.sub("#", culprit.path), culprit)
+    return list(kinds.values())[:_MOST_KINDS]
 
 
 def innocents(trace: Trace, forced: Forced) -> list[str]:

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-def explained(
-    scenario: str, key: CaseKey | None, trace: Trace | None, forced: Forced, tried: Tried | None = None
-) -> Explanation:
+def explained(scenario: str, key: CaseKey | None, trace: Trace | None, forced: Forced, *tried: Tried) -> Explanation:
     """What the measurements say; a proof and the next commands are added by whoever makes them."""
     checks = input_checks(trace, forced) if trace else []
     comparable = not any(check.different_count for check in checks if check.kind is InputKind.SCHEDULE)
@@ -82,7 +80,7 @@ def _trouble(  # noqa: PLR0911, PLR0913, PLR0917 - the kinds of trouble, one aft
     repeats = forced.untraced_outcomes[:1] == [forced.outcome]
     if trace is not None and repeats and forced.outcome == trace.outcome:
         return Trouble.EQUAL
-    if constants or any(cause.coefficient is not None or cause.residual is not None for cause in known):
+    if constants or any(cause.probed or cause.coefficient is not None or cause.residual is not None for cause in known):
         return Trouble.CAUSE
     if forced.outcome is None:
         return Trouble.FORCED_ALONE

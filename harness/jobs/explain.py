@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from harness import plugins, scenario, store
 from harness.errors import HarnessError, UsageError
-from harness.explain.places import culprits
+from harness.explain.places import culprits, first_of_kinds
 from harness.explain.snippets import snippets
 from harness.explain.verdict import explained, proven, unproven, with_operators, worth_a_swap
 from harness.files import write_text
@@ -238,7 +238,7 @@ def _measured(question: Question, key: CaseKey, orders: _Orders, folder: Path) -
         return explanation
     swap = question.proof and worth_a_swap(explanation)
     tried = _tried(key, reference, explanation, folder, swap=swap)
-    explanation = unproven(explained(scenario_name, key, trace, forced, tried))
+    explanation = unproven(explained(scenario_name, key, trace, forced, *tried))
     if explanation.devices[explanation.arm] != "cpu":  # against itself no operator of the CPU can be wrong
         first = explanation.culprits[0]
         explanation = with_operators(explanation, _operators(key, orders.candidate, first, folder))
@@ -301,17 +301,21 @@ def _forced(question: Question, key: CaseKey, orders: _Orders, folder: Path) -> 
     return read_record(Forced, folder / "candidate" / FORCED_FILE)
 
 
-def _tried(key: CaseKey, reference: Order, explanation: Explanation, folder: Path, *, swap: bool) -> Tried:
+def _tried(key: CaseKey, reference: Order, explanation: Explanation, folder: Path, *, swap: bool) -> list[Tried]:
     """Known causes tried in the reference; beside that its values for a swap, and the candidate's put into it."""
     places = [culprit.place for culprit in explanation.culprits]
     first = explanation.culprits[0]
     own = [culprit.place for culprit in explanation.culprits if culprit.path == first.path]
-    orders = [_swap(InvestigationTask.TRY, key, folder, [first.place], "tried", "candidate", first.path)]
+    kinds = first_of_kinds(explanation.culprits)
+    orders = [
+        _swap(InvestigationTask.TRY, key, folder, [culprit.place], f"tried-{number}", "candidate", culprit.path)
+        for number, culprit in enumerate(kinds)
+    ]
     if swap:
         orders.append(_swap(InvestigationTask.KEEP, key, folder, places, "values-reference", None))
         orders.append(_swap(InvestigationTask.SWAP, key, folder, own, "injected", "candidate"))
     investigate(reference, *orders)
-    return read_record(Tried, folder / "tried" / TRIED_FILE)
+    return [read_record(Tried, folder / f"tried-{number}" / TRIED_FILE) for number in range(len(kinds))]
 
 
 def _operators(key: CaseKey, candidate: Order, culprit: Culprit | None, folder: Path) -> OperatorCheck:

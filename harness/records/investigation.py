@@ -249,6 +249,8 @@ class Forced(Record):
     """Modules with a formula, held against it."""
     probed: list[Fit] = Field(default_factory=list)
     """The same modules on inputs that are made to part the hypotheses."""
+    probed_modules: dict[str, list[str]] = Field(default_factory=dict)
+    """Modules that show a cause on inputs made for it, in order, by hypothesis."""
     constants: list[Constant]
     """Constants that could be estimated."""
     picture_seconds: float

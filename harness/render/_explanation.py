@@ -396,6 +396,8 @@ def _evidence(cause: Cause) -> str:
     if cause.coefficient is not None:
         words = _PROBED if cause.probed else _MEASURED
         return say(words, value=f"{cause.coefficient:.3f}", error=error)
+    if cause.probed:
+        return say("inputs made to show it; those of the picture need not")
     if cause.residual is None or cause.without is None:
         return say("how the pictures repeat")
     left, without = formats.scientific(cause.residual), formats.scientific(cause.without)

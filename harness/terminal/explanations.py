@@ -94,6 +94,8 @@ def _evidence(cause: Cause) -> str:
     if cause.coefficient is not None:
         where = ", on inputs made to show it" if cause.probed else ""
         return f"coefficient {cause.coefficient:.3f} +- {cause.standard_error:.3f}{where}"
+    if cause.probed:
+        return "on inputs made to show it"
     if cause.residual is None:
         return "from how the pictures repeat"
     left = f"left over {cause.residual:.2e}, without it {cause.without:.2e}"

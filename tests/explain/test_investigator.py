@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from harness.errors import RecordError, RunError
-from harness.explain.places import LIMIT, culprits, innocents
+from harness.explain.places import LIMIT, culprits, first_of_kinds, innocents
 from harness.explain.verdict import explained, proven
 from harness.records import CaseKey, read_record
-from harness.records.explanation import ProofWord, Trouble
+from harness.records.explanation import Culprit, ProofWord, Trouble
 from harness.records.investigation import (
     FORCED_FILE,
     TENSORS_FILE,
@@ -29,7 +30,6 @@ from tests.explain.toy import Toy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from harness.records.explanation import Explanation
     from harness.records.investigation import Swapped
@@ -203,24 +203,54 @@ def test_what_merely_follows_is_not_proven_although_all_that_is_wrong_passes_thr
     assert proof.word is ProofWord.UNDECIDED
 
 
-def test_causes_are_tried_at_the_place_with_the_references_own_module(folder: Path) -> None:
-    said = explanation(folder, without_bias)
-    place = said.culprits[0].place
-    order = Investigation(
-        task=InvestigationTask.TRY,
-        key=KEY,
-        folder=str(_made(folder / "tried")),
-        trace_file=str(folder / "reference" / TRACE_FILE),
-        values_folder=str(folder / "candidate"),
-        places=[place],
-        path=said.culprits[0].path,
-    )
-    tried = Toy().investigator().attempt(folder / "tried", order)
+def without_bias_and_transposed(toy: Toy) -> None:
+    without_bias(toy)
+    layer = toy.denoiser.second.linear
+    replace(layer, lambda x: torch.nn.functional.linear(x, layer.weight.T, layer.bias))
+
+
+@pytest.mark.parametrize(
+    ("change", "causes"),
+    [
+        (without_bias, [("denoiser.first.linear", "bias_missing")]),
+        (
+            without_bias_and_transposed,
+            [("denoiser.first.linear", "bias_missing"), ("denoiser.second.linear", "weight_transposed")],
+        ),
+    ],
+)
+def test_causes_are_tried_at_each_place_with_the_references_own_module(
+    folder: Path, change: Callable[[Toy], None], causes: list[tuple[str, str]]
+) -> None:
+    said = explanation(folder, change)
+    kinds = first_of_kinds(said.culprits)
+    orders = [
+        Investigation(
+            task=InvestigationTask.TRY,
+            key=KEY,
+            folder=str(_made(folder / f"tried-{number}")),
+            trace_file=str(folder / "reference" / TRACE_FILE),
+            values_folder=str(folder / "candidate"),
+            places=[culprit.place],
+            path=culprit.path,
+        )
+        for number, culprit in enumerate(kinds)
+    ]
+    tried = [Toy().investigator().attempt(Path(order.folder), order) for order in orders]
     forced = read_record(Forced, folder / "candidate" / FORCED_FILE)
     trace = read_trace_record(folder / "reference" / TRACE_FILE)
-    again = explained("toy", KEY, trace, forced, tried)
-    assert [cause.hypothesis for cause in again.causes] == ["bias_missing"]
-    assert tried.calls == 3
+    again = explained("toy", KEY, trace, forced, *tried)
+    assert [(cause.path, cause.hypothesis) for cause in again.causes] == causes
+    assert {record.calls for record in tried} == {3}
+
+
+def test_of_one_kind_only_the_first_is_tried() -> None:
+    def at(path: str) -> Culprit:
+        place = Place(path=path, side=Side.OUTPUT)
+        return Culprit(path=path, place=place, value="", error=1.0, floor=1e-7, free_error=None)
+
+    wrong = [at(path) for path in ("t.blocks.0.ff", "t.blocks.1.ff", "t.blocks.1.attn", "vae.up.2.norm", "vae.out")]
+    assert [culprit.path for culprit in first_of_kinds(wrong)] == ["t.blocks.0.ff", "t.blocks.1.attn", "vae.up.2.norm"]
 
 
 def _made(folder: Path) -> Path:

@@ -14,7 +14,7 @@ import harness
 from harness.explain.causes import presence
 from harness.explain.verdict import explained
 from harness.records.explanation import Presence, Trouble
-from harness.run.worker.probing import probed
+from harness.run.worker.probing import probed, shown_by_probes
 from harness.trace_files import read_records
 from tests.explain.test_script import Sampler, replace
 from tests.explain.toy import WIDTH
@@ -115,6 +115,38 @@ def test_a_cause_is_shown_by_inputs_that_are_made_for_it(
     }
     assert shown == expected
     assert len([fit for fit in fits if not fit.family]) == 5 - (change is takes_two)
+
+
+def in_parts(dtype: torch.dtype) -> Callable[[Any, Any], Any]:
+    """A linear layer that adds up sixteen parts one after the other, in a type."""
+
+    def forward(x: Any, layer: Any) -> Any:
+        total: Any = torch.zeros((), dtype=dtype)
+        for one, two in zip(x.float().chunk(16, -1), layer.weight.float().chunk(16, -1), strict=True):
+            total = (total.float() + functional.linear(one, two)).to(dtype)
+        return (total.float() + layer.bias.float()).to(x.dtype)
+
+    return forward
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("sums", "expected"), [(None, {}), (torch.float32, {}), (torch.float16, {"sums_half": ["model.last"]})]
+)
+def test_sums_in_float16_show_where_they_are_beyond_it(
+    sums: torch.dtype | None, expected: dict[str, list[str]], dtype: torch.dtype
+) -> None:
+    parts: Any = Parts(dtype)
+    layer = parts.model.last
+    if sums is not None:
+        forward = in_parts(sums)
+        replace(layer, lambda x: forward(x, layer))
+    assert shown_by_probes(parts) == expected
+
+
+def test_in_float16_itself_nothing_is_said_of_sums() -> None:
+    parts: Any = Parts(torch.float16)
+    assert shown_by_probes(parts) == {}
 
 
 def half(eps: float | None = None) -> Sampler:

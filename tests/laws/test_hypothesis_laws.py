@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ALL: dict[str, Any] = {name: plugins.load("hypotheses", name) for name in plugins.names("hypotheses")}
 LOADED = {name: part for name, part in ALL.items() if hasattr(part, "changed")}
 NAMES = list(LOADED)
-WAYS = ("changed", "predicted", "replaced", "shown")
+WAYS = ("changed", "predicted", "replaced", "shown", "probed")
 WIDTH = 64
 WEIGHT = rounded(np.linspace(0.5, 1.5, WIDTH), "bfloat16")
 

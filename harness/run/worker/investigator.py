@@ -40,7 +40,7 @@ from harness.run.worker.filtering import Filter
 from harness.run.worker.forcing import Forcing, Moving, Swapping, floors_of
 from harness.run.worker.operator_check import Everywhere, Operators, Window
 from harness.run.worker.places import Seen, Spot, chosen_steps, spot_of, watched
-from harness.run.worker.probing import probed
+from harness.run.worker.probing import probed, shown_by_probes
 from harness.run.worker.tracing import (
     Counting,
     Keeping,
@@ -249,6 +249,7 @@ class Investigator:
             not_finite=finite.first.place if finite.first else None,
             fits=filtered.fits(),
             probed=probed(self._pipeline),
+            probed_modules=shown_by_probes(self._pipeline),
             constants=filtered.constants(self._asked),
             picture_seconds=untraced[0].seconds,
             seconds=time.perf_counter() - begin,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import plugins
 from harness.formulas import Gelu, GroupNorm
 from harness.records.investigation import Side
 from harness.run.worker.filtering import Filter
@@ -45,6 +46,29 @@ def probed(pipeline: Pipeline) -> list[Fit]:
             if (called := _called(pipeline, specification)) is not None:
                 held.add(specification, *called)
     return held.fits()
+
+
+def shown_by_probes(pipeline: Pipeline) -> dict[str, list[str]]:
+    """Modules that show a cause on inputs made for it, in order, by the names of hypotheses that have such inputs."""
+    import torch
+
+    known: dict[str, Any] = {name: plugins.load("hypotheses", name) for name in plugins.names("hypotheses")}
+    probing = {name: part for name, part in known.items() if hasattr(part, "probed")}
+    shown: dict[str, list[str]] = {}
+    with torch.no_grad():
+        for component, root in pipeline.modules.items():
+            for inner, module in root.named_modules():
+                path = f"{component}.{inner}" if inner else component
+                for name in (name for name, part in probing.items() if _shows(part, module)):
+                    shown.setdefault(name, []).append(path)
+    return shown
+
+
+def _shows(part: Any, module: Any) -> bool:
+    try:
+        return bool(part.probed(module))
+    except Exception:  # noqa: BLE001 - whatever it is: this module takes other inputs
+        return False
 
 
 def _called(pipeline: Pipeline, specification: Specification) -> tuple[Any, Any] | None:

@@ -21,7 +21,7 @@ from harness.run.worker.exactness import require_same_model, settings, tensor_di
 from harness.run.worker.filtering import Filter
 from harness.run.worker.forcing import Forcing, floors_of
 from harness.run.worker.places import Places, chosen_steps, spot_of, watched
-from harness.run.worker.probing import probed
+from harness.run.worker.probing import probed, shown_by_probes
 from harness.run.worker.tracing import Keeping, read_trace, save_forced, save_trace
 from harness.run.worker.values import replaced
 from harness.trace_files import ENDING
@@ -161,6 +161,7 @@ def candidate_forced(
         not_finite=None,
         fits=filtered.fits(),
         probed=probed(parts),
+        probed_modules=shown_by_probes(parts),
         constants=filtered.constants(_asked(pipe)),
         picture_seconds=seconds,
         seconds=time.perf_counter() - begin,

@@ -46,7 +46,12 @@ def _(pipe: Any) -> None:
         _linear(module, 10)
 
 
-@fault("sums-in-float16", "reduced-precision sums of matrix products", "transformer.*")
+@fault(
+    "sums-in-float16",
+    "reduced-precision sums of matrix products",
+    "transformer.*",
+    causes=("sums_half",),
+)
 def _(pipe: Any) -> None:
     """Every linear layer of the transformer adds up in float16, in sixteen parts."""
 
