@@ -54,6 +54,7 @@ IN_SHORT = {
     "model": ["--rounds", "1"],
     "crowded": ["--quick"],
     "explain": ["--rounds", "1", "--heads", "1"],
+    "trace_size": ["--sides", "512"],
 }
 """The benchmarks, each with the words that make it short."""
 

@@ -22,6 +22,7 @@ SHORTEST = {
     "model": (["--rounds", "1", "--threads", "1"], r'"machine": "'),
     "crowded": (["--quick", "--only", "commands"], r"\| \d+ \| \d+ \| \[0\] \|"),
     "explain": (["--rounds", "1", "--heads", "1", "--blocks", "1", "--side", "32"], r"\| 64 \| [\d.]+ \| [\d.]+ \|"),
+    "trace_size": (["--sides", "128"], r"\| all \| [\d.]+ \([\d.]+\) \|"),
 }
 """For each benchmark, words that make it shortest, and a figure that stands in what it prints."""
 

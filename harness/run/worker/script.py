@@ -135,7 +135,8 @@ def candidate_forced(
     require_same_model(trace, parts)
     _require_type(parts, trace)
     floors = {spot_of(traced.place): traced.floors for traced in trace.places}
-    forced, filtered = Forcing(values, parts.components.get("denoising", ""), floors=floors), Filter(parts)
+    name, is_partial = parts.components.get("denoising", ""), bool(trace.blocks or trace.inside)
+    forced, filtered = Forcing(values, name, floors=floors, partial=is_partial), Filter(parts)
     begin = time.perf_counter()
     with watched(parts, lambda seen: _forced(forced, filtered, seen), lambda step: step in trace.chosen_steps):
         yield
