@@ -35,6 +35,9 @@ class Model(nn.Module):
         self.act, self.last = nn.GELU(approximate="tanh"), nn.Linear(48, 48)
 
 
+PATHS = [f"model.{name}" for name in ("layer", "plain", "group", "rms", "act", "last")]
+
+
 class Parts:
     """A pipeline of one component."""
 
@@ -106,7 +109,7 @@ def test_a_cause_is_shown_by_inputs_that_are_made_for_it(
 ) -> None:
     parts: Any = Parts(dtype)
     change(parts.model)
-    fits = probed(parts)
+    fits = probed(parts, PATHS)
     shown = {
         (fit.path, coefficient.hypothesis)
         for fit in fits
@@ -115,6 +118,17 @@ def test_a_cause_is_shown_by_inputs_that_are_made_for_it(
     }
     assert shown == expected
     assert len([fit for fit in fits if not fit.family]) == 5 - (change is takes_two)
+
+
+def test_a_module_that_the_picture_does_not_need_is_no_answer() -> None:
+    parts: Any = Parts(torch.float32)
+    layer_eps(parts.model)
+    assert probed(parts, ["model.plain"])[0].path == "model.plain"
+    assert {fit.path for fit in probed(parts, ["model.plain"]) if not fit.family} == {"model.plain"}
+    last = parts.model.last
+    forward = in_parts(torch.float16)
+    replace(last, lambda x: forward(x, last))
+    assert shown_by_probes(parts, ["model.plain"]) == {}
 
 
 def in_parts(dtype: torch.dtype) -> Callable[[Any, Any], Any]:
@@ -141,12 +155,12 @@ def test_sums_in_float16_show_where_they_are_beyond_it(
     if sums is not None:
         forward = in_parts(sums)
         replace(layer, lambda x: forward(x, layer))
-    assert shown_by_probes(parts) == expected
+    assert shown_by_probes(parts, PATHS) == expected
 
 
 def test_in_float16_itself_nothing_is_said_of_sums() -> None:
     parts: Any = Parts(torch.float16)
-    assert shown_by_probes(parts) == {}
+    assert shown_by_probes(parts, PATHS) == {}
 
 
 def half(eps: float | None = None) -> Sampler:

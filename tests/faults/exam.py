@@ -166,7 +166,7 @@ class Exam:
             Shown(
                 image=result.image,
                 floats=np.asarray(result.float_image, dtype=np.float64),
-                steps=[latents.float().numpy().astype(np.float64) for latents in recorder._latents],
+                steps=[latents.cpu().float().numpy().astype(np.float64) for latents in recorder._latents],
             )
         )
         return result

@@ -221,8 +221,8 @@ class Investigator:
         denoiser = self._pipeline.components.get("denoising", "")
         partial_trace = trace is not None and bool(trace.blocks or trace.inside)
         free = Forcing(values, denoiser, force=False, partial=partial_trace)
-        filtered, finite = Filter(self._pipeline), NotFinite()
-        looking = (free, filtered.look, finite) if reference else (filtered, filtered.look, finite)
+        filtered, finite, called = Filter(self._pipeline), NotFinite(), Called()
+        looking = (free if reference else filtered, filtered.look, finite, called)
         first = self._make(_Together(*looking), chosen)
         untraced = [self._make()]
         again = None
@@ -248,8 +248,8 @@ class Investigator:
             additional=sorted({spot.path for spot in forced.additional}),
             not_finite=finite.first.place if finite.first else None,
             fits=filtered.fits(),
-            probed=probed(self._pipeline),
-            probed_modules=shown_by_probes(self._pipeline),
+            probed=probed(self._pipeline, called.paths),
+            probed_modules=shown_by_probes(self._pipeline, called.paths),
             constants=filtered.constants(self._asked),
             picture_seconds=untraced[0].seconds,
             seconds=time.perf_counter() - begin,
@@ -351,6 +351,17 @@ class NotFinite:
             floats = [value for value in tensors(seen.tree) if value.is_floating_point()]
             if any(bool(value.isnan().any()) for value in floats):
                 self.first = seen.spot
+
+
+class Called:
+    """A visitor that notes which modules and functions a picture needs."""
+
+    def __init__(self) -> None:
+        self.paths: set[str] = set()
+
+    def __call__(self, seen: Seen) -> None:
+        """Note a place."""
+        self.paths.add(seen.spot.path)
 
 
 def _filtered(forced: Forcing, filtered: Filter, seen: Seen) -> Any:

@@ -19,7 +19,7 @@ from harness.run.worker.specifications import specifications
 from harness.run.worker.values import tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from numpy.typing import NDArray
 
@@ -36,19 +36,24 @@ _FARTHEST = 4.0
 """Largest value that an activation gets, from which on all forms agree in half types."""
 
 
-def probed(pipeline: Pipeline) -> list[Fit]:
-    """What modules that compute a formula do on such inputs; a module that takes other inputs is left out."""
+def probed(pipeline: Pipeline, called: Collection[str]) -> list[Fit]:
+    """What modules that compute a formula do on such inputs; a module that takes other inputs is left out.
+
+    So are modules that are not among ``called``, the paths of those that a picture needs: what is wrong in another one
+    is no answer to what is wrong with the picture.
+    """
     import torch
 
     held = Filter(pipeline)
     with torch.no_grad():
         for specification in specifications(pipeline):
-            if (called := _called(pipeline, specification)) is not None:
-                held.add(specification, *called)
+            known = specification.path in called
+            if known and (values := _called(pipeline, specification)) is not None:
+                held.add(specification, *values)
     return held.fits()
 
 
-def shown_by_probes(pipeline: Pipeline) -> dict[str, list[str]]:
+def shown_by_probes(pipeline: Pipeline, called: Collection[str]) -> dict[str, list[str]]:
     """Modules that show a cause on inputs made for it, in order, by the names of hypotheses that have such inputs."""
     import torch
 
@@ -59,8 +64,9 @@ def shown_by_probes(pipeline: Pipeline) -> dict[str, list[str]]:
         for component, root in pipeline.modules.items():
             for inner, module in root.named_modules():
                 path = f"{component}.{inner}" if inner else component
-                for name in (name for name, part in probing.items() if _shows(part, module)):
-                    shown.setdefault(name, []).append(path)
+                for name, part in probing.items() if path in called else ():
+                    if _shows(part, module):
+                        shown.setdefault(name, []).append(path)
     return shown
 
 

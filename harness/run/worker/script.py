@@ -142,6 +142,7 @@ def candidate_forced(
         yield
     seconds = time.perf_counter() - begin
     _require_seen(pipe, parts, bool(forced.errors))
+    called = {spot.path for spot in (*forced.errors, *forced.additional)}
     noise = next((_noise(errors, trace) for spot, errors in forced.errors.items() if _begins(spot, parts)), [])
     record = Forced(
         arm=path.stem,
@@ -161,8 +162,8 @@ def candidate_forced(
         additional=sorted({spot.path for spot in forced.additional}),
         not_finite=None,
         fits=filtered.fits(),
-        probed=probed(parts),
-        probed_modules=shown_by_probes(parts),
+        probed=probed(parts, called),
+        probed_modules=shown_by_probes(parts, called),
         constants=filtered.constants(_asked(pipe)),
         picture_seconds=seconds,
         seconds=time.perf_counter() - begin,
