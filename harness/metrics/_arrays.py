@@ -31,7 +31,8 @@ def tally(
     blocks: NDArray[np.int64],
 ) -> None:
     """Count the differences of rows ``top`` to ``bottom`` of ``uint8[H, 3 W]``."""
-    pictures = (rows[top:bottom].reshape(bottom - top, -1, 3).astype(np.int64) for rows in (actual, expected))
+    shape = bottom - top, largest.shape[1], 3  # none is left open: a band may have no rows
+    pictures = (rows[top:bottom].reshape(shape).astype(np.int64) for rows in (actual, expected))
     differences = np.subtract(*pictures)
     for channel in range(3):
         counts[channel] += np.bincount(255 + differences[..., channel].ravel(), minlength=counts.shape[1])

@@ -96,6 +96,18 @@ def test_counts_and_windows_are_the_same(kind: str, height: int, width: int) -> 
     assert counted(_arrays, kind, height, width) == counted(_kernels, kind, height, width)
 
 
+@pytest.mark.parametrize("loops", [_arrays, _kernels])
+def test_a_band_without_rows_counts_nothing(loops: ModuleType) -> None:
+    actual, expected = rows_of("bytes", 4, 5)
+    counts, blocks = np.zeros((3, 511), np.int64), np.zeros((1, 1), np.int64)
+    loops.tally(actual, expected, 2, 2, counts, np.zeros((4, 5), np.uint8), blocks)
+    meetings = np.zeros((256, 256), np.int64)
+    loops.count_meetings(actual, expected, 2, 2, meetings)
+    assert not counts.any()
+    assert not blocks.any()
+    assert not meetings.any()
+
+
 def test_without_any_difference_the_first_window_is_the_fullest() -> None:
     pixels = np.zeros((40, 40), np.uint8)
     assert _arrays.fullest_window(pixels, 2.0, 32, 32, 3, 9) == _kernels.fullest_window(pixels, 2.0, 32, 32, 3, 9)
