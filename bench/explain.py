@@ -8,7 +8,6 @@ the trace are included. Printed are CPU seconds over those of an untouched pictu
 from __future__ import annotations
 
 import argparse
-import gc
 import platform
 import statistics
 import tempfile
@@ -19,29 +18,27 @@ from typing import TYPE_CHECKING, Any
 
 from harness.adapters import diffusers as adapter
 from harness.backends import cpu
-from harness.contracts import Request
 from harness.files import write_text
 from harness.host import processor_name
-from harness.records import CaseKey, NoiseMode, SwitchMode
+from harness.records import SwitchMode
 from harness.records.investigation import TRACE_FILE
+from tests.adapters.tiny_pipelines import saved
+from tests.faults.exam import KEY, Exam, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.run.worker.investigator import Investigator, Result
-
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks-explain.md"
-KEY = CaseKey(case="cup", seed=42)
 HEAD = 64
 """Width of a head, as Stable Diffusion 3.5 has it."""
 STEPS = 6
 
 
 def main() -> int:
-    """Measure and print; the whole benchmark is written to the docs as well."""
+    """Measure and print; with --write also to the docs."""
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--rounds", type=int, default=3, help="how often each size is measured")
-    words.add_argument("--heads", type=int, nargs="+", default=[1, 4, 12], help="heads of 64 of the denoiser")
+    words.add_argument("--heads", type=int, nargs="+", default=[1, 4], help="heads of 64 of the denoiser")
     words.add_argument("--blocks", type=int, default=4, help="its blocks")
     words.add_argument("--side", type=int, default=128, help="side of the picture in pixels")
     words.add_argument("--write", action="store_true", help="write docs/benchmarks-explain.md")
@@ -58,16 +55,17 @@ def measured(heads: int, blocks: int, side: int, rounds: int) -> list[float]:
     """Width, seconds of a picture, and the costs of the reference and the candidate in pictures, medians."""
     with tempfile.TemporaryDirectory() as scratch:
         pipeline = _pipeline(Path(scratch) / "model", heads, blocks)
-        taken = [_round(pipeline, Path(scratch) / str(number), side) for number in range(rounds)]
+        subject = Subject(load=lambda _dtype, _device: pipeline, prompt="a cup", steps=STEPS, side=side)
+        exam = Exam("float32", Path(scratch), subject)
+        taken = [_round(exam, Path(scratch) / str(number)) for number in range(rounds)]
     return [heads * HEAD, *(statistics.median(column) for column in zip(*taken, strict=True))]
 
 
-def _round(pipeline: Any, folder: Path, side: int) -> tuple[float, float, float]:
-    picture = statistics.median(_seconds(lambda: _made(pipeline, side, 0)) for _ in range(3))
-    investigator = _investigator(pipeline, side)
+def _round(exam: Exam, folder: Path) -> tuple[float, float, float]:
+    picture = statistics.median(_seconds(lambda: exam.made(exam.pipeline)) for _ in range(3))
+    investigator = exam.investigator(exam.pipeline)
     words = ["first", "middle", "last"]
     folder.mkdir()
-    gc.freeze()  # as a worker does
     reference = _seconds(lambda: investigator.trace(KEY, folder, words, 8 << 30))
     candidate = _seconds(lambda: investigator.force(folder, folder / TRACE_FILE, words))
     return picture, reference / picture, candidate / picture
@@ -79,56 +77,9 @@ def _seconds(work: Any) -> float:
     return time.process_time() - begin
 
 
-def _investigator(pipeline: Any, side: int) -> Investigator:
-    from harness.run.worker.investigator import Investigator
-
-    return Investigator(
-        pipeline,
-        lambda shift: _made(pipeline, side, shift),
-        arm="bench",
-        dtype="float32",
-        backend="cpu",
-        steps=STEPS,
-        asked={"guidance_scale": 4.0},
-    )
-
-
-def _made(pipeline: Any, side: int, shift: int) -> Result:
-    from harness.run.worker.draws import watched_draws
-    from harness.run.worker.investigator import Result
-    from harness.run.worker.recorder import Recorder
-
-    device = cpu.open(0, SwitchMode.AS_SHIPPED)
-    request = Request(
-        prompt="a cup",
-        negative_prompt=None,
-        input_image=None,
-        width=side,
-        height=side,
-        steps=STEPS,
-        guidance_scale=4.0,
-        seed=KEY.seed + shift,
-    )
-    recorder = Recorder(device, lambda _step: None)
-    begin = time.perf_counter()
-    with watched_draws(NoiseMode.PORTABLE, request.seed, device) as draws:
-        picture = pipeline.generate(request, recorder)
-    latents = recorder.last_latents()
-    return Result(
-        image=picture.image,
-        float_image=picture.float_image,
-        latents=latents[0] if latents else None,
-        noise=[draw.digest for draw in draws.draws],
-        schedule=recorder.table,
-        seconds=time.perf_counter() - begin,
-    )
-
-
 def _pipeline(folder: Path, heads: int, blocks: int) -> Any:
     import torch
     from diffusers import DiffusionPipeline, SD3Transformer2DModel
-
-    from tests.adapters.tiny_pipelines import saved
 
     torch.manual_seed(0)
     saved("sd3", folder)

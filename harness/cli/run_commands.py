@@ -262,7 +262,8 @@ def check(
     output = check_job.Output(formats=report_format or [], step_summary=Path(page) if page else None, language=language)
     checked, unfinished = check_job.check(scenarios, selection, PlainReporter(), output)
     if explain:
-        _explain([job.folder for job in checked if job.report.outcome is Status.DRIFT], language, permission)
+        drifted = [job.folder for job in checked if job.report.outcome is Status.DRIFT]
+        _explain(drifted, language, permission, show=not as_json)
     if as_json:
         print_json([*(job.summary for job in checked), *(stopped.summary for stopped in unfinished)])
     else:
@@ -271,8 +272,11 @@ def check(
     raise typer.Exit(worst_code([exit_code(outcomes), *(stopped.error.exit_code for stopped in unfinished)]))
 
 
-def _explain(jobs: list[Path], language: str, permission: Permission) -> None:
-    """Explain jobs that drifted; what cannot be explained is said, and changes no verdict."""
+def _explain(jobs: list[Path], language: str, permission: Permission, *, show: bool) -> None:
+    """Explain jobs that drifted; what cannot be explained is said, and changes no verdict.
+
+    The answers go to the reports; with ``show`` they are printed as well.
+    """
     from harness.errors import HarnessError
     from harness.jobs import explain as explain_job
     from harness.terminal.console import print_line
@@ -282,7 +286,7 @@ def _explain(jobs: list[Path], language: str, permission: Permission) -> None:
         answer = explain_job.explain_drift(job, language, permission)
         if isinstance(answer, HarnessError):
             print_line(f"note: {job} was not explained: {answer}", error=True)
-        else:
+        elif show:
             show_explanation(answer.explanation)
 
 

@@ -23,14 +23,25 @@ def culprits(trace: Trace, forced: Forced) -> list[Culprit]:
     """Places above the limit in order of execution.
 
     The denoiser as a whole, at steps whose inside was not forced, only follows what is wrong inside it at other steps.
+    Where the inside of one module alone was traced, nothing is said of others: the denoiser's own values were kept to
+    tell its calls apart.
     """
     wrong = [
         culprit
         for traced, errors in zip(trace.places, forced.errors, strict=True)
-        if (culprit := _culprit(traced, errors)) is not None
+        if _is_judged(traced.place.path, trace) and (culprit := _culprit(traced, errors)) is not None
     ]
     inside = any(culprit.path.startswith(f"{trace.denoiser}.") for culprit in wrong)
     return [culprit for culprit in wrong if not (inside and _is_whole_denoiser(culprit, trace))]
+
+
+def is_in_a_block(path: str) -> bool:
+    """Whether a path is that of a numbered block or of a module in one; other paths may be those of functions.
+
+    >>> is_in_a_block("transformer.transformer_blocks.2.ff"), is_in_a_block("scheduler.step")
+    (True, False)
+    """
+    return any(part.isdigit() for part in path.split("."))
 
 
 def first_of_kinds(wrong: Sequence[Culprit]) -> list[Culprit]:
@@ -79,6 +90,10 @@ def _culprit(traced: TracedPlace, errors: PlaceErrors) -> Culprit | None:
 
 def _ratio(errors: list[float] | None, floors: list[float]) -> float:
     return max((error / floor for error, floor in zip(errors or [], floors, strict=False)), default=0.0)
+
+
+def _is_judged(path: str, trace: Trace) -> bool:
+    return not trace.inside or path == trace.inside or path.startswith(f"{trace.inside}.")
 
 
 def _is_whole_denoiser(culprit: Culprit, trace: Trace) -> bool:

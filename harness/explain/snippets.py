@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from harness.explain.places import is_in_a_block
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,12 +19,12 @@ PICTURE = "...  # make the picture"
 def snippets(explanation: Explanation) -> list[str]:
     """For the first module that is wrong: PyTorch's DebugMode, and on an NPU also Ascend's msprobe (mindstudio-probe).
 
-    Empty where nothing, or a function between modules, is named. ``pipe`` stands for the loaded pipeline.
+    Empty where nothing in a numbered block is named. ``pipe`` stands for the loaded pipeline.
     """
     first = next(iter(explanation.culprits), None)
-    component, _, name = first.path.partition(".") if first else ("", "", "")
-    if first is None or not any(part.isdigit() for part in name.split(".")):
+    if first is None or not is_in_a_block(first.path):
         return []
+    component, _, name = first.path.partition(".")
     lines = ["\n".join(_debug_mode(component, name))]
     if explanation.devices.get(explanation.arm) == "npu":
         lines.append("\n".join(_msprobe(component, _operator(explanation, first))))

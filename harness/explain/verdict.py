@@ -186,12 +186,12 @@ def proven(
     that ``injected`` is the change of: where another machine made the reference, it has to be the reference's to
     rounding, else the change shows nothing.
     """
-    if explanation.gap is None or explanation.floor is None or patched.gap is None or injected.gap is None:
+    if explanation.gap is None or explanation.floor is None:
         return explanation
     gap, floor = explanation.gap, explanation.floor
     limit = LIMIT * floor.finest
     goes = patched.gap.finest <= limit
-    away = untouched is not None and untouched.gap is not None and untouched.gap.finest > limit
+    away = untouched is not None and untouched.gap.finest > limit
     comes = injected.replaced > 0 and injected.gap.finest > limit and not away
     word = ProofWord.PROVEN if goes and comes else ProofWord.UNDECIDED
     proof = Proof(

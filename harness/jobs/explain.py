@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from harness import plugins, scenario, store
 from harness.errors import HarnessError, UsageError
-from harness.explain.places import culprits, first_of_kinds
+from harness.explain.places import culprits, first_of_kinds, is_in_a_block
 from harness.explain.snippets import snippets
 from harness.explain.verdict import explained, proven, unproven, with_operators, worth_a_swap
 from harness.files import write_text
@@ -256,7 +256,7 @@ def _finer(
 ) -> tuple[Trace, Forced]:
     """Both sides with the inside of the block that is wrong; as they were where no block is, or none of its inside."""
     wrong = culprits(*coarse)
-    if not wrong or not is_inside_a_component(wrong[0].path):
+    if not wrong or not is_in_a_block(wrong[0].path):
         return coarse
     inside = replace(question, inside=wrong[0].path)
     trace, forced = _traced(inside, key, orders.reference, folder), _forced(inside, key, orders, folder)
@@ -264,11 +264,6 @@ def _finer(
         whole = _traced(question, key, orders.reference, folder)
         return whole or coarse[0], _forced(question, key, orders, folder)
     return trace, forced
-
-
-def is_inside_a_component(path: str) -> bool:
-    """Whether a path is that of a part of a component, which has an inside to look into."""
-    return any(part.isdigit() for part in path.split("."))
 
 
 def _traced(question: Question, key: CaseKey, reference: Order | None, folder: Path) -> Trace | None:

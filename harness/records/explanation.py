@@ -193,7 +193,7 @@ class Explanation(Record):
     schema_version: Version = 2
     """Version of this format."""
     scenario: str
-    """Name of the scenario; for somebody's own script the class of what was traced."""
+    """Name of the scenario; for somebody's own script the name of its trace file."""
     arm: str
     """Candidate."""
     against: str | None

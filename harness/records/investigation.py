@@ -141,8 +141,6 @@ class Trace(Record):
     """How far the result moves when last bits of what leaves the denoiser's modules move; None where not measured."""
     plan: Plan | None = None
     """What was asked of the arm; None for somebody's own script."""
-    model_digest: Digest | None = None
-    """Digest of the model's identity; None for somebody's own script."""
     picture_seconds: float
     """Time of an untraced picture."""
     seconds: float
@@ -266,8 +264,8 @@ class Swapped(Record):
     """Version of this format."""
     arm: str
     """Name of the arm that made it."""
-    gap: Gap | None
-    """From the reference's untouched result; None where only values were kept."""
+    gap: Gap
+    """From the reference's untouched result."""
     replaced: int
     """Number of calls whose values were replaced."""
     places: list[TracedPlace] = Field(default_factory=list)

@@ -254,6 +254,10 @@ def test_check_explains_a_drift_where_that_is_asked_for(tmp_path: Path) -> None:
     ended = run_command(tmp_path, "check", "port.yaml", "--explain", **fault)
     assert ended.code == 1, ended.err
     assert "DRIFT: transformer.transformer_blocks.2.ff.net.0 is the first that is wrong by itself" in ended.out
+    as_json = run_command(tmp_path, "check", "port.yaml", "--explain", "--json", "--runs-dir", "json", **fault)
+    (summary,) = json.loads(as_json.out)
+    job = tmp_path / summary["folder"]
+    assert read_json(job / "report" / "report.json")["explanation"]["trouble"] == "place"
     healthy = run_command(tmp_path, "check", "port.yaml", "--explain")
     assert healthy.code == 0, healthy.err
     assert "wrong by itself" not in healthy.out

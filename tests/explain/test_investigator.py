@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,10 +25,12 @@ from harness.records.investigation import (
     InvestigationTask,
     Place,
     Side,
+    Trace,
 )
+from harness.run.worker import tracing
 from harness.run.worker.tracing import read_trace
 from harness.trace_files import read_trace_record
-from tests.explain.toy import Toy
+from tests.explain.toy import Block, Toy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,8 +184,6 @@ def swapped(folder: Path, change: Callable[[Toy], None], places: list[Place], na
 def test_values_of_the_other_side_mend_a_picture_and_spoil_the_other(folder: Path) -> None:
     said = explanation(folder, wrong_layer)
     patched, injected = swapped(folder, wrong_layer, [culprit.place for culprit in said.culprits], "named")
-    assert patched.gap is not None
-    assert injected.gap is not None
     assert said.floor is not None
     assert patched.gap.finest == 0
     assert injected.gap.finest > LIMIT * said.floor.finest
@@ -195,7 +197,6 @@ def test_what_merely_follows_is_not_proven_although_all_that_is_wrong_passes_thr
     said = explanation(folder, wrong_layer)
     follows = Place(path="scheduler.step", side=Side.OUTPUT)
     patched, injected = swapped(folder, wrong_layer, [follows], "follows")
-    assert patched.gap is not None
     assert patched.gap.finest == 0, "the picture is mended"
     assert injected.replaced == 0
     proof = proven(said, patched, injected).proof
@@ -317,6 +318,102 @@ def test_a_trace_that_is_too_large_is_refused_and_leaves_nothing(folder: Path) -
     ):
         Toy().investigator().trace(KEY, folder / "reference", WORDS, 1000)
     assert list((folder / "reference").iterdir()) == []
+
+
+class Blocks(torch.nn.Module):
+    """Numbered blocks, as denoisers have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = torch.nn.ModuleList([Block(), Block()])
+
+    def forward(self, sample: Any, text: Any) -> Any:
+        x = sample + text
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def in_blocks(change: Callable[[Any], None] | None = None) -> Toy:
+    toy = Toy()
+    torch.manual_seed(1)
+    denoiser: Any = Blocks().eval()
+    toy.denoiser = denoiser
+    toy.modules["denoiser"] = denoiser
+    if change:
+        change(denoiser.blocks[1].linear)
+    return toy
+
+
+def larger(layer: Any) -> None:
+    replace(layer, lambda x: torch.nn.functional.linear(x, layer.weight * 1.001, layer.bias))
+
+
+def test_where_all_modules_are_too_much_blocks_are_kept_and_then_the_inside_of_the_wrong_one(folder: Path) -> None:
+    whole = in_blocks().investigator("reference").trace(KEY, _made(folder / "whole"), WORDS, 1 << 30)
+    least = whole.tensors_bytes - 1
+    coarse = in_blocks().investigator("reference").trace(KEY, folder / "reference", WORDS, least)
+    assert (whole.blocks, coarse.blocks) == (False, True)
+    assert {traced.place.path for traced in coarse.places} == {
+        "denoiser",
+        "denoiser.blocks.0",
+        "denoiser.blocks.1",
+        "scheduler.step",
+        "picture",
+    }
+    assert coarse.tensors_bytes < whole.tensors_bytes / 2
+
+    def named(change: Callable[[Any], None] | None, trace: Trace, name: str) -> list[str]:
+        folder_of = _made(folder / name)
+        file = folder / ("inside" if trace.inside else "reference") / TRACE_FILE
+        forced = in_blocks(change).investigator().force(folder_of, file, WORDS)
+        assert forced.additional == []
+        return list(dict.fromkeys(culprit.path for culprit in culprits(trace, forced)))
+
+    assert named(larger, coarse, "coarse") == ["denoiser.blocks.1"]
+    assert named(None, coarse, "healthy") == []
+    inside = (
+        in_blocks().investigator("reference").trace(KEY, _made(folder / "inside"), WORDS, least, "denoiser.blocks.1")
+    )
+    assert named(larger, inside, "fine") == ["denoiser.blocks.1.linear"]
+    assert named(None, inside, "healthy-inside") == []
+
+
+def test_an_unknown_module_to_look_inside_of_is_refused_with_the_nearest_one(folder: Path) -> None:
+    investigator = in_blocks().investigator()
+    with pytest.raises(RunError, match=r"found 'denoiser\.block\.1', .* The nearest are denoiser\.blocks\.1, "):
+        investigator.trace(KEY, folder / "reference", WORDS, 1 << 30, "denoiser.block.1")
+    assert investigator.pictures == 0
+
+
+@pytest.mark.parametrize(
+    ("lacking", "message"),
+    [
+        ("memory", "half of the free memory. Keep fewer steps"),
+        ("disk", "the free disk. Keep fewer steps"),
+    ],
+)
+def test_a_trace_for_which_there_is_no_room_is_refused_before_anything_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, lacking: str, message: str
+) -> None:
+    if lacking == "disk":
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
+    else:
+        monkeypatch.setattr(tracing, "available_memory_bytes", lambda: 2)
+    with pytest.raises(RunError, match=message):
+        Toy().investigator().trace(KEY, folder / "reference", WORDS, 1 << 30)
+    assert list((folder / "reference").iterdir()) == []
+
+
+def test_a_swap_in_a_picture_that_is_not_the_references_to_rounding_proves_nothing(folder: Path) -> None:
+    said = explanation(folder, wrong_layer)
+    patched, injected = swapped(folder, wrong_layer, [culprit.place for culprit in said.culprits], "named")
+    assert said.floor is not None
+    for size, word in ((LIMIT / 2, ProofWord.PROVEN), (LIMIT * 2, ProofWord.UNDECIDED)):
+        away = injected.gap.model_copy(update={"latents": size * said.floor.finest})
+        proof = proven(said, patched, injected, injected.model_copy(update={"gap": away})).proof
+        assert proof is not None
+        assert proof.word is word
 
 
 def test_a_module_that_fails_while_it_is_watched_is_named(folder: Path) -> None:

@@ -16,8 +16,8 @@ from harness.explain.verdict import explained
 from harness.records.explanation import Presence, Trouble
 from harness.run.worker.probing import probed, shown_by_probes
 from harness.trace_files import read_records
-from tests.explain.test_script import Sampler, replace
-from tests.explain.toy import WIDTH
+from tests.explain.test_script import replace
+from tests.explain.toy import WIDTH, Toy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,16 +163,16 @@ def test_in_float16_itself_nothing_is_said_of_sums() -> None:
     assert shown_by_probes(parts, PATHS) == {}
 
 
-def half(eps: float | None = None) -> Sampler:
-    """A sampler in bfloat16; with another eps in one norm."""
-    sampler = Sampler()
-    sampler.denoiser.bfloat16()
-    denoise = sampler.denoiser.forward
-    replace(sampler.denoiser, lambda sample, text: denoise(sample.bfloat16(), text.bfloat16()).float())
-    norm = sampler.denoiser.second.norm
+def half(eps: float | None = None) -> Toy:
+    """A toy in bfloat16; with another eps in one norm."""
+    toy = Toy()
+    toy.denoiser.bfloat16()
+    denoise = toy.denoiser.forward
+    replace(toy.denoiser, lambda sample, text: denoise(sample.bfloat16(), text.bfloat16()).float())
+    norm = toy.denoiser.second.norm
     if eps is not None:
         replace(norm, lambda x: functional.layer_norm(x, (WIDTH,), norm.weight, norm.bias, eps))
-    return sampler
+    return toy
 
 
 @pytest.mark.parametrize(

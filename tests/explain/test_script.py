@@ -10,39 +10,16 @@ import torch
 
 import harness
 from harness.explain.verdict import explained
+from harness.records import CaseKey
 from harness.records.explanation import Explanation, InputKind, Trouble
+from harness.records.investigation import TRACE_FILE
 from harness.trace_files import read_records
 from tests.command_line import run_command
-from tests.explain.toy import STEPS, WIDTH, Denoiser, Scheduler
+from tests.explain.toy import WIDTH, Toy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-
-class Sampler:
-    """A loop of somebody's own, with guidance in a function of its own."""
-
-    def __init__(self, passes: tuple[tuple[int, ...], ...] = ((0, 1),)) -> None:
-        torch.manual_seed(0)
-        self.denoiser, self.scheduler, self.passes = Denoiser().eval(), Scheduler(), passes
-
-    def mix(self, without: Any, with_text: Any) -> Any:
-        """Guidance."""
-        return without + 3.0 * (with_text - without)
-
-    @torch.no_grad()
-    def picture(self, seed: int = 0) -> Any:
-        """Latents [1, 8, WIDTH] after all steps."""
-        latents = torch.randn(1, 8, WIDTH, generator=torch.Generator().manual_seed(seed))
-        text = torch.randn(2, 8, WIDTH, generator=torch.Generator().manual_seed(9))
-        for _ in range(STEPS):
-            made: dict[int, Any] = {}
-            for rows in self.passes:
-                both = torch.cat([latents] * len(rows))
-                made |= dict(zip(rows, self.denoiser(both, text=text[list(rows)]).split(1), strict=True))
-            latents = self.scheduler.step(self.mix(made[0], made[1]), sample=latents)
-        return latents
 
 
 OPTIONS: dict[str, Any] = {"denoiser": "denoiser", "steps": [0, 1, 3]}
@@ -50,15 +27,15 @@ OPTIONS: dict[str, Any] = {"denoiser": "denoiser", "steps": [0, 1, 3]}
 
 def said(
     folder: Path,
-    change: Callable[[Sampler], object],
+    change: Callable[[Toy], object],
     *,
     joints: tuple[str, ...] = (),
     passes: Any = ((0, 1),),
     seed: int = 0,
 ) -> Explanation:
-    """What is said of a changed sampler against a healthy one."""
+    """What is said of a changed toy against a healthy one."""
     reference, candidate = folder / "reference.trace", folder / "candidate.trace"
-    right, wrong = Sampler(), Sampler(passes)
+    right, wrong = Toy(), Toy(passes)
     with harness.trace(right, to=reference, joints=joints, **OPTIONS):
         right.picture()
     change(wrong)
@@ -73,31 +50,31 @@ def replace(module: Any, forward: Any) -> None:
     module.forward = forward
 
 
-def wrong_layer(sampler: Sampler) -> None:
-    layer = sampler.denoiser.first.linear
+def wrong_layer(toy: Toy) -> None:
+    layer = toy.denoiser.first.linear
     replace(layer, lambda x: torch.nn.functional.linear(x, layer.weight * 1.001, layer.bias))
 
 
-def other_gelu(sampler: Sampler) -> None:
-    replace(sampler.denoiser.second.act, lambda x: torch.nn.functional.gelu(x, approximate="tanh"))
+def other_gelu(toy: Toy) -> None:
+    replace(toy.denoiser.second.act, lambda x: torch.nn.functional.gelu(x, approximate="tanh"))
 
 
-def other_sum(sampler: Sampler) -> None:
-    layer, order = sampler.denoiser.first.linear, torch.randperm(WIDTH, generator=torch.Generator().manual_seed(3))
+def other_sum(toy: Toy) -> None:
+    layer, order = toy.denoiser.first.linear, torch.randperm(WIDTH, generator=torch.Generator().manual_seed(3))
     replace(layer, lambda x: torch.nn.functional.linear(x[..., order], layer.weight[:, order], layer.bias))
 
 
-def more_guidance(sampler: Sampler) -> None:
-    sampler.mix = lambda without, with_text: without + 3.01 * (with_text - without)  # type: ignore[method-assign]
+def more_guidance(toy: Toy) -> None:
+    toy.mix = lambda without, with_text: without + 3.01 * (with_text - without)  # type: ignore[method-assign]
 
 
-def wrong_scheduler(sampler: Sampler) -> None:
-    sampler.scheduler.step = lambda model_output, sample: sample - 0.1001 * model_output  # type: ignore[method-assign]
+def wrong_scheduler(toy: Toy) -> None:
+    toy.scheduler.step = lambda model_output, sample: sample - 0.1001 * model_output  # type: ignore[method-assign]
 
 
-def other_weight(sampler: Sampler) -> None:
+def other_weight(toy: Toy) -> None:
     with torch.no_grad():
-        sampler.denoiser.first.linear.weight[0, 0] += 1e-3
+        toy.denoiser.first.linear.weight[0, 0] += 1e-3
 
 
 @pytest.mark.parametrize(
@@ -113,7 +90,7 @@ def other_weight(sampler: Sampler) -> None:
     ],
 )
 def test_what_is_wrong_by_itself_is_named_and_nothing_else(
-    tmp_path: Path, change: Callable[[Sampler], object], trouble: Trouble, path: str | None
+    tmp_path: Path, change: Callable[[Toy], object], trouble: Trouble, path: str | None
 ) -> None:
     explanation = said(tmp_path, change)
     assert explanation.trouble is trouble, explanation.culprits
@@ -130,6 +107,21 @@ def test_a_cause_is_named_too(tmp_path: Path) -> None:
     assert {(cause.path, cause.hypothesis) for cause in explanation.causes} == {("denoiser.second.act", "gelu_tanh")}
 
 
+def test_a_trace_of_the_inside_of_one_module_says_nothing_of_the_others(tmp_path: Path) -> None:
+    key = CaseKey(case="toy", seed=0)
+    Toy().investigator("reference").trace(key, tmp_path, ["first"], 1 << 30, "denoiser.first")
+    toy = Toy()
+    wrong_layer(toy)
+    other_gelu(toy)
+    with harness.trace(toy, against=tmp_path / TRACE_FILE, to=tmp_path / "candidate.trace", denoiser="denoiser"):
+        toy.picture()
+    trace, forced = read_records(tmp_path / "candidate.trace")
+    assert forced is not None
+    explanation = explained("script", None, trace, forced)
+    assert {culprit.path for culprit in explanation.culprits} == {"denoiser.first.linear"}
+    assert explanation.additional == []
+
+
 @pytest.mark.parametrize("passes", [((0,), (1,)), ((1,), (0,))])
 def test_predictions_in_two_passes_are_matched_with_one(tmp_path: Path, passes: Any) -> None:
     assert said(tmp_path, lambda _: None, passes=passes).trouble is Trouble.FORCED_ALONE
@@ -144,13 +136,13 @@ def test_other_noise_is_the_answer_where_the_script_begins_with_it(tmp_path: Pat
 
 
 def test_a_block_that_keeps_changes_nothing_and_leaves_no_hook(tmp_path: Path) -> None:
-    sampler = Sampler()
-    alone = sampler.picture()
-    with harness.trace(sampler, to=tmp_path / "reference.trace", **OPTIONS):
-        traced = sampler.picture()
+    toy = Toy()
+    alone = toy.picture()
+    with harness.trace(toy, to=tmp_path / "reference.trace", **OPTIONS):
+        traced = toy.picture()
     assert torch.equal(traced, alone)
-    assert "step" not in vars(sampler.scheduler)
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in sampler.denoiser.modules())
+    assert "step" not in vars(toy.scheduler)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in toy.denoiser.modules())
 
 
 def block(pipe: Any, call: Callable[[], object] = lambda: None, **options: Any) -> None:
@@ -164,22 +156,22 @@ def failing(_: Any) -> None:
 
 
 def test_a_block_that_fails_writes_nothing_and_its_error_goes_on(tmp_path: Path) -> None:
-    sampler = Sampler()
+    toy = Toy()
     with pytest.raises(ZeroDivisionError):
-        block(sampler, lambda: failing(sampler.picture()), to=tmp_path / "reference.trace", **OPTIONS)
+        block(toy, lambda: failing(toy.picture()), to=tmp_path / "reference.trace", **OPTIONS)
     assert list(tmp_path.iterdir()) == []
-    assert not any(module._forward_hooks for module in sampler.denoiser.modules())
+    assert not any(module._forward_hooks for module in toy.denoiser.modules())
 
 
 @pytest.mark.parametrize(
     ("pipe", "options", "message"),
     [
-        (Sampler(), {"to": None}, "found neither to nor against"),
-        (Sampler(), {}, r"no module of Sampler was called inside the block \(denoiser\)"),
+        (Toy(), {"to": None}, "found neither to nor against"),
+        (Toy(), {}, r"no module of Toy was called inside the block \(denoiser\)"),
         (object(), {}, r"object has no torch\.nn\.Module among its attributes"),
-        (Sampler(), {"joints": ["mixed"]}, "no function of Sampler is called 'mixed'. Did you mean 'mix'"),
-        (Sampler(), {"denoiser": "denoise"}, "no module of Sampler is called 'denoise'. Did you mean 'denoiser'"),
-        (Sampler(), {"against": "none.trace"}, "there is no such trace file"),
+        (Toy(), {"joints": ["mixed"]}, "no function of Toy is called 'mixed'. Did you mean 'mix'"),
+        (Toy(), {"denoiser": "denoise"}, "no module of Toy is called 'denoise'. Did you mean 'denoiser'"),
+        (Toy(), {"against": "none.trace"}, "there is no such trace file"),
     ],
 )
 def test_what_cannot_be_traced_is_refused_and_says_what_to_do(
@@ -191,15 +183,15 @@ def test_what_cannot_be_traced_is_refused_and_says_what_to_do(
 
 
 def test_more_than_is_allowed_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    sampler = Sampler()
+    toy = Toy()
     with pytest.raises(harness.HarnessError, match="the trace is larger than"):
-        block(sampler, sampler.picture, to=tmp_path / "reference.trace", denoiser="denoiser", max_gib=1e-6)
+        block(toy, toy.picture, to=tmp_path / "reference.trace", denoiser="denoiser", max_gib=1e-6)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_trace_of_another_type_or_model_is_refused(tmp_path: Path) -> None:
     options: Any = {"against": tmp_path / "reference.trace", "to": tmp_path / "c.trace", "denoiser": "denoiser"}
-    right, half, other = Sampler(), Sampler(), Sampler()
+    right, half, other = Toy(), Toy(), Toy()
     block(right, right.picture, to=options["against"], **OPTIONS)
     half.denoiser.bfloat16()
     with pytest.raises(harness.HarnessError, match="the model is bfloat16, the trace is of float32"):

@@ -59,6 +59,10 @@ class Toy:
         self.notes: list[str] = []
         self.joints = [Joint(owner=self.scheduler, name="step", path="scheduler.step")]
 
+    def mix(self, without: Any, with_text: Any) -> Any:
+        """Guidance."""
+        return without + 3.0 * (with_text - without)
+
     @torch.no_grad()
     def picture(self, seed: int = 0) -> Any:
         """Latents [1, 8, WIDTH] after all steps."""
@@ -70,7 +74,7 @@ class Toy:
             for rows in self.passes:
                 both = torch.cat([latents] * len(rows))
                 made |= dict(zip(rows, self.denoiser(both, text=text[list(rows)]).split(1), strict=True))
-            latents = self.scheduler.step(made[0] + 3.0 * (made[1] - made[0]), sample=latents)
+            latents = self.scheduler.step(self.mix(made[0], made[1]), sample=latents)
         return latents
 
     def result(self, shift: int = 0) -> Result:

@@ -124,20 +124,20 @@ class Exam:
         self._subject = subject
         self.folder = folder / dtype
         self._device: Any = cpu.open(0, SwitchMode.AS_SHIPPED)
-        self._pipeline = subject.load(dtype, self._device)
+        self.pipeline = subject.load(dtype, self._device)
         self._made_shown: list[Shown] = []
         self.folder.mkdir(parents=True)
         gc.freeze()
-        self.trace = self._investigator(self._pipeline).trace(KEY, self.folder, ["first", "middle", "last"], 1 << 33)
-        self._made(self._pipeline)
+        self.trace = self.investigator(self.pipeline).trace(KEY, self.folder, ["first", "middle", "last"], 1 << 33)
+        self.made(self.pipeline)
         self.healthy = self._made_shown.pop()
         self.exact: Shown | None = None
         if dtype != "float32":
-            self._made(subject.load("float32", self._device))
+            self.made(subject.load("float32", self._device))
             self.exact = self._made_shown.pop()
         self._made_shown.clear()
 
-    def _made(self, pipeline: Any, shift: int = 0) -> Result:
+    def made(self, pipeline: Any, shift: int = 0) -> Result:
         request = Request(
             prompt=self._subject.prompt,
             negative_prompt=self._subject.negative_prompt,
@@ -171,10 +171,10 @@ class Exam:
         )
         return result
 
-    def _investigator(self, pipeline: Any) -> Investigator:
+    def investigator(self, pipeline: Any) -> Investigator:
         return Investigator(
             pipeline,
-            lambda shift: self._made(pipeline, shift),
+            lambda shift: self.made(pipeline, shift),
             arm="port",
             dtype=self.dtype,
             backend="cpu",
@@ -187,8 +187,8 @@ class Exam:
         self._made_shown.clear()
         folder = self.folder / change.name
         folder.mkdir()
-        port = Port(self._pipeline, change)
-        forced = self._investigator(port).force(folder, self.folder / TRACE_FILE, ["first", "middle", "last"])
+        port = Port(self.pipeline, change)
+        forced = self.investigator(port).force(folder, self.folder / TRACE_FILE, ["first", "middle", "last"])
         free = self._made_shown[0]  # the last one is forced, and so is nearly the reference's
         return {
             "gates": flagged(free, self.healthy, self.exact),
@@ -208,7 +208,7 @@ class Exam:
             places=[first.place],
             path=first.path,
         )
-        tried = self._investigator(self._pipeline).attempt(Path(order.folder), order)
+        tried = self.investigator(self.pipeline).attempt(Path(order.folder), order)
         return {"pictures": tried.seconds / self.trace.picture_seconds}
 
     def answer(self, change: Change) -> Answer:

@@ -201,7 +201,7 @@ class CardExam(Exam):
     def _tried(self, name: str, said: Explanation) -> None:
         order = self._order(InvestigationTask.TRY, name, said)
         Path(order.folder).mkdir()
-        self._investigator(self._pipeline).attempt(Path(order.folder), order)
+        self.investigator(self.pipeline).attempt(Path(order.folder), order)
 
     def _all_operators(self, name: str) -> OperatorCheck:
         """Every operator of a picture held against the CPU, where none may be named."""
@@ -211,7 +211,7 @@ class CardExam(Exam):
             looked = Operators(window, values=True)
             self._faulty(name)
             with looked.mode(), watched(self._ported, window):
-                self._made(self._ported)
+                self.made(self._ported)
             return to_json(looked.record(""))
 
         return OperatorCheck.model_validate_json(in_fork(look))
@@ -243,7 +243,7 @@ class CardExam(Exam):
         self._device = self._card
         return Investigator(
             self._ported,
-            lambda shift: self._made(self._ported, shift),
+            lambda shift: self.made(self._ported, shift),
             arm="npu",
             dtype=self.dtype,
             backend="npu",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.contracts import joints_of
 from harness.errors import RunError
 from harness.records.investigation import Exact
+from harness.run.worker.places import module_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,9 +92,8 @@ def settings(pipeline: Pipeline) -> dict[str, str]:
 
 
 def _of_modules(modules: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for component, root in modules.items():
-        for name, module in root.named_modules():
-            yield from _plain(f"{component}.{name}" if name else component, vars(module))
+    for path, module in module_paths(modules).items():
+        yield from _plain(path, vars(module))
 
 
 def _plain(place: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

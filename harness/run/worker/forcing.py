@@ -6,7 +6,6 @@ the denoiser for single predictions are matched with a pass for all of them, and
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -178,28 +177,19 @@ class Forcing:
         return value.clone() if self._coins is None else moved(value, self._coins)
 
 
-def floors_of(runs: Sequence[Forcing], traced: TracedPlace) -> list[float]:
-    """How far correct work may be from each tensor of a place, at least the floor of its type.
+def floors_of(run: Forcing, traced: TracedPlace) -> list[float]:
+    """How far correct work may be from each tensor of a place, as a run with moved values measured it.
 
-    Where none of the runs came by, it is that floor alone.
+    At least the floor of its type, and no more than that where the run did not come by: a module whose result is cached
+    works in the first picture of a process alone.
     """
-    spot = spot_of(traced.place)
-    seen = [run.errors[spot] for run in runs if spot in run.errors]
-    least = [LEAST_FLOORS.get(value.dtype, LEAST_FLOOR) for value in traced.values]
-    if not seen:  # a module whose result is cached works in the first picture of a process alone
-        return least
-    measured = root_mean_square(seen)
-    return [max(pair) for pair in zip(measured, least, strict=True)]
+    least = least_floors(traced)
+    return [max(pair) for pair in zip(run.errors.get(spot_of(traced.place), least), least, strict=True)]
 
 
-def root_mean_square(runs: Sequence[Sequence[float]]) -> list[float]:
-    """Root mean square of each tensor's errors over runs.
-
-    >>> root_mean_square([[3.0], [4.0]])
-    [3.5355339059327378]
-    """
-    columns = zip(*runs, strict=True)
-    return [math.sqrt(sum(error**2 for error in column) / len(column)) for column in columns]
+def least_floors(traced: TracedPlace) -> list[float]:
+    """The floor of the type of each tensor of a place."""
+    return [LEAST_FLOORS.get(value.dtype, LEAST_FLOOR) for value in traced.values]
 
 
 class Moving:

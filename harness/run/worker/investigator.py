@@ -6,6 +6,7 @@ import gc
 import hashlib
 import time
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ from harness.run.worker.exactness import exact, require_same_model
 from harness.run.worker.filtering import Filter
 from harness.run.worker.forcing import Forcing, Moving, Swapping, floors_of
 from harness.run.worker.operator_check import Everywhere, Operators, Window
-from harness.run.worker.places import Seen, Spot, chosen_steps, spot_of, watched
+from harness.run.worker.places import Seen, Spot, chosen_steps, module_paths, spot_of, watched
 from harness.run.worker.probing import probed, shown_by_probes
 from harness.run.worker.tracing import (
     Counting,
@@ -56,7 +57,7 @@ from harness.run.worker.trying import Reference, Trying, kept_values
 from harness.run.worker.values import LEAST_FLOOR, tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -66,8 +67,6 @@ if TYPE_CHECKING:
 
 PICTURE = "picture"
 """Path of the place where the pipeline's picture has reached the host."""
-FLOOR_RUNS = 1
-"""Pictures of the reference whose values are moved, for the floors of places."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +127,6 @@ class Investigator:
         asked: dict[str, float] | None = None,
         simulated: bool = False,
         plan: Plan | None = None,
-        model_digest: Digest | None = None,
         tell_size: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.pictures = 0
@@ -139,7 +137,7 @@ class Investigator:
         self._origin: Any = {"arm": arm, "dtype": dtype, "backend": backend, "simulated": simulated}
         self._steps = steps
         self._asked = asked or {}
-        self._question: Any = {"plan": plan, "model_digest": model_digest}
+        self._plan = plan
         self._tell_size = tell_size
 
     def work(self, order: Investigation) -> None:
@@ -167,14 +165,19 @@ class Investigator:
 
         How large the trace will be is known, told and held against ``most_bytes`` before anything is kept. Where all
         modules are more than that, whole blocks alone are kept, or the inside of one module, if that is asked.
+
+        Raises:
+            RunError: the trace has no room, a step is none, or there is no such module to look inside of.
         """
         begin = time.perf_counter()
         chosen = self._chosen(words)
+        if inside:
+            _require_module(inside, module_paths(self._pipeline.modules))
         untraced = self._make()
         denoiser = self._pipeline.components.get("denoising", "")
         chooses = _inside(inside, denoiser) if inside else None
         counting = Counting(denoiser, chosen, chooses)
-        moved = [gap(self._make(_Moved(counting, Moving(1))).arrays, untraced.arrays)]
+        moved = gap(self._make(_Moved(counting, Moving(1))).arrays, untraced.arrays)
         blocks = not inside and counting.bytes > most_bytes
         if blocks:
             chooses = is_coarse
@@ -183,11 +186,8 @@ class Investigator:
         require_place_for(size, most_bytes, folder)
         keeping = Keeping(most_bytes, (lambda spot: chooses(spot.path)) if chooses else lambda _: True)
         traced = self._make(keeping, chosen)
-        runs = [
-            Forcing(keeping.kept, denoiser, seed=seed, partial=chooses is not None) for seed in range(1, FLOOR_RUNS + 1)
-        ]
-        for run in runs:
-            self._make(run, chosen)
+        floor = Forcing(keeping.kept, denoiser, seed=1, partial=chooses is not None)
+        self._make(floor, chosen)
         trace = Trace(
             **self._origin,
             key=key,
@@ -195,7 +195,7 @@ class Investigator:
             chosen_steps=chosen,
             denoiser=denoiser,
             places=[
-                traced_place.model_copy(update={"floors": floors_of(runs, traced_place)})
+                traced_place.model_copy(update={"floors": floors_of(floor, traced_place)})
                 for traced_place in keeping.places
             ],
             blocks=blocks,
@@ -204,10 +204,10 @@ class Investigator:
             outcome=traced.digest,
             untraced_outcome=untraced.digest,
             exact=exact(self._pipeline, untraced.noise, untraced.schedule),
-            end_to_end=_largest(moved),
+            end_to_end=_at_least(moved),
             picture_seconds=untraced.seconds,
             seconds=time.perf_counter() - begin,
-            **self._question,
+            plan=self._plan,
         )
         return save_trace(trace, keeping.kept, untraced.arrays, folder / TRACE_FILE)
 
@@ -393,6 +393,15 @@ class _Together:
             visit(seen)
 
 
+def _require_module(path: str, known: Iterable[str]) -> None:
+    names = list(known)
+    if path not in names:
+        near = get_close_matches(path, names, cutoff=0.0)
+        raise RunError(
+            f"--trace-inside: found {path!r}, which is no module of this pipeline. The nearest are {', '.join(near)}."
+        )
+
+
 def _inside(path: str, denoiser: str) -> Callable[[str], bool]:
     """The places of a module and of all inside it, and what enters and leaves the denoiser, which tells calls apart."""
     return lambda other: other in {path, denoiser} or other.startswith(f"{path}.")
@@ -419,11 +428,7 @@ def _errors(place: Any, forced: Forcing, free: Forcing) -> PlaceErrors:
     return PlaceErrors(place=place, forced=forced.errors.get(spot), free=free.errors.get(spot))
 
 
-def _largest(gaps: Sequence[Gap]) -> Gap:
-    """The largest of each kind, at least half a unit in the last place of float32."""
-    dumped = [measured.model_dump() for measured in gaps]
-    largest = {
-        name: None if value is None else max(LEAST_FLOOR, *(one[name] for one in dumped))
-        for name, value in dumped[0].items()
-    }
-    return Gap.model_validate(largest)
+def _at_least(moved: Gap) -> Gap:
+    """The same, but of each kind at least half a unit in the last place of float32."""
+    sizes = moved.model_dump()
+    return Gap.model_validate({name: None if size is None else max(LEAST_FLOOR, size) for name, size in sizes.items()})

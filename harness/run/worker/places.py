@@ -11,7 +11,7 @@ from harness.contracts import joints_of
 from harness.records.investigation import Place, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from harness.contracts import Joint, Pipeline
 
@@ -68,9 +68,8 @@ class Places:
         self._prefix = f"{self.denoiser}."
         self._calls: dict[tuple[str, bool, int, int], int] = {}
         self._undo = ExitStack()
-        for component, root in pipeline.modules.items():
-            for name, module in root.named_modules():
-                self._watch(module, f"{component}.{name}" if name else component)
+        for path, module in module_paths(pipeline.modules).items():
+            self._watch(module, path)
         for joint in joints_of(pipeline):
             self._wrap(joint)
 
@@ -148,6 +147,15 @@ class Places:
         call = self._calls.get(counted, 0)
         self._calls[counted] = call + 1
         return self._visit(Seen(Spot(path, side, self._step, forward, call), caller, names, tree))
+
+
+def module_paths(modules: Mapping[str, Any]) -> dict[str, Any]:
+    """All modules by component and path, in the order of ``named_modules``."""
+    return {
+        f"{component}.{name}" if name else component: module
+        for component, root in modules.items()
+        for name, module in root.named_modules()
+    }
 
 
 def _names(function: Any) -> list[str]:

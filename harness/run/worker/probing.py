@@ -15,6 +15,7 @@ from harness import plugins
 from harness.formulas import Gelu, GroupNorm
 from harness.records.investigation import Side
 from harness.run.worker.filtering import Filter
+from harness.run.worker.places import module_paths
 from harness.run.worker.specifications import specifications
 from harness.run.worker.values import tensors
 
@@ -61,12 +62,10 @@ def shown_by_probes(pipeline: Pipeline, called: Collection[str]) -> dict[str, li
     probing = {name: part for name, part in known.items() if hasattr(part, "probed")}
     shown: dict[str, list[str]] = {}
     with torch.no_grad():
-        for component, root in pipeline.modules.items():
-            for inner, module in root.named_modules():
-                path = f"{component}.{inner}" if inner else component
-                for name, part in probing.items() if path in called else ():
-                    if _shows(part, module):
-                        shown.setdefault(name, []).append(path)
+        for path, module in module_paths(pipeline.modules).items():
+            for name, part in probing.items() if path in called else ():
+                if _shows(part, module):
+                    shown.setdefault(name, []).append(path)
     return shown
 
 

@@ -19,8 +19,8 @@ from harness.records import Schedule
 from harness.records.investigation import Exact, Forced, PlaceErrors, Side, Trace
 from harness.run.worker.exactness import require_same_model, settings, tensor_digest, weights
 from harness.run.worker.filtering import Filter
-from harness.run.worker.forcing import Forcing, floors_of
-from harness.run.worker.places import Places, chosen_steps, spot_of, watched
+from harness.run.worker.forcing import Forcing, floors_of, least_floors
+from harness.run.worker.places import Places, chosen_steps, module_paths, spot_of, watched
 from harness.run.worker.probing import probed, shown_by_probes
 from harness.run.worker.tracing import Keeping, read_trace, save_forced, save_trace
 from harness.run.worker.values import replaced
@@ -97,10 +97,7 @@ def reference_traced(  # noqa: PLR0913 - what can be said of a script
     floors = _Floors(again, keeping.places)
     first = next((values for spot, values in keeping.kept.items() if _begins(spot, parts)), [])
     trace = Trace(
-        arm=path.stem,
-        dtype=_dtype(parts),
-        backend=_backend(parts),
-        simulated=_simulated(parts),
+        **_origin(path, parts),
         key=None,
         steps=places.step,
         chosen_steps=[step for step in wanted.chosen() if step < max(places.step, 1)],
@@ -145,10 +142,7 @@ def candidate_forced(
     called = {spot.path for spot in (*forced.errors, *forced.additional)}
     noise = next((_noise(errors, trace) for spot, errors in forced.errors.items() if _begins(spot, parts)), [])
     record = Forced(
-        arm=path.stem,
-        dtype=_dtype(parts),
-        backend=_backend(parts),
-        simulated=_simulated(parts),
+        **_origin(path, parts),
         outcome=None,
         untraced_outcomes=[],
         first_gap=None,
@@ -190,11 +184,7 @@ class _Calls:
         self.active: Sequence[str] = ()
         """Modules and functions at work; the last is the one that is looked at."""
         self._parts = parts
-        self._modules = {
-            f"{component}.{name}" if name else component: module
-            for component, root in parts.modules.items()
-            for name, module in root.named_modules()
-        }
+        self._modules = module_paths(parts.modules)
 
     def look(self, seen: Seen) -> None:
         """Note a call of an outermost module."""
@@ -236,7 +226,7 @@ class _Floors:
 
     def of(self, traced: TracedPlace) -> list[float]:
         """Floors of the tensors of a place."""
-        least = floors_of([], traced)
+        least = least_floors(traced)
         measured = self._measured(traced) or self._worst.get((traced.place.path, traced.place.side))
         if measured is None or len(measured) != len(least):
             return [_UNMEASURED * floor for floor in least]
@@ -246,7 +236,7 @@ class _Floors:
         """What moved in what leaves a module; what enters one was given to it, and so is not measured."""
         if traced.place.side is Side.INPUT or spot_of(traced.place) not in self._again.errors:
             return None
-        floors = floors_of([self._again], traced)
+        floors = floors_of(self._again, traced)
         return floors if max(floors, default=0.0) < _UNUSABLE else None
 
 
@@ -328,6 +318,16 @@ def _first_parameter(parts: Pipeline) -> Any:
     name = parts.components.get("denoising")
     modules = [parts.modules[name]] if name else list(parts.modules.values())
     return next((parameter for module in modules for parameter in module.parameters()), None)
+
+
+def _origin(path: Path, parts: Pipeline) -> Any:
+    """Which side a record is of: the name of its file, and type and device of the model."""
+    return {
+        "arm": path.stem,
+        "dtype": _dtype(parts),
+        "backend": _backend(parts),
+        "simulated": _simulated(parts),
+    }
 
 
 def _dtype(parts: Pipeline) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from harness.contracts import activations_of
 from harness.formulas import EPSILONS, Formula, Gelu, GroupNorm, LayerNorm, RmsNorm
 from harness.records.investigation import Side
+from harness.run.worker.places import module_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,16 +51,14 @@ class Specification:
 def specifications(pipeline: Pipeline) -> Iterator[Specification]:
     """All modules with a formula, by what they are and how they are set now."""
     forms = activations_of(pipeline)
-    for component, root in pipeline.modules.items():
-        for name, module in root.named_modules():
-            path = f"{component}.{name}" if name else component
-            if path in forms:
-                gelu, source, target = forms[path], (f"{path}.fc1", Side.OUTPUT), (f"{path}.fc2", Side.INPUT)
-                yield _specified(path, _gelu(gelu), source, target)
-            elif (known := _known(module)) is not None:
-                inner = f"{path}.proj" if hasattr(module, "proj") else path
-                source = (inner, Side.OUTPUT if inner != path else Side.INPUT)
-                yield _specified(path, known, source, (path, Side.OUTPUT))
+    for path, module in module_paths(pipeline.modules).items():
+        if path in forms:
+            gelu, source, target = forms[path], (f"{path}.fc1", Side.OUTPUT), (f"{path}.fc2", Side.INPUT)
+            yield _specified(path, _gelu(gelu), source, target)
+        elif (known := _known(module)) is not None:
+            inner = f"{path}.proj" if hasattr(module, "proj") else path
+            source = (inner, Side.OUTPUT if inner != path else Side.INPUT)
+            yield _specified(path, known, source, (path, Side.OUTPUT))
 
 
 def _specified(

@@ -132,7 +132,6 @@ class Worker:
             asked={"guidance_scale": plan.guidance_scale},
             simulated=device.simulated,
             plan=plan,
-            model_digest=self._assignment.model_digest,
             tell_size=lambda size: self._pipe.tell(Sized(bytes=size)),
         )
         try:
