@@ -106,7 +106,7 @@ def sentence(explanation: Explanation) -> str:
 
 def in_short(explanation: Explanation) -> str:
     """Where, why and whether it was proven, for the first screen of a report."""
-    return " ".join([sentence(explanation), *(f"{formats.sentence(reason)}" for reason in _reasons(explanation))])
+    return formats.running([sentence(explanation), *map(formats.sentence, _reasons(explanation))])
 
 
 def _reasons(explanation: Explanation) -> Iterator[str]:
@@ -138,7 +138,9 @@ def _figures(explanation: Explanation) -> Iterator[Figure]:
         times = formats.number(round(ratio)) if math.isfinite(ratio) else "∞"
         yield Figure(times, say("times its floor, the first wrong place"))
     yield Figure(str(explanation.places), say("places measured"))
-    if explanation.culprits or explanation.innocent_count:
+    if explanation.key is not None and (
+        explanation.culprits or explanation.innocent_count
+    ):  # a script runs forced alone
         yield Figure(str(explanation.innocent_count), say("modules that only follow"))
     yield Figure(f"{sum(explanation.pictures.values()):.0f}", say("picture times for both sides, without loading"))
 

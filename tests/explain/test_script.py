@@ -208,7 +208,9 @@ def test_the_command_makes_a_page_of_a_candidates_trace_and_refuses_a_references
     assert "DRIFT: denoiser.second.act is the first that is wrong by itself" in ended.out
     assert "cause: denoiser.second.act: GELU is computed by" in ended.out
     (page,) = tmp_path.glob("runs/*/index.html")
-    assert "自身出错" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "自身出错" in text
+    assert "个只是受影响的模块" not in text, "nothing was seen running free"
     refused = run_command(tmp_path, "explain", "reference.trace")
     assert refused.code == 2
     assert "which says nothing of a candidate" in refused.err
